@@ -1,0 +1,32 @@
+// Installs npm packages when the lock file asks for others than are there, then builds. Plain Node, since
+// nothing else may be assumed on a fresh clone.
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+process.chdir(root);
+
+const [major, minor] = process.versions.node.split('.').map(Number);
+if (major < 20 || (major === 20 && minor < 15)) {
+  console.error(`MetricsStream needs Node.js 20.15 or later; this is ${process.version}.`);
+  process.exit(1);
+}
+
+function run(command, args, remedy) {
+  const { status, error } = spawnSync(command, args, { stdio: ['ignore', 'inherit', 'inherit'] });
+  if (status !== 0) {
+    console.error(`${command} ${args.join(' ')} failed${error ? `: ${error.message}` : ''}. ${remedy}`);
+    process.exit(1);
+  }
+}
+
+const lock = readFileSync('package-lock.json', 'utf8');
+const stamp = 'node_modules/.metricsstream-lock';
+if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== lock) {
+  console.error('Installing npm packages (once)...');
+  run('npm', ['ci', '--no-progress'], 'Check that npm reaches its registry, then run the same command again.');
+  writeFileSync(stamp, lock);
+  rmSync('dist', { recursive: true, force: true });
+}
+run('node_modules/.bin/tsc', ['-p', '.'], 'The TypeScript sources do not compile; see the errors above.');

@@ -1,0 +1,16 @@
+/**
+ * Monotonic time in milliseconds with sub-microsecond resolution, on one scale for every thread.
+ *
+ * `performance.now()` counts from each thread's own start, so readings from two threads cannot be compared.
+ * Both it and `process.hrtime()` read CLOCK_MONOTONIC, so their difference is constant and taken once.
+ */
+function monotonicOffsetMs(): number {
+  const [seconds, nanoseconds] = process.hrtime();
+  return seconds * 1e3 + nanoseconds / 1e6 - performance.now();
+}
+
+const offsetMs = monotonicOffsetMs();
+
+export function monotonicMs(): number {
+  return performance.now() + offsetMs;
+}

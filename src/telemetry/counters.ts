@@ -1,0 +1,99 @@
+/**
+ * Exact counters and gauges: one Float64 slot per name in a block that only its own thread writes.
+ *
+ * Plain stores suffice: an aligned 8-byte store is not torn on the platforms supported, a scrape may be a few
+ * events late, and sums over threads are taken at scrape time. Each block is padded to whole cache lines.
+ */
+import { alignUp, LINE_BYTES } from '../base/shared-memory.ts';
+
+/** Every status a request can be answered with, in the order of the counter slots. */
+export const STATUSES = [200, 202, 400, 401, 404, 405, 408, 413, 415, 429, 503, 504] as const;
+export type Status = (typeof STATUSES)[number];
+
+/** Why a request was refused with 503. */
+export const UNAVAILABLE_REASONS = [
+  'queue_full',
+  'body_bytes_full',
+  'journal_full',
+  'disk_failed',
+  'draining',
+  'limiter_busy',
+] as const;
+
+/** Why metrics were not accepted; item reasons are counted per metric, the others per request. */
+export const REJECT_REASONS = [
+  'malformed',
+  'invalid_item',
+  'strict',
+  'too_large',
+  'rate_limited',
+  'unavailable',
+  'not_stored',
+] as const;
+
+const statusNames = STATUSES.map((status) => `requests_${status}` as const);
+const unavailableNames = UNAVAILABLE_REASONS.map((reason) => `unavailable_${reason}` as const);
+const rejectNames = REJECT_REASONS.map((reason) => `rejected_${reason}` as const);
+
+/** Slots of an ingest worker. `*_now` are gauges of that worker's own state. */
+export const WORKER_SLOTS = [
+  ...statusNames,
+  ...unavailableNames,
+  ...rejectNames,
+  'requests_received',
+  'requests_aborted',
+  'requests_unknown',
+  'metrics_accepted',
+  'metrics_unknown',
+  'body_bytes',
+  'decoded_bytes',
+  'journal_bytes',
+  'event_drops',
+  'limited_requests',
+  'limited_metrics',
+  'connections_handed',
+  'queue_tasks_now',
+  'queue_bytes_now',
+  'body_bytes_now',
+  'queue_head_age_ms_now',
+] as const;
+
+/** Slots of the writer thread. */
+export const WRITER_SLOTS = [
+  'commits',
+  'lines_written',
+  'bytes_written',
+  'direct_writes',
+  'short_writes',
+  'syncs',
+  'write_errors',
+  'sync_errors',
+  'segments_created',
+  'segments_deleted',
+  'refused_lines',
+  'unknown_lines',
+  'lost_acknowledged_lines',
+  'recovered_bytes',
+  'truncated_bytes',
+  'damaged_commits',
+  'segment_sequence_now',
+  'segment_bytes_now',
+  'unsynced_bytes_now',
+  'unsynced_lines_now',
+  'free_bytes_now',
+] as const;
+
+export type WorkerSlot = (typeof WORKER_SLOTS)[number];
+export type WriterSlot = (typeof WRITER_SLOTS)[number];
+
+function slotIndex<Name extends string>(names: readonly Name[]): Readonly<Record<Name, number>> {
+  return Object.freeze(Object.fromEntries(names.map((name, index) => [name, index]))) as Record<Name, number>;
+}
+
+export const WORKER = slotIndex(WORKER_SLOTS);
+export const WRITER = slotIndex(WRITER_SLOTS);
+
+/** A zeroed block for `names`, in its own shared memory, padded to whole cache lines. */
+export function createCounterBlock(names: readonly string[]): SharedArrayBuffer {
+  return new SharedArrayBuffer(alignUp(names.length * Float64Array.BYTES_PER_ELEMENT, LINE_BYTES));
+}
