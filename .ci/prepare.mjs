@@ -25,7 +25,11 @@ const lock = readFileSync('package-lock.json', 'utf8');
 const stamp = 'node_modules/.metricsstream-lock';
 if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== lock) {
   console.error('Installing npm packages (once)...');
-  run('npm', ['ci', '--no-progress'], 'Check that npm reaches its registry, then run the same command again.');
+  run(
+    'npm',
+    ['ci', '--no-progress'],
+    'Check that npm reaches its registry, then run the same command again.',
+  );
   writeFileSync(stamp, lock);
   rmSync('dist', { recursive: true, force: true });
 }
