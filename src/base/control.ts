@@ -1,0 +1,64 @@
+/**
+ * The control block: what every thread has to know about the process, one word a cache line.
+ *
+ * ```
+ *  line 0  PHASE_OF_LIFE  Int32  STARTING → READY → DRAINING, or FAILED      written by main
+ *  line 1  DISK           Int32  DISK_OK, DISK_REFUSING or DISK_FAILED       written by the writer
+ *  line 2  STOP_WRITER    Int32  1: write what is published, sync, and end   written by main
+ * ```
+ * Each word has one writer. Stores and loads are atomic so that a loop that polls a word sees it change.
+ */
+import { LINE_BYTES, LINE_I32 } from './shared-memory.ts';
+
+const PHASE_OF_LIFE = 0;
+const DISK = LINE_I32;
+const STOP_WRITER = 2 * LINE_I32;
+
+export const STARTING = 0;
+export const READY = 1;
+export const DRAINING = 2;
+export const FAILED = 3;
+export type Life = typeof STARTING | typeof READY | typeof DRAINING | typeof FAILED;
+
+export const DISK_OK = 0;
+/** Not writable for now (full, say): requests get 503, the writer probes and resumes by itself. */
+export const DISK_REFUSING = 1;
+/** A sync failed: nothing more will be stored, the process is about to end. */
+export const DISK_FAILED = 2;
+export type DiskState = typeof DISK_OK | typeof DISK_REFUSING | typeof DISK_FAILED;
+
+export function createControlBlock(): SharedArrayBuffer {
+  return new SharedArrayBuffer(3 * LINE_BYTES);
+}
+
+export class Control {
+  private readonly words: Int32Array;
+
+  constructor(memory: SharedArrayBuffer) {
+    this.words = new Int32Array(memory);
+  }
+
+  get life(): Life {
+    return Atomics.load(this.words, PHASE_OF_LIFE) as Life;
+  }
+
+  set life(life: Life) {
+    Atomics.store(this.words, PHASE_OF_LIFE, life);
+  }
+
+  get disk(): DiskState {
+    return Atomics.load(this.words, DISK) as DiskState;
+  }
+
+  set disk(state: DiskState) {
+    Atomics.store(this.words, DISK, state);
+  }
+
+  get writerShouldStop(): boolean {
+    return Atomics.load(this.words, STOP_WRITER) === 1;
+  }
+
+  stopWriter(): void {
+    Atomics.store(this.words, STOP_WRITER, 1);
+  }
+}
