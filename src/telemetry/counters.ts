@@ -86,7 +86,8 @@ export const WRITER_SLOTS = [
 export type WorkerSlot = (typeof WORKER_SLOTS)[number];
 export type WriterSlot = (typeof WRITER_SLOTS)[number];
 
-function slotIndex<Name extends string>(names: readonly Name[]): Readonly<Record<Name, number>> {
+/** The index of each name, to write `block[WORKER.metrics_accepted] += n`. */
+export function slotIndex<Name extends string>(names: readonly Name[]): Readonly<Record<Name, number>> {
   return Object.freeze(Object.fromEntries(names.map((name, index) => [name, index]))) as Record<Name, number>;
 }
 
