@@ -1,0 +1,327 @@
+/**
+ * The built server as a child process: started on a free port with a data directory of its own, ended and cleaned
+ * up with the test that owns it.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { fetchOnce } from './raw-http.ts';
+
+const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
+const START_TIMEOUT_MS = 30_000;
+
+/** A test context, a suite's `{ after }` or anything else that runs clean-ups. */
+export interface Owner {
+  after(cleanup: () => unknown): void;
+}
+
+export interface LogLine {
+  readonly level?: number;
+  readonly msg?: string;
+  readonly [field: string]: unknown;
+}
+
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+export interface ServerOptions {
+  /** Options of `serve` behind the harness's own --port 0 and --data-dir. */
+  readonly args?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  /** Default: a fresh temporary directory, removed at the end. */
+  readonly dataDir?: string;
+  /** `ulimit -n` of the server. */
+  readonly descriptorLimit?: number;
+  /** A command that runs its arguments, such as `strace -f …`. */
+  readonly wrapper?: readonly string[];
+}
+
+export interface ServerProcess {
+  readonly url: string;
+  readonly port: number;
+  /** The server's own process, also where a wrapper runs it. */
+  readonly pid: number;
+  readonly dataDir: string;
+  /** The fields of the start-up line. */
+  readonly listening: LogLine;
+  readonly logs: readonly LogLine[];
+  /** Everything the server wrote, for messages. */
+  output(): string;
+  kill(signal: NodeJS.Signals): void;
+  readonly exited: Promise<Exit>;
+  /** Asks it to end (SIGTERM) and waits until it has. */
+  stop(): Promise<Exit>;
+  /** Resolves with the first log line, past or future, that passes. */
+  logged(wanted: (line: LogLine) => boolean, timeoutMs?: number): Promise<LogLine>;
+}
+
+/** The server ended before it listened. */
+export class StartFailed extends Error {
+  readonly exit: Exit;
+  readonly output: string;
+
+  constructor(exit: Exit, output: string) {
+    super(`the server ended (code ${exit.code}, signal ${exit.signal}) before it listened:\n${output}`);
+    this.name = 'StartFailed';
+    this.exit = exit;
+    this.output = output;
+  }
+}
+
+export function temporaryDirectory(owner: Owner, prefix = 'metricsstream-'): string {
+  const directory = mkdtempSync(join(tmpdir(), prefix));
+  owner.after(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+/** The environment of a child: this process's own without options meant for the server or the test runner. */
+function childEnvironment(extra: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
+  const inherited = Object.entries(process.env).filter(
+    ([name]) => !name.startsWith('METRICSSTREAM_') && name !== 'NODE_TEST_CONTEXT' && name !== 'NODE_OPTIONS',
+  );
+  return { ...Object.fromEntries(inherited), ...extra };
+}
+
+const alive = new Set<() => void>();
+process.on('exit', () => {
+  for (const kill of alive) kill();
+});
+
+function commandLine(options: ServerOptions, serveArgs: readonly string[]): [string, string[]] {
+  let command = [process.execPath, MAIN, 'serve', ...serveArgs];
+  if (options.wrapper !== undefined) command = [...options.wrapper, ...command];
+  if (options.descriptorLimit !== undefined) {
+    command = ['sh', '-c', `ulimit -n ${options.descriptorLimit}; exec "$0" "$@"`, ...command];
+  }
+  const [file = '', ...args] = command;
+  return [file, args];
+}
+
+/** Splits what a child writes into lines and parses those that are JSON objects. */
+class Output {
+  readonly logs: LogLine[] = [];
+  text = '';
+  private readonly rests: Record<'stdout' | 'stderr', string> = { stdout: '', stderr: '' };
+  private readonly watchers = new Set<() => void>();
+
+  constructor(child: ChildProcess) {
+    for (const name of ['stdout', 'stderr'] as const) {
+      child[name]?.setEncoding('utf8').on('data', (text: string) => this.take(name, text));
+    }
+  }
+
+  onChange(watcher: () => void): () => void {
+    this.watchers.add(watcher);
+    return () => this.watchers.delete(watcher);
+  }
+
+  private take(name: 'stdout' | 'stderr', text: string): void {
+    this.text += text;
+    const lines = (this.rests[name] + text).split('\n');
+    this.rests[name] = lines.pop() ?? '';
+    for (const line of lines) {
+      if (!line.startsWith('{')) continue;
+      try {
+        this.logs.push(JSON.parse(line) as LogLine);
+      } catch {
+        // Two writers can interleave on stderr; the text is kept for messages.
+      }
+    }
+    for (const watcher of this.watchers) watcher();
+  }
+}
+
+function waitForLine(
+  output: Output,
+  exited: Promise<Exit>,
+  wanted: (line: LogLine) => boolean,
+  timeoutMs: number,
+): Promise<LogLine> {
+  return new Promise((resolve, reject) => {
+    const look = () => {
+      const line = output.logs.find(wanted);
+      if (line !== undefined) finish(() => resolve(line));
+    };
+    const timer = setTimeout(
+      () => finish(() => reject(new Error(`no such log line within ${timeoutMs} ms:\n${output.text}`))),
+      timeoutMs,
+    );
+    const stopWatching = output.onChange(look);
+    const finish = (settle: () => void) => {
+      clearTimeout(timer);
+      stopWatching();
+      settle();
+    };
+    exited.then((exit) => {
+      look();
+      finish(() => reject(new StartFailed(exit, output.text)));
+    });
+    look();
+  });
+}
+
+/**
+ * Starts the server and waits until it is ready.
+ * @throws {StartFailed} when it ends first
+ */
+export async function startServer(owner: Owner, options: ServerOptions = {}): Promise<ServerProcess> {
+  const dataDir = options.dataDir ?? temporaryDirectory(owner);
+  const [file, args] = commandLine(options, ['--port', '0', '--data-dir', dataDir, ...(options.args ?? [])]);
+  const child = spawn(file, args, { env: childEnvironment(options.env), stdio: ['ignore', 'pipe', 'pipe'] });
+  let pid = child.pid ?? 0;
+  let running = true;
+  const output = new Output(child);
+  const signalServer = (signal: NodeJS.Signals) => {
+    if (!running || pid === 0) return;
+    try {
+      process.kill(pid, signal);
+    } catch {
+      // Gone between the check and the call.
+    }
+  };
+  const killNow = () => signalServer('SIGKILL');
+  const exited = new Promise<Exit>((resolve) => {
+    child.once('error', (error) => {
+      output.text += String(error);
+      resolve({ code: null, signal: null });
+    });
+    child.once('close', (code, signal) => resolve({ code, signal }));
+  });
+  exited.then(() => {
+    running = false;
+    alive.delete(killNow);
+  });
+  alive.add(killNow);
+  owner.after(async () => {
+    killNow();
+    await exited;
+  });
+
+  const listening = await waitForLine(output, exited, (line) => line.msg === 'listening', START_TIMEOUT_MS);
+  const port = Number(listening.port);
+  pid = Number(listening.pid);
+  const ready = await fetchOnce(port, { path: '/ready' });
+  if (ready.status !== 200) throw new Error(`/ready answered ${ready.status}: ${ready.body}`);
+
+  return {
+    url: `http://127.0.0.1:${port}`,
+    port,
+    pid,
+    dataDir,
+    listening,
+    logs: output.logs,
+    output: () => output.text,
+    kill: signalServer,
+    exited,
+    stop: () => {
+      signalServer('SIGTERM');
+      return exited;
+    },
+    logged: (wanted, timeoutMs = 10_000) => waitForLine(output, exited, wanted, timeoutMs),
+  };
+}
+
+export interface CliResult extends Exit {
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs the command line to its end (SIGKILL after `timeoutMs`). */
+export function runCli(
+  args: readonly string[],
+  options: { env?: Readonly<Record<string, string>>; timeoutMs?: number; cwd?: string } = {},
+): Promise<CliResult> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [MAIN, ...args], {
+      env: childEnvironment(options.env),
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: options.timeoutMs ?? 30_000,
+      killSignal: 'SIGKILL',
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      stdout += text;
+    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+    });
+    child.once('error', reject);
+    child.once('close', (code, signal) => resolve({ code, signal, stdout, stderr }));
+  });
+}
+
+/** Checks every seal of a data directory by the command line. */
+export function verify(dataDir: string): Promise<CliResult> {
+  return runCli(['verify', '--data-dir', dataDir]);
+}
+
+/** A command of the server's that runs until stopped, such as `tail -f`; its complete lines so far. */
+export interface CliProcess {
+  readonly lines: readonly string[];
+  /** Resolves when `enough` says so of the lines printed. */
+  until(enough: (lines: readonly string[]) => boolean, timeoutMs?: number): Promise<void>;
+  kill(signal: NodeJS.Signals): void;
+  readonly exited: Promise<Exit>;
+}
+
+export function startCli(owner: Owner, args: readonly string[]): CliProcess {
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    env: childEnvironment(),
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const lines: string[] = [];
+  let rest = '';
+  let look = () => {};
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    const parts = (rest + text).split('\n');
+    rest = parts.pop() ?? '';
+    lines.push(...parts);
+    look();
+  });
+  const exited = new Promise<Exit>((resolve) => {
+    child.once('close', (code, signal) => resolve({ code, signal }));
+  });
+  owner.after(async () => {
+    child.kill('SIGKILL');
+    await exited;
+  });
+  return {
+    lines,
+    exited,
+    kill: (signal) => {
+      child.kill(signal);
+    },
+    until: (enough, timeoutMs = 10_000) =>
+      new Promise((resolve, reject) => {
+        const timer = setTimeout(
+          () => reject(new Error(`not within ${timeoutMs} ms; printed:\n${lines.join('\n')}`)),
+          timeoutMs,
+        );
+        look = () => {
+          if (!enough(lines)) return;
+          clearTimeout(timer);
+          look = () => {};
+          resolve();
+        };
+        look();
+      }),
+  };
+}
+
+/** Resident set of a process in bytes, from the operating system. */
+export function residentBytes(pid: number): number {
+  const match = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  if (match === null) throw new Error(`no VmRSS for process ${pid}`);
+  return Number(match[1]) * 1024;
+}
+
+/** Open descriptors of a process. */
+export function descriptorCount(pid: number): number {
+  return readdirSync(`/proc/${pid}/fd`).length;
+}
