@@ -7,7 +7,7 @@
 import { alignUp, LINE_BYTES } from '../base/shared-memory.ts';
 
 /** Every status a request can be answered with, in the order of the counter slots. */
-export const STATUSES = [200, 202, 400, 401, 404, 405, 408, 413, 415, 429, 503, 504] as const;
+export const STATUSES = [200, 202, 400, 401, 404, 405, 408, 413, 415, 429, 431, 503, 504] as const;
 export type Status = (typeof STATUSES)[number];
 
 /** Why a request was refused with 503. */

@@ -1,0 +1,111 @@
+/**
+ * One pass over a request's header list: everything the server decides by, in module state until the next scan.
+ *
+ * uWebSockets.js calls a route before it has validated how the body is framed and accepts duplicate
+ * Content-Length, so the framing rules of RFC 9112 section 6 are checked here: at most one Content-Length, never
+ * together with Transfer-Encoding, only `chunked`, exactly one Host.
+ */
+import type { HttpRequest } from './uws.ts';
+
+export const FRAMING_OK = 0;
+export const FRAMING_BROKEN = 1;
+export const HEADERS_TOO_LARGE = 2;
+export type FramingVerdict = typeof FRAMING_OK | typeof FRAMING_BROKEN | typeof HEADERS_TOO_LARGE;
+
+/** Bytes that a header line has beside name and value: colon, space, CR and LF. */
+const LINE_EXTRA_BYTES = 4;
+
+export class HeaderScan {
+  /** Declared body bytes; -1 when none are declared. */
+  contentLength = -1;
+  chunked = false;
+  contentType = '';
+  contentEncoding = '';
+  prefer = '';
+  accept = '';
+  /** Value of the header that identifies the client; empty when absent or when the address does. */
+  clientKey = '';
+  /** Why framing is broken, for the answer. */
+  problem = '';
+  private bytes = 0;
+  private hosts = 0;
+  private lengths = 0;
+  private codings = 0;
+  private readonly maxBytes: number;
+  private readonly clientHeader: string;
+  private readonly visit = (name: string, value: string): void => this.take(name, value);
+
+  /** @param clientHeader lower-case name of the header that identifies a client; empty for none */
+  constructor(maxBytes: number, clientHeader: string) {
+    this.maxBytes = maxBytes;
+    this.clientHeader = clientHeader;
+  }
+
+  scan(request: HttpRequest): FramingVerdict {
+    this.contentLength = -1;
+    this.chunked = false;
+    this.contentType = '';
+    this.contentEncoding = '';
+    this.prefer = '';
+    this.accept = '';
+    this.clientKey = '';
+    this.problem = '';
+    this.bytes = 0;
+    this.hosts = 0;
+    this.lengths = 0;
+    this.codings = 0;
+    request.forEach(this.visit);
+    if (this.bytes > this.maxBytes) return HEADERS_TOO_LARGE;
+    if (this.hosts !== 1) this.problem = this.hosts === 0 ? 'Host is missing' : 'Host is given more than once';
+    else if (this.lengths > 1) this.problem = 'Content-Length is given more than once';
+    else if (this.codings > 0 && this.lengths > 0) {
+      this.problem = 'Content-Length and Transfer-Encoding are given together';
+    } else if (this.codings > 1) this.problem = 'Transfer-Encoding is given more than once';
+    return this.problem === '' ? FRAMING_OK : FRAMING_BROKEN;
+  }
+
+  private take(name: string, value: string): void {
+    this.bytes += name.length + value.length + LINE_EXTRA_BYTES;
+    if (name === this.clientHeader) this.clientKey = value;
+    switch (name) {
+      case 'host':
+        this.hosts++;
+        return;
+      case 'content-length':
+        this.lengths++;
+        this.takeLength(value);
+        return;
+      case 'transfer-encoding':
+        this.codings++;
+        this.chunked = true;
+        if (value.toLowerCase() !== 'chunked') this.problem = 'Transfer-Encoding is not "chunked"';
+        return;
+      case 'content-type':
+        this.contentType = value;
+        return;
+      case 'content-encoding':
+        this.contentEncoding = this.contentEncoding === '' ? value : `${this.contentEncoding}, ${value}`;
+        return;
+      case 'prefer':
+        this.prefer = this.prefer === '' ? value : `${this.prefer}, ${value}`;
+        return;
+      case 'accept':
+        this.accept = this.accept === '' ? value : `${this.accept}, ${value}`;
+        return;
+    }
+  }
+
+  private takeLength(value: string): void {
+    let length = 0;
+    for (let i = 0; i < value.length; i++) {
+      const digit = value.charCodeAt(i) - 48;
+      if (digit < 0 || digit > 9) {
+        this.problem = 'Content-Length is not a number';
+        return;
+      }
+      length = length * 10 + digit;
+    }
+    if (value.length === 0) this.problem = 'Content-Length is empty';
+    this.contentLength = length;
+  }
+}

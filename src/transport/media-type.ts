@@ -1,0 +1,50 @@
+/** What a POST's Content-Type, Content-Encoding and Prefer ask for. */
+import { type BodyFormat, FORMAT_JSON, FORMAT_NDJSON } from '../parser/parser.ts';
+
+export const UNSUPPORTED = -1;
+
+/** Types seen before; a client sends the same text again and again. Bounded, since clients choose the text. */
+const known = new Map<string, BodyFormat | typeof UNSUPPORTED>([
+  ['', FORMAT_JSON],
+  ['application/json', FORMAT_JSON],
+]);
+const KNOWN_MAX = 256;
+
+function classify(contentType: string): BodyFormat | typeof UNSUPPORTED {
+  const essence = contentType.split(';', 1)[0]!.trim().toLowerCase();
+  if (essence === '' || essence === 'application/json') return FORMAT_JSON;
+  if (essence === 'application/x-ndjson') return FORMAT_NDJSON;
+  return /^[\w.!#$&^-]+\/[\w.!#$&^-]+\+json$/.test(essence) ? FORMAT_JSON : UNSUPPORTED;
+}
+
+export function bodyFormatOf(contentType: string): BodyFormat | typeof UNSUPPORTED {
+  const seen = known.get(contentType);
+  if (seen !== undefined) return seen;
+  const format = classify(contentType);
+  if (known.size < KNOWN_MAX) known.set(contentType, format);
+  return format;
+}
+
+export const IDENTITY = 0;
+export const GZIP = 1;
+export type Coding = typeof IDENTITY | typeof GZIP;
+/** Value of Accept-Encoding in a 415. */
+export const CODINGS_ACCEPTED = 'gzip, identity';
+
+export function codingOf(contentEncoding: string): Coding | typeof UNSUPPORTED {
+  switch (contentEncoding.trim().toLowerCase()) {
+    case '':
+    case 'identity':
+      return IDENTITY;
+    case 'gzip':
+    case 'x-gzip':
+      return GZIP;
+    default:
+      return UNSUPPORTED;
+  }
+}
+
+/** `Prefer: handling=strict` (RFC 7240, section 4.4): one invalid item refuses the request. */
+export function prefersStrict(prefer: string): boolean {
+  return prefer !== '' && /(?:^|,)\s*handling\s*=\s*"?strict"?\s*(?:[;,]|$)/i.test(prefer);
+}
