@@ -15,8 +15,10 @@
  *  then        runs             4096 × { offset, bytes, lines, end cursor }
  *  then        data             capacity bytes (a power of two)
  * ```
- * Cursors count bytes modulo 2^32 and are compared by wrapped difference, so full and empty stay distinct. A claim
- * that does not fit before the end of the data skips to its start; skipped bytes are released with the next run.
+ * Cursors count bytes, and run and outcome counts count entries, all modulo 2^32 and compared by wrapped difference,
+ * so full and empty stay distinct and a ring may live for ever. A claim that does not fit before the end of the data
+ * skips to its start; a run never spans that jump. The skipped bytes count as used until what stands before them is
+ * released. Claiming changes nothing that a later claim could trip over: only `commit` moves the head.
  */
 import { assert } from '../base/errors.ts';
 import { LINE_I32 } from '../base/shared-memory.ts';
@@ -28,9 +30,11 @@ const OUTCOMES_PUSHED = 2 * LINE_I32;
 const OUTCOMES_POPPED = 3 * LINE_I32;
 const OUTCOMES = 4 * LINE_I32;
 const OUTCOME_SLOTS = 16;
+const OUTCOME_SLOT_MASK = OUTCOME_SLOTS - 1;
 const ENTRY_I32 = 4;
 const RUNS = OUTCOMES + OUTCOME_SLOTS * ENTRY_I32;
 const RUN_SLOTS = 4096;
+const RUN_SLOT_MASK = RUN_SLOTS - 1;
 const HEADER_BYTES = (RUNS + RUN_SLOTS * ENTRY_I32) * Int32Array.BYTES_PER_ELEMENT;
 
 /** A run is closed at this size, so that the writer can bound its commits. */
@@ -50,11 +54,17 @@ export type Outcome = typeof STORED | typeof REFUSED | typeof UNKNOWN;
 /** No room: the caller answers 503. */
 export const FULL = -1;
 
-/** @param capacityBytes a power of two, at least twice the largest claim */
-export function createJournalRing(capacityBytes: number): SharedArrayBuffer {
+/**
+ * @param capacityBytes a power of two, at least twice the largest claim
+ * @param origin what all cursors and counts start from; tests start just below 2^31 and 2^32
+ */
+export function createJournalRing(capacityBytes: number, origin = 0): SharedArrayBuffer {
   assert(capacityBytes > 0 && capacityBytes <= 1 << 30, 'journal capacity is 1 to 2^30 bytes');
   assert((capacityBytes & (capacityBytes - 1)) === 0, 'journal capacity is a power of two');
-  return new SharedArrayBuffer(HEADER_BYTES + capacityBytes);
+  const memory = new SharedArrayBuffer(HEADER_BYTES + capacityBytes);
+  const header = words(memory);
+  for (const word of [PUBLISHED, RELEASED, TAKEN, OUTCOMES_PUSHED, OUTCOMES_POPPED]) header[word] = origin;
+  return memory;
 }
 
 function words(memory: SharedArrayBuffer): Int32Array {
@@ -69,15 +79,24 @@ export class JournalProducer {
   private readonly header: Int32Array;
   private readonly mask: number;
   /** Byte cursor after the last commit. */
-  private head = 0;
+  private head: number;
   /** Cursor where the open run starts, and what it holds so far. */
-  private runStart = 0;
+  private runStart: number;
   private runLines = 0;
-  private runsClosed = 0;
-  private runsPublished = 0;
-  private released = 0;
-  private outcomesPushed = 0;
-  private outcomesPopped = 0;
+  private runsClosed: number;
+  private runsPublished: number;
+  /** RELEASED as last seen, and the cursor before which memory may be overwritten: past a skip if one is next. */
+  private released: number;
+  private tail: number;
+  /** Bytes that the last claim skips if it is committed. */
+  private claimSkipsBytes = 0;
+  /** The last skip, until the consumer has passed it. */
+  private skipIsAhead = false;
+  private skippedFrom = 0;
+  private skippedTo = 0;
+  private largestClaimBytes = 0;
+  private outcomesPushed: number;
+  private outcomesPopped: number;
 
   constructor(memory: SharedArrayBuffer) {
     this.header = words(memory);
@@ -85,65 +104,95 @@ export class JournalProducer {
     this.view = new DataView(memory, HEADER_BYTES);
     this.capacityBytes = this.bytes.length;
     this.mask = this.capacityBytes - 1;
+    this.runsClosed = this.runsPublished = this.header[PUBLISHED]!;
+    this.head = this.runStart = this.released = this.tail = this.header[RELEASED]!;
+    this.outcomesPushed = this.outcomesPopped = this.header[OUTCOMES_POPPED]!;
   }
 
-  /** Bytes committed and not yet released by the consumer, as last seen. */
+  /** Bytes committed (or skipped between commits) and not yet released by the consumer, as last seen. */
   get usedBytes(): number {
-    return (this.head - this.released) | 0;
+    return (this.head - this.tail) | 0;
   }
 
   /** Offset of `maxBytes` contiguous bytes to encode into, or FULL. Commit or claim again; nothing to undo. */
   claim(maxBytes: number): number {
     const offset = this.head & this.mask;
-    if (offset + maxBytes > this.capacityBytes || offset >= EARLY_WRAP_BYTES) {
-      const skip = this.capacityBytes - offset;
-      if (this.hasRoom(skip + maxBytes)) {
-        // The open run may not span the skip; when no run slot is free the ring counts as full.
-        if (!this.closeRun()) return FULL;
-        this.head = (this.head + skip) | 0;
-        this.runStart = this.head;
-        return 0;
-      }
-      if (offset + maxBytes > this.capacityBytes) return FULL;
+    this.claimSkipsBytes = 0;
+    // The last commit ended exactly at the end of the data: its run ends there too.
+    if (offset === 0 && !this.closeRun()) return FULL;
+    if (maxBytes > this.largestClaimBytes) this.largestClaimBytes = maxBytes;
+    const fits = offset + maxBytes <= this.capacityBytes;
+    if (fits && offset < EARLY_WRAP_BYTES) return this.hasRoom(maxBytes) ? offset : FULL;
+    const skip = this.capacityBytes - offset;
+    // An early wrap gives up the rest of the data for a while, so it leaves room for one more of the largest claims.
+    const spare = fits ? this.largestClaimBytes : 0;
+    if (this.hasRoom(skip + maxBytes + spare) && this.closeRun()) {
+      this.claimSkipsBytes = skip;
+      return 0;
     }
-    return this.hasRoom(maxBytes) ? offset : FULL;
+    return fits && this.hasRoom(maxBytes) ? offset : FULL;
   }
 
   private hasRoom(bytes: number): boolean {
-    if (((this.head - this.released) | 0) + bytes <= this.capacityBytes) return true;
+    if (this.usedBytes + bytes <= this.capacityBytes) return true;
     // Pairs with the store in `JournalConsumer.release`: the consumer no longer reads bytes before this cursor.
-    this.released = Atomics.load(this.header, RELEASED);
-    return ((this.head - this.released) | 0) + bytes <= this.capacityBytes;
+    this.sawReleased(Atomics.load(this.header, RELEASED));
+    return this.usedBytes + bytes <= this.capacityBytes;
+  }
+
+  private sawReleased(released: number): void {
+    this.released = this.tail = released;
+    if (!this.skipIsAhead) return;
+    const passedBytes = (released - this.skippedFrom) | 0;
+    if (passedBytes === 0) this.tail = this.skippedTo;
+    // The skip is behind: the cursor may come to the same value again after 2^32 bytes.
+    if (passedBytes > 0) this.skipIsAhead = false;
   }
 
   /**
-   * Takes the bytes from the claimed offset up to `endOffset` into the open run.
+   * Takes the bytes from the claimed offset up to `endOffset` into the open run; at least one line.
    * @returns the cursor that `storedCursor` has to reach before these lines are settled
    */
   commit(endOffset: number, lines: number): number {
+    assert(lines > 0, 'a commit holds at least one line');
+    if (this.claimSkipsBytes > 0) this.skipToStart();
     this.head = (this.head + (endOffset - (this.head & this.mask))) | 0;
     this.runLines += lines;
+    // When no run slot is free the run stays open and grows.
     if (((this.head - this.runStart) | 0) >= RUN_MAX_BYTES) this.closeRun();
     return this.head;
   }
 
+  private skipToStart(): void {
+    // One skip at a time: room for a second one means that the consumer has passed the first.
+    this.skippedFrom = this.head;
+    this.head = (this.head + this.claimSkipsBytes) | 0;
+    this.skippedTo = this.runStart = this.head;
+    this.skipIsAhead = true;
+    this.claimSkipsBytes = 0;
+  }
+
+  /** False when there is something to close and no free slot for it. */
   private closeRun(): boolean {
     const bytes = (this.head - this.runStart) | 0;
     if (bytes === 0) return true;
-    // TAKEN is stored before RELEASED by the consumer, so a stale value only makes the ring look fuller.
-    if (this.runsClosed - this.header[TAKEN]! >= RUN_SLOTS) return false;
-    const entry = RUNS + (this.runsClosed % RUN_SLOTS) * ENTRY_I32;
+    // Pairs with the store in `JournalConsumer.release`: the consumer has read all entries before this count.
+    if (((this.runsClosed - Atomics.load(this.header, TAKEN)) | 0) >= RUN_SLOTS) return false;
+    const entry = RUNS + (this.runsClosed & RUN_SLOT_MASK) * ENTRY_I32;
     this.header[entry] = this.runStart & this.mask;
     this.header[entry + 1] = bytes;
     this.header[entry + 2] = this.runLines;
     this.header[entry + 3] = this.head;
-    this.runsClosed++;
+    this.runsClosed = (this.runsClosed + 1) | 0;
     this.runStart = this.head;
     this.runLines = 0;
     return true;
   }
 
-  /** Hands all committed lines to the consumer; false when there were none. Ring the writer's bell after it. */
+  /**
+   * Hands committed lines to the consumer; false when there was nothing to hand over. Ring the writer's bell after
+   * a true. While all run slots are taken the last lines stay here: call again whenever the stored cursor moves.
+   */
   publish(): boolean {
     this.closeRun();
     if (this.runsClosed === this.runsPublished) return false;
@@ -156,7 +205,8 @@ export class JournalProducer {
   /** The cursor up to which lines are settled: stored to the configured level, or named in an outcome. */
   storedCursor(): number {
     // Pairs with the store in `JournalConsumer.release`; outcomes of these lines were pushed before it.
-    this.released = Atomics.load(this.header, RELEASED);
+    this.sawReleased(Atomics.load(this.header, RELEASED));
+    // Pairs with the store in `JournalConsumer.pushOutcome`.
     this.outcomesPushed = Atomics.load(this.header, OUTCOMES_PUSHED);
     return this.released;
   }
@@ -164,11 +214,11 @@ export class JournalProducer {
   /** What became of the lines that end at `cursor`; ask in commit order, after `storedCursor` has passed it. */
   outcome(cursor: number): Outcome {
     while (this.outcomesPopped !== this.outcomesPushed) {
-      const entry = OUTCOMES + (this.outcomesPopped % OUTCOME_SLOTS) * ENTRY_I32;
+      const entry = OUTCOMES + (this.outcomesPopped & OUTCOME_SLOT_MASK) * ENTRY_I32;
       if (((cursor - this.header[entry + 1]!) | 0) <= 0) {
         return ((cursor - this.header[entry]!) | 0) > 0 ? (this.header[entry + 2] as Outcome) : STORED;
       }
-      this.outcomesPopped++;
+      this.outcomesPopped = (this.outcomesPopped + 1) | 0;
       // Frees the slot for the consumer; pairs with the load in `JournalConsumer.hasOutcomeRoom`.
       Atomics.store(this.header, OUTCOMES_POPPED, this.outcomesPopped);
     }
@@ -177,6 +227,7 @@ export class JournalProducer {
 
   /** A promise of the next change of the stored cursor, or null when it has already moved past `seen`. */
   waitForStored(seen: number): Promise<unknown> | null {
+    // Pairs with the store and notify in `JournalConsumer.release`.
     const wait = Atomics.waitAsync(this.header, RELEASED, seen);
     return wait.async ? wait.value : null;
   }
@@ -189,16 +240,19 @@ export class JournalConsumer {
   runBytes = 0;
   runLines = 0;
   private readonly header: Int32Array;
-  private taken = 0;
-  private published = 0;
+  private taken: number;
+  private published: number;
   /** Cursor after the last run taken, and after the last run released. */
-  private takenCursor = 0;
-  private releasedCursor = 0;
-  private outcomesPushed = 0;
+  private takenCursor: number;
+  private releasedCursor: number;
+  private outcomesPushed: number;
 
   constructor(memory: SharedArrayBuffer) {
     this.header = words(memory);
     this.bytes = new Uint8Array(memory, HEADER_BYTES);
+    this.taken = this.published = this.header[TAKEN]!;
+    this.takenCursor = this.releasedCursor = this.header[RELEASED]!;
+    this.outcomesPushed = this.header[OUTCOMES_PUSHED]!;
   }
 
   /** Moves to the next published run; false when there is none. Its bytes stay valid until `release`. */
@@ -208,12 +262,12 @@ export class JournalConsumer {
       this.published = Atomics.load(this.header, PUBLISHED);
       if (this.taken === this.published) return false;
     }
-    const entry = RUNS + (this.taken % RUN_SLOTS) * ENTRY_I32;
+    const entry = RUNS + (this.taken & RUN_SLOT_MASK) * ENTRY_I32;
     this.runOffset = this.header[entry]!;
     this.runBytes = this.header[entry + 1]!;
     this.runLines = this.header[entry + 2]!;
     this.takenCursor = this.header[entry + 3]!;
-    this.taken++;
+    this.taken = (this.taken + 1) | 0;
     return true;
   }
 
@@ -222,19 +276,20 @@ export class JournalConsumer {
     return this.takenCursor !== this.releasedCursor;
   }
 
+  /** Ask before taking runs: what is taken may have to be refused. */
   hasOutcomeRoom(): boolean {
     // Pairs with the store in `JournalProducer.outcome`.
-    return this.outcomesPushed - Atomics.load(this.header, OUTCOMES_POPPED) < OUTCOME_SLOTS;
+    return ((this.outcomesPushed - Atomics.load(this.header, OUTCOMES_POPPED)) | 0) < OUTCOME_SLOTS;
   }
 
   /** Names all runs taken since the last release as not stored. Needs `hasOutcomeRoom`; call before `release`. */
   pushOutcome(outcome: Outcome): void {
     assert(this.hasOutcomeRoom(), 'outcome ring has room');
-    const entry = OUTCOMES + (this.outcomesPushed % OUTCOME_SLOTS) * ENTRY_I32;
+    const entry = OUTCOMES + (this.outcomesPushed & OUTCOME_SLOT_MASK) * ENTRY_I32;
     this.header[entry] = this.releasedCursor;
     this.header[entry + 1] = this.takenCursor;
     this.header[entry + 2] = outcome;
-    this.outcomesPushed++;
+    this.outcomesPushed = (this.outcomesPushed + 1) | 0;
     // Publishes the entry; pairs with the load in `JournalProducer.storedCursor`.
     Atomics.store(this.header, OUTCOMES_PUSHED, this.outcomesPushed);
   }
@@ -243,8 +298,10 @@ export class JournalConsumer {
   release(): void {
     if (!this.holdsRuns) return;
     this.releasedCursor = this.takenCursor;
-    this.header[TAKEN] = this.taken;
-    // Publishes "settled, and no longer read"; pairs with the loads in `storedCursor` and `hasRoom`.
+    // Publishes "these entries were read"; pairs with the load in `JournalProducer.closeRun`.
+    Atomics.store(this.header, TAKEN, this.taken);
+    // Publishes "settled, and no longer read"; pairs with the loads in `storedCursor` and `hasRoom`, and with the
+    // wait in `waitForStored`.
     Atomics.store(this.header, RELEASED, this.releasedCursor);
     Atomics.notify(this.header, RELEASED);
   }
