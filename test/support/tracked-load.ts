@@ -1,0 +1,164 @@
+/**
+ * Load whose every metric has a name of its own, with what the server said about it: the client's half of the
+ * proof that nothing acknowledged is lost, nothing refused is stored and nothing is stored twice.
+ */
+import assert from 'node:assert/strict';
+import { bodyOf } from './bodies.ts';
+import { type HttpResponse, postRequest, RawConnection } from './raw-http.ts';
+
+export type Fate = 'acknowledged' | 'refused' | 'unknown';
+
+export interface LoadOptions {
+  /** Names begin with it: `<prefix>.<connection>.<number>`. */
+  readonly prefix: string;
+  readonly connections: number;
+  /** Most metrics in a request. */
+  readonly batchMax: number;
+  /** Send some requests that have to be refused: malformed, strict, partly invalid. */
+  readonly withBroken?: boolean;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Bytes added to each metric, to fill disks sooner. */
+  readonly paddingBytes?: number;
+  /** A pause behind each refusal, so that a server that refuses is not asked in a tight loop. */
+  readonly refusalPauseMs?: number;
+}
+
+/** Answers by status, and names by fate. */
+export class Ledger {
+  readonly fates = new Map<string, Fate>();
+  readonly statuses = new Map<number, number>();
+  /** The last response of each status. */
+  readonly samples = new Map<number, HttpResponse>();
+
+  record(names: readonly string[], fate: Fate): void {
+    for (const name of names) this.fates.set(name, fate);
+  }
+
+  seen(response: HttpResponse): void {
+    this.statuses.set(response.status, (this.statuses.get(response.status) ?? 0) + 1);
+    this.samples.set(response.status, response);
+  }
+
+  count(fate: Fate): number {
+    let count = 0;
+    for (const value of this.fates.values()) if (value === fate) count += 1;
+    return count;
+  }
+
+  /**
+   * Compares with what was stored (name → times) and returns how many unknown metrics were stored after all.
+   * Names that do not begin with `prefix` belong to another ledger.
+   */
+  check(stored: ReadonlyMap<string, number>, prefix: string): { unknownStored: number } {
+    const broken = {
+      lost: [] as string[],
+      refusedStored: [] as string[],
+      twice: [] as string[],
+      foreign: [] as string[],
+    };
+    let unknownStored = 0;
+    for (const [name, fate] of this.fates) {
+      const count = stored.get(name) ?? 0;
+      if (count > 1) broken.twice.push(name);
+      if (fate === 'acknowledged' && count === 0) broken.lost.push(name);
+      if (fate === 'refused' && count > 0) broken.refusedStored.push(name);
+      if (fate === 'unknown' && count > 0) unknownStored += 1;
+    }
+    for (const name of stored.keys()) {
+      if (name.startsWith(prefix) && !this.fates.has(name)) broken.foreign.push(name);
+    }
+    const summary = Object.fromEntries(
+      Object.entries(broken).map(([what, names]) => [
+        what,
+        { count: names.length, first: names.slice(0, 3) },
+      ]),
+    );
+    const none = { count: 0, first: [] };
+    assert.deepEqual(summary, { lost: none, refusedStored: none, twice: none, foreign: none });
+    return { unknownStored };
+  }
+}
+
+interface Request {
+  readonly body: string;
+  readonly headers: Record<string, string>;
+  readonly valid: readonly string[];
+  readonly invalid: readonly string[];
+}
+
+/** The next request of a connection: mostly good, now and then one that must be refused in whole or part. */
+function makeRequest(options: LoadOptions, connection: number, first: number): Request {
+  const count = 1 + (first % options.batchMax);
+  const names = Array.from({ length: count }, (_, k) => `${options.prefix}.${connection}.${first + k}`);
+  const padding = options.paddingBytes ? { tags: { padding: 'p'.repeat(options.paddingBytes) } } : {};
+  const metrics = names.map((name, k) => ({ name, value: first + k, ...padding }));
+  const kind = options.withBroken === true ? first % 17 : 0;
+  const headers: Record<string, string> = { ...options.headers };
+  if (kind === 1) return { body: bodyOf(metrics).slice(0, -1), headers, valid: [], invalid: names };
+  const bad = `${options.prefix}.${connection}.bad.${first}`;
+  if (kind === 2 || kind === 3) {
+    const body = bodyOf([...metrics, { name: bad, value: 'none' }]);
+    if (kind === 2) return { body, headers, valid: names, invalid: [bad] };
+    return { body, headers: { ...headers, Prefer: 'handling=strict' }, valid: [], invalid: [...names, bad] };
+  }
+  return { body: bodyOf(metrics), headers, valid: names, invalid: [] };
+}
+
+/** Runs until `stop` resolves or the server is gone; resolves when every connection is done. */
+export class TrackedLoad {
+  readonly ledger = new Ledger();
+  readonly done: Promise<void>;
+  private stopping = false;
+  private readonly options: LoadOptions;
+
+  constructor(port: number, options: LoadOptions) {
+    this.options = options;
+    this.done = Promise.all(
+      Array.from({ length: options.connections }, (_, connection) => this.run(port, connection)),
+    ).then(() => {});
+  }
+
+  /** Lets each connection finish the request it waits for. */
+  async stop(): Promise<void> {
+    this.stopping = true;
+    await this.done;
+  }
+
+  private async run(port: number, index: number): Promise<void> {
+    let next = 0;
+    while (!this.stopping) {
+      let connection: RawConnection;
+      try {
+        connection = await RawConnection.open(port);
+      } catch {
+        return;
+      }
+      try {
+        while (!this.stopping && !connection.closed) {
+          const request = makeRequest(this.options, index, next);
+          next += request.valid.length + request.invalid.length;
+          await this.exchange(connection, request);
+        }
+      } catch {
+        // The connection is gone; whether the server is too shows when it is opened again.
+      } finally {
+        connection.close();
+      }
+    }
+  }
+
+  private async exchange(connection: RawConnection, request: Request): Promise<void> {
+    const { ledger } = this;
+    ledger.record(request.invalid, 'refused');
+    ledger.record(request.valid, 'unknown');
+    const response = await connection.request(postRequest(request.body, { headers: request.headers }));
+    ledger.seen(response);
+    if (response.status === 200) ledger.record(request.valid, 'acknowledged');
+    else if (response.status !== 504) {
+      ledger.record(request.valid, 'refused');
+      const pauseMs = this.options.refusalPauseMs;
+      if (pauseMs !== undefined && response.status !== 400)
+        await new Promise((done) => setTimeout(done, pauseMs));
+    }
+  }
+}
