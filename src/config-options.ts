@@ -40,7 +40,12 @@ function duration(key: string, fallback: number, min: number, max: number, help:
   return { key, value: '<ms>', schema: integer(min, max), allowed: `${min} to ${max} ms`, fallback, help };
 }
 
-function choice(key: string, values: readonly [string, ...string[]], fallback: string, help: string): OptionSpec {
+function choice(
+  key: string,
+  values: readonly [string, ...string[]],
+  fallback: string,
+  help: string,
+): OptionSpec {
   return { key, value: `<${key}>`, schema: z.enum(values), allowed: values.join(', '), fallback, help };
 }
 

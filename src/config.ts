@@ -121,7 +121,10 @@ function derive(values: Values): Config {
   config.workers ??= availableParallelism();
   config.rateBurst ??= Math.max(1, config.rateLimit);
   config.metricRateBurst ??= Math.max(1, config.metricRateLimit);
-  config.journalBytes ??= Math.max(JOURNAL_MIN_BYTES, 2 * encodedBodyBound(config.maxBodyBytes, config.maxBatch));
+  config.journalBytes ??= Math.max(
+    JOURNAL_MIN_BYTES,
+    2 * encodedBodyBound(config.maxBodyBytes, config.maxBatch),
+  );
   config.journalBytes = powerOfTwoAtLeast(config.journalBytes);
   return config;
 }
@@ -154,7 +157,9 @@ function refuseContradictions(config: Config, sources: Record<string, Source>): 
     fail(`--queue-tasks ${config.queueTasks}: must be at least --workers ${config.workers}`);
   }
   if (config.retentionBytes > 0 && config.retentionBytes < config.segmentBytes) {
-    fail(`--retention-bytes ${config.retentionBytes}: must be 0 or at least --segment-bytes ${config.segmentBytes}`);
+    fail(
+      `--retention-bytes ${config.retentionBytes}: must be 0 or at least --segment-bytes ${config.segmentBytes}`,
+    );
   }
 }
 
@@ -164,10 +169,14 @@ function warningsOf(config: Config): string[] {
   const warnings: string[] = [];
   const cpus = availableParallelism();
   if (config.workers > cpus) {
-    warnings.push(`--workers ${config.workers} is more than the ${cpus} CPUs available: threads will only take turns`);
+    warnings.push(
+      `--workers ${config.workers} is more than the ${cpus} CPUs available: threads will only take turns`,
+    );
   }
   if (!LOOPBACK.test(config.host)) {
-    warnings.push(`--host ${config.host} is reachable from other machines and no client has to prove who it is`);
+    warnings.push(
+      `--host ${config.host} is reachable from other machines and no client has to prove who it is`,
+    );
   }
   if (config.metricRateLimit > 0 && config.maxBatch > config.metricRateBurst) {
     warnings.push(

@@ -36,6 +36,7 @@ export const PHASES: readonly Phase[] = [
 
 export function phaseOf(number: number): Phase {
   const phase = PHASES.find((row) => row.number === number);
-  if (!phase) throw new RangeError(`no phase ${number}; there are ${PHASES.map((row) => row.number).join(', ')}`);
+  if (!phase)
+    throw new RangeError(`no phase ${number}; there are ${PHASES.map((row) => row.number).join(', ')}`);
   return phase;
 }

@@ -96,9 +96,14 @@ export function malformedProblem(failure: ParseFailure): Problem {
   };
 }
 
-export function itemsProblem(code: 'no_valid_item' | 'strict', rejected: number, errors: readonly ItemError[]): Problem {
+export function itemsProblem(
+  code: 'no_valid_item' | 'strict',
+  rejected: number,
+  errors: readonly ItemError[],
+): Problem {
   const first = errors[0];
-  const cause = code === 'strict' ? 'strict handling was asked for and an item is invalid' : 'no item is valid';
+  const cause =
+    code === 'strict' ? 'strict handling was asked for and an item is invalid' : 'no item is valid';
   return {
     status: 400,
     code,

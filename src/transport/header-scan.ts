@@ -56,7 +56,8 @@ export class HeaderScan {
     this.codings = 0;
     request.forEach(this.visit);
     if (this.bytes > this.maxBytes) return HEADERS_TOO_LARGE;
-    if (this.hosts !== 1) this.problem = this.hosts === 0 ? 'Host is missing' : 'Host is given more than once';
+    if (this.hosts !== 1)
+      this.problem = this.hosts === 0 ? 'Host is missing' : 'Host is given more than once';
     else if (this.lengths > 1) this.problem = 'Content-Length is given more than once';
     else if (this.codings > 0 && this.lengths > 0) {
       this.problem = 'Content-Length and Transfer-Encoding are given together';

@@ -11,7 +11,10 @@ export function probePort(host: string, port: number): Promise<number> {
     probe.once('error', (error: NodeJS.ErrnoException) => {
       reject(
         error.code === 'EADDRINUSE'
-          ? new MetricsStreamError('PORT_IN_USE', `port ${port} on ${host} is in use; stop that server or give --port`)
+          ? new MetricsStreamError(
+              'PORT_IN_USE',
+              `port ${port} on ${host} is in use; stop that server or give --port`,
+            )
           : new MetricsStreamError('BIND_FAILED', `cannot listen on ${host}:${port}: ${error.message}`),
       );
     });

@@ -1,0 +1,30 @@
+/** `metricsstream config`: the effective value of every option and where it comes from. */
+import { loadConfig } from '../config.ts';
+import { flagOf, OPTIONS, variableOf } from '../config-options.ts';
+
+export interface ConfigCommandOptions {
+  readonly json: boolean;
+  readonly check: boolean;
+}
+
+export function showConfig(flags: Record<string, unknown>, options: ConfigCommandOptions): number {
+  const { config, sources, warnings } = loadConfig(flags, process.env);
+  const values = config as unknown as Record<string, string | number>;
+  for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
+  if (options.check) {
+    process.stdout.write('configuration is valid\n');
+    return 0;
+  }
+  if (options.json) {
+    const entries = OPTIONS.map(({ key }) => [key, { value: values[key], source: sources[key] }]);
+    process.stdout.write(`${JSON.stringify(Object.fromEntries(entries), null, 2)}\n`);
+    return 0;
+  }
+  const rows = OPTIONS.map(({ key }) => [flagOf(key), String(values[key]), sources[key]!, variableOf(key)]);
+  rows.unshift(['option', 'value', 'from', 'environment variable']);
+  const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => row[column]!.length)));
+  for (const row of rows) {
+    process.stdout.write(`${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')}\n`);
+  }
+  return 0;
+}

@@ -1,0 +1,64 @@
+/** `metricsstream serve`: runs the server until a signal or a fatal error ends it. */
+import { createLogger, type Logger } from '../base/log.ts';
+import { type Config, loadConfig } from '../config.ts';
+import { phaseOf } from '../phases.ts';
+import { type RunningServer, startServer } from '../server.ts';
+
+const EXAMPLE = `{"metrics":[{"name":"cpu.usage","value":42.5,"tags":{"host":"web-1"}}]}`;
+
+const MIB = 2 ** 20;
+
+function limitsText(config: Config): string {
+  const limits: string[] = [];
+  if (config.rateLimit > 0) limits.push(`${config.rateLimit} requests/s`);
+  if (config.metricRateLimit > 0) limits.push(`${config.metricRateLimit} metrics/s`);
+  return limits.length === 0 ? 'off' : `${limits.join(', ')} per client (${config.clientId})`;
+}
+
+function announce(log: Logger, config: Config, server: RunningServer): void {
+  const { recovery, listening } = server;
+  if (recovery.truncatedBytes > 0 || recovery.damagedCommits > 0) log.warn(recovery, 'recovered');
+  else log.debug(recovery, 'recovered');
+  const address = `${config.host.includes(':') ? `[${config.host}]` : config.host}:${server.port}`;
+  const facts = {
+    address,
+    port: server.port,
+    phase: config.phase,
+    phaseName: phaseOf(config.phase).name,
+    workers: config.workers,
+    queue: config.queueTasks,
+    ack: config.ack,
+    dataDir: config.dataDir,
+    limits: limitsText(config),
+    auth: 'none',
+    uws: listening.uws,
+    handover: listening.handover,
+    sharedMiB: Math.round(server.sharedBytes / MIB),
+  };
+  log.info(facts, 'listening');
+  log.info(`try: curl -d '${EXAMPLE}' http://${address}/metrics`);
+}
+
+/** @returns the exit code */
+export async function serve(flags: Record<string, unknown>, version: string): Promise<number> {
+  const { config, warnings } = loadConfig(flags, process.env);
+  const log = createLogger(config.logLevel);
+  for (const warning of warnings) log.warn(warning);
+  const server = await startServer(config, log, version);
+  let signals = 0;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    signals++;
+    if (signals > 1) {
+      log.warn({ signal }, 'second signal: ending at once');
+      server.stopNow();
+    }
+    log.info({ signal }, 'draining: finishing what is in flight; a second signal ends at once');
+    server.stop();
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  announce(log, config, server);
+  const code = await server.ended;
+  log.info({ code }, code === 0 ? 'stopped: everything acknowledged is on disk' : 'stopped after a failure');
+  return code;
+}

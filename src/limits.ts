@@ -1,0 +1,13 @@
+import type { Config } from './config.ts';
+import type { LimiterConfig } from './limiter/limiter.ts';
+
+/** The limiter's share of the configuration, the same for every thread that opens its memory. */
+export function limiterConfigOf(config: Config): LimiterConfig {
+  return {
+    requestRate: config.rateLimit,
+    requestBurst: config.rateBurst,
+    metricRate: config.metricRateLimit,
+    metricBurst: config.metricRateBurst,
+    clients: config.limiterClients,
+  };
+}

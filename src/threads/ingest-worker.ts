@@ -1,0 +1,156 @@
+/** Entry point of an ingest worker: builds its pipeline over the shared memories and serves its connections. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { Bell } from '../base/bell.ts';
+import { monotonicMs } from '../base/clock.ts';
+import { Control } from '../base/control.ts';
+import { IngestLoop } from '../dispatch/ingest-loop.ts';
+import type { FromWorker, IngestWorkerData, ToWorker } from '../dispatch/messages.ts';
+import { openLimiter } from '../limiter/striped-lock.ts';
+import { limiterConfigOf } from '../limits.ts';
+import { phaseOf } from '../phases.ts';
+import { Pipeline } from '../pipeline.ts';
+import { WORKER } from '../telemetry/counters.ts';
+import { Histograms, WORKER_HISTOGRAM_NAMES } from '../telemetry/histogram.ts';
+import { EventRingProducer } from '../telemetry/ring-buffer.ts';
+import { startThreadStats } from '../telemetry/thread-stats.ts';
+import { Receiver } from '../transport/receiver.ts';
+import { type Page, Routes } from '../transport/routes.ts';
+import { type ListenSocket, loadUws } from '../transport/uws.ts';
+import { JournalProducer } from '../writer/journal-ring.ts';
+
+const data = workerData as IngestWorkerData;
+const { config, memory } = data;
+const port = parentPort!;
+const post = (message: FromWorker): void => port.postMessage(message);
+
+/** How often timeouts are looked for, and whether a drain is done. */
+const TICK_MS = 50;
+const DRAIN_TICK_MS = 5;
+const ABANDON_MS = 100;
+
+const phase = phaseOf(config.phase);
+const limiterConfig = limiterConfigOf(config);
+const pipeline = new Pipeline(
+  (await phase.loadParser())({ maxBodyBytes: config.maxBodyBytes, maxBatch: config.maxBatch }),
+  openLimiter(memory.limiter, limiterConfig),
+  new JournalProducer(memory.journal),
+  { ...limiterConfig, maxBatch: config.maxBatch },
+);
+const control = new Control(memory.control);
+const loop = new IngestLoop(
+  pipeline,
+  new Bell(memory.bell),
+  control,
+  new Float64Array(memory.counters[data.index]!),
+  new EventRingProducer(memory.events),
+  new Histograms(memory.histograms, WORKER_HISTOGRAM_NAMES),
+  {
+    ...limiterConfig,
+    maxBatch: config.maxBatch,
+    ack: config.ack,
+    queueTasks: Math.floor(config.queueTasks / config.workers),
+    requestTimeoutMs: config.requestTimeoutMs,
+  },
+);
+const receiver = new Receiver(loop, {
+  maxBodyBytes: config.maxBodyBytes,
+  inflightBodyBytes: Math.floor(config.inflightBodyBytes / config.workers),
+  bodyTimeoutMs: config.bodyTimeoutMs,
+  clientByHeader: config.clientId !== 'address',
+});
+
+const scrapes = new Map<number, (page: Page) => void>();
+let scrapeId = 0;
+
+function scrape(accept: string): Promise<Page> {
+  return new Promise((resolve) => {
+    scrapes.set(++scrapeId, resolve);
+    post({ kind: 'scrape', id: scrapeId, accept });
+  });
+}
+
+const allCounters = memory.counters.map((block) => new Float64Array(block));
+
+function health(): Record<string, unknown> {
+  const sum = (slot: number): number => allCounters.reduce((total, counters) => total + counters[slot]!, 0);
+  return {
+    status: 'ok',
+    version: data.version,
+    phase: config.phase,
+    uptimeSeconds: Math.floor((monotonicMs() - data.startedMs) / 1e3),
+    queueDepth: sum(WORKER.queue_tasks_now),
+    queueCapacity: config.queueTasks,
+  };
+}
+
+const stopThreadStats = startThreadStats(memory.stats);
+const uws = loadUws(data.handover);
+const app = uws.module.App();
+const clientHeader =
+  config.clientId === 'address' ? '' : config.clientId.replace(/^header:/, '').toLowerCase();
+new Routes(
+  loop,
+  receiver,
+  { control, scrape, health },
+  { maxHeaderBytes: config.maxHeaderBytes, clientHeader },
+).register(app);
+
+let listenSocket: ListenSocket = null;
+if (data.handover === 'descriptor') {
+  post({ kind: 'ready', descriptor: app.getDescriptor!() });
+} else {
+  app.listen(config.host, data.port, (socket) => {
+    listenSocket = socket;
+    post(socket ? { kind: 'ready', descriptor: null } : { kind: 'listen_failed' });
+  });
+}
+
+const tick = setInterval(() => {
+  const nowMs = monotonicMs();
+  receiver.expire(nowMs);
+  loop.expire(nowMs);
+}, TICK_MS);
+
+/** Ends the thread once nothing is in flight, at `deadlineMs` in any case. */
+function drain(deadlineMs: number): void {
+  if (!loop.draining) {
+    loop.draining = true;
+    if (listenSocket) uws.module.us_listen_socket_close(listenSocket);
+    listenSocket = null;
+  }
+  const nowMs = monotonicMs();
+  if (nowMs >= deadlineMs) {
+    receiver.refuseAll();
+    loop.expireAll(nowMs);
+  }
+  if (nowMs < deadlineMs && (loop.pending > 0 || !receiver.idle)) {
+    setTimeout(drain, DRAIN_TICK_MS, deadlineMs);
+    return;
+  }
+  // One more turn sends what the lines above prepared.
+  setImmediate(end);
+}
+
+function end(): void {
+  clearInterval(tick);
+  stopThreadStats();
+  app.close();
+  post({ kind: 'drained' });
+  port.close();
+}
+
+port.on('message', (message: ToWorker) => {
+  switch (message.kind) {
+    case 'drain':
+      drain(monotonicMs() + message.timeoutMs);
+      break;
+    case 'abandon':
+      // Long enough for the writer's last outcomes, well within the second in which the process has to end.
+      drain(monotonicMs() + ABANDON_MS);
+      break;
+    case 'scraped':
+      scrapes.get(message.id)?.(message.page);
+      scrapes.delete(message.id);
+      break;
+  }
+});

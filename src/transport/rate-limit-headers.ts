@@ -1,0 +1,65 @@
+/**
+ * RateLimit-Policy and RateLimit header lines (IETF draft-ietf-httpapi-ratelimit-headers) and the 429 answers.
+ *
+ * A policy is `"requests";q=<burst>;w=<seconds to refill the burst>`, the state `"requests";r=<left>;t=<seconds
+ * until the burst is whole again>`.
+ */
+import type { Limiter } from '../limiter/limiter.ts';
+import { headerLine, type Problem } from './answer.ts';
+
+export interface RateLimitFacts {
+  readonly requestRate: number;
+  readonly requestBurst: number;
+  readonly metricRate: number;
+  readonly metricBurst: number;
+}
+
+const windowSeconds = (burst: number, rate: number): number => Math.max(1, Math.ceil(burst / rate));
+
+export class RateLimitHeaders {
+  private readonly facts: RateLimitFacts;
+  private readonly policyLine: string;
+  private readonly requestState: string;
+  /** The last lines made: clients in a burst share few values. */
+  private lastRemaining = -1;
+  private lastLines = '';
+
+  constructor(facts: RateLimitFacts) {
+    this.facts = facts;
+    const policies: string[] = [];
+    const { requestRate, requestBurst, metricRate, metricBurst } = facts;
+    if (requestRate > 0) {
+      policies.push(`"requests";q=${Math.floor(requestBurst)};w=${windowSeconds(requestBurst, requestRate)}`);
+    }
+    if (metricRate > 0) {
+      policies.push(`"metrics";q=${Math.floor(metricBurst)};w=${windowSeconds(metricBurst, metricRate)}`);
+    }
+    this.policyLine = policies.length === 0 ? '' : headerLine('RateLimit-Policy', policies.join(', '));
+    this.requestState = `${this.policyLine}\r\nRateLimit: "requests";r=`;
+  }
+
+  /** Header lines of an answer; '' while no limit is on. @param remaining request tokens left, -1 if unlimited */
+  lines(remaining: number): string {
+    if (remaining < 0 || this.facts.requestRate === 0) return this.policyLine;
+    if (remaining === this.lastRemaining) return this.lastLines;
+    const { requestBurst, requestRate } = this.facts;
+    const resetSeconds = Math.ceil((requestBurst - remaining) / requestRate);
+    this.lastRemaining = remaining;
+    this.lastLines = `${this.requestState}${remaining};t=${resetSeconds}`;
+    return this.lastLines;
+  }
+
+  /** The 429 for a client over its limit; nothing was stored. */
+  problem(policy: 'requests' | 'metrics', limiter: Limiter): Problem {
+    const seconds = limiter.retryAfterSeconds;
+    const rate = policy === 'requests' ? this.facts.requestRate : this.facts.metricRate;
+    const state = headerLine('RateLimit', `"${policy}";r=${limiter.remaining};t=${seconds}`);
+    return {
+      status: 429,
+      code: 'rate_limited',
+      detail: `Nothing was stored: this client is over its limit of ${rate} ${policy} per second. Retry after ${seconds} s.`,
+      members: { policy, limit: rate, remaining: limiter.remaining, retryAfterSeconds: seconds },
+      lines: `${headerLine('Retry-After', seconds)}${this.policyLine}${state}`,
+    };
+  }
+}

@@ -1,0 +1,204 @@
+/**
+ * Receives POST bodies: checks what the header list can decide, assembles the body, and admits it.
+ *
+ * A body that comes in one chunk goes straight into the parser's input; one that comes in several is assembled in
+ * a reused buffer first. Nothing is limited, parsed or stored before the last chunk, since uWebSockets.js calls a
+ * route before it has validated the body's framing.
+ */
+import { monotonicMs } from '../base/clock.ts';
+import type { IngestLoop } from '../dispatch/ingest-loop.ts';
+import { WORKER } from '../telemetry/counters.ts';
+import { headerLine, type Problem } from './answer.ts';
+import { BodyBuffers } from './body-buffers.ts';
+import { type Exchange, ReceivingList } from './exchange.ts';
+import type { HeaderScan } from './header-scan.ts';
+import { type Inflated, Inflater } from './inflate.ts';
+import { bodyFormatOf, CODINGS_ACCEPTED, codingOf, GZIP, prefersStrict, UNSUPPORTED } from './media-type.ts';
+
+export interface ReceiverConfig {
+  readonly maxBodyBytes: number;
+  /** Budget of this worker for bodies that arrive in several chunks. */
+  readonly inflightBodyBytes: number;
+  readonly bodyTimeoutMs: number;
+  /** True when a header names the client, false when its address does. */
+  readonly clientByHeader: boolean;
+}
+
+export class Receiver {
+  private readonly loop: IngestLoop;
+  private readonly config: ReceiverConfig;
+  private readonly buffers: BodyBuffers;
+  private readonly inflater: Inflater;
+  private readonly receiving = new ReceivingList();
+
+  constructor(loop: IngestLoop, config: ReceiverConfig) {
+    this.loop = loop;
+    this.config = config;
+    this.buffers = new BodyBuffers(config.inflightBodyBytes);
+    this.inflater = new Inflater(config.maxBodyBytes);
+  }
+
+  /** True while no body is being received or inflated. */
+  get idle(): boolean {
+    return this.receiving.oldest === null && this.inflater.pending === 0;
+  }
+
+  /** Takes over a POST whose framing is sound; `scan` holds its header list. */
+  start(exchange: Exchange, scan: HeaderScan): void {
+    const format = bodyFormatOf(scan.contentType);
+    if (format === UNSUPPORTED) return this.loop.answer(exchange, unsupportedType(scan.contentType));
+    const coding = codingOf(scan.contentEncoding);
+    if (coding === UNSUPPORTED) return this.loop.answer(exchange, UNSUPPORTED_CODING);
+    if (scan.contentLength > this.config.maxBodyBytes) return this.refuseTooLarge(exchange);
+    const reason = this.loop.unavailableReason();
+    if (reason !== null) return this.loop.refuseUnavailable(exchange, reason);
+    exchange.format = format;
+    exchange.coding = coding;
+    exchange.strict = prefersStrict(scan.prefer);
+    exchange.clientKey = this.config.clientByHeader
+      ? Buffer.from(scan.clientKey, 'latin1')
+      : new Uint8Array(exchange.response.getRemoteAddress());
+    this.receiving.add(exchange);
+    exchange.response.onData((chunk, isLast) => this.receive(exchange, chunk, isLast));
+  }
+
+  private receive(exchange: Exchange, chunk: ArrayBuffer, isLast: boolean): void {
+    // Refused or given up before: what still arrives is dropped.
+    if (!exchange.open || exchange.receivedMs > 0) return;
+    this.loop.counters[WORKER.body_bytes]! += chunk.byteLength;
+    const length = exchange.length + chunk.byteLength;
+    if (length > this.config.maxBodyBytes) return this.refuseTooLarge(exchange);
+    if (isLast && exchange.buffer === null) return this.complete(exchange, new Uint8Array(chunk));
+    if (!this.append(exchange, new Uint8Array(chunk), length)) {
+      this.end(exchange);
+      return this.loop.refuseUnavailable(exchange, 'body_bytes_full');
+    }
+    if (isLast) this.complete(exchange, exchange.buffer!.subarray(0, length));
+  }
+
+  private append(exchange: Exchange, chunk: Uint8Array, length: number): boolean {
+    const { buffer } = exchange;
+    if (buffer === null) exchange.buffer = this.buffers.take(length);
+    else if (length > buffer.length) {
+      const larger = this.buffers.grow(buffer, exchange.length, length);
+      if (larger === null) return false;
+      exchange.buffer = larger;
+    }
+    if (exchange.buffer === null) return false;
+    exchange.buffer.set(chunk, exchange.length);
+    exchange.length = length;
+    this.loop.counters[WORKER.body_bytes_now] = this.buffers.usedBytes;
+    return true;
+  }
+
+  private complete(exchange: Exchange, body: Uint8Array): void {
+    this.receiving.remove(exchange);
+    exchange.receivedMs = monotonicMs();
+    if (exchange.coding === GZIP) {
+      // The chunk's memory is gone after this call, so a body in one chunk is copied; assembled ones stay put.
+      const compressed = exchange.buffer === null ? body.slice() : body;
+      this.inflater.push(compressed, (result) => this.inflated(exchange, result));
+      return;
+    }
+    this.loop.input.set(body);
+    this.release(exchange);
+    this.loop.admit(exchange, body.length);
+  }
+
+  private inflated(exchange: Exchange, result: Inflated): void {
+    this.release(exchange);
+    if (!exchange.open) return;
+    if (result === 'too_large') return this.refuseTooLarge(exchange);
+    if (result === 'broken') return this.loop.answer(exchange, BROKEN_GZIP);
+    this.loop.input.set(result);
+    this.loop.admit(exchange, result.length);
+  }
+
+  private refuseTooLarge(exchange: Exchange): void {
+    this.loop.counters[WORKER.rejected_too_large]! += 1;
+    this.giveUp(exchange, {
+      status: 413,
+      code: 'body_too_large',
+      detail: `Nothing was stored: a body may have at most ${this.config.maxBodyBytes} bytes, after decompression too. Send smaller batches.`,
+      members: { limit: this.config.maxBodyBytes },
+      // The rest of the body would have to be read to find the next request.
+      close: true,
+    });
+  }
+
+  private giveUp(exchange: Exchange, problem: Problem): void {
+    this.end(exchange);
+    this.loop.answer(exchange, problem);
+  }
+
+  /** From here on, what still arrives of this body is dropped. */
+  private end(exchange: Exchange): void {
+    this.release(exchange);
+    exchange.receivedMs = monotonicMs();
+  }
+
+  /** Forgets an exchange: its place in the receiving list and its buffer. */
+  private release(exchange: Exchange): void {
+    this.receiving.remove(exchange);
+    if (exchange.buffer === null) return;
+    this.buffers.give(exchange.buffer);
+    exchange.buffer = null;
+    this.loop.counters[WORKER.body_bytes_now] = this.buffers.usedBytes;
+  }
+
+  /** The client is gone. A buffer that the thread pool still reads is given back when it is done. */
+  abandon(exchange: Exchange): void {
+    if (exchange.receivedMs === 0) this.release(exchange);
+  }
+
+  /** Answers 408 to bodies that have been arriving for too long. */
+  expire(nowMs: number): void {
+    for (;;) {
+      const exchange = this.receiving.oldest;
+      if (exchange === null || nowMs - exchange.startedMs < this.config.bodyTimeoutMs) return;
+      this.giveUp(exchange, {
+        status: 408,
+        code: 'body_timeout',
+        detail: `Nothing was stored: the body did not arrive within ${this.config.bodyTimeoutMs} ms.`,
+        members: { receivedBytes: exchange.length },
+        close: true,
+      });
+    }
+  }
+
+  /** Refuses what is still arriving, for the end of a drain. */
+  refuseAll(): void {
+    for (let next = this.receiving.oldest; next !== null; next = this.receiving.oldest) {
+      this.end(next);
+      this.loop.refuseUnavailable(next, 'draining');
+    }
+  }
+}
+
+function unsupportedType(contentType: string): Problem {
+  return {
+    status: 415,
+    code: 'unsupported_type',
+    detail: 'Nothing was stored: send application/json or application/x-ndjson.',
+    members: {
+      contentType: contentType.slice(0, 100),
+      supported: ['application/json', 'application/x-ndjson'],
+    },
+    lines: headerLine('Accept', 'application/json, application/x-ndjson'),
+  };
+}
+
+const UNSUPPORTED_CODING: Problem = {
+  status: 415,
+  code: 'unsupported_encoding',
+  detail: 'Nothing was stored: send the body as it is or with Content-Encoding: gzip.',
+  members: { supported: ['gzip', 'identity'] },
+  lines: headerLine('Accept-Encoding', CODINGS_ACCEPTED),
+};
+
+const BROKEN_GZIP: Problem = {
+  status: 400,
+  code: 'malformed',
+  detail: 'Nothing was stored: the body is not a complete gzip stream.',
+  members: { offset: 0, field: '', reason: 'not a complete gzip stream' },
+};
