@@ -28,13 +28,16 @@ export interface Limiter {
   takeRequest(key: Uint8Array, keyBytes: number, nowMs: number): Verdict;
   /** Charges `metrics` to the client of the last `takeRequest`, all or nothing. */
   takeMetrics(metrics: number, nowMs: number): Verdict;
-  /** First 32 bits of the last client's keyed hash: what telemetry and logs call it. */
+  /** First 32 bits (as Int32) of the last client's keyed hash: what telemetry and logs call it. */
   readonly clientHash: number;
-  /** Whole tokens left in the bucket last charged, for the RateLimit header. */
+  /** Whole tokens left in the bucket last charged, for the RateLimit header; Infinity where requests are not limited. */
   readonly remaining: number;
   /** Seconds (whole, at least 1) until the refused charge could pass. */
   readonly retryAfterSeconds: number;
 }
+
+/** Opens a table made by `createLimiterMemory`, for one thread. */
+export type OpenLimiter = (memory: SharedArrayBuffer, config: LimiterConfig) => Limiter;
 
 export interface ClientUsage {
   /** 16 hexadecimal digits of the keyed hash. */
