@@ -249,11 +249,16 @@ const namesIn = (text: string) =>
 
 describe('tail and verify', () => {
   it('tail prints what is stored, oldest first, over all files, while the server runs', async () => {
-    const { code, stdout, stderr } = await runCli(['tail', '--data-dir', server.dataDir]);
+    const { code, stdout, stderr } = await runCli(['tail', '-n', 'all', '--data-dir', server.dataDir]);
     assert.equal(code, 0, stderr);
-    assert.deepEqual(namesIn(stdout).slice(-10), names.slice(-10));
+    assert.deepEqual(namesIn(stdout), names);
     const stored = readStored(server.dataDir).map((stored) => stored.name);
     assert.deepEqual(stored, names);
+  });
+
+  it('tail prints the last ten lines unless told otherwise', async () => {
+    const { stdout } = await runCli(['tail', '--data-dir', server.dataDir]);
+    assert.deepEqual(namesIn(stdout), names.slice(-10));
   });
 
   it('verify passes on live data', async () => {

@@ -1,0 +1,144 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { assertAccepted, assertProblem, eventually } from '../support/assertions.ts';
+import { namesBody, uniqueName } from '../support/bodies.ts';
+import { FaultSwitch } from '../support/fault-switch.ts';
+import { fetchOnce, post, postRequest, RawConnection } from '../support/raw-http.ts';
+import { startServer, verify } from '../support/server-process.ts';
+import { countNames, readStored } from '../support/stored.ts';
+import { TrackedLoad } from '../support/tracked-load.ts';
+
+const CLEAN_EXIT = { code: 0, signal: null };
+const IN_FLIGHT = 200;
+
+/** The head of a POST and the first bytes of its body, the rest of which does not come. */
+function beginPost(connection: RawConnection, name: string): void {
+  const body = namesBody(name);
+  connection.write(
+    `POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n${body.slice(0, 9)}`,
+  );
+}
+
+describe('SIGTERM', () => {
+  it(`with ${IN_FLIGHT} requests waiting for a sync answers and stores them all, and exits 0`, async (t) => {
+    const faults = new FaultSwitch(t);
+    const server = await startServer(t, { args: ['--workers', '2', '--rate-limit', '0'], env: faults.env });
+    const connections = await Promise.all(
+      Array.from({ length: IN_FLIGHT }, () => RawConnection.open(server.port)),
+    );
+    faults.set({ syncDelayMs: 1_000 });
+    const names = connections.map(() => uniqueName('waiting'));
+    connections.forEach((connection, k) => {
+      connection.send(postRequest(namesBody(names[k]!)));
+    });
+    await eventually('all wait', async () => {
+      const health = await fetchOnce(server.port, { path: '/health' });
+      return Number(health.json().queueDepth) === IN_FLIGHT;
+    });
+    server.kill('SIGTERM');
+    for (const connection of connections) {
+      assertAccepted(await connection.read(), 1);
+    }
+    assert.deepEqual(await server.exited, CLEAN_EXIT);
+    for (const connection of connections) connection.close();
+    const counts = countNames(readStored(server.dataDir));
+    for (const name of names) assert.equal(counts.get(name), 1);
+    assert.equal((await verify(server.dataDir)).code, 0);
+  });
+
+  it(`under the load of ${IN_FLIGHT} connections stores exactly what it acknowledged, and exits 0 in time`, async (t) => {
+    const server = await startServer(t, {
+      args: ['--workers', '2', '--rate-limit', '0', '--drain-timeout-ms', '5000'],
+    });
+    const load = new TrackedLoad(server.port, { prefix: 'drain', connections: IN_FLIGHT, batchMax: 10 });
+    await eventually('the load runs', () => (load.ledger.statuses.get(200) ?? 0) > 2 * IN_FLIGHT);
+    const startedAt = performance.now();
+    assert.deepEqual(await server.stop(), CLEAN_EXIT);
+    assert.ok(performance.now() - startedAt < 10_000);
+    await load.done;
+    const { unknownStored } = load.ledger.check(countNames(readStored(server.dataDir)), 'drain');
+    assert.equal(unknownStored, 0, 'stored without having been acknowledged');
+    t.diagnostic(
+      `acknowledged ${load.ledger.count('acknowledged')}, refused ${load.ledger.count('refused')}, ` +
+        `not answered and not stored ${load.ledger.count('unknown')}`,
+    );
+    assert.equal((await verify(server.dataDir)).code, 0);
+  });
+
+  it('refuses bodies that do not arrive before the drain time ends, and stores none of them', async (t) => {
+    const server = await startServer(t, { args: ['--workers', '2', '--drain-timeout-ms', '500'] });
+    const connections = await Promise.all(Array.from({ length: 20 }, () => RawConnection.open(server.port)));
+    const names = connections.map(() => uniqueName('half'));
+    connections.forEach((connection, k) => {
+      beginPost(connection, names[k]!);
+    });
+    assertAccepted(await post(server.port, namesBody(uniqueName('whole'))), 1);
+    server.kill('SIGTERM');
+    for (const connection of connections) {
+      const event = await connection.next(15_000);
+      if (event.kind === 'response') assertProblem(event.response, 503);
+      else assert.equal(event.kind, 'closed');
+      connection.close();
+    }
+    assert.deepEqual(await server.exited, CLEAN_EXIT);
+    const counts = countNames(readStored(server.dataDir));
+    for (const name of names) assert.equal(counts.get(name), undefined);
+  });
+
+  it('is told by /ready and by POST on connections that are still open', async (t) => {
+    const server = await startServer(t, { args: ['--workers', '1', '--drain-timeout-ms', '4000'] });
+    const holding = await RawConnection.open(server.port);
+    const asking = await RawConnection.open(server.port);
+    const posting = await RawConnection.open(server.port);
+    for (const connection of [asking, posting]) await connection.request({ path: '/ready' });
+    beginPost(holding, uniqueName('half'));
+    await delay(50);
+    server.kill('SIGTERM');
+    await server.logged((line) => /drain|stop|shut/i.test(String(line.msg)));
+    assertProblem(await asking.request({ path: '/ready' }), 503);
+    const problem = assertProblem(await posting.request(postRequest(namesBody(uniqueName('late')))), 503);
+    assert.equal(problem.reason, 'draining');
+    await assert.rejects(fetchOnce(server.port, { path: '/ready' }), 'a new connection was served');
+    for (const connection of [holding, asking, posting]) connection.close();
+    assert.deepEqual(await server.exited, CLEAN_EXIT);
+  });
+
+  it('given twice ends the server at once, without losing what was acknowledged', async (t) => {
+    const server = await startServer(t, { args: ['--workers', '2', '--drain-timeout-ms', '60000'] });
+    const load = new TrackedLoad(server.port, { prefix: 'twice', connections: 20, batchMax: 10 });
+    const holding = await RawConnection.open(server.port);
+    beginPost(holding, uniqueName('half'));
+    await eventually('the load runs', () => (load.ledger.statuses.get(200) ?? 0) > 100);
+    server.kill('SIGTERM');
+    await server.logged((line) => /drain|stop|shut/i.test(String(line.msg)));
+    const startedAt = performance.now();
+    server.kill('SIGTERM');
+    await server.exited;
+    assert.ok(performance.now() - startedAt < 5_000);
+    holding.close();
+    await load.done;
+    const again = await startServer(t, { args: ['--workers', '1'], dataDir: server.dataDir });
+    load.ledger.check(countNames(readStored(again.dataDir)), 'twice');
+  });
+});
+
+describe('SIGINT', () => {
+  it('ends the server like SIGTERM', async (t) => {
+    const server = await startServer(t, { args: ['--workers', '1'] });
+    assertAccepted(await post(server.port, namesBody(uniqueName('a'))), 1);
+    server.kill('SIGINT');
+    assert.deepEqual(await server.exited, CLEAN_EXIT);
+  });
+});
+
+describe('a server that never got a request', () => {
+  it('ends cleanly and leaves a directory that verifies and can be started on again', async (t) => {
+    const server = await startServer(t);
+    assert.deepEqual(await server.stop(), CLEAN_EXIT);
+    assert.equal((await verify(server.dataDir)).code, 0);
+    const again = await startServer(t, { dataDir: server.dataDir });
+    assertAccepted(await post(again.port, namesBody(uniqueName('a'))), 1);
+    assert.deepEqual(await again.stop(), CLEAN_EXIT);
+  });
+});

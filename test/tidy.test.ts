@@ -1,0 +1,216 @@
+/** Style that a machine can check: the direction of imports, file sizes, texts that must not be there, links. */
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join, normalize, relative } from 'node:path';
+import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const SOURCE_LINES_MAX = 400;
+
+/** Paths from the root of all files under a folder that end so. */
+function filesUnder(folder: string, ending: RegExp): string[] {
+  if (!existsSync(join(ROOT, folder))) return [];
+  return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+    .map((name) => join(folder, name))
+    .filter((path) => ending.test(path) && statSync(join(ROOT, path)).isFile())
+    .sort();
+}
+
+const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
+
+const sources = filesUnder('src', /\.ts$/);
+const tests = filesUnder('test', /\.ts$/);
+const benches = filesUnder('bench', /\.ts$/);
+
+interface Import {
+  readonly from: string;
+  readonly to: string;
+  readonly typeOnly: boolean;
+}
+
+const IMPORT =
+  /^\s*(?:import|export)\s+(type\s)?[^'"]*?from\s+['"](\.[^'"]+)['"]|import\(\s*['"](\.[^'"]+)['"]\s*\)/gm;
+
+/** Imports of other files of the project; dynamic ones too. */
+function importsOf(path: string): Import[] {
+  return [...read(path).matchAll(IMPORT)].map((match) => ({
+    from: path,
+    to: normalize(join(dirname(path), match[2] ?? match[3] ?? '')),
+    typeOnly: match[1] !== undefined,
+  }));
+}
+
+const imports = sources.flatMap(importsOf);
+
+/**
+ * Layers from the ground up; a file may import its own layer and those below. The first pattern that fits counts.
+ */
+const LAYERS: readonly (readonly [string, RegExp])[] = [
+  ['command line', /^src\/(main|cli\/.*)\.ts$/],
+  ['composition', /^src\/(server\.ts|threads\/.*)$/],
+  ['connections', /^src\/(dispatch|transport)\//],
+  ['pipeline and phases', /^src\/(pipeline|phases)\.ts$/],
+  ['components', /^src\/(encoder|limiter|parser|telemetry|writer|limits|config|config-options)/],
+  ['base', /^src\/base\//],
+];
+
+function layerOf(path: string): number {
+  const index = LAYERS.findIndex(([, pattern]) => pattern.test(path));
+  assert.notEqual(index, -1, `${path} belongs to no layer; add it to LAYERS`);
+  return LAYERS.length - index;
+}
+
+describe('imports', () => {
+  it('go down the layers or stay in one, never up', () => {
+    const upward = imports.filter(({ from, to }) => layerOf(to) > layerOf(from));
+    assert.deepEqual(
+      upward.map(({ from, to }) => `${from} → ${to}`),
+      [],
+    );
+  });
+
+  it('of base stay in base', () => {
+    const outward = imports.filter(
+      ({ from, to }) => from.startsWith('src/base/') && !to.startsWith('src/base/'),
+    );
+    assert.deepEqual(outward, []);
+  });
+
+  it('have no cycles', () => {
+    const done = new Set<string>();
+    const path: string[] = [];
+    const visit = (file: string): void => {
+      assert.ok(!path.includes(file), `a cycle: ${[...path.slice(path.indexOf(file)), file].join(' → ')}`);
+      if (done.has(file)) return;
+      path.push(file);
+      for (const { from, to } of imports) if (from === file) visit(to);
+      path.pop();
+      done.add(file);
+    };
+    for (const file of sources) visit(file);
+  });
+
+  it('name files that exist, by their .ts names, and never what was built', () => {
+    for (const file of [...sources, ...tests, ...benches]) {
+      for (const { to } of importsOf(file)) {
+        assert.match(to, /\.(ts|json)$/, `${file} imports ${to}`);
+        assert.ok(existsSync(join(ROOT, to)), `${file} imports ${to}, which is not there`);
+        assert.ok(!to.startsWith('dist'), `${file} imports ${to}`);
+      }
+    }
+  });
+
+  it('of the product name neither tests nor benches', () => {
+    assert.deepEqual(
+      imports.filter(({ to }) => !to.startsWith('src/') && to !== 'package.json'),
+      [],
+    );
+  });
+
+  it('of packages by the product are dependencies of the product', () => {
+    const { dependencies } = JSON.parse(read('package.json')) as { dependencies: Record<string, string> };
+    for (const file of sources) {
+      for (const match of read(file).matchAll(/^import\s[^'"]*?from\s+['"]([^.'"][^'"]*)['"]/gm)) {
+        const name = match[1] ?? '';
+        if (name.startsWith('node:')) continue;
+        const packageName = name.split('/', name.startsWith('@') ? 2 : 1).join('/');
+        assert.ok(packageName in dependencies, `${file} imports ${name}`);
+      }
+    }
+  });
+});
+
+describe('source files', () => {
+  it('are no barrels', () => {
+    for (const file of sources) {
+      assert.ok(!/(^|\/)index\.ts$/.test(file), file);
+      const code = read(file)
+        .replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '')
+        .trim();
+      const left = code
+        .replace(/export\s+(type\s+)?(\*|\{[^}]*\})(\s+as\s+\w+)?\s+from\s+['"][^'"]+['"];?/g, '')
+        .trim();
+      assert.notEqual(left, '', `${file} only exports what others do`);
+    }
+  });
+
+  it(`have at most ${SOURCE_LINES_MAX} lines`, () => {
+    const long = sources.map((file) => [file, read(file).split('\n').length - 1] as const);
+    assert.deepEqual(
+      long.filter(([, lines]) => lines > SOURCE_LINES_MAX),
+      [],
+    );
+  });
+
+  it('hold no enum, no namespace and nothing left to do', () => {
+    for (const file of sources) {
+      const text = read(file);
+      assert.doesNotMatch(text, /^\s*(export\s+)?(const\s+)?enum\s/m, file);
+      assert.doesNotMatch(text, /\b(TODO|FIXME|XXX)\b/, file);
+      assert.doesNotMatch(text, /@ts-(ignore|nocheck)/, file);
+    }
+  });
+});
+
+/** Built from parts, so that this file does not hold what it looks for. */
+const FORBIDDEN: readonly (readonly [string, RegExp])[] = [
+  [
+    'a home or work directory of one machine',
+    new RegExp(`(^|[\\s"'\`(=:])/(${['work', 'home', 'root', 'Users'].join('|')})/`),
+  ],
+  ['the host of a package registry', new RegExp(['registry', '\\.', '(npmjs|yarnpkg)'].join(''))],
+];
+
+describe('texts', () => {
+  const texts = [
+    ...[...sources, ...tests, ...benches, ...filesUnder('docs', /\.md$/), ...filesUnder('.ci', /./)],
+    ...['README.md', 'package.json', 'package-lock.json', '.npmrc', '.gitignore'].filter((path) =>
+      existsSync(join(ROOT, path)),
+    ),
+  ];
+  for (const [what, pattern] of FORBIDDEN) {
+    it(`name nowhere ${what}`, () => {
+      for (const file of texts) {
+        const found = read(file)
+          .split('\n')
+          .findIndex((line) => pattern.test(line));
+        assert.equal(found, -1, `${file} line ${found + 1}`);
+      }
+    });
+  }
+});
+
+/** What GitHub makes of a heading for links to it. */
+function anchorOf(heading: string): string {
+  return heading
+    .toLowerCase()
+    .replace(/[`*_[\]]/g, '')
+    .replace(/[^\p{L}\p{N}\- ]/gu, '')
+    .trim()
+    .replace(/ /g, '-');
+}
+
+describe('documents', () => {
+  const documents = [
+    ...filesUnder('docs', /\.md$/),
+    ...readdirSync(ROOT).filter((name) => name.endsWith('.md')),
+  ];
+  const withoutCode = (path: string) => read(path).replace(/```[\s\S]*?```|`[^`\n]*`/g, '');
+
+  it('link to files and headings that are there', () => {
+    for (const document of documents) {
+      for (const match of withoutCode(document).matchAll(/\]\(([^)\s]+)\)/g)) {
+        const target = match[1] ?? '';
+        if (/^[a-z]+:/.test(target)) continue;
+        const [file = '', anchor] = target.split('#');
+        const path = file === '' ? document : normalize(join(dirname(document), decodeURIComponent(file)));
+        assert.ok(!relative('.', path).startsWith('..'), `${document} links outside: ${target}`);
+        assert.ok(existsSync(join(ROOT, path)), `${document} links to ${target}, which is not there`);
+        if (anchor === undefined || !path.endsWith('.md')) continue;
+        const anchors = [...read(path).matchAll(/^#+ (.+)$/gm)].map((heading) => anchorOf(heading[1] ?? ''));
+        assert.ok(anchors.includes(anchor), `${document} links to ${target}, which has no such heading`);
+      }
+    }
+  });
+});
