@@ -3,7 +3,7 @@
  * is read from a file before each call, so that a test switches them while the server runs.
  */
 import { readFileSync } from 'node:fs';
-import type { FileOps } from '../../src/writer/file-ops.ts';
+import { type FileOps, nodeFileOps } from '../../src/writer/file-ops.ts';
 
 export interface Faults {
   /** Each data sync takes this much longer. */
@@ -52,7 +52,9 @@ function sleep(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
-export default function withFaults(ops: FileOps): FileOps {
+/** Called by the writer thread in place of the real operations. */
+export function createFileOps(): FileOps {
+  const ops = nodeFileOps;
   return {
     ...ops,
     write(fd, buffer, offset, length, position) {
