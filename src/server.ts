@@ -27,7 +27,7 @@ import { loadUws } from './transport/uws.ts';
 import { acquireDataDir, type DataDirLock } from './writer/data-dir.ts';
 import { nodeFileOps } from './writer/file-ops.ts';
 import { createJournalRing } from './writer/journal-ring.ts';
-import { type RecoveryReport, recover } from './writer/recovery.ts';
+import { countRecovery, type RecoveryReport, recover } from './writer/recovery.ts';
 import type { WriterMessage, WriterThreadData } from './writer/writer.ts';
 
 const WRITER_ENTRY = new URL('./threads/writer-worker.js', import.meta.url);
@@ -109,6 +109,7 @@ class Server implements RunningServer {
     this.lock = await acquireDataDir(config.dataDir);
     try {
       this.recovery = recover(nodeFileOps, config.dataDir);
+      countRecovery(memories.writerCounters, this.recovery);
       await this.startWriter();
       this.exposition = this.createExposition(version, uws.version);
       this.exposition.start();
