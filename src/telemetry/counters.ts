@@ -68,6 +68,7 @@ export const WRITER_SLOTS = [
   'syncs',
   'write_errors',
   'sync_errors',
+  'rotation_failures',
   'segments_created',
   'segments_deleted',
   'refused_lines',

@@ -1,0 +1,59 @@
+/**
+ * One group commit in memory: views of the journal rings in order, and the seal that replaces the last line's end.
+ *
+ * Nothing is copied here. Runs that touch in a ring are joined, so a ring gives one or two views to a commit. The
+ * list and the seal's buffer are reused from commit to commit.
+ */
+import zlib from 'node:zlib';
+import { LINE_END_BYTES, SEAL_MAX_BYTES, writeSealHead, writeSealTail } from './seal.ts';
+
+export class Batch {
+  /** The pieces of the commit; after `seal` the last one is the seal. */
+  readonly pieces: Uint8Array[] = [];
+  lines = 0;
+  /** Bytes of all pieces. */
+  bytes = 0;
+  private readonly sealText = Buffer.alloc(SEAL_MAX_BYTES);
+  /** The range being joined. */
+  private ring: Uint8Array | null = null;
+  private start = 0;
+  private end = 0;
+
+  clear(): void {
+    this.pieces.length = 0;
+    this.lines = 0;
+    this.bytes = 0;
+    this.ring = null;
+  }
+
+  /** Adds `ring[offset, offset + bytes)`, whole lines; the memory is read when the commit is written. */
+  add(ring: Uint8Array, offset: number, bytes: number, lines: number): void {
+    if (ring === this.ring && offset === this.end) this.end += bytes;
+    else {
+      this.closeRange(0);
+      this.ring = ring;
+      this.start = offset;
+      this.end = offset + bytes;
+    }
+    this.lines += lines;
+    this.bytes += bytes;
+  }
+
+  private closeRange(dropBytes: number): void {
+    if (this.ring !== null) this.pieces.push(this.ring.subarray(this.start, this.end - dropBytes));
+    this.ring = null;
+  }
+
+  /** Ends the commit with its seal. Needs at least one line. */
+  seal(commit: number): void {
+    this.closeRange(LINE_END_BYTES);
+    const dataBytes = this.bytes - LINE_END_BYTES;
+    const headBytes = writeSealHead(this.sealText, commit, dataBytes, this.lines);
+    let crc = 0;
+    for (const piece of this.pieces) crc = zlib.crc32(piece, crc);
+    crc = zlib.crc32(this.sealText.subarray(0, headBytes), crc);
+    const sealBytes = writeSealTail(this.sealText, headBytes, crc);
+    this.pieces.push(this.sealText.subarray(0, sealBytes));
+    this.bytes = dataBytes + sealBytes;
+  }
+}

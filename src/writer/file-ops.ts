@@ -1,0 +1,60 @@
+/**
+ * The seam between the writer and the file system: exactly the calls it makes, synchronous but for one.
+ *
+ * The writer thread owns no sockets, so blocking in a system call costs nobody anything; only the background sync
+ * of `--ack written` runs on the thread pool, so that writing goes on beside it. Tests put an implementation here
+ * that writes short, fails at the k-th call or stalls.
+ */
+import fs from 'node:fs';
+
+/** The system's page; direct I/O wants file offsets, lengths and addresses in multiples of it. */
+export const PAGE_BYTES = 4096;
+
+export interface FileOps {
+  /** @param flags of open(2) */
+  open(path: string, flags: number, mode?: number): number;
+  close(fd: number): void;
+  /** Writes `buffer[offset, offset + length)` at `position`; returns the bytes written, which may be fewer. */
+  write(fd: number, buffer: Uint8Array, offset: number, length: number, position: number): number;
+  /** As `write`, for several buffers that follow each other. */
+  writev(fd: number, buffers: readonly Uint8Array[], position: number): number;
+  read(fd: number, buffer: Uint8Array, offset: number, length: number, position: number): number;
+  fdatasync(fd: number): void;
+  /** The same on the thread pool; `done` is called in a later turn of the event loop. */
+  fdatasyncInBackground(fd: number, done: (error: Error | null) => void): void;
+  /** For a directory, and for a file whose length recovery changed. */
+  fsync(fd: number): void;
+  truncate(fd: number, bytes: number): void;
+  rename(from: string, to: string): void;
+  unlink(path: string): void;
+  exists(path: string): boolean;
+  readdir(path: string): string[];
+  stat(path: string): { readonly size: number; readonly mtimeMs: number };
+  /** Bytes that an unprivileged process may still write to the file system that holds `path`. */
+  freeBytes(path: string): number;
+}
+
+export const nodeFileOps: FileOps = {
+  open: (path, flags, mode = 0o640) => fs.openSync(path, flags, mode),
+  close: (fd) => fs.closeSync(fd),
+  write: (fd, buffer, offset, length, position) => fs.writeSync(fd, buffer, offset, length, position),
+  writev: (fd, buffers, position) => fs.writevSync(fd, buffers, position),
+  read: (fd, buffer, offset, length, position) => fs.readSync(fd, buffer, offset, length, position),
+  fdatasync: (fd) => fs.fdatasyncSync(fd),
+  fdatasyncInBackground: (fd, done) => fs.fdatasync(fd, done),
+  fsync: (fd) => fs.fsyncSync(fd),
+  truncate: (fd, bytes) => fs.ftruncateSync(fd, bytes),
+  rename: (from, to) => fs.renameSync(from, to),
+  unlink: (path) => fs.unlinkSync(path),
+  exists: (path) => fs.existsSync(path),
+  readdir: (path) => fs.readdirSync(path),
+  stat: (path) => fs.statSync(path),
+  freeBytes: (path) => {
+    const { bavail, bsize } = fs.statfsSync(path);
+    return bavail * bsize;
+  },
+};
+
+export function codeOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException | undefined)?.code ?? 'UNKNOWN';
+}

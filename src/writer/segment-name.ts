@@ -1,0 +1,29 @@
+/** Names of segment files: `metrics-<sequence>.ndjson`, the sequence padded to eight digits so that names sort. */
+import type { FileOps } from './file-ops.ts';
+
+const SEQUENCE_DIGITS = 8;
+const NAME = /^metrics-(\d{8,15})\.ndjson$/;
+/** Files opened ahead for the next rotations; see `segment-store.ts`. */
+const SPARE_NAME = /^\.spare-\d+\.ndjson$/;
+
+export function segmentName(sequence: number): string {
+  return `metrics-${String(sequence).padStart(SEQUENCE_DIGITS, '0')}.ndjson`;
+}
+
+export function spareName(number: number): string {
+  return `.spare-${number}.ndjson`;
+}
+
+export function isSpareName(name: string): boolean {
+  return SPARE_NAME.test(name);
+}
+
+/** Sequences of the segments in `dataDir`, ascending; other files are ignored. */
+export function listSegments(ops: FileOps, dataDir: string): number[] {
+  return ops
+    .readdir(dataDir)
+    .map((name) => NAME.exec(name))
+    .filter((match) => match !== null)
+    .map((match) => Number(match[1]))
+    .sort((a, b) => a - b);
+}

@@ -1,0 +1,196 @@
+/**
+ * Reads the commits of a segment forward, for recovery, `tail` and `verify` alike; bounded memory.
+ *
+ * The CRC runs along with the search for the next seal, so a commit of any size needs one pass and one buffer. When
+ * a seal does not prove what stands before it, reading goes on to the next one, and a seal that proves only the
+ * bytes it claims, further on than expected, begins anew there: what lies between is damaged and what follows is
+ * not touched by it.
+ */
+import zlib from 'node:zlib';
+import type { FileOps } from './file-ops.ts';
+import { endsLikeSeal, MARKER, readSeal, SEAL_CUT, SEAL_MAX_BYTES, SEAL_WHOLE, type Seal } from './seal.ts';
+
+const READ_BYTES = 1 << 20;
+
+export type SegmentItem =
+  | {
+      readonly kind: 'good';
+      readonly offset: number;
+      /** All bytes of the commit, and those before its seal. */
+      readonly bytes: number;
+      readonly dataBytes: number;
+      readonly lines: number;
+      readonly commit: number;
+    }
+  /** Bytes that no seal proves, with a good commit behind them or with something at the end that no crash leaves. */
+  | { readonly kind: 'damaged'; readonly offset: number; readonly bytes: number; readonly reason: string }
+  /** The end of the file, as a write that was cut off leaves it. */
+  | { readonly kind: 'torn'; readonly offset: number; readonly bytes: number };
+
+export type GoodCommit = Extract<SegmentItem, { kind: 'good' }>;
+
+/** Yields the file's parts in order, without gaps or overlaps, from the commit that starts at `from`. */
+export function* readSegment(ops: FileOps, fd: number, from = 0): Generator<SegmentItem, void> {
+  yield* new SegmentReader(ops, fd, from).items();
+}
+
+class SegmentReader {
+  private readonly ops: FileOps;
+  private readonly fd: number;
+  private readonly buffer = Buffer.allocUnsafe(READ_BYTES + SEAL_MAX_BYTES);
+  /** File offset of `buffer[0]`, and how many bytes it holds. */
+  private base: number;
+  private length = 0;
+  private atEnd = false;
+  /** Where the current commit starts: the end of the last good one. */
+  private start: number;
+  /** CRC of the file from `start` to `crcEnd`. */
+  private crc = 0;
+  private crcEnd: number;
+  /** The first seal since `start` that proved nothing. */
+  private suspect = '';
+
+  constructor(ops: FileOps, fd: number, from: number) {
+    this.ops = ops;
+    this.fd = fd;
+    this.base = this.start = this.crcEnd = from;
+  }
+
+  *items(): Generator<SegmentItem, void> {
+    let scan = 0;
+    for (;;) {
+      const at = this.findMarker(scan);
+      // A seal has to be in the buffer whole; the last bytes without a marker may be the first of one.
+      const keepFrom = at >= 0 ? at : Math.max(scan, this.length - (MARKER.length - 1));
+      if (!this.atEnd && (at < 0 || this.length - at < SEAL_MAX_BYTES)) {
+        this.refill(keepFrom);
+        scan = 0;
+        continue;
+      }
+      if (at < 0) break;
+      const seal = readSeal(this.buffer, at, this.length);
+      const good = this.check(seal, at);
+      scan = at + MARKER.length;
+      if (good === null) continue;
+      const { offset } = good;
+      if (offset > this.start) {
+        yield { kind: 'damaged', offset: this.start, bytes: offset - this.start, reason: this.reason() };
+      }
+      yield good;
+      this.begin(offset + good.bytes);
+      scan = this.start - this.base;
+    }
+    const rest = this.rest();
+    if (rest !== null) yield rest;
+  }
+
+  private findMarker(from: number): number {
+    const at = this.buffer.indexOf(MARKER, from);
+    // Behind `length` stand stale bytes.
+    return at + MARKER.length <= this.length ? at : -1;
+  }
+
+  private begin(offset: number): void {
+    this.start = this.crcEnd = offset;
+    this.crc = 0;
+    this.suspect = '';
+  }
+
+  private reason(): string {
+    return this.suspect || 'no seal';
+  }
+
+  /** The commit that the seal at `buffer[at]` proves, or null. */
+  private check(seal: Seal, at: number): GoodCommit | null {
+    if (seal.state !== SEAL_WHOLE) {
+      this.suspect ||= seal.state === SEAL_CUT ? '' : 'its seal is not readable';
+      return null;
+    }
+    const sealOffset = this.base + at;
+    const offset = sealOffset - seal.bytes;
+    const headEnd = sealOffset + seal.headBytes;
+    if (offset < this.start) {
+      this.suspect ||= `its seal claims ${seal.bytes} bytes, ${sealOffset - this.start} are there`;
+      return null;
+    }
+    const crc = offset === this.start ? this.crcUpTo(headEnd) : this.crcOfFile(offset, headEnd);
+    if (crc !== seal.crc) {
+      this.suspect ||= 'its CRC does not match';
+      return null;
+    }
+    const { commit, lines, sealBytes, bytes: dataBytes } = seal;
+    return { kind: 'good', offset, bytes: dataBytes + sealBytes, dataBytes, lines, commit };
+  }
+
+  /** Continues the running CRC to a file offset within the buffer. */
+  private crcUpTo(end: number): number {
+    this.addToCrc(end);
+    return this.crc;
+  }
+
+  private addToCrc(end: number): void {
+    if (end <= this.crcEnd) return;
+    this.crc = zlib.crc32(this.buffer.subarray(this.crcEnd - this.base, end - this.base), this.crc);
+    this.crcEnd = end;
+  }
+
+  private crcOfFile(from: number, to: number): number {
+    const chunk = Buffer.allocUnsafe(Math.min(READ_BYTES, to - from));
+    let crc = 0;
+    for (let at = from; at < to; ) {
+      const read = this.ops.read(this.fd, chunk, 0, Math.min(chunk.length, to - at), at);
+      // The file got shorter while it was read: whatever was there is no good commit.
+      if (read === 0) return -1;
+      crc = zlib.crc32(chunk.subarray(0, read), crc);
+      at += read;
+    }
+    return crc;
+  }
+
+  /** Drops the buffer up to `keepFrom`, which the CRC takes in first, and reads on behind the rest. */
+  private refill(keepFrom: number): void {
+    this.addToCrc(this.base + keepFrom);
+    this.buffer.copyWithin(0, keepFrom, this.length);
+    this.base += keepFrom;
+    this.length -= keepFrom;
+    const room = this.buffer.length - this.length;
+    const read = this.ops.read(this.fd, this.buffer, this.length, room, this.base + this.length);
+    this.length += read;
+    this.atEnd = read === 0;
+  }
+
+  /** What stands behind the last good commit. */
+  private rest(): SegmentItem | null {
+    const offset = this.start;
+    const bytes = this.base + this.length - offset;
+    if (bytes === 0) return null;
+    if (this.suspect === '' && this.endsWithSeal(offset)) this.suspect = 'its seal is not readable';
+    if (this.suspect !== '') return { kind: 'damaged', offset, bytes, reason: this.suspect };
+    return { kind: 'torn', offset, bytes };
+  }
+
+  private endsWithSeal(from: number): boolean {
+    const end = this.base + this.length;
+    const tail = Buffer.alloc(Math.min(end - from, 2 * SEAL_MAX_BYTES));
+    const read = this.ops.read(this.fd, tail, 0, tail.length, end - tail.length);
+    return endsLikeSeal(tail.subarray(0, read));
+  }
+}
+
+/**
+ * The lines of a good commit as the writer got them, its seal taken off; null when the bytes no longer are what the
+ * seal proved.
+ */
+export function readLines(ops: FileOps, fd: number, commit: GoodCommit): Buffer | null {
+  const bytes = Buffer.allocUnsafe(commit.bytes);
+  for (let at = 0; at < bytes.length; ) {
+    const read = ops.read(fd, bytes, at, bytes.length - at, commit.offset + at);
+    if (read === 0) return null;
+    at += read;
+  }
+  const seal = readSeal(bytes, commit.dataBytes, bytes.length);
+  if (seal.state !== SEAL_WHOLE || seal.bytes !== commit.dataBytes) return null;
+  if (zlib.crc32(bytes.subarray(0, commit.dataBytes + seal.headBytes)) !== seal.crc) return null;
+  bytes.write('}\n', commit.dataBytes, 'latin1');
+  return bytes.subarray(0, commit.dataBytes + 2);
+}

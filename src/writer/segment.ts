@@ -1,0 +1,215 @@
+/**
+ * One segment file: append whole commits, cut back what failed, sync.
+ *
+ * A commit goes to the file in one of two ways:
+ *
+ * - *Small*: one `writev` of the pieces, straight from shared memory into the page cache.
+ * - *Large*: copied into a page-aligned staging buffer at the same offset within a page that the bytes have in the
+ *   file, so that whole pages of the file are whole pages of the buffer. Those go through a second descriptor with
+ *   O_DIRECT past the page cache; what stands before the first page boundary and behind the last is written to the
+ *   page cache as usual.
+ *
+ * ```
+ *  file    … │ page k: earlier bytes │ HEAD ││ page k+1 … page m-1 ││ TAIL │ (end of file)
+ *  written                  buffered │      ││ O_DIRECT            ││ buffered
+ * ```
+ * The file has no padding and only ever grows by commits, so any reader can follow it. The kernel keeps the two
+ * ways coherent: a direct write first flushes and then drops the cached pages of its own range, and head and tail
+ * are never in that range.
+ */
+import { constants } from 'node:fs';
+import { join } from 'node:path';
+import { MetricsStreamError } from '../base/errors.ts';
+import { WRITER } from '../telemetry/counters.ts';
+import type { Batch } from './batch.ts';
+import { codeOf, type FileOps, PAGE_BYTES } from './file-ops.ts';
+import { segmentName } from './segment-name.ts';
+
+declare const WebAssembly: { Memory: new (pages: { initial: number }) => { readonly buffer: ArrayBuffer } };
+const WASM_PAGE_BYTES = 65_536;
+
+/** Memory on a page boundary, which only WebAssembly gives: it maps its memories. */
+export function pageAlignedBytes(atLeast: number): Uint8Array {
+  return new Uint8Array(new WebAssembly.Memory({ initial: Math.ceil(atLeast / WASM_PAGE_BYTES) }).buffer);
+}
+
+/** What segments of one writer share. */
+export interface AppendContext {
+  readonly ops: FileOps;
+  readonly staging: Uint8Array;
+  /** Commits of at least this size go past the page cache; 0 turns that off. */
+  directBytes: number;
+  readonly counters: Float64Array;
+  /** Direct I/O is refused here; said once. */
+  directRefused(error: unknown): void;
+}
+
+/** A failed append could not be undone: the file holds bytes that were refused. */
+export class UndoFailed extends MetricsStreamError {
+  constructor(path: string, cause: unknown) {
+    super('WRITER_FAILED', `cannot cut ${path} back after a failed write`, { cause });
+  }
+}
+
+/** The descriptors of a file that is or will be a segment. */
+export interface OpenFile {
+  readonly path: string;
+  readonly fd: number;
+  /** A second descriptor with O_DIRECT, or -1. */
+  readonly directFd: number;
+}
+
+export function openNew({ ops, directBytes }: AppendContext, path: string): OpenFile {
+  const fd = ops.open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL);
+  return { path, fd, directFd: directBytes > 0 ? openDirect(ops, path) : -1 };
+}
+
+function openDirect(ops: FileOps, path: string): number {
+  try {
+    return ops.open(path, constants.O_WRONLY | constants.O_DIRECT);
+  } catch {
+    // No descriptor left, or a file system without direct I/O: the page cache does as well, at more CPU.
+    return -1;
+  }
+}
+
+export function closeFile(ops: FileOps, { fd, directFd }: OpenFile): void {
+  ops.close(fd);
+  if (directFd >= 0) ops.close(directFd);
+}
+
+export class Segment {
+  readonly sequence: number;
+  readonly path: string;
+  readonly openedMs: number;
+  /** Length of the file: the end of its last whole commit. */
+  bytes = 0;
+  private readonly context: AppendContext;
+  private readonly file: OpenFile;
+
+  constructor(context: AppendContext, sequence: number, file: OpenFile, dataDir: string, nowMs: number) {
+    this.context = context;
+    this.sequence = sequence;
+    this.file = file;
+    this.path = join(dataDir, segmentName(sequence));
+    this.openedMs = nowMs;
+  }
+
+  get fd(): number {
+    return this.file.fd;
+  }
+
+  /**
+   * Appends a sealed commit whole, or throws the write's error with the file as it was before.
+   * @throws UndoFailed when the file could not be cut back
+   */
+  append(batch: Batch): void {
+    const { directBytes } = this.context;
+    try {
+      if (directBytes > 0 && batch.bytes >= directBytes) this.writeStaged(batch.pieces);
+      else this.writeBuffered(batch.pieces, batch.bytes);
+    } catch (error) {
+      this.cutBack();
+      throw error;
+    }
+    this.bytes += batch.bytes;
+  }
+
+  private cutBack(): void {
+    try {
+      this.context.ops.truncate(this.file.fd, this.bytes);
+    } catch (error) {
+      throw new UndoFailed(this.path, error);
+    }
+  }
+
+  private writeBuffered(pieces: readonly Uint8Array[], bytes: number): void {
+    const { ops, counters } = this.context;
+    let written = ops.writev(this.file.fd, pieces, this.bytes);
+    while (written < bytes) {
+      counters[WRITER.short_writes]! += 1;
+      const more = ops.writev(this.file.fd, skipBytes(pieces, written), this.bytes + written);
+      if (more === 0) throw new MetricsStreamError('WRITER_FAILED', 'the file takes no more bytes');
+      written += more;
+    }
+  }
+
+  private writeStaged(pieces: readonly Uint8Array[]): void {
+    const { staging } = this.context;
+    let position = this.bytes;
+    // Where the bytes stand within their page, in the file as in the buffer.
+    let start = position % PAGE_BYTES;
+    let end = start;
+    for (const piece of pieces) {
+      for (let taken = 0; taken < piece.length; ) {
+        const part = Math.min(piece.length - taken, staging.length - end);
+        staging.set(piece.subarray(taken, taken + part), end);
+        taken += part;
+        end += part;
+        if (end < staging.length) continue;
+        this.writeSlice(start, end, position);
+        position += end - start;
+        start = end = 0;
+      }
+    }
+    if (end > start) this.writeSlice(start, end, position);
+  }
+
+  /** Writes `staging[start, end)` at `position`; both have the same offset within a page. */
+  private writeSlice(start: number, end: number, position: number): void {
+    const firstPage = Math.min(end, Math.ceil(start / PAGE_BYTES) * PAGE_BYTES);
+    const lastPage = Math.max(firstPage, Math.floor(end / PAGE_BYTES) * PAGE_BYTES);
+    this.writePlain(start, firstPage, position);
+    const direct =
+      lastPage > firstPage ? this.writeDirect(firstPage, lastPage, position + firstPage - start) : 0;
+    this.writePlain(firstPage + direct, end, position + firstPage + direct - start);
+  }
+
+  private writePlain(start: number, end: number, position: number): void {
+    const { ops, staging, counters } = this.context;
+    for (let at = start; at < end; ) {
+      const written = ops.write(this.file.fd, staging, at, end - at, position + at - start);
+      if (written === 0) throw new MetricsStreamError('WRITER_FAILED', 'the file takes no more bytes');
+      at += written;
+      if (at < end) counters[WRITER.short_writes]! += 1;
+    }
+  }
+
+  /** Returns how many bytes went past the page cache; the caller writes the rest the plain way. */
+  private writeDirect(start: number, end: number, position: number): number {
+    const { ops, staging, counters } = this.context;
+    if (this.file.directFd < 0) return 0;
+    try {
+      const written = ops.write(this.file.directFd, staging, start, end - start, position);
+      counters[WRITER.direct_writes]! += 1;
+      if (written < end - start) counters[WRITER.short_writes]! += 1;
+      return written;
+    } catch (error) {
+      if (codeOf(error) !== 'EINVAL') throw error;
+      // The file system opens with O_DIRECT but does not write so, or wants a larger alignment.
+      this.context.directBytes = 0;
+      this.context.directRefused(error);
+      return 0;
+    }
+  }
+
+  /** Makes every byte so far durable. */
+  sync(): void {
+    this.context.ops.fdatasync(this.file.fd);
+  }
+
+  close(): void {
+    closeFile(this.context.ops, this.file);
+  }
+}
+
+/** The pieces without their first `bytes`; for the rare short write. */
+function skipBytes(pieces: readonly Uint8Array[], bytes: number): Uint8Array[] {
+  const rest: Uint8Array[] = [];
+  let skip = bytes;
+  for (const piece of pieces) {
+    if (skip < piece.length) rest.push(piece.subarray(skip));
+    skip = Math.max(0, skip - piece.length);
+  }
+  return rest;
+}

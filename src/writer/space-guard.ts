@@ -1,0 +1,74 @@
+/**
+ * Decides whether the disk takes commits now.
+ *
+ * Free space is looked at before writing, every 100 ms or 8 MiB: below `minFreeBytes` commits are refused before
+ * the file system has to. While refusing, a probe four times a second looks at free space and writes a few bytes to
+ * a spare file; when both succeed, commits are taken again.
+ */
+import { WRITER } from '../telemetry/counters.ts';
+import { codeOf, type FileOps } from './file-ops.ts';
+
+const LOOK_INTERVAL_MS = 100;
+const LOOK_INTERVAL_BYTES = 8 << 20;
+export const PROBE_INTERVAL_MS = 250;
+
+export interface SpaceGuardConfig {
+  readonly dataDir: string;
+  readonly minFreeBytes: number;
+}
+
+export class SpaceGuard {
+  /** Why commits are refused, or null while they are taken. */
+  refusal: string | null = null;
+  private readonly ops: FileOps;
+  private readonly config: SpaceGuardConfig;
+  private readonly counters: Float64Array;
+  private lookedAtMs = Number.NEGATIVE_INFINITY;
+  private bytesSinceLook = 0;
+  private nextProbeMs = 0;
+
+  constructor(ops: FileOps, config: SpaceGuardConfig, counters: Float64Array) {
+    this.ops = ops;
+    this.config = config;
+    this.counters = counters;
+  }
+
+  /** To be called before a commit of `bytes`: why there is too little space for any, or null. */
+  tooLittle(bytes: number, nowMs: number): string | null {
+    this.bytesSinceLook += bytes;
+    if (nowMs - this.lookedAtMs < LOOK_INTERVAL_MS && this.bytesSinceLook < LOOK_INTERVAL_BYTES) return null;
+    return this.look(nowMs);
+  }
+
+  private look(nowMs: number): string | null {
+    const { dataDir, minFreeBytes } = this.config;
+    this.lookedAtMs = nowMs;
+    this.bytesSinceLook = 0;
+    let free: number;
+    try {
+      free = this.ops.freeBytes(dataDir);
+    } catch (error) {
+      return `the free space cannot be read: ${codeOf(error)}`;
+    }
+    this.counters[WRITER.free_bytes_now] = free;
+    return free < minFreeBytes ? `${free} bytes are free, fewer than --min-free-bytes ${minFreeBytes}` : null;
+  }
+
+  refuse(reason: string, nowMs: number): void {
+    this.refusal = reason;
+    this.nextProbeMs = nowMs + PROBE_INTERVAL_MS;
+  }
+
+  /** While refusing: true when a probe was due and found that the disk takes bytes again. */
+  hasRecovered(nowMs: number, probe: () => void): boolean {
+    if (this.refusal === null || nowMs < this.nextProbeMs) return false;
+    this.nextProbeMs = nowMs + PROBE_INTERVAL_MS;
+    try {
+      this.refusal = this.look(nowMs);
+      if (this.refusal === null) probe();
+    } catch (error) {
+      this.refusal = `the disk does not take bytes: ${codeOf(error)}`;
+    }
+    return this.refusal === null;
+  }
+}
