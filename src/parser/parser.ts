@@ -58,6 +58,7 @@ export interface MetricColumns {
   readonly type: Uint8Array;
   /** Unix milliseconds, an integer; NaN where the client gave none. */
   readonly timestamp: Float64Array;
+  /** The raw digits; start = -1 where there is no timestamp or it is not written as plain digits. */
   readonly timestampStart: Int32Array;
   readonly timestampEnd: Int32Array;
   /** The raw tags object with its braces; start = -1 where there are none. */

@@ -1,0 +1,30 @@
+/**
+ * The columns that the single-pass parser fills, one set per thread; constants for the reason given in
+ * `input-buffer.ts`.
+ */
+import { inputBytes, inputView } from './input-buffer.ts';
+import type { MetricColumns } from './parser.ts';
+
+/** `maxBatch` may not exceed this. */
+export const BATCH_CEILING = 1 << 17;
+
+/** One more than metrics: an item is written before the parser knows whether it counts. */
+const ROWS = BATCH_CEILING + 1;
+
+export const columns: MetricColumns = {
+  count: 0,
+  input: inputBytes,
+  inputView,
+  nameStart: new Int32Array(ROWS),
+  nameEnd: new Int32Array(ROWS),
+  value: new Float64Array(ROWS),
+  valueStart: new Int32Array(ROWS),
+  valueEnd: new Int32Array(ROWS),
+  type: new Uint8Array(ROWS),
+  timestamp: new Float64Array(ROWS),
+  timestampStart: new Int32Array(ROWS),
+  timestampEnd: new Int32Array(ROWS),
+  tagsStart: new Int32Array(ROWS),
+  tagsEnd: new Int32Array(ROWS),
+  tagsCompact: new Uint8Array(ROWS),
+};

@@ -1,0 +1,292 @@
+/**
+ * The single-pass parser: a hand-written recursive descent over bytes that knows the shape it is looking for.
+ *
+ * A NUL behind the body stands in for every check of the end: no token may contain it, so each scan stops there.
+ * State lives in this module and those it calls, one parser a thread; `createParser` again starts it afresh.
+ * What `PARSED` says holds for the whole body: a syntax error anywhere makes it MALFORMED, even after items that
+ * were fine, and takes precedence over errors of structure (`metrics` missing, say).
+ */
+import { assert } from '../base/errors.ts';
+import { BATCH_CEILING, columns } from './columns.ts';
+import { BODY_CEILING_BYTES, inputBytes } from './input-buffer.ts';
+import { parseItem } from './item.ts';
+import { describeItemErrors, rejectBroken, rejected, rejectItem, resetItemErrors } from './item-errors.ts';
+import {
+  BATCH_TOO_LARGE,
+  type BodyFormat,
+  type CreateParser,
+  FORMAT_JSON,
+  INPUT_SLACK_BYTES,
+  MALFORMED,
+  PARSED,
+  type ParseFailure,
+  type ParseOutcome,
+  type Parser,
+  type ParserLimits,
+} from './parser.ts';
+import { BROKEN, fail, failureOffset, failureReason, REASONS, type Reason } from './reasons.ts';
+import { skipColon, skipValue } from './skip.ts';
+import { setSpaceFor, skipSpace } from './space.ts';
+import { resetScratch, scanString, scratchTop, unescapeToScratch } from './strings.ts';
+import { forgetTags } from './tags.ts';
+
+const B = inputBytes;
+const ERR = BROKEN;
+
+const LAST_SPACE = 0x20;
+const NEWLINE = 0x0a;
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+const BYTE_ORDER_MARK = 0xef;
+
+const METRICS = Buffer.from('metrics');
+/** Containers open around an item of `{"metrics":[…]}`. */
+const ITEM_DEPTH = 2;
+
+let maxBodyBytes = 0;
+let maxBatch = 0;
+let bodyBytes = 0;
+let outcome: ParseOutcome = PARSED;
+/** Items begun. */
+let seen = 0;
+/** The parser is between the brackets of `metrics`, for the field of a failure. */
+let inItems = false;
+/** The first error of structure; none while the offset is -1. */
+let structureOffset = -1;
+let structureField = '';
+let structureReason: Reason = 'REQUIRED';
+/** The grammar broke; says more than an error of structure before it. */
+let syntaxBroken = false;
+
+function refuseStructure(offset: number, field: string, reason: Reason): void {
+  if (structureOffset >= 0) return;
+  structureOffset = offset;
+  structureField = field;
+  structureReason = reason;
+}
+
+/** `[…]` after `"metrics":`, from its first item on; returns the offset after the bracket. */
+function parseItems(open: number): number {
+  let i = skipSpace(open + 1);
+  if (B[i] === CLOSE_BRACKET) {
+    refuseStructure(open, 'metrics', 'NO_ITEM');
+    return i + 1;
+  }
+  inItems = true;
+  for (let index = 0; ; index++) {
+    seen = index;
+    if (index === maxBatch) {
+      outcome = BATCH_TOO_LARGE;
+      return fail(i, 'NO_ITEM');
+    }
+    // Every item before this one was either rejected or has a row.
+    if (B[i] === OPEN_BRACE) i = parseItem(i, index - rejected, index, ITEM_DEPTH);
+    else i = passOver(i, index);
+    if (i < 0) return ERR;
+    let c = B[i]!;
+    if (c <= LAST_SPACE) {
+      i = skipSpace(i);
+      c = B[i]!;
+    }
+    if (c === COMMA) {
+      i++;
+      if (B[i]! <= LAST_SPACE) i = skipSpace(i);
+      continue;
+    }
+    if (c !== CLOSE_BRACKET) return fail(i, 'COMMA_OR_BRACKET');
+    seen = index + 1;
+    inItems = false;
+    return i + 1;
+  }
+}
+
+/** An item that is no object. */
+function passOver(i: number, index: number): number {
+  const end = skipValue(i, ITEM_DEPTH);
+  if (end >= 0) rejectItem(index, i, '', 'OBJECT');
+  return end;
+}
+
+/** The whole body as one JSON text; returns the offset after it. */
+function parseDocument(): number {
+  let i = skipSpace(0);
+  if (B[i] === BYTE_ORDER_MARK) return fail(i, 'BYTE_ORDER_MARK');
+  if (B[i] === OPEN_BRACE) {
+    i = parseMembers(i);
+  } else {
+    const start = i;
+    i = skipValue(i, 0);
+    refuseStructure(start, '', 'OBJECT');
+  }
+  if (i < 0) return ERR;
+  i = skipSpace(i);
+  return i === bodyBytes ? i : fail(i, 'TRAILING');
+}
+
+/** The top-level object. */
+function parseMembers(open: number): number {
+  let found = false;
+  let i = skipSpace(open + 1);
+  if (B[i] === CLOSE_BRACE) {
+    refuseStructure(open, 'metrics', 'REQUIRED');
+    return i + 1;
+  }
+  for (;;) {
+    const key = i;
+    if (B[i] !== QUOTE) return fail(i, 'KEY');
+    let end = scanString(i + 1);
+    if (end === ERR) return ERR;
+    if (end < 0) end = ~end;
+    i = skipColon(end + 1);
+    if (i < 0) return ERR;
+    if (isMetrics(key + 1, end)) {
+      if (found) refuseStructure(key, 'metrics', 'TWICE');
+      else if (B[i] !== OPEN_BRACKET) refuseStructure(i, 'metrics', 'ARRAY');
+      i = found || B[i] !== OPEN_BRACKET ? skipValue(i, 1) : parseItems(i);
+      found = true;
+    } else {
+      i = skipValue(i, 1);
+    }
+    if (i < 0) return ERR;
+    i = skipSpace(i);
+    if (B[i] === COMMA) {
+      i = skipSpace(i + 1);
+      continue;
+    }
+    if (B[i] !== CLOSE_BRACE) return fail(i, 'COMMA_OR_BRACE');
+    if (!found) refuseStructure(open, 'metrics', 'REQUIRED');
+    return i + 1;
+  }
+}
+
+function isMetrics(start: number, end: number): boolean {
+  // Each character may be written as an escape of six bytes.
+  if (end - start > 6 * METRICS.length) return false;
+  const from = unescapeToScratch(start, end);
+  if (scratchTop() - from !== METRICS.length) return false;
+  for (let at = 0; at < METRICS.length; at++) if (B[from + at] !== METRICS[at]) return false;
+  return true;
+}
+
+/** One item a line. A line that is no JSON is an invalid item: parsing goes on with the next one. */
+function parseLines(): number {
+  let i = 0;
+  for (let index = 0; ; index++) {
+    i = nextItem(i);
+    seen = index;
+    if (i === bodyBytes) break;
+    if (index === maxBatch) {
+      outcome = BATCH_TOO_LARGE;
+      return fail(i, 'NO_ITEM');
+    }
+    if (B[i] === OPEN_BRACE) {
+      let end = parseItem(i, index - rejected, index, 0);
+      if (end >= 0) {
+        end = skipSpace(end);
+        if (B[end] !== NEWLINE && end !== bodyBytes) end = fail(end, 'TRAILING');
+      }
+      if (end < 0) end = rejectLine(index);
+      i = end;
+    } else {
+      rejectItem(index, i, '', 'OBJECT');
+      i = lineEnd(i);
+    }
+  }
+  if (seen === 0) refuseStructure(i, '', 'NO_ITEM');
+  return i;
+}
+
+/** Passes over the ends of lines and over empty lines. */
+function nextItem(i: number): number {
+  i = skipSpace(i);
+  while (B[i] === NEWLINE) i = skipSpace(i + 1);
+  return i;
+}
+
+/** After a syntax error, which is never past the end of its line. */
+function rejectLine(index: number): number {
+  const end = lineEnd(failureOffset);
+  rejectBroken(index, failureOffset, end === failureOffset ? 'LINE_END' : failureReason);
+  return end;
+}
+
+function lineEnd(i: number): number {
+  while (i < bodyBytes && B[i] !== NEWLINE) i++;
+  return i;
+}
+
+function parse(length: number, format: BodyFormat): ParseOutcome {
+  assert(length >= 0 && length <= maxBodyBytes, 'body fits the input buffer');
+  bodyBytes = length;
+  B[length] = 0;
+  outcome = PARSED;
+  seen = 0;
+  inItems = false;
+  structureOffset = -1;
+  columns.count = 0;
+  setSpaceFor(format);
+  resetScratch();
+  resetItemErrors();
+  forgetTags();
+  const end = format === FORMAT_JSON ? parseDocument() : parseLines();
+  syntaxBroken = end < 0;
+  if (syntaxBroken) {
+    if (outcome === PARSED) outcome = MALFORMED;
+    return outcome;
+  }
+  if (structureOffset >= 0) {
+    outcome = MALFORMED;
+    return outcome;
+  }
+  columns.count = seen - rejected;
+  return outcome;
+}
+
+function describeFailure(): ParseFailure {
+  assert(outcome !== PARSED, 'the last body was refused');
+  if (outcome === BATCH_TOO_LARGE) {
+    return { offset: failureOffset, field: 'metrics', reason: `must have at most ${maxBatch} items` };
+  }
+  if (!syntaxBroken) {
+    return { offset: structureOffset, field: structureField, reason: REASONS[structureReason] };
+  }
+  const reason = failureOffset >= bodyBytes ? 'END' : failureReason;
+  return { offset: failureOffset, field: inItems ? `metrics[${seen}]` : '', reason: REASONS[reason] };
+}
+
+/** The parser of this thread. */
+class SinglePassParser implements Parser {
+  readonly input: Uint8Array;
+  readonly columns = columns;
+
+  constructor(limits: ParserLimits) {
+    this.input = inputBytes.subarray(0, limits.maxBodyBytes + INPUT_SLACK_BYTES);
+  }
+
+  get seen(): number {
+    return seen;
+  }
+
+  get rejected(): number {
+    return rejected;
+  }
+
+  parse(length: number, format: BodyFormat): ParseOutcome {
+    return parse(length, format);
+  }
+
+  errors = describeItemErrors;
+  failure = describeFailure;
+}
+
+export const createParser = ((limits: ParserLimits): Parser => {
+  assert(limits.maxBodyBytes <= BODY_CEILING_BYTES, 'maxBodyBytes is at most 64 MiB');
+  assert(limits.maxBatch > 0 && limits.maxBatch <= BATCH_CEILING, 'maxBatch is 1 to 131,072');
+  maxBodyBytes = limits.maxBodyBytes;
+  maxBatch = limits.maxBatch;
+  return new SinglePassParser(limits);
+}) satisfies CreateParser;

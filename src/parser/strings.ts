@@ -1,0 +1,234 @@
+/**
+ * String scanning: four bytes at a time while they are plain ASCII, byte by byte from the first that is not.
+ *
+ * Escapes, UTF-8 (Unicode 15, table 3-7) and surrogate pairs are validated in the slow part, which also counts what
+ * the rules for names need. Word-wide test for a zero byte: Mycroft's, with all bytes below 0x80.
+ */
+import { inputBytes, inputView, SCRATCH_START } from './input-buffer.ts';
+import { BROKEN, fail } from './reasons.ts';
+
+const B = inputBytes;
+const V = inputView;
+const ERR = BROKEN;
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const LOWER_U = 0x75;
+
+/** Value of a hexadecimal digit, -1 for other bytes. */
+const HEX = new Int8Array(256).fill(-1);
+for (let digit = 0; digit < 10; digit++) HEX[0x30 + digit] = digit;
+for (let digit = 0; digit < 6; digit++) {
+  HEX[0x41 + digit] = 10 + digit;
+  HEX[0x61 + digit] = 10 + digit;
+}
+
+/** What the byte after a backslash stands for, 0 where it is no escape of one byte. */
+const ESCAPED = new Uint8Array(256);
+for (const [letter, byte] of Object.entries({
+  '"': 0x22,
+  '\\': 0x5c,
+  '/': 0x2f,
+  b: 8,
+  f: 12,
+  n: 10,
+  r: 13,
+  t: 9,
+})) {
+  ESCAPED[letter.charCodeAt(0)] = byte;
+}
+
+/** Of the last string that was not plain: bytes that unescaping drops, and whether a control character (Cc) is in
+ * the part from the first byte that was not plain. */
+export let droppedBytes = 0;
+export let hasControl = false;
+
+/**
+ * Scans a string from the byte after its opening quote.
+ * @returns offset `e` of the closing quote where every byte is plain ASCII, `~e` where the string has escapes or
+ * other UTF-8 (then `droppedBytes` and `hasControl` describe it), or BROKEN
+ */
+export function scanString(i: number): number {
+  for (;;) {
+    const word = V.getInt32(i, true);
+    // The lowest set bit marks the first byte that is a quote, a backslash, below 0x20 or above 0x7f.
+    const special =
+      ((word - 0x20202020) | ((word ^ 0x22222222) - 0x01010101) | ((word ^ 0x5c5c5c5c) - 0x01010101) | word) &
+      0x80808080;
+    if (special === 0) {
+      i += 4;
+      continue;
+    }
+    i += (31 - Math.clz32(special & -special)) >> 3;
+    return B[i] === QUOTE ? i : scanRest(i);
+  }
+}
+
+/** As `scanString`; U+007F, a control character, counts as not plain, so that `hasControl` covers the string. */
+export function scanName(i: number): number {
+  for (;;) {
+    const word = V.getInt32(i, true);
+    const special =
+      ((word - 0x20202020) |
+        ((word ^ 0x22222222) - 0x01010101) |
+        ((word ^ 0x5c5c5c5c) - 0x01010101) |
+        (word + 0x01010101) |
+        word) &
+      0x80808080;
+    if (special === 0) {
+      i += 4;
+      continue;
+    }
+    i += (31 - Math.clz32(special & -special)) >> 3;
+    return B[i] === QUOTE ? i : scanRest(i);
+  }
+}
+
+/** Scans the rest of a string from `i`, where a character begins. */
+function scanRest(i: number): number {
+  let dropped = 0;
+  let control = false;
+  for (;;) {
+    const c = B[i]!;
+    if (c === QUOTE) {
+      droppedBytes = dropped;
+      hasControl = control;
+      return ~i;
+    }
+    if (c === BACKSLASH) {
+      const letter = B[i + 1]!;
+      if (letter === LOWER_U) {
+        const unit = hexUnit(i + 2);
+        if (unit < 0) return fail(firstNonHex(i + 2), 'ESCAPE');
+        if (unit >= 0xd800 && unit < 0xe000) {
+          if (!isSurrogatePair(unit, i + 6)) return fail(i, 'SURROGATE');
+          dropped += 12 - 4;
+          i += 12;
+          continue;
+        }
+        if (isControl(unit)) control = true;
+        dropped += 6 - (unit < 0x80 ? 1 : unit < 0x800 ? 2 : 3);
+        i += 6;
+        continue;
+      }
+      const byte = ESCAPED[letter]!;
+      if (byte === 0) return fail(i + 1, 'ESCAPE');
+      if (byte < 0x20) control = true;
+      dropped++;
+      i += 2;
+    } else if (c < 0x80) {
+      if (c < 0x20) return fail(i, 'CONTROL');
+      if (c === 0x7f) control = true;
+      i++;
+    } else {
+      if (c === 0xc2 && B[i + 1]! < 0xa0) control = true;
+      const length = utf8Length(i, c);
+      if (length < 0) return ERR;
+      i += length;
+    }
+  }
+}
+
+/** Bytes of the character that begins with `lead` (above 0x7f) at `i`, or BROKEN. */
+function utf8Length(i: number, lead: number): number {
+  const second = B[i + 1]!;
+  if (lead < 0xc2 || lead > 0xf4) return fail(i, 'UTF8');
+  if ((second & 0xc0) !== 0x80) return fail(i + 1, 'UTF8');
+  if (lead < 0xe0) return 2;
+  // Overlong forms, surrogates and code points past U+10FFFF show in the second byte.
+  if (
+    (lead === 0xe0 && second < 0xa0) ||
+    (lead === 0xed && second > 0x9f) ||
+    (lead === 0xf0 && second < 0x90) ||
+    (lead === 0xf4 && second > 0x8f)
+  ) {
+    return fail(i + 1, 'UTF8');
+  }
+  if ((B[i + 2]! & 0xc0) !== 0x80) return fail(i + 2, 'UTF8');
+  if (lead < 0xf0) return 3;
+  if ((B[i + 3]! & 0xc0) !== 0x80) return fail(i + 3, 'UTF8');
+  return 4;
+}
+
+/** The code unit of four hexadecimal digits at `i`; negative where one is none. */
+function hexUnit(i: number): number {
+  return (HEX[B[i]!]! << 12) | (HEX[B[i + 1]!]! << 8) | (HEX[B[i + 2]!]! << 4) | HEX[B[i + 3]!]!;
+}
+
+function firstNonHex(i: number): number {
+  while (HEX[B[i]!]! >= 0) i++;
+  return i;
+}
+
+/** Whether an escape at `i` completes the surrogate `unit`. */
+function isSurrogatePair(unit: number, i: number): boolean {
+  if (unit >= 0xdc00 || B[i] !== BACKSLASH || B[i + 1] !== LOWER_U) return false;
+  const low = hexUnit(i + 2);
+  return low >= 0xdc00 && low < 0xe000;
+}
+
+/** Unicode's category Cc. */
+function isControl(unit: number): boolean {
+  return unit < 0x20 || (unit >= 0x7f && unit < 0xa0);
+}
+
+let scratchEnd = SCRATCH_START;
+
+/** Forgets all unescaped keys; once a body, which is longer than all its keys together. */
+export function resetScratch(): void {
+  scratchEnd = SCRATCH_START;
+}
+
+/** Unescapes the validated span `[start, end)` to the scratch part of the input; returns its offset there. */
+export function unescapeToScratch(start: number, end: number): number {
+  const from = scratchEnd;
+  let to = from;
+  while (start < end) {
+    const c = B[start]!;
+    if (c !== BACKSLASH) {
+      B[to++] = c;
+      start++;
+      continue;
+    }
+    const letter = B[start + 1]!;
+    if (letter !== LOWER_U) {
+      B[to++] = ESCAPED[letter]!;
+      start += 2;
+      continue;
+    }
+    let point = hexUnit(start + 2);
+    start += 6;
+    if (point >= 0xd800 && point < 0xdc00) {
+      point = 0x10000 + ((point - 0xd800) << 10) + (hexUnit(start + 2) - 0xdc00);
+      start += 6;
+    }
+    to = putUtf8(to, point);
+  }
+  scratchEnd = to;
+  return from;
+}
+
+/** Where the last unescaped span ends. */
+export function scratchTop(): number {
+  return scratchEnd;
+}
+
+function putUtf8(to: number, point: number): number {
+  if (point < 0x80) {
+    B[to++] = point;
+    return to;
+  }
+  if (point < 0x800) {
+    B[to++] = 0xc0 | (point >> 6);
+  } else {
+    if (point < 0x10000) {
+      B[to++] = 0xe0 | (point >> 12);
+    } else {
+      B[to++] = 0xf0 | (point >> 18);
+      B[to++] = 0x80 | ((point >> 12) & 0x3f);
+    }
+    B[to++] = 0x80 | ((point >> 6) & 0x3f);
+  }
+  B[to++] = 0x80 | (point & 0x3f);
+  return to;
+}
