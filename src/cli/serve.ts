@@ -36,7 +36,7 @@ function announce(log: Logger, config: Config, server: RunningServer): void {
     sharedMiB: Math.round(server.sharedBytes / MIB),
   };
   log.info(facts, 'listening');
-  log.info(`try: curl -d '${EXAMPLE}' http://${address}/metrics`);
+  log.info(`try: curl --json '${EXAMPLE}' http://${address}/metrics`);
 }
 
 /** @returns the exit code */
