@@ -59,16 +59,23 @@ export interface Uws {
 interface Candidate {
   readonly version: string;
   readonly handover: HandoverKind;
-  /** Path of the binary within node_modules. */
+  /** What to require: the binary itself, or a module that is the binary or throws. */
   readonly binary: string;
 }
 
 const target = `${process.platform}_${process.arch}_${process.versions.modules}`;
 
 const CANDIDATES: readonly Candidate[] = [
-  { version: '20.57', handover: 'descriptor', binary: `uws-descriptor/uws_${target}.node` },
+  // Its exports hide the binary; its main module requires that and nothing else.
+  { version: '20.57', handover: 'descriptor', binary: 'uws-descriptor' },
   { version: '20.30', handover: 'reuseport', binary: `uws-reuseport/binaries/uws_${target}.node` },
 ];
+
+/** The first line says what failed, the last one why. */
+function firstAndLastLine({ message }: Error): string {
+  const lines = message.split('\n').filter((line) => line !== '');
+  return [...new Set([lines[0], lines.at(-1)])].join(' ');
+}
 
 /** The newest build that loads and hands over as asked. */
 export function loadUws(wanted: HandoverKind | 'auto', candidates: readonly Candidate[] = CANDIDATES): Uws {
@@ -79,7 +86,7 @@ export function loadUws(wanted: HandoverKind | 'auto', candidates: readonly Cand
     try {
       return { module: require(binary) as UwsModule, version, handover };
     } catch (error) {
-      failures.push(`${version} (${handover}): ${(error as Error).message.split('\n')[0]}`);
+      failures.push(`${version} (${handover}): ${firstAndLastLine(error as Error)}`);
     }
   }
   throw new MetricsStreamError(
