@@ -1,0 +1,123 @@
+/**
+ * A server under test as a child process pinned to one core, and what the operating system says of it: CPU time
+ * of all its threads, resident memory.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Ticks of utime and stime a second: USER_HZ, 100 on every Linux that Node runs on. */
+const TICKS_PER_SECOND = 100;
+const START_TIMEOUT_MS = 15_000;
+/** Long enough for Fastify to write what it has queued. */
+const STOP_TIMEOUT_MS = 60_000;
+const IDLE_SAMPLE_MS = 100;
+const IDLE_TIMEOUT_MS = 30_000;
+
+export interface Child {
+  readonly pid: number;
+  readonly port: number;
+  /** Sends SIGTERM and waits for the exit. Throws when the exit code is not 0. */
+  stop(): Promise<void>;
+  /** Ends it at once; nothing happens when it has ended. */
+  kill(): void;
+}
+
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
+/** The port in the child's "listening" line; other lines are skipped. */
+function listeningPort(text: string): number | undefined {
+  for (const line of text.split('\n').slice(0, -1)) {
+    try {
+      const { msg, port } = JSON.parse(line) as { msg?: unknown; port?: unknown };
+      if (msg === 'listening' && typeof port === 'number') return port;
+    } catch {
+      // Not a log line.
+    }
+  }
+  return undefined;
+}
+
+/**
+ * Starts a Node script.
+ * @param core the core it is pinned to; undefined: all of them
+ * @throws when it ends, or says nothing for too long, before it listens
+ */
+export async function startChild(args: readonly string[], core: number | undefined): Promise<Child> {
+  const command = [process.execPath, ...args];
+  if (core !== undefined) command.unshift('taskset', '-c', String(core));
+  const [file = '', ...rest] = command;
+  const child = spawn(file, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
+  running.add(child);
+  let output = '';
+  const exited = new Promise<string>((resolve) => {
+    child.once('error', (error) => resolve(String(error)));
+    child.once('close', (code, signal) => resolve(code === null ? `signal ${signal}` : `code ${code}`));
+  });
+  exited.then(() => running.delete(child));
+  const port = await new Promise<number>((resolve, reject) => {
+    const give = (why: string) => reject(new Error(`${args.join(' ')}: ${why}\n${output}`));
+    const timer = setTimeout(() => give(`not listening after ${START_TIMEOUT_MS} ms`), START_TIMEOUT_MS);
+    exited.then((how) => give(`ended with ${how}`));
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text: string) => {
+        // What comes once it listens serves error messages only; a bounded piece is enough.
+        output = (output + text).slice(-16_384);
+        const found = listeningPort(output);
+        if (found === undefined) return;
+        clearTimeout(timer);
+        resolve(found);
+      });
+    }
+  });
+  return {
+    // taskset replaces itself by the server, so the process is the same.
+    pid: child.pid as number,
+    port,
+    kill: () => {
+      child.kill('SIGKILL');
+    },
+    stop: async () => {
+      child.kill('SIGTERM');
+      const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
+      const how = await exited;
+      clearTimeout(timer);
+      if (how !== 'code 0') throw new Error(`${args.join(' ')}: stopped with ${how}\n${output}`);
+    },
+  };
+}
+
+/** User and system time of all threads, ended ones included, in seconds (resolution 10 ms). */
+export function cpuSeconds(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  // The command's name, in parentheses, may contain spaces; state is the first field after it.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+}
+
+export interface Memory {
+  readonly residentBytes: number;
+  readonly peakBytes: number;
+}
+
+export function memoryOf(pid: number): Memory {
+  const status = readFileSync(`/proc/${pid}/status`, 'latin1');
+  const bytes = (field: string): number =>
+    Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]) * 1024;
+  return { residentBytes: bytes('VmRSS'), peakBytes: bytes('VmHWM') };
+}
+
+/** Waits until the process has nothing left to do, so that work put off is counted to the load that caused it. */
+export async function untilIdle(pid: number): Promise<void> {
+  const deadline = performance.now() + IDLE_TIMEOUT_MS;
+  for (let before = cpuSeconds(pid); performance.now() < deadline; ) {
+    await sleep(IDLE_SAMPLE_MS);
+    const now = cpuSeconds(pid);
+    if (now - before <= 1 / TICKS_PER_SECOND) return;
+    before = now;
+  }
+  throw new Error(`process ${pid} still busy ${IDLE_TIMEOUT_MS} ms after the load ended`);
+}

@@ -1,0 +1,135 @@
+/**
+ * What wrk sends: bodies whose metrics become stored lines of about 117 bytes, with two tags, no two neighbours
+ * alike in name, value or tags. Made from a fixed seed, so every server and every run gets the same.
+ */
+import { createHash } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+export const BATCH_SIZES = [1, 100, 1_000] as const;
+
+export interface WorkloadMetric {
+  readonly name: string;
+  readonly value: number;
+  readonly type: string;
+  readonly timestamp: number;
+  readonly tags: Readonly<Record<string, string>>;
+}
+
+export interface Workload {
+  /** Metrics in each body. */
+  readonly batch: number;
+  readonly bodies: readonly string[];
+  /** Each metric as the line that a server stores, without a seal. */
+  readonly lines: ReadonlySet<string>;
+  readonly meanBodyBytes: number;
+  /** Of all bodies, to tell whether two runs sent the same. */
+  readonly digest: string;
+}
+
+const SEED = 0x2545f491;
+const FIRST_TIMESTAMP = 1_700_000_000_000;
+const SUBJECTS = ['cpu', 'disk', 'http', 'jvm', 'net', 'queue'] as const;
+const MEASURES = ['usage', 'bytes', 'latency', 'errors', 'depth', 'wait', 'open'] as const;
+const TYPES = ['gauge', 'counter', 'gauge', 'histogram', 'gauge'] as const;
+const REGIONS = ['eu', 'us', 'ap'] as const;
+
+/** Marsaglia's xorshift32: good enough to vary digits, the same everywhere. */
+function createRandom(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) / 2 ** 32;
+  };
+}
+
+function pick<T>(choices: readonly T[], at: number): T {
+  return choices[at % choices.length] as T;
+}
+
+function metricAt(index: number, random: () => number): WorkloadMetric {
+  return {
+    name: `${pick(SUBJECTS, index)}.${pick(MEASURES, Math.floor(index / SUBJECTS.length))}`,
+    value: Number((random() * 10 ** (index % 5)).toFixed(3)),
+    type: pick(TYPES, index),
+    timestamp: FIRST_TIMESTAMP + index * 7,
+    tags: { host: `web-${Math.floor(random() * 90) + 10}`, region: pick(REGIONS, index) },
+  };
+}
+
+export function storedLine({ timestamp, name, value, type, tags }: WorkloadMetric): string {
+  return JSON.stringify({ timestamp, name, value, type, tags });
+}
+
+/** Bodies of `batch` metrics; several, so that a server cannot profit from seeing one again and again. */
+export function createWorkload(batch: number): Workload {
+  const random = createRandom(SEED);
+  const lines = new Set<string>();
+  const bodies: string[] = [];
+  const bodyCount = batch === 1 ? 64 : 8;
+  for (let body = 0; body < bodyCount; body++) {
+    const metrics = Array.from({ length: batch }, (_, index) => metricAt(body * batch + index, random));
+    for (const metric of metrics) lines.add(storedLine(metric));
+    bodies.push(JSON.stringify({ metrics }));
+  }
+  const hash = createHash('sha256');
+  for (const body of bodies) hash.update(body);
+  const bytes = bodies.reduce((sum, body) => sum + Buffer.byteLength(body), 0);
+  return {
+    batch,
+    bodies,
+    lines,
+    meanBodyBytes: bytes / bodies.length,
+    digest: hash.digest('hex').slice(0, 16),
+  };
+}
+
+/**
+ * Requests are made once, before the first is sent. `done` prints what wrk counted as one JSON line: latencies in
+ * microseconds, `status` the answers of 400 and above.
+ */
+const WRK_SCRIPT = `local requests, at = {}, 0
+
+function init(bodyFiles)
+  wrk.method = "POST"
+  wrk.headers["Content-Type"] = "application/json"
+  for i, path in ipairs(bodyFiles) do
+    local file = assert(io.open(path, "rb"))
+    requests[i] = wrk.format(nil, nil, nil, file:read("*a"))
+    file:close()
+  end
+end
+
+function request()
+  at = at % #requests + 1
+  return requests[at]
+end
+
+function done(summary, latency)
+  local errors = summary.errors
+  io.write(string.format(
+    '{"responses":%d,"durationUs":%d,"p50Us":%d,"p99Us":%d,"maxUs":%d,' ..
+    '"connect":%d,"read":%d,"write":%d,"timeout":%d,"status":%d}\\n',
+    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99), latency.max,
+    errors.connect, errors.read, errors.write, errors.timeout, errors.status))
+end
+`;
+
+export interface WrkFiles {
+  readonly script: string;
+  readonly bodies: readonly string[];
+}
+
+/** Writes the script and the bodies for wrk into a directory. */
+export function writeWrkFiles(directory: string, { batch, bodies }: Workload): WrkFiles {
+  const script = join(directory, 'post.lua');
+  writeFileSync(script, WRK_SCRIPT);
+  const files = bodies.map((body, index) => {
+    const path = join(directory, `body-${batch}-${index}.json`);
+    writeFileSync(path, body);
+    return path;
+  });
+  return { script, bodies: files };
+}

@@ -1,0 +1,69 @@
+/** One run of wrk, pinned to a core of its own, and what it counted. */
+import { spawn } from 'node:child_process';
+import type { WrkFiles } from './workload.ts';
+
+export interface WrkCounts {
+  /** Complete answers, whatever their status. */
+  readonly responses: number;
+  readonly seconds: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly maxMs: number;
+  /** Answers with a status of 400 or above. */
+  readonly refused: number;
+  /** Connections refused or broken, answers later than the timeout. */
+  readonly socketErrors: number;
+}
+
+interface WrkLine {
+  readonly responses: number;
+  readonly durationUs: number;
+  readonly p50Us: number;
+  readonly p99Us: number;
+  readonly maxUs: number;
+  readonly connect: number;
+  readonly read: number;
+  readonly write: number;
+  readonly timeout: number;
+  readonly status: number;
+}
+
+export interface WrkOptions {
+  readonly port: number;
+  readonly files: WrkFiles;
+  readonly connections: number;
+  readonly seconds: number;
+  readonly core: number;
+}
+
+/** Runs wrk to its end. Throws when it fails. */
+export async function runWrk({ port, files, connections, seconds, core }: WrkOptions): Promise<WrkCounts> {
+  const args = ['-c', String(core), 'wrk', '-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '60s'];
+  args.push('-s', files.script, `http://127.0.0.1:${port}/metrics`, '--', ...files.bodies);
+  const child = spawn('taskset', args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const kill = () => child.kill('SIGKILL');
+  process.once('exit', kill);
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+    });
+  }
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  });
+  process.off('exit', kill);
+  const line = output.split('\n').find((text) => text.startsWith('{'));
+  if (code !== 0 || line === undefined) throw new Error(`wrk failed (${code}):\n${output}`);
+  const counts = JSON.parse(line) as WrkLine;
+  return {
+    responses: counts.responses,
+    seconds: counts.durationUs / 1e6,
+    p50Ms: counts.p50Us / 1e3,
+    p99Ms: counts.p99Us / 1e3,
+    maxMs: counts.maxUs / 1e3,
+    refused: counts.status,
+    socketErrors: counts.connect + counts.read + counts.write + counts.timeout,
+  };
+}

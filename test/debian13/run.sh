@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# Runs the end-to-end suite under Debian 13, whose glibc loads uWebSockets.js 20.57: that is where main hands each
+# connection to a worker by descriptor. docs/testing.md says more. Usage, as root: run.sh [part of a test's path ...]
+#
+# DEBIAN13_CACHE   where the Debian tree is kept for the next time (default .artifacts/debian13)
+# DEBIAN13_MIRROR  Debian mirror (default: the one that this machine's apt uses)
+set -euo pipefail
+
+script=$(readlink -f "$0")
+project=$(dirname "$(dirname "$(dirname "$script")")")
+cache=$(readlink -m "${DEBIAN13_CACHE:-$project/.artifacts/debian13}")
+tree=$cache/tree
+inside=/project
+
+fail() {
+  echo "test:debian13: $*" >&2
+  exit 1
+}
+
+require() {
+  command -v "$1" >/dev/null || fail "$1 is not installed; as root: apt-get install $2"
+}
+
+mirror() {
+  if [ -n "${DEBIAN13_MIRROR:-}" ]; then
+    echo "$DEBIAN13_MIRROR"
+    return
+  fi
+  local found
+  found=$(apt-get indextargets --format '$(REPO_URI)' \
+    'Created-By: Packages' 'Component: main' 'Origin: Debian' 'Label: Debian' | sort -u | head -n 1)
+  [ -n "$found" ] || fail 'apt knows no Debian mirror (after apt-get update); set DEBIAN13_MIRROR'
+  echo "$found"
+}
+
+# The tree appears under its name only when it is whole, so that an interrupted run does not leave half of one.
+make_tree() {
+  require debootstrap debootstrap
+  local partial=$cache/partial source proxy
+  source=$(mirror)
+  proxy=$(apt-config shell PROXY Acquire::http::Proxy)
+  eval "$proxy"
+  [ -z "${PROXY:-}" ] || export http_proxy=$PROXY
+  rm -rf --one-file-system "$partial"
+  mkdir -p "$partial"
+  echo "Making a Debian 13 tree with Node.js in $tree (once, about 350 MB)..." >&2
+  debootstrap --force-check-gpg --variant=minbase --include=nodejs trixie "$partial" "$source" \
+    >"$cache/debootstrap.log" 2>&1 || fail "debootstrap failed; see $cache/debootstrap.log"
+  rm -rf "$partial"/var/cache/apt/archives/*.deb
+  mv "$partial" "$tree"
+}
+
+# To be run by its first word, so that `&` yields the process id of the command itself.
+in_tree=(chroot "$tree" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8
+  sh -c 'cd "$0" && exec "$@"' "$inside")
+
+# The point of it all: the newer build has to be the one that is loaded, and it has to hand over by descriptor.
+prove_handover() {
+  local log data line
+  data=$(mktemp -d -p "$tree/tmp")
+  log=$data/log
+  "${in_tree[@]}" node dist/src/main.js serve --port 0 --workers 2 --data-dir "/tmp/$(basename "$data")/data" >"$log" 2>&1 &
+  local server=$!
+  for _ in $(seq 100); do
+    grep -q '"msg":"listening"' "$log" && break
+    kill -0 "$server" 2>/dev/null || break
+    sleep 0.1
+  done
+  kill -TERM "$server" 2>/dev/null || true
+  wait "$server" || fail "the server ended with $?: $(cat "$log")"
+  line=$(grep '"msg":"listening"' "$log") || fail "the server did not start: $(cat "$log")"
+  rm -rf "$data"
+  [[ $line == *'"uws":"20.57'* && $line == *'"handover":"descriptor"'* ]] ||
+    fail "expected uws=20.57 handover=descriptor, but the start-up line says: $line"
+  echo "Debian $(cat "$tree/etc/debian_version"), Node $("${in_tree[@]}" node --version): uws=20.57 handover=descriptor"
+}
+
+main() {
+  [ -x "$tree/usr/bin/node" ] || make_tree
+  mkdir -p "$tree$inside"
+  mount --bind "$project" "$tree$inside"
+  mount -o remount,ro,bind "$tree$inside"
+  mount -t proc proc "$tree/proc"
+  mount --bind /dev "$tree/dev"
+  mount -t tmpfs tmpfs "$tree/dev/shm" 2>/dev/null || true
+  prove_handover
+  "${in_tree[@]}" node .ci/test.mjs "$@"
+}
+
+if [ "${1:-}" = --in-namespace ]; then
+  shift
+  main "$@"
+  exit
+fi
+
+[ "$(id -u)" = 0 ] || fail 'root is needed, for debootstrap, mount and chroot: sudo npm run test:debian13'
+require unshare util-linux
+[ -f "$project/dist/src/main.js" ] || fail 'the project is not built: npm run build'
+[ $# -gt 0 ] || set -- e2e/
+mkdir -p "$cache"
+# In namespaces of its own every mount and every process is gone when the script ends, however it ends.
+exec unshare --mount --propagation private --pid --fork --kill-child "$script" --in-namespace "$@"
