@@ -1,0 +1,141 @@
+/**
+ * The event ring: per-request samples from one ingest worker to main, single producer, single consumer, lock-free.
+ *
+ * ```
+ *  line 0      PUBLISHED  Int32    records written, modulo 2^32             written by the producer
+ *  line 1      CONSUMED   Int32    records read, modulo 2^32                written by the consumer
+ *  line 2      DROPPED    Float64  records that found the ring full         written by the producer
+ *  line 3..    8,192 records of one line each:
+ *                CLIENT   Int32    keyed hash of the client
+ *                STATUS   Int32    HTTP status
+ *                METRICS  Int32    accepted metrics
+ *                -        Int32    unused
+ *                RECEIVE, LIMIT, PARSE, ENCODE, QUEUE, TOTAL   Float64 each, nanoseconds
+ * ```
+ * When the ring is full the new record is dropped and counted: samples may go missing, a request never waits for
+ * them, and what was written is never overwritten, so that no record can be read torn. Main drains every 50 ms;
+ * 8,192 records are room for 160,000 requests a second and worker.
+ */
+import { LINE_BYTES, LINE_I32 } from '../base/shared-memory.ts';
+import type { Recorder } from './recorder.ts';
+
+const PUBLISHED_I32 = 0;
+const CONSUMED_I32 = LINE_I32;
+const LINE_F64 = LINE_BYTES / Float64Array.BYTES_PER_ELEMENT;
+const DROPPED_F64 = 2 * LINE_F64;
+const HEADER_LINES = 3;
+
+export const EVENT_RING_RECORDS = 8192;
+const RECORD_MASK = EVENT_RING_RECORDS - 1;
+
+/** Places in a record: Int32 words, then Float64 words, both from the record's start. */
+const CLIENT_I32 = 0;
+const STATUS_I32 = 1;
+const METRICS_I32 = 2;
+const RECEIVE_F64 = 2;
+const LIMIT_F64 = 3;
+const PARSE_F64 = 4;
+const ENCODE_F64 = 5;
+const QUEUE_F64 = 6;
+const TOTAL_F64 = 7;
+
+export function createEventRing(): SharedArrayBuffer {
+  return new SharedArrayBuffer((HEADER_LINES + EVENT_RING_RECORDS) * LINE_BYTES);
+}
+
+export class EventRingProducer implements Recorder {
+  private readonly i32: Int32Array;
+  private readonly f64: Float64Array;
+  private published = 0;
+  /** The consumer's cursor as last seen: looked at again only when the ring seems full. */
+  private consumed = 0;
+
+  constructor(memory: SharedArrayBuffer) {
+    this.i32 = new Int32Array(memory);
+    this.f64 = new Float64Array(memory);
+  }
+
+  record(
+    clientHash: number,
+    status: number,
+    metrics: number,
+    receiveNs: number,
+    limitNs: number,
+    parseNs: number,
+    encodeNs: number,
+    queueNs: number,
+    totalNs: number,
+  ): void {
+    const { i32, f64, published } = this;
+    if (((published - this.consumed) | 0) === EVENT_RING_RECORDS) {
+      // Pairs with the store in `drain`: the consumer no longer reads the records before this cursor.
+      this.consumed = Atomics.load(i32, CONSUMED_I32);
+      if (((published - this.consumed) | 0) === EVENT_RING_RECORDS) {
+        f64[DROPPED_F64]! += 1;
+        return;
+      }
+    }
+    const line = HEADER_LINES + (published & RECORD_MASK);
+    const words = line * LINE_I32;
+    i32[words + CLIENT_I32] = clientHash;
+    i32[words + STATUS_I32] = status;
+    i32[words + METRICS_I32] = metrics;
+    const times = line * LINE_F64;
+    f64[times + RECEIVE_F64] = receiveNs;
+    f64[times + LIMIT_F64] = limitNs;
+    f64[times + PARSE_F64] = parseNs;
+    f64[times + ENCODE_F64] = encodeNs;
+    f64[times + QUEUE_F64] = queueNs;
+    f64[times + TOTAL_F64] = totalNs;
+    this.published = (published + 1) | 0;
+    // Publishes the record; pairs with the load in `drain`.
+    Atomics.store(i32, PUBLISHED_I32, this.published);
+  }
+}
+
+export class EventRingConsumer {
+  private readonly i32: Int32Array;
+  private readonly f64: Float64Array;
+  private consumed: number;
+
+  constructor(memory: SharedArrayBuffer) {
+    this.i32 = new Int32Array(memory);
+    this.f64 = new Float64Array(memory);
+    this.consumed = this.i32[CONSUMED_I32]!;
+  }
+
+  /** Records dropped so far; exact once the producer rests. */
+  get dropped(): number {
+    return this.f64[DROPPED_F64]!;
+  }
+
+  /** Hands at most `max` records, oldest first, to `recorder`; returns how many. */
+  drain(recorder: Recorder, max: number = EVENT_RING_RECORDS): number {
+    const { i32, f64 } = this;
+    // Pairs with the store in `record`: all records before this cursor are complete.
+    const ready = (Atomics.load(i32, PUBLISHED_I32) - this.consumed) | 0;
+    const count = Math.min(ready, max);
+    for (let taken = 0; taken < count; taken++) {
+      const line = HEADER_LINES + ((this.consumed + taken) & RECORD_MASK);
+      const words = line * LINE_I32;
+      const times = line * LINE_F64;
+      recorder.record(
+        i32[words + CLIENT_I32]!,
+        i32[words + STATUS_I32]!,
+        i32[words + METRICS_I32]!,
+        f64[times + RECEIVE_F64]!,
+        f64[times + LIMIT_F64]!,
+        f64[times + PARSE_F64]!,
+        f64[times + ENCODE_F64]!,
+        f64[times + QUEUE_F64]!,
+        f64[times + TOTAL_F64]!,
+      );
+    }
+    if (count > 0) {
+      this.consumed = (this.consumed + count) | 0;
+      // Gives the records' room back to the producer; pairs with the load in `record`.
+      Atomics.store(i32, CONSUMED_I32, this.consumed);
+    }
+    return count;
+  }
+}

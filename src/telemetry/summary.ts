@@ -1,0 +1,97 @@
+/** The metrics in short, for people and scripts: `GET /metrics` with `Accept: application/json`. */
+import { REJECT_REASONS, STATUSES, UNAVAILABLE_REASONS } from './counters.ts';
+import { type HistogramReading, mergeHistograms, quantile } from './histogram.ts';
+import { type Readings, STAGES } from './readings.ts';
+
+const NS_PER_SECOND = 1e9;
+
+export interface Latency {
+  readonly count: number;
+  readonly p50Seconds: number;
+  readonly p99Seconds: number;
+}
+
+export interface Rates {
+  /** Answered requests and acknowledged metrics a second, over the last ten seconds. */
+  readonly requestsPerSecond: number;
+  readonly acceptedPerSecond: number;
+}
+
+export type Summary = ReturnType<typeof summarize>;
+
+export function answeredRequests(readings: Readings): number {
+  return STATUSES.reduce((sum, status) => sum + readings.workers(`requests_${status}`), 0);
+}
+
+export function summarize(readings: Readings, rates: Rates) {
+  const { sources, aggregator, census } = readings;
+  const { slowest } = aggregator;
+  return {
+    version: sources.version,
+    phase: sources.phase,
+    uptimeSeconds: process.uptime(),
+    requests: {
+      answered: answeredRequests(readings),
+      perSecond: rates.requestsPerSecond,
+      byStatus: counts(STATUSES, (status) => readings.workers(`requests_${status}`)),
+      unavailable: counts(UNAVAILABLE_REASONS, (reason) => readings.workers(`unavailable_${reason}`)),
+      latency: latency(
+        mergeHistograms([aggregator.requests('2xx'), aggregator.requests('4xx'), aggregator.requests('5xx')]),
+      ),
+      slowest: slowest && {
+        client: slowest.client,
+        status: slowest.status,
+        metrics: slowest.metrics,
+        seconds: slowest.totalNs / NS_PER_SECOND,
+      },
+    },
+    metrics: {
+      accepted: readings.workers('metrics_accepted'),
+      acceptedPerSecond: rates.acceptedPerSecond,
+      rejected: counts(REJECT_REASONS, (reason) => readings.workers(`rejected_${reason}`)),
+      unknown: readings.workers('metrics_unknown'),
+      stored: readings.writer('lines_written'),
+    },
+    stages: Object.fromEntries(STAGES.map((stage) => [stage, latency(readings.stage(stage))])),
+    queue: {
+      depth: readings.workers('queue_tasks_now'),
+      capacity: sources.queueCapacity,
+      bytes: readings.workers('queue_bytes_now'),
+      headAgeSeconds: readings.highest('queue_head_age_ms_now') / 1e3,
+    },
+    disk: {
+      storedBytes: readings.writer('bytes_written'),
+      commits: readings.writer('commits'),
+      syncs: readings.writer('syncs'),
+      unsyncedBytes: readings.writer('unsynced_bytes_now'),
+      freeBytes: readings.writer('free_bytes_now'),
+      segmentBytes: readings.writer('segment_bytes_now'),
+      errors: readings.writer('write_errors') + readings.writer('sync_errors'),
+    },
+    limiter: {
+      clients: census.occupied,
+      capacity: census.capacity,
+      evictions: census.evictions,
+      overflowed: census.overflowed,
+      busiest: census.busiest,
+    },
+    samplesDropped: aggregator.dropped,
+  };
+}
+
+/** Those of `names` that have been counted at all. */
+function counts<Name extends string | number>(
+  names: readonly Name[],
+  read: (name: Name) => number,
+): Record<string, number> {
+  const entries = names.map((name) => [`${name}`, read(name)] as const);
+  return Object.fromEntries(entries.filter(([, count]) => count > 0));
+}
+
+function latency(reading: HistogramReading): Latency {
+  return {
+    count: reading.count,
+    p50Seconds: quantile(reading, 0.5) / NS_PER_SECOND,
+    p99Seconds: quantile(reading, 0.99) / NS_PER_SECOND,
+  };
+}

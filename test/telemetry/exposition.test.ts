@@ -1,0 +1,225 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import { createLimiterMemory, openLimiter } from '../../src/limiter/striped-lock.ts';
+import {
+  createCounterBlock,
+  WORKER,
+  WORKER_SLOTS,
+  WRITER,
+  WRITER_SLOTS,
+} from '../../src/telemetry/counters.ts';
+import { Exposition } from '../../src/telemetry/exposition.ts';
+import {
+  createHistogramBlock,
+  Histograms,
+  WORKER_HISTOGRAM_NAMES,
+  WORKER_HISTOGRAMS,
+  WRITER_HISTOGRAM_NAMES,
+  WRITER_HISTOGRAMS,
+} from '../../src/telemetry/histogram.ts';
+import { describeMetrics } from '../../src/telemetry/metric-table.ts';
+import { Readings, type TelemetrySources } from '../../src/telemetry/readings.ts';
+import { createEventRing, EventRingProducer } from '../../src/telemetry/ring-buffer.ts';
+import type { Summary } from '../../src/telemetry/summary.ts';
+import { createThreadStats, startThreadStats } from '../../src/telemetry/thread-stats.ts';
+import { requireTool } from '../support/tools.ts';
+
+const LIMITS = { requestRate: 10, requestBurst: 3, metricRate: 100, metricBurst: 100, clients: 100 };
+const OPEN_METRICS = 'application/openmetrics-text; version=1.0.0';
+
+/** Two workers and a writer, everything at zero. */
+function emptySources(): TelemetrySources {
+  const worker = () => ({
+    counters: createCounterBlock(WORKER_SLOTS),
+    histograms: createHistogramBlock(WORKER_HISTOGRAM_NAMES),
+    events: createEventRing(),
+    stats: createThreadStats(),
+  });
+  return {
+    version: '1.2.3',
+    phase: 'pool',
+    uws: '20.30',
+    queueCapacity: 500,
+    workers: [worker(), worker()],
+    writer: {
+      counters: createCounterBlock(WRITER_SLOTS),
+      histograms: createHistogramBlock(WRITER_HISTOGRAM_NAMES),
+      stats: createThreadStats(),
+    },
+    limiter: { memory: createLimiterMemory(LIMITS), config: LIMITS },
+  };
+}
+
+/** Sources with something in every kind of place. */
+function busySources(): TelemetrySources {
+  const sources = emptySources();
+  sources.workers.forEach(({ counters, histograms, events, stats }, index) => {
+    const slots = new Float64Array(counters);
+    slots[WORKER.requests_200] = 100 + index;
+    slots[WORKER.metrics_accepted] = 1000;
+    slots[WORKER.queue_tasks_now] = 4;
+    slots[WORKER.queue_head_age_ms_now] = 250 * (index + 1);
+    new Histograms(histograms, WORKER_HISTOGRAM_NAMES).record(WORKER_HISTOGRAMS.batch_metrics, 3);
+    const ring = new EventRingProducer(events);
+    ring.record(0x1234abcd, 200, 3, 1000, 400, 2000, 3000, 4000, 11_000);
+    ring.record(7, 429, 0, 1000, 400, 0, 0, 0, 1500.5);
+    startThreadStats(stats)();
+  });
+  const writer = new Float64Array(sources.writer.counters);
+  writer[WRITER.syncs] = 9;
+  new Histograms(sources.writer.histograms, WRITER_HISTOGRAM_NAMES).record(WRITER_HISTOGRAMS.sync_ns, 1e6);
+  const limiter = openLimiter(sources.limiter.memory, LIMITS);
+  const client = Buffer.from('10.1.2.3');
+  for (let k = 0; k < 5; k++) limiter.takeRequest(client, client.length, 1000);
+  limiter.takeMetrics(60, 1000);
+  return sources;
+}
+
+async function render(sources: TelemetrySources, accept?: string) {
+  return new Exposition(sources).render(accept);
+}
+
+/** The samples of a text exposition: line up to the value → value. */
+function samples(text: string): Map<string, number> {
+  const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+  return new Map(
+    lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ')))]),
+  );
+}
+
+describe('Prometheus text', () => {
+  it('passes promtool check metrics without a remark', {
+    skip: requireTool('promtool', 'prometheus'),
+  }, async () => {
+    for (const sources of [emptySources(), busySources()]) {
+      const { body } = await render(sources);
+      const { status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], {
+        input: body,
+        encoding: 'utf8',
+      });
+      assert.equal(`${stdout}${stderr}`, '');
+      assert.equal(status, 0);
+    }
+  });
+
+  it('sums counters and gauges over the workers, and takes the oldest head of queue', async () => {
+    const values = samples((await render(busySources())).body);
+    assert.equal(values.get('metricsstream_requests_total{status="200"}'), 201);
+    assert.equal(values.get('metricsstream_metrics_accepted_total'), 2000);
+    assert.equal(values.get('metricsstream_queue_depth'), 8);
+    assert.equal(values.get('metricsstream_queue_capacity'), 500);
+    assert.equal(values.get('metricsstream_queue_head_age_seconds'), 0.5);
+    assert.equal(values.get('metricsstream_syncs_total'), 9);
+    assert.equal(values.get('metricsstream_threads{kind="ingest"}'), 2);
+  });
+
+  it('shows samples of the rings as cumulative buckets in seconds', async () => {
+    const values = samples((await render(busySources())).body);
+    const parse = (le: string) =>
+      values.get(`metricsstream_stage_duration_seconds_bucket{stage="parse",le="${le}"}`);
+    assert.equal(parse('0.000001024'), 0);
+    assert.equal(parse('0.000002048'), 2);
+    assert.equal(parse('+Inf'), 2);
+    assert.equal(values.get('metricsstream_stage_duration_seconds_sum{stage="parse"}'), 4e-6);
+    assert.equal(values.get('metricsstream_stage_duration_seconds_count{stage="receive"}'), 4);
+    assert.equal(values.get('metricsstream_stage_duration_seconds_count{stage="sync"}'), 1);
+    assert.equal(values.get('metricsstream_request_duration_seconds_count{code="4xx"}'), 2);
+    assert.equal(values.get('metricsstream_request_metrics_bucket{le="4"}'), 2);
+  });
+
+  it('stays the same when it is rendered again', async () => {
+    const exposition = new Exposition(busySources());
+    const own = async () =>
+      [...samples((await exposition.render(undefined)).body)].filter(
+        ([name]) => name.startsWith('metricsstream_') && !name.includes('uptime'),
+      );
+    const first = await own();
+    await exposition.render(OPEN_METRICS);
+    assert.deepEqual(await own(), first);
+  });
+
+  it('names clients by their keyed hash only', async () => {
+    const { body } = await render(busySources());
+    assert.match(body, /metricsstream_client_requests_total\{client="[0-9a-f]{16}",verdict="allowed"\} 3\n/);
+    assert.match(body, /metricsstream_client_requests_total\{client="[0-9a-f]{16}",verdict="refused"\} 2\n/);
+    assert.match(body, /metricsstream_client_metrics_total\{client="[0-9a-f]{16}",verdict="allowed"\} 60\n/);
+    assert.ok(!body.includes('10.1.2.3'));
+  });
+
+  it('tells dropped samples and statistics of each thread', async () => {
+    const sources = busySources();
+    const ring = new EventRingProducer(sources.workers[0]!.events);
+    for (let k = 0; k < 8192 + 5; k++) ring.record(1, 200, 1, 1, 1, 1, 1, 1, 1);
+    const values = samples((await render(sources)).body);
+    assert.equal(values.get('metricsstream_events_dropped_total'), 5);
+    assert.ok(values.get('metricsstream_thread_heap_used_bytes{thread="ingest-1"}')! > 1e6);
+    assert.equal(values.get('metricsstream_thread_heap_used_bytes{thread="writer"}'), undefined);
+  });
+});
+
+describe('OpenMetrics', () => {
+  it('declares counters without _total, samples them with it, and ends in EOF', async () => {
+    const { body, contentType } = await render(busySources(), OPEN_METRICS);
+    assert.match(contentType, /^application\/openmetrics-text; version=1\.0\.0/);
+    assert.ok(body.endsWith('\n# EOF\n'));
+    assert.ok(!body.includes('\n\n'));
+    assert.match(body, /^# TYPE metricsstream_requests counter$/m);
+    assert.match(body, /^metricsstream_requests_total\{status="200"\} 201$/m);
+    const families = [...body.matchAll(/^# TYPE (\S+) (\S+)$/gm)];
+    assert.equal(new Set(families.map(([, name]) => name)).size, families.length);
+    for (const [, name = '', type] of families) {
+      if (type === 'counter')
+        assert.match(body, new RegExp(`^${name}_total[ {]|^# TYPE ${name} counter\n#`, 'm'));
+      assert.ok(!name.endsWith('_total'), name);
+    }
+  });
+
+  it('has the same values as the Prometheus text', async () => {
+    const exposition = new Exposition(busySources());
+    const own = (body: string) =>
+      [...samples(body)].filter(([name]) => name.startsWith('metricsstream_') && !name.includes('uptime'));
+    const text = own((await exposition.render(undefined)).body);
+    assert.deepEqual(own((await exposition.render(OPEN_METRICS)).body), text);
+  });
+});
+
+describe('JSON summary', () => {
+  it('tells requests, latencies, queue, disk and limiter', async () => {
+    const { body, contentType } = await render(busySources(), 'application/json');
+    assert.equal(contentType, 'application/json');
+    const summary = JSON.parse(body) as Summary;
+    assert.equal(summary.requests.answered, 201);
+    assert.deepEqual(summary.requests.byStatus, { 200: 201 });
+    assert.equal(summary.requests.latency.count, 4);
+    assert.equal(summary.requests.slowest?.client, '1234abcd');
+    assert.equal(summary.metrics.accepted, 2000);
+    assert.ok(summary.stages.parse!.p50Seconds > 1.5e-6 && summary.stages.parse!.p50Seconds <= 2.048e-6);
+    assert.equal(summary.queue.depth, 8);
+    assert.equal(summary.limiter.busiest[0]?.allowedRequests, 3);
+  });
+});
+
+describe('the metrics in docs/operating.md', () => {
+  it('are exactly those exposed, with their types and labels', () => {
+    const section = readFileSync('docs/operating.md', 'utf8')
+      .split(/^## Metrics$/m)[1]!
+      .split(/^## /m)[0]!;
+    const rows = [...section.matchAll(/^\| `(\w+)` \| (\w+) \| ([^|]*) \|/gm)];
+    const documented = rows.map(([, name, type, labels = '']) => ({
+      name: `metricsstream_${name}`,
+      type,
+      labels: [...labels.matchAll(/`(\w+)`/g)].map(([, label]) => label),
+    }));
+    const exposed = describeMetrics(new Readings(emptySources(), createThreadStats())).map(
+      ({ name, type, labels }) => ({
+        name,
+        type,
+        labels: [...labels],
+      }),
+    );
+    const byName = (a: { name: string }, b: { name: string }) => a.name.localeCompare(b.name);
+    assert.deepEqual(documented.sort(byName), exposed.sort(byName));
+  });
+});
