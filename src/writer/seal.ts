@@ -21,6 +21,8 @@ const LINES_KEY = Buffer.from(',"lines":');
 const CRC_KEY = Buffer.from(',"crc32":"');
 const END = Buffer.from('"}}\n');
 const CRC_DIGITS = 8;
+const DIGIT_0 = 0x30;
+const LETTER_A = 0x61;
 /** No safe integer has more digits. */
 const NUMBER_DIGITS_MAX = 16;
 /** What closes a line without a seal; the seal takes its place. */
@@ -51,54 +53,66 @@ export const SEAL_CUT = 1;
 export const SEAL_BROKEN = 2;
 export type SealState = typeof SEAL_WHOLE | typeof SEAL_CUT | typeof SEAL_BROKEN;
 
-export interface Seal {
-  readonly state: SealState;
-  readonly commit: number;
-  readonly bytes: number;
-  readonly lines: number;
-  readonly crc: number;
+/** Reads seals; its fields describe the last one that was whole. One object for all, since there may be millions. */
+export class SealReader {
+  commit = 0;
+  bytes = 0;
+  lines = 0;
+  crc = 0;
   /** Bytes of the seal before its CRC digits, and in all. */
-  readonly headBytes: number;
-  readonly sealBytes: number;
-}
+  headBytes = 0;
+  sealBytes = 0;
+  /** Where reading stands. */
+  private next = 0;
+  private number = 0;
 
-const broken: Seal = {
-  state: SEAL_BROKEN,
-  commit: 0,
-  bytes: 0,
-  lines: 0,
-  crc: 0,
-  headBytes: 0,
-  sealBytes: 0,
-};
-const cut: Seal = { ...broken, state: SEAL_CUT };
+  /** Reads the seal that starts with MARKER at `text[at]`, where `text` ends at `end`. */
+  read(text: Buffer, at: number, end: number): SealState {
+    this.next = at + MARKER.length;
+    let state = this.readNumber(text, end, BYTES_KEY);
+    if (state !== SEAL_WHOLE) return state;
+    this.commit = this.number;
+    state = this.readNumber(text, end, LINES_KEY);
+    if (state !== SEAL_WHOLE) return state;
+    this.bytes = this.number;
+    state = this.readNumber(text, end, CRC_KEY);
+    if (state !== SEAL_WHOLE) return state;
+    this.lines = this.number;
+    this.headBytes = this.next - at;
+    state = this.readCrc(text, end);
+    this.sealBytes = this.next - at;
+    return state;
+  }
 
-/** Reads the seal that starts with MARKER at `text[at]`, where `text` ends at `end`. */
-export function readSeal(text: Buffer, at: number, end: number): Seal {
-  let next = at + MARKER.length;
-  const numbers = [0, 0, 0];
-  const keys = [BYTES_KEY, LINES_KEY, CRC_KEY];
-  for (let field = 0; field < keys.length; field++) {
-    const start = next;
-    while (next < end && next - start < NUMBER_DIGITS_MAX && isDigit(text[next]!)) next++;
-    if (next === end) return cut;
-    if (next === start) return broken;
-    numbers[field] = Number(text.toString('latin1', start, next));
-    const key = keys[field]!;
-    const state = compare(text, next, end, key);
-    if (state !== SEAL_WHOLE) return state === SEAL_CUT ? cut : broken;
-    next += key.length;
+  /** Digits, then the key of the next member. */
+  private readNumber(text: Buffer, end: number, key: Buffer): SealState {
+    const start = this.next;
+    let at = start;
+    let number = 0;
+    for (; at < end && at - start < NUMBER_DIGITS_MAX; at++) {
+      const digit = text[at]! - DIGIT_0;
+      if (digit < 0 || digit > 9) break;
+      number = number * 10 + digit;
+    }
+    if (at === end) return SEAL_CUT;
+    this.number = number;
+    this.next = at + key.length;
+    return at === start ? SEAL_BROKEN : compare(text, at, end, key);
   }
-  const headBytes = next - at;
-  for (const digitsEnd = next + CRC_DIGITS; next < digitsEnd; next++) {
-    if (next === end) return cut;
-    if (!isHexDigit(text[next]!)) return broken;
+
+  private readCrc(text: Buffer, end: number): SealState {
+    let crc = 0;
+    for (const digitsEnd = this.next + CRC_DIGITS; this.next < digitsEnd; this.next++) {
+      if (this.next === end) return SEAL_CUT;
+      const digit = hexDigit(text[this.next]!);
+      if (digit < 0) return SEAL_BROKEN;
+      crc = (crc << 4) | digit;
+    }
+    this.crc = crc >>> 0;
+    const state = compare(text, this.next, end, END);
+    this.next += END.length;
+    return state;
   }
-  const state = compare(text, next, end, END);
-  if (state !== SEAL_WHOLE) return state === SEAL_CUT ? cut : broken;
-  const [commit, bytes, lines] = numbers as [number, number, number];
-  const crc = Number.parseInt(text.toString('latin1', next - CRC_DIGITS, next), 16);
-  return { state, commit, bytes, lines, crc, headBytes, sealBytes: next + END.length - at };
 }
 
 function compare(text: Buffer, at: number, end: number, expected: Buffer): SealState {
@@ -109,12 +123,12 @@ function compare(text: Buffer, at: number, end: number, expected: Buffer): SealS
   return SEAL_WHOLE;
 }
 
-function isDigit(byte: number): boolean {
-  return byte >= 0x30 && byte <= 0x39;
-}
-
-function isHexDigit(byte: number): boolean {
-  return isDigit(byte) || (byte >= 0x61 && byte <= 0x66);
+/** The value of a lower-case hexadecimal digit, or -1. */
+function hexDigit(byte: number): number {
+  const digit = byte - DIGIT_0;
+  if (digit >= 0 && digit <= 9) return digit;
+  const letter = byte - LETTER_A;
+  return letter >= 0 && letter < 6 ? letter + 10 : -1;
 }
 
 /** True when `text`, which ends where the file does, ends with a whole seal's last part although no seal was read. */

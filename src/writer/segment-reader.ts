@@ -8,7 +8,7 @@
  */
 import zlib from 'node:zlib';
 import type { FileOps } from './file-ops.ts';
-import { endsLikeSeal, MARKER, readSeal, SEAL_CUT, SEAL_MAX_BYTES, SEAL_WHOLE, type Seal } from './seal.ts';
+import { endsLikeSeal, MARKER, SEAL_CUT, SEAL_MAX_BYTES, SEAL_WHOLE, SealReader } from './seal.ts';
 
 const READ_BYTES = 1 << 20;
 
@@ -37,6 +37,7 @@ export function* readSegment(ops: FileOps, fd: number, from = 0): Generator<Segm
 class SegmentReader {
   private readonly ops: FileOps;
   private readonly fd: number;
+  private readonly seal = new SealReader();
   private readonly buffer = Buffer.allocUnsafe(READ_BYTES + SEAL_MAX_BYTES);
   /** File offset of `buffer[0]`, and how many bytes it holds. */
   private base: number;
@@ -68,8 +69,7 @@ class SegmentReader {
         continue;
       }
       if (at < 0) break;
-      const seal = readSeal(this.buffer, at, this.length);
-      const good = this.check(seal, at);
+      const good = this.check(at);
       scan = at + MARKER.length;
       if (good === null) continue;
       const { offset } = good;
@@ -101,9 +101,11 @@ class SegmentReader {
   }
 
   /** The commit that the seal at `buffer[at]` proves, or null. */
-  private check(seal: Seal, at: number): GoodCommit | null {
-    if (seal.state !== SEAL_WHOLE) {
-      this.suspect ||= seal.state === SEAL_CUT ? '' : 'its seal is not readable';
+  private check(at: number): GoodCommit | null {
+    const { seal } = this;
+    const state = seal.read(this.buffer, at, this.length);
+    if (state !== SEAL_WHOLE) {
+      if (state !== SEAL_CUT) this.suspect ||= 'its seal is not readable';
       return null;
     }
     const sealOffset = this.base + at;
@@ -188,9 +190,27 @@ export function readLines(ops: FileOps, fd: number, commit: GoodCommit): Buffer 
     if (read === 0) return null;
     at += read;
   }
-  const seal = readSeal(bytes, commit.dataBytes, bytes.length);
-  if (seal.state !== SEAL_WHOLE || seal.bytes !== commit.dataBytes) return null;
+  const seal = new SealReader();
+  if (seal.read(bytes, commit.dataBytes, bytes.length) !== SEAL_WHOLE || seal.bytes !== commit.dataBytes)
+    return null;
   if (zlib.crc32(bytes.subarray(0, commit.dataBytes + seal.headBytes)) !== seal.crc) return null;
   bytes.write('}\n', commit.dataBytes, 'latin1');
   return bytes.subarray(0, commit.dataBytes + 2);
+}
+
+/** Follows the numbers of good commits across segments: each is one more than the one before. */
+export class CommitSequence {
+  /** The last good commit, or 0 before the first. */
+  last = 0;
+
+  /** What is wrong with `commit` coming next, or null; the first may be any, since retention removes old ones. */
+  follow(commit: number): string | null {
+    const { last } = this;
+    this.last = commit;
+    if (last === 0 || commit === last + 1) return null;
+    if (commit <= last) return `commit ${commit} follows commit ${last}`;
+    return commit === last + 2
+      ? `commit ${last + 1} is missing`
+      : `commits ${last + 1} to ${commit - 1} are missing`;
+  }
 }
