@@ -206,7 +206,7 @@ describe('the metrics in docs/operating.md', () => {
     const section = readFileSync('docs/operating.md', 'utf8')
       .split(/^## Metrics$/m)[1]!
       .split(/^## /m)[0]!;
-    const rows = [...section.matchAll(/^\| `(\w+)` \| (\w+) \| ([^|]*) \|/gm)];
+    const rows = [...section.matchAll(/^\| `(\w+)` \| (\w+) \|([^|]*)\|/gm)];
     const documented = rows.map(([, name, type, labels = '']) => ({
       name: `metricsstream_${name}`,
       type,
