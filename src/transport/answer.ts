@@ -150,9 +150,14 @@ function write(): void {
   const { response, status, head, body, close, headOnly } = writing!;
   // 200 is what uWebSockets.js sends unasked.
   if (status !== 200) response.writeStatus(STATUS_LINES[status]);
-  response.writeHeader('Content-Type', head);
-  if (headOnly) response.endWithoutBody(Buffer.byteLength(body), close);
-  else response.end(body, close);
+  if (headOnly && !close) {
+    // Given a length to report, uWebSockets.js waits for that body for ever: the header line is written here.
+    response.writeHeader('Content-Type', `${head}${headerLine('Content-Length', Buffer.byteLength(body))}`);
+    response.endWithoutBody();
+  } else {
+    response.writeHeader('Content-Type', head);
+    response.end(headOnly ? '' : body, close);
+  }
 }
 
 /** Sends the prepared answer. Does nothing when the client has gone. */

@@ -334,7 +334,9 @@ describe('malformed JSON', () => {
   it('refuses invalid UTF-8', async () => {
     const body = Buffer.from(bodyOf([{ name: 'caf\u00e9', value: 1 }]), 'latin1');
     const problem = assertProblem(await post(server.port, body), 400);
-    assert.equal(problem.offset, body.indexOf(0xe9));
+    const lead = body.indexOf(0xe9);
+    // The lead byte, or the byte behind it that should continue the sequence and does not.
+    assert.ok(problem.offset === lead || problem.offset === lead + 1, String(problem.offset));
   });
 
   it('keeps the connection of a refused body', async () => {

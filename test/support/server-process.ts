@@ -18,7 +18,8 @@ export interface Owner {
 }
 
 export interface LogLine {
-  readonly level?: number;
+  /** trace, debug, info, warn, error or fatal. */
+  readonly level?: string;
   readonly msg?: string;
   readonly [field: string]: unknown;
 }
