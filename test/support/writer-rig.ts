@@ -105,6 +105,15 @@ export class WriterRig {
     return this.outcome(cursor);
   }
 
+  /** Waits for what happens in later turns of the event loop, background syncs say. */
+  async until(condition: () => boolean): Promise<void> {
+    const deadline = performance.now() + 5_000;
+    while (!condition()) {
+      if (performance.now() > deadline) throw new Error('what the test waits for did not happen');
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  }
+
   async stop(): Promise<void> {
     this.control.stopWriter();
     this.bell.ring();
