@@ -131,7 +131,11 @@ export const OPTIONS: readonly OptionSpec[] = [
   count('maxBatch', 10_000, 1, 1_000_000, 'most metrics in one request'),
   size('maxHeaderBytes', 8 * KIB, 256, 64 * KIB, 'largest header list of a request'),
   count('queueTasks', 10_000, 1, 1_000_000, 'requests that may wait for storage, in all workers'),
-  size('inflightBodyBytes', 64 * MIB, MIB, 4 * GIB, 'bytes of bodies being received, in all workers'),
+  {
+    ...size('inflightBodyBytes', 0, MIB, 4 * GIB, 'bytes of bodies being received, in all workers'),
+    fallback: undefined,
+    derived: 'one largest body for each worker, at least 64 MiB',
+  },
   {
     ...size('journalBytes', 0, MIB, GIB, 'journal ring of each worker, rounded up to a power of two'),
     fallback: undefined,

@@ -115,12 +115,19 @@ export function loadConfig(flags: Values, env: NodeJS.ProcessEnv): LoadedConfig 
 }
 
 const JOURNAL_MIN_BYTES = 8 << 20;
+const INFLIGHT_MIN_BYTES = 64 << 20;
+
+/** What the largest bodies take while they arrive, one in each worker: their buffers are powers of two. */
+function largestBodiesBytes(config: Config): number {
+  return config.workers * powerOfTwoAtLeast(config.maxBodyBytes);
+}
 
 function derive(values: Values): Config {
   const config = { ...values } as { -readonly [Key in keyof Config]: Config[Key] };
   config.workers ??= availableParallelism();
   config.rateBurst ??= Math.max(1, config.rateLimit);
   config.metricRateBurst ??= Math.max(1, config.metricRateLimit);
+  config.inflightBodyBytes ??= Math.max(INFLIGHT_MIN_BYTES, largestBodiesBytes(config));
   config.journalBytes ??= Math.max(
     JOURNAL_MIN_BYTES,
     2 * encodedBodyBound(config.maxBodyBytes, config.maxBatch),
@@ -148,9 +155,9 @@ function refuseContradictions(config: Config, sources: Record<string, Source>): 
       fail(`${flagOf(burstKey)}: has no meaning while ${flagOf(rateKey)} is 0; set a rate or drop the burst`);
     }
   }
-  if (config.inflightBodyBytes < config.workers * config.maxBodyBytes) {
+  if (config.inflightBodyBytes < largestBodiesBytes(config)) {
     fail(
-      `--inflight-body-bytes ${config.inflightBodyBytes}: must hold one body of --max-body-bytes ${config.maxBodyBytes} for each of ${config.workers} workers`,
+      `--inflight-body-bytes ${config.inflightBodyBytes}: must be at least ${largestBodiesBytes(config)}, to hold one body of --max-body-bytes ${config.maxBodyBytes} for each of ${config.workers} workers`,
     );
   }
   if (config.queueTasks < config.workers) {

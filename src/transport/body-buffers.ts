@@ -23,11 +23,11 @@ export class BodyBuffers {
     return bytes <= SMALLEST_BYTES ? 0 : 32 - Math.clz32((bytes - 1) >>> 14);
   }
 
-  /** A buffer of at least `bytes`, or null when the budget is used up. */
-  take(bytes: number): Uint8Array | null {
+  /** A buffer of at least `bytes`, or null when the budget, less `leavingBytes` about to be given, is used up. */
+  take(bytes: number, leavingBytes = 0): Uint8Array | null {
     const sizeClass = BodyBuffers.sizeClass(bytes);
     const size = SMALLEST_BYTES * 2 ** sizeClass;
-    if (this.usedBytes + size > this.budgetBytes) return null;
+    if (this.usedBytes - leavingBytes + size > this.budgetBytes) return null;
     this.usedBytes += size;
     const buffer = this.idle[sizeClass]?.pop();
     if (buffer === undefined) return new Uint8Array(size);
@@ -37,7 +37,7 @@ export class BodyBuffers {
 
   /** Moves the first `length` bytes of `buffer` to one of at least `bytes`; null (and no move) over the budget. */
   grow(buffer: Uint8Array, length: number, bytes: number): Uint8Array | null {
-    const larger = this.take(bytes);
+    const larger = this.take(bytes, buffer.length);
     if (larger === null) return null;
     larger.set(buffer.subarray(0, length));
     this.give(buffer);

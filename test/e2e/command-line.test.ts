@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { MetricsStreamError } from '../../src/base/errors.ts';
@@ -121,6 +122,13 @@ describe('configuration', () => {
       assert.ok(!`${stdout}${stderr}`.includes('    at '), `a stack trace:\n${stderr}`);
     });
   }
+
+  it('has defaults that fit however many CPUs there are', async () => {
+    for (const workers of ['1', '8', '64']) {
+      const { code, stderr } = await runCli(['config', '--check', '--workers', workers]);
+      assert.equal(code, 0, stderr);
+    }
+  });
 
   it('refuses an unknown member of the file', async (t) => {
     const file = join(temporaryDirectory(t), 'config.json');
