@@ -1,0 +1,68 @@
+/** Small segments with many commits, and ways to hurt them. */
+import fs from 'node:fs';
+import { join } from 'node:path';
+import { tail } from '../../src/cli/tail.ts';
+import { verify } from '../../src/cli/verify.ts';
+import { TextSink } from './text-sink.ts';
+import { line, WriterRig } from './writer-rig.ts';
+
+export interface Recorded {
+  readonly dataDir: string;
+  /** What each commit stored, in order. */
+  readonly commits: readonly string[];
+  /** The segment files in order. */
+  readonly paths: readonly string[];
+}
+
+/** A directory with one segment a run, each with commits of the given numbers of lines. */
+export async function record(...runs: readonly (readonly number[])[]): Promise<Recorded> {
+  const commits: string[] = [];
+  let dataDir: string | undefined;
+  let id = 0;
+  for (const run of runs) {
+    const rig: WriterRig = new WriterRig(dataDir === undefined ? {} : { dataDir });
+    dataDir = rig.dataDir;
+    for (const lines of run) {
+      const text = Array.from({ length: lines }, () => line(id++)).join('');
+      rig.store(text);
+      commits.push(text);
+    }
+    await rig.stop();
+  }
+  if (dataDir === undefined) throw new Error('nothing to record');
+  return { dataDir, commits, paths: segmentPaths(dataDir) };
+}
+
+export function segmentPaths(dataDir: string): string[] {
+  return fs
+    .readdirSync(dataDir)
+    .filter((name) => name.startsWith('metrics-'))
+    .sort()
+    .map((name) => join(dataDir, name));
+}
+
+export async function verified(dataDir: string): Promise<{ code: number; text: string }> {
+  const out = new TextSink();
+  const code = await verify({ dataDir, json: false, out });
+  return { code, text: out.text };
+}
+
+export async function tailed(dataDir: string, lines = 'all'): Promise<{ text: string; warnings: string }> {
+  const out = new TextSink();
+  const err = new TextSink();
+  await tail({ dataDir, lines, follow: false, out, err });
+  return { text: out.text, warnings: err.text };
+}
+
+/** Start and end of each commit in the bytes of a segment. */
+export function commitRanges(bytes: Buffer): { from: number; to: number }[] {
+  const ranges: { from: number; to: number }[] = [];
+  let from = 0;
+  for (;;) {
+    const seal = bytes.indexOf(',"seal":', from);
+    if (seal < 0) return ranges;
+    const to = bytes.indexOf('\n', seal) + 1;
+    ranges.push({ from, to });
+    from = to;
+  }
+}

@@ -1,0 +1,11 @@
+/** A stream that keeps what is written to it. */
+import { Writable } from 'node:stream';
+
+export class TextSink extends Writable {
+  text = '';
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    this.text += chunk.toString();
+    done();
+  }
+}
