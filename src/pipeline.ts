@@ -77,7 +77,7 @@ export class Pipeline {
   /**
    * Takes the body in `parser.input[0, length)` all the way into the journal, or nowhere.
    * @param clientKey what the limits know this client by
-   * @param startMs monotonic ms now
+   * @param startMs monotonic ms now  @param receiptMs Unix ms, the timestamp of metrics that have none
    */
   process(
     length: number,
@@ -85,6 +85,7 @@ export class Pipeline {
     strict: boolean,
     clientKey: Uint8Array,
     startMs: number,
+    receiptMs: number,
   ): PipelineCode {
     this.limitNs = 0;
     this.parseNs = 0;
@@ -114,15 +115,15 @@ export class Pipeline {
       const verdict = this.limiter.takeMetrics(count, startMs);
       if (verdict !== ADMITTED) return verdict === BUSY ? LIMITER_BUSY : METRICS_LIMITED;
     }
-    return this.encode(offset, length, bound);
+    return this.encode(offset, length, bound, receiptMs);
   }
 
-  private encode(offset: number, length: number, bound: number): PipelineCode {
+  private encode(offset: number, length: number, bound: number, receiptMs: number): PipelineCode {
     const { parser, journal } = this;
     const { columns } = parser;
     assert(encodedBound(columns, length) <= bound, 'encoded lines fit the claimed room');
     const parsedMs = this.endMs;
-    const end = encodeLines(columns, Date.now(), journal.bytes, journal.view, offset);
+    const end = encodeLines(columns, receiptMs, journal.bytes, journal.view, offset);
     assert(end - offset <= bound, 'encoder stayed within the claimed room');
     this.cursor = journal.commit(end, columns.count);
     this.endMs = monotonicMs();

@@ -1,3 +1,6 @@
+// The global of this name is looked up and checked at each call; the import is a constant.
+import { performance } from 'node:perf_hooks';
+
 /**
  * Monotonic time in milliseconds with sub-microsecond resolution, on one scale for every thread.
  *

@@ -66,7 +66,10 @@ export class IngestLoop {
   private readonly config: IngestLoopConfig;
   private readonly limitHeaders: RateLimitHeaders;
   private readonly outbox: Exchange[] = [];
+  /** While true, the times below stand: reading a clock costs more than the turn's requests differ by. */
   private flushScheduled = false;
+  private turnStartMs = 0;
+  private receiptMs = 0;
   private waiting = false;
   private storedSeen = 0;
   private readonly flushTurn = (): void => this.flush();
@@ -112,16 +115,21 @@ export class IngestLoop {
     return this.queue.isFull ? 'queue_full' : null;
   }
 
+  /** Monotonic ms at which this turn saw its first request; when a request that comes now is said to start. */
+  turnMs(): number {
+    if (!this.flushScheduled) this.turnStartMs = monotonicMs();
+    return this.turnStartMs;
+  }
+
   /** Takes the complete body in `input[0, length)` through the pipeline. */
   admit(exchange: Exchange, length: number): void {
-    const startMs = monotonicMs();
-    exchange.receivedMs = startMs;
     this.counters[WORKER.decoded_bytes]! += length;
     this.histograms.record(WORKER_HISTOGRAMS.body_bytes, length);
     const reason = this.unavailableReason();
     if (reason !== null) return this.refuseUnavailable(exchange, reason);
-    const { format, strict, clientKey } = exchange;
-    const code = this.pipeline.process(length, format, strict, clientKey, startMs);
+    const { format, strict, clientKey, receivedMs } = exchange;
+    if (!this.flushScheduled) this.receiptMs = Date.now();
+    const code = this.pipeline.process(length, format, strict, clientKey, receivedMs, this.receiptMs);
     exchange.limitNs = this.pipeline.limitNs;
     exchange.parseNs = this.pipeline.parseNs;
     exchange.encodeNs = this.pipeline.encodeNs;
@@ -143,7 +151,7 @@ export class IngestLoop {
     }
     if (this.config.ack === 'received') {
       this.counters[WORKER.metrics_accepted]! += exchange.accepted;
-      setAccepted(exchange, 202, this.limitHeaders.lines(exchange.remaining));
+      setAccepted(exchange, 202, this.limitHeaders.acceptedHead(exchange.remaining));
       this.outbox.push(exchange);
     } else {
       this.queue.push(exchange, cursor, endMs);
@@ -268,7 +276,7 @@ export class IngestLoop {
     // A task answered 504 before was counted as unknown then.
     if (exchange.status === 504) return;
     this.counters[WORKER.metrics_accepted]! += exchange.accepted;
-    setAccepted(exchange, 200, this.limitHeaders.lines(exchange.remaining));
+    setAccepted(exchange, 200, this.limitHeaders.acceptedHead(exchange.remaining));
     this.finish(exchange, nowMs);
   }
 

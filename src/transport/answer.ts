@@ -25,7 +25,6 @@ const STATUS_LINES: Readonly<Record<Status, string>> = {
   504: '504 Gateway Timeout',
 };
 
-const JSON_TYPE = 'application/json';
 const PROBLEM_TYPE = 'application/problem+json';
 
 /** Longest list of texts kept for `{"accepted":n,"rejected":0}`. */
@@ -40,10 +39,10 @@ function acceptedText(accepted: number): string {
   return acceptedTexts[accepted]!;
 }
 
-/** Prepares a 200 or 202; `limitLines` are the RateLimit header lines or ''. */
-export function setAccepted(exchange: Exchange, status: 200 | 202, limitLines: string): void {
+/** Prepares a 200 or 202; `head` is as in `Exchange.head`. */
+export function setAccepted(exchange: Exchange, status: 200 | 202, head: string): void {
   exchange.status = status;
-  exchange.head = limitLines === '' ? JSON_TYPE : `${JSON_TYPE}${limitLines}`;
+  exchange.head = head;
   if (exchange.rejected === 0) exchange.body = acceptedText(exchange.accepted);
 }
 

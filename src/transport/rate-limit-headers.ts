@@ -19,10 +19,11 @@ const windowSeconds = (burst: number, rate: number): number => Math.max(1, Math.
 export class RateLimitHeaders {
   private readonly facts: RateLimitFacts;
   private readonly policyLine: string;
+  private readonly unlimitedHead: string;
   private readonly requestState: string;
   /** The last lines made: clients in a burst share few values. */
   private lastRemaining = -1;
-  private lastLines = '';
+  private lastHead = '';
 
   constructor(facts: RateLimitFacts) {
     this.facts = facts;
@@ -35,18 +36,22 @@ export class RateLimitHeaders {
       policies.push(`"metrics";q=${Math.floor(metricBurst)};w=${windowSeconds(metricBurst, metricRate)}`);
     }
     this.policyLine = policies.length === 0 ? '' : headerLine('RateLimit-Policy', policies.join(', '));
-    this.requestState = `${this.policyLine}\r\nRateLimit: "requests";r=`;
+    this.unlimitedHead = `application/json${this.policyLine}`;
+    this.requestState = `${this.unlimitedHead}\r\nRateLimit: "requests";r=`;
   }
 
-  /** Header lines of an answer; '' while no limit is on. @param remaining request tokens left, -1 if unlimited */
-  lines(remaining: number): string {
-    if (remaining < 0 || this.facts.requestRate === 0) return this.policyLine;
-    if (remaining === this.lastRemaining) return this.lastLines;
+  /**
+   * Content-Type and RateLimit lines of a success, in the form that `Exchange.head` has.
+   * @param remaining request tokens left, -1 if unlimited
+   */
+  acceptedHead(remaining: number): string {
+    if (remaining < 0) return this.unlimitedHead;
+    if (remaining === this.lastRemaining) return this.lastHead;
     const { requestBurst, requestRate } = this.facts;
     const resetSeconds = Math.ceil((requestBurst - remaining) / requestRate);
     this.lastRemaining = remaining;
-    this.lastLines = `${this.requestState}${remaining};t=${resetSeconds}`;
-    return this.lastLines;
+    this.lastHead = `${this.requestState}${remaining};t=${resetSeconds}`;
+    return this.lastHead;
   }
 
   /** The 429 for a client over its limit; nothing was stored. */

@@ -110,6 +110,7 @@ export class Receiver {
     if (!exchange.open) return;
     if (result === 'too_large') return this.refuseTooLarge(exchange);
     if (result === 'broken') return this.loop.answer(exchange, BROKEN_GZIP);
+    exchange.receivedMs = monotonicMs();
     this.loop.input.set(result);
     this.loop.admit(exchange, result.length);
   }

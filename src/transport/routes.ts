@@ -1,5 +1,4 @@
 /** The routes of one worker: what is served, and what is refused before a body is looked at. */
-import { monotonicMs } from '../base/clock.ts';
 import { type Control, DISK_OK, DRAINING, READY } from '../base/control.ts';
 import type { IngestLoop } from '../dispatch/ingest-loop.ts';
 import { WORKER } from '../telemetry/counters.ts';
@@ -92,7 +91,7 @@ export class Routes {
   private begin(response: HttpResponse, request: HttpRequest): Exchange | null {
     const { counters } = this.loop;
     counters[WORKER.requests_received]! += 1;
-    const exchange = new Exchange(response, monotonicMs());
+    const exchange = new Exchange(response, this.loop.turnMs());
     response.onAborted(() => this.aborted(exchange));
     const verdict = this.scan.scan(request);
     if (verdict === FRAMING_OK) return exchange;
