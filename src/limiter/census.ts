@@ -7,15 +7,15 @@
 import type { ClientUsage, LimiterCensus } from './limiter.ts';
 import {
   ALLOWED_METRICS_F64,
-  ALLOWED_REQUESTS_F64,
   EVICTIONS_F64,
   LimiterTable,
   OVERFLOWED_F64,
+  REFUSED_F64,
   REFUSED_METRICS_F64,
-  REFUSED_REQUESTS_F64,
+  REQUESTS_F64,
 } from './table.ts';
 
-/** @param busiest how many clients to list, those with the most requests (and metrics) first */
+/** @param busiest how many clients to list: those with the most requests, or metrics where only these are limited */
 export function takeCensus(memory: SharedArrayBuffer, busiest: number): LimiterCensus {
   const table = new LimiterTable(memory);
   const { f64, stripes, ways } = table;
@@ -30,10 +30,8 @@ export function takeCensus(memory: SharedArrayBuffer, busiest: number): LimiterC
     evictions += f64[set + EVICTIONS_F64]!;
     overflowed += f64[set + OVERFLOWED_F64]!;
     for (let way = 0; way < used; way++) {
-      const slot = table.slot(set, way);
-      const requests = f64[slot + ALLOWED_REQUESTS_F64]! + f64[slot + REFUSED_REQUESTS_F64]!;
-      const metrics = f64[slot + ALLOWED_METRICS_F64]! + f64[slot + REFUSED_METRICS_F64]!;
-      top.offer(slot, requests + metrics);
+      const requests = f64[table.slot(set, way) + REQUESTS_F64]!;
+      top.offer(stripe, way, requests > 0 ? requests : metricsOf(table, table.record(stripe, way)));
     }
   }
   return {
@@ -41,14 +39,23 @@ export function takeCensus(memory: SharedArrayBuffer, busiest: number): LimiterC
     capacity: stripes * ways,
     evictions,
     overflowed,
-    busiest: top.slots.map((slot) => usageOf(table, slot)),
+    busiest: top.entries.map(({ stripe, way }) => usageOf(table, stripe, way)),
   };
+}
+
+function metricsOf({ f64 }: LimiterTable, record: number): number {
+  return f64[record + ALLOWED_METRICS_F64]! + f64[record + REFUSED_METRICS_F64]!;
+}
+
+interface Ranked {
+  readonly stripe: number;
+  readonly way: number;
+  readonly count: number;
 }
 
 /** The slots of the highest counts offered, highest first. */
 class BusiestSlots {
-  readonly slots: number[] = [];
-  private readonly counts: number[] = [];
+  readonly entries: Ranked[] = [];
   private readonly limit: number;
   /** A count must exceed this to be listed. */
   private threshold: number;
@@ -58,28 +65,29 @@ class BusiestSlots {
     this.threshold = limit > 0 ? 0 : Number.POSITIVE_INFINITY;
   }
 
-  offer(slot: number, count: number): void {
+  offer(stripe: number, way: number, count: number): void {
     if (count <= this.threshold) return;
-    let rank = this.counts.length;
-    while (rank > 0 && this.counts[rank - 1]! < count) rank--;
-    this.counts.splice(rank, 0, count);
-    this.slots.splice(rank, 0, slot);
-    if (this.counts.length > this.limit) {
-      this.counts.pop();
-      this.slots.pop();
-    }
-    if (this.counts.length === this.limit) this.threshold = this.counts[this.limit - 1]!;
+    const { entries, limit } = this;
+    let rank = entries.length;
+    while (rank > 0 && entries[rank - 1]!.count < count) rank--;
+    entries.splice(rank, 0, { stripe, way, count });
+    if (entries.length > limit) entries.pop();
+    if (entries.length === limit) this.threshold = entries[limit - 1]!.count;
   }
 }
 
-function usageOf(table: LimiterTable, slot: number): ClientUsage {
+function usageOf(table: LimiterTable, stripe: number, way: number): ClientUsage {
   const { f64 } = table;
+  const slot = table.slot(table.set(stripe), way);
+  const record = table.record(stripe, way);
+  const refusedRequests = f64[record + REFUSED_F64]!;
   return {
     client: hexWord(table.hashHigh(slot)) + hexWord(table.hashLow(slot)),
-    allowedRequests: f64[slot + ALLOWED_REQUESTS_F64]!,
-    refusedRequests: f64[slot + REFUSED_REQUESTS_F64]!,
-    allowedMetrics: f64[slot + ALLOWED_METRICS_F64]!,
-    refusedMetrics: f64[slot + REFUSED_METRICS_F64]!,
+    // A request that is being refused right now may be in one of the two words only.
+    allowedRequests: Math.max(f64[slot + REQUESTS_F64]! - refusedRequests, 0),
+    refusedRequests,
+    allowedMetrics: f64[record + ALLOWED_METRICS_F64]!,
+    refusedMetrics: f64[record + REFUSED_METRICS_F64]!,
   };
 }
 

@@ -26,15 +26,16 @@ import {
 import { halfSipHash } from './siphash.ts';
 import {
   ALLOWED_METRICS_F64,
-  ALLOWED_REQUESTS_F64,
   EVICTIONS_F64,
   LimiterTable,
   METRIC_TOKENS_F64,
+  METRICS_REFILLED_MS_F64,
   OVERFLOWED_F64,
   REFILLED_MS_F64,
+  REFUSED_F64,
   REFUSED_METRICS_F64,
-  REFUSED_REQUESTS_F64,
-  REQUEST_TOKENS_F64,
+  REQUESTS_F64,
+  TOKENS_F64,
 } from './table.ts';
 
 // A limiter brings its memory layout along, as every implementation of the interface does.
@@ -77,22 +78,24 @@ class StripedLockLimiter implements Limiter {
   }
 
   takeRequest(key: Uint8Array, keyBytes: number, nowMs: number): Verdict {
-    halfSipHash(this.table.seed0, this.table.seed1, key, keyBytes, this.hash);
+    const { table, hash } = this;
+    halfSipHash(table.seed0, table.seed1, key, keyBytes, hash);
     if (this.requestsPerMs === 0) return this.unlimited();
-    const set = this.table.setOf(this.hash[0]!);
-    const lockWord = this.table.lockWord(set);
-    if (!lock(this.table.i32, lockWord, LOCK_BOUND_MS)) return this.busy(this.requestsPerMs);
-    const f64 = this.table.f64;
-    const slot = this.refilledSlot(set, nowMs);
-    const tokens = f64[slot + REQUEST_TOKENS_F64]!;
+    const stripe = table.stripeOf(hash[0]!);
+    const set = table.set(stripe);
+    const lockWord = table.lockWord(set);
+    if (!lock(table.i32, lockWord, LOCK_BOUND_MS)) return this.busy(this.requestsPerMs);
+    const { f64 } = table;
+    let way = table.find(set, hash[0]!, hash[1]!);
+    if (way < 0) way = this.insert(stripe, set, nowMs);
+    const slot = table.slot(set, way);
+    const tokens = this.requestTokens(slot, nowMs);
     const admitted = tokens >= 1;
-    if (admitted) {
-      f64[slot + REQUEST_TOKENS_F64] = tokens - 1;
-      f64[slot + ALLOWED_REQUESTS_F64]! += 1;
-    } else {
-      f64[slot + REFUSED_REQUESTS_F64]! += 1;
-    }
-    unlock(this.table.i32, lockWord);
+    f64[slot + TOKENS_F64] = admitted ? tokens - 1 : tokens;
+    if (nowMs > f64[slot + REFILLED_MS_F64]!) f64[slot + REFILLED_MS_F64] = nowMs;
+    f64[slot + REQUESTS_F64]! += 1;
+    if (!admitted) f64[table.record(stripe, way) + REFUSED_F64]! += 1;
+    unlock(table.i32, lockWord);
     this.tokensLeft = admitted ? tokens - 1 : tokens;
     this.tokensAsked = 1;
     this.tokensPerMs = this.requestsPerMs;
@@ -101,21 +104,22 @@ class StripedLockLimiter implements Limiter {
 
   takeMetrics(metrics: number, nowMs: number): Verdict {
     if (this.metricsPerMs === 0) return ADMITTED;
-    const set = this.table.setOf(this.hash[0]!);
-    const lockWord = this.table.lockWord(set);
-    if (!lock(this.table.i32, lockWord, LOCK_BOUND_MS)) return this.busy(this.metricsPerMs);
-    const f64 = this.table.f64;
+    const { table, hash } = this;
+    const stripe = table.stripeOf(hash[0]!);
+    const set = table.set(stripe);
+    const lockWord = table.lockWord(set);
+    if (!lock(table.i32, lockWord, LOCK_BOUND_MS)) return this.busy(this.metricsPerMs);
+    const { f64 } = table;
     // Found anew: between the two charges the slot may have been given to another client.
-    const slot = this.refilledSlot(set, nowMs);
-    const tokens = f64[slot + METRIC_TOKENS_F64]!;
+    let way = table.find(set, hash[0]!, hash[1]!);
+    if (way < 0) way = this.insert(stripe, set, nowMs);
+    const record = table.record(stripe, way);
+    const tokens = this.metricTokens(record, nowMs);
     const admitted = tokens >= metrics;
-    if (admitted) {
-      f64[slot + METRIC_TOKENS_F64] = tokens - metrics;
-      f64[slot + ALLOWED_METRICS_F64]! += metrics;
-    } else {
-      f64[slot + REFUSED_METRICS_F64]! += metrics;
-    }
-    unlock(this.table.i32, lockWord);
+    f64[record + METRIC_TOKENS_F64] = admitted ? tokens - metrics : tokens;
+    if (nowMs > f64[record + METRICS_REFILLED_MS_F64]!) f64[record + METRICS_REFILLED_MS_F64] = nowMs;
+    f64[record + (admitted ? ALLOWED_METRICS_F64 : REFUSED_METRICS_F64)]! += metrics;
+    unlock(table.i32, lockWord);
     this.tokensLeft = admitted ? tokens - metrics : tokens;
     this.tokensAsked = metrics;
     this.tokensPerMs = this.metricsPerMs;
@@ -135,79 +139,83 @@ class StripedLockLimiter implements Limiter {
     return BUSY;
   }
 
-  /** The slot to charge, its buckets refilled up to `nowMs`. Needs the set's lock. */
-  private refilledSlot(set: number, nowMs: number): number {
-    const slot = this.table.find(set, this.hash[0]!, this.hash[1]!);
-    return slot < 0 ? this.insert(set, nowMs) : this.refill(slot, nowMs);
+  /** Request tokens of a slot by `nowMs`; a time before the last refill adds nothing. */
+  private requestTokens(slot: number, nowMs: number): number {
+    const { f64 } = this.table;
+    const elapsedMs = Math.max(nowMs - f64[slot + REFILLED_MS_F64]!, 0);
+    return Math.min(f64[slot + TOKENS_F64]! + elapsedMs * this.requestsPerMs, this.requestBurst);
   }
 
-  private refill(slot: number, nowMs: number): number {
-    const f64 = this.table.f64;
-    const elapsedMs = nowMs - f64[slot + REFILLED_MS_F64]!;
-    if (elapsedMs <= 0) return slot;
-    f64[slot + REFILLED_MS_F64] = nowMs;
-    f64[slot + REQUEST_TOKENS_F64] = this.requestTokens(slot, elapsedMs);
-    f64[slot + METRIC_TOKENS_F64] = this.metricTokens(slot, elapsedMs);
-    return slot;
+  private metricTokens(record: number, nowMs: number): number {
+    const { f64 } = this.table;
+    const elapsedMs = Math.max(nowMs - f64[record + METRICS_REFILLED_MS_F64]!, 0);
+    return Math.min(f64[record + METRIC_TOKENS_F64]! + elapsedMs * this.metricsPerMs, this.metricBurst);
   }
 
-  private requestTokens(slot: number, elapsedMs: number): number {
-    const tokens = this.table.f64[slot + REQUEST_TOKENS_F64]! + elapsedMs * this.requestsPerMs;
-    return Math.min(tokens, this.requestBurst);
-  }
-
-  private metricTokens(slot: number, elapsedMs: number): number {
-    const tokens = this.table.f64[slot + METRIC_TOKENS_F64]! + elapsedMs * this.metricsPerMs;
-    return Math.min(tokens, this.metricBurst);
-  }
-
-  private insert(set: number, nowMs: number): number {
+  /** The way to charge for a client that the set does not hold. Needs the set's lock. */
+  private insert(stripe: number, set: number, nowMs: number): number {
     const { table } = this;
     let way = table.takeUnusedWay(set);
-    if (way < 0) way = this.idleWay(set, nowMs);
-    if (way < 0) return this.overflow(set, nowMs);
-    const slot = table.assign(set, way, this.hash[0]!, this.hash[1]!);
-    return this.fill(slot, nowMs);
+    if (way < 0) {
+      way = this.idleWay(stripe, set, nowMs);
+      if (way < 0) return this.overflow(stripe, set, nowMs);
+      table.clearRecord(table.record(stripe, way));
+      table.f64[set + EVICTIONS_F64]! += 1;
+    }
+    table.assign(table.slot(set, way), this.hash[0]!, this.hash[1]!);
+    this.fill(stripe, set, way, nowMs);
+    return way;
   }
 
-  private fill(slot: number, nowMs: number): number {
-    const f64 = this.table.f64;
-    f64[slot + REQUEST_TOKENS_F64] = this.requestBurst;
-    f64[slot + METRIC_TOKENS_F64] = this.metricBurst;
+  private fill(stripe: number, set: number, way: number, nowMs: number): void {
+    const { table } = this;
+    const { f64 } = table;
+    const slot = table.slot(set, way);
+    f64[slot + TOKENS_F64] = this.requestBurst;
     f64[slot + REFILLED_MS_F64] = nowMs;
-    return slot;
+    if (this.metricsPerMs === 0) return;
+    const record = table.record(stripe, way);
+    f64[record + METRIC_TOKENS_F64] = this.metricBurst;
+    f64[record + METRICS_REFILLED_MS_F64] = nowMs;
   }
 
   /** The way of the longest idle client whose buckets are full by now, or -1. */
-  private idleWay(set: number, nowMs: number): number {
-    const { f64, ways } = this.table;
+  private idleWay(stripe: number, set: number, nowMs: number): number {
+    const { table } = this;
     let idle = -1;
     let idleSinceMs = nowMs;
-    for (let way = 0; way < ways; way++) {
-      const slot = this.table.slot(set, way);
-      const refilledMs = f64[slot + REFILLED_MS_F64]!;
-      if (refilledMs >= idleSinceMs || !this.isFull(slot, nowMs - refilledMs)) continue;
+    for (let way = 0; way < table.ways; way++) {
+      const lastMs = this.lastChargedMs(stripe, set, way);
+      if (lastMs >= idleSinceMs || !this.isFull(stripe, set, way, nowMs)) continue;
       idle = way;
-      idleSinceMs = refilledMs;
+      idleSinceMs = lastMs;
     }
-    if (idle >= 0) f64[set + EVICTIONS_F64]! += 1;
     return idle;
   }
 
-  private isFull(slot: number, elapsedMs: number): boolean {
-    const requestsFull = this.requestsPerMs === 0 || this.requestTokens(slot, elapsedMs) >= this.requestBurst;
-    const metricsFull = this.metricsPerMs === 0 || this.metricTokens(slot, elapsedMs) >= this.metricBurst;
+  private lastChargedMs(stripe: number, set: number, way: number): number {
+    const { table } = this;
+    const requestsMs = table.f64[table.slot(set, way) + REFILLED_MS_F64]!;
+    if (this.metricsPerMs === 0) return requestsMs;
+    return Math.max(requestsMs, table.f64[table.record(stripe, way) + METRICS_REFILLED_MS_F64]!);
+  }
+
+  private isFull(stripe: number, set: number, way: number, nowMs: number): boolean {
+    const { table } = this;
+    const requestsFull =
+      this.requestsPerMs === 0 || this.requestTokens(table.slot(set, way), nowMs) >= this.requestBurst;
+    const metricsFull =
+      this.metricsPerMs === 0 || this.metricTokens(table.record(stripe, way), nowMs) >= this.metricBurst;
     return requestsFull && metricsFull;
   }
 
-  private overflow(set: number, nowMs: number): number {
-    const { f64 } = this.table;
-    const slot = this.table.overflowSlot(set);
-    const counter = set + OVERFLOWED_F64;
+  /** The overflow bucket's way. */
+  private overflow(stripe: number, set: number, nowMs: number): number {
+    const { f64, ways } = this.table;
     // The first use finds zeroed memory; it starts with full buckets, as any client does.
-    const firstUse = f64[counter] === 0;
-    f64[counter]! += 1;
-    return firstUse ? this.fill(slot, nowMs) : this.refill(slot, nowMs);
+    if (f64[set + OVERFLOWED_F64] === 0) this.fill(stripe, set, ways, nowMs);
+    f64[set + OVERFLOWED_F64]! += 1;
+    return ways;
   }
 }
 

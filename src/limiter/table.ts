@@ -2,29 +2,34 @@
  * The limiter's table of clients: one SharedArrayBuffer, divided into sets of slots, one lock for each set.
  *
  * ```
- *  line 0                SEED, SEED, STRIPES, WAYS        Int32 each; written once, before any thread starts
- *  then for each stripe  one set:
- *    header, whole lines   LOCK        Int32    futex word, see futex-lock.ts
- *                          USED        Int32    ways in use: 0..USED-1
- *                          EVICTIONS   Float64  idle clients that made room for new ones
- *                          OVERFLOWED  Float64  charges that went to the overflow bucket
- *                          TAGS        Uint16 × WAYS  low half of each client's high hash word
- *    WAYS slots, a line each
- *                          HASH             2 × Int32   low and high word of the client's keyed hash
- *                          REQUEST_TOKENS   Float64     as of REFILLED_MS
- *                          METRIC_TOKENS    Float64     as of REFILLED_MS
- *                          REFILLED_MS      Float64     monotonic
- *                          ALLOWED_REQUESTS, REFUSED_REQUESTS, ALLOWED_METRICS, REFUSED_METRICS   Float64 each
+ *  line 0                SEED, SEED, STRIPES, WAYS   Int32 each; written once, before any thread starts
+ *  then for each stripe  one set, in whole lines:
+ *    32 bytes              LOCK         Int32    futex word, see futex-lock.ts
+ *                          USED         Int32    ways in use: 0..USED-1
+ *                          EVICTIONS    Float64  idle clients that made room for new ones
+ *                          OVERFLOWED   Float64  charges that went to the overflow bucket
+ *                          -            8 bytes unused
+ *    WAYS slots of 32 bytes
+ *                          HASH         2 × Int32  low and high word of the client's keyed hash
+ *                          TOKENS       Float64    request tokens as of REFILLED_MS
+ *                          REFILLED_MS  Float64    monotonic
+ *                          REQUESTS     Float64    allowed and refused
  *    1 slot                the set's overflow bucket: the same fields, HASH unused
+ *  then for each stripe  WAYS + 1 records of 40 bytes, what most requests never touch of the slots above:
+ *                          REFUSED               Float64  requests
+ *                          METRIC_TOKENS         Float64  as of METRICS_REFILLED_MS
+ *                          METRICS_REFILLED_MS   Float64  monotonic
+ *                          ALLOWED_METRICS, REFUSED_METRICS   Float64 each
  * ```
  * Everything of a set but its lock word is read and written only while that lock is held (the census alone reads
- * without it, see census.ts).
+ * without it, see census.ts). The first slot shares its cache line with the lock, so that where clients are no more
+ * than stripes, hash to verdict mostly touches one line.
  *
  * Why sets (as in a set-associative cache) and not open addressing over the whole table: the stripe that a key
  * hashes to is the only place where it can stand. So finding, inserting and evicting happen under one lock; two
  * threads cannot insert the same client twice in two places; removing a client breaks no probe chain, so there are no
  * tombstones and no rehash. The price is that a set can fill before the table does: WAYS is chosen so that with
- * `clients` clients present fewer than one in 10,000 finds its set full.
+ * `clients` clients present fewer than one in 5,000 finds its set full.
  */
 import { randomBytes } from 'node:crypto';
 import { assert } from '../base/errors.ts';
@@ -37,7 +42,6 @@ export const STRIPES = 10_007;
 
 const I32 = Int32Array.BYTES_PER_ELEMENT;
 const F64 = Float64Array.BYTES_PER_ELEMENT;
-const U16 = Uint16Array.BYTES_PER_ELEMENT;
 
 /** Int32 words of the table's header line. */
 const SEED0_I32 = 0;
@@ -46,35 +50,35 @@ const STRIPES_I32 = 2;
 const WAYS_I32 = 3;
 
 /**
- * Sets and slots are named by the Float64 index they start at; the same place is at this many times the index in the
- * narrower views.
+ * Sets, slots and records are named by the Float64 index they start at; the Int32 word there has twice that index.
  */
 const I32_PER_F64 = F64 / I32;
-const U16_PER_F64 = F64 / U16;
 
 /** Places in a set, in elements of the view they are read with, from the set's start. */
 const LOCK_I32 = 0;
 const USED_I32 = 1;
 export const EVICTIONS_F64 = 1;
 export const OVERFLOWED_F64 = 2;
-const TAGS_U16 = 12;
-const TAGS_BYTES = TAGS_U16 * U16;
+const SET_HEADER_F64 = 4;
 
-/** Places in a slot, from the slot's start. */
-const SLOT_BYTES = LINE_BYTES;
-export const SLOT_F64 = SLOT_BYTES / F64;
+/** Places in a slot. */
 const HASH_LOW_I32 = 0;
 const HASH_HIGH_I32 = 1;
-export const REQUEST_TOKENS_F64 = 1;
-export const METRIC_TOKENS_F64 = 2;
-export const REFILLED_MS_F64 = 3;
-export const ALLOWED_REQUESTS_F64 = 4;
-export const REFUSED_REQUESTS_F64 = 5;
-export const ALLOWED_METRICS_F64 = 6;
-export const REFUSED_METRICS_F64 = 7;
+export const TOKENS_F64 = 1;
+export const REFILLED_MS_F64 = 2;
+export const REQUESTS_F64 = 3;
+const SLOT_F64 = 4;
+
+/** Places in a record. */
+export const REFUSED_F64 = 0;
+export const METRIC_TOKENS_F64 = 1;
+export const METRICS_REFILLED_MS_F64 = 2;
+export const ALLOWED_METRICS_F64 = 3;
+export const REFUSED_METRICS_F64 = 4;
+const RECORD_F64 = 5;
 
 /** Expected share of `clients` whose set is full when all of them are present. */
-const OVERFLOW_SHARE = 1e-4;
+const OVERFLOW_SHARE = 2e-4;
 
 /**
  * Ways that a set needs: clients fall into sets as a Poisson variable X with mean clients / stripes, and WAYS is the
@@ -110,7 +114,7 @@ export function createLimiterMemory(
   assert(config.requestRate === 0 || config.requestBurst >= 1, 'request burst is at least 1');
   assert(config.metricRate === 0 || config.metricBurst >= 1, 'metric burst is at least 1');
   const { stripes, ways } = geometry;
-  const bytes = LINE_BYTES + stripes * setBytes(ways);
+  const bytes = tableBytes(stripes, ways);
   assert(bytes < 2 ** 31, 'limiter clients fit in 2 GiB');
   const memory = new SharedArrayBuffer(bytes);
   const header = new Int32Array(memory, 0, LINE_BYTES / I32);
@@ -122,12 +126,12 @@ export function createLimiterMemory(
   return memory;
 }
 
-function setHeaderBytes(ways: number): number {
-  return alignUp(TAGS_BYTES + ways * U16, LINE_BYTES);
+function setF64(ways: number): number {
+  return alignUp((SET_HEADER_F64 + (ways + 1) * SLOT_F64) * F64, LINE_BYTES) / F64;
 }
 
-function setBytes(ways: number): number {
-  return setHeaderBytes(ways) + (ways + 1) * SLOT_BYTES;
+function tableBytes(stripes: number, ways: number): number {
+  return LINE_BYTES + stripes * (setF64(ways) + (ways + 1) * RECORD_F64) * F64;
 }
 
 /** Views of a table and the steps to walk it. */
@@ -138,31 +142,29 @@ export class LimiterTable {
   readonly seed1: number;
   readonly stripes: number;
   readonly ways: number;
-  private readonly u16: Uint16Array;
   private readonly setF64: number;
-  private readonly setHeaderF64: number;
+  private readonly recordsStart: number;
 
   constructor(memory: SharedArrayBuffer) {
     this.i32 = new Int32Array(memory);
     this.f64 = new Float64Array(memory);
-    this.u16 = new Uint16Array(memory);
     this.seed0 = this.i32[SEED0_I32]!;
     this.seed1 = this.i32[SEED1_I32]!;
     this.stripes = this.i32[STRIPES_I32]!;
     this.ways = this.i32[WAYS_I32]!;
-    this.setF64 = setBytes(this.ways) / F64;
-    this.setHeaderF64 = setHeaderBytes(this.ways) / F64;
-    const bytes = LINE_BYTES + this.stripes * setBytes(this.ways);
+    this.setF64 = setF64(this.ways);
+    this.recordsStart = this.set(this.stripes);
+    const bytes = tableBytes(this.stripes, this.ways);
     assert(memory.byteLength === bytes, 'limiter memory has the size its header says');
+  }
+
+  /** The stripe that a client of this low hash word belongs to. */
+  stripeOf(hashLow: number): number {
+    return (hashLow >>> 0) % this.stripes;
   }
 
   set(stripe: number): number {
     return LINE_BYTES / F64 + stripe * this.setF64;
-  }
-
-  /** The set that a client of this low hash word belongs to. */
-  setOf(hashLow: number): number {
-    return this.set((hashLow >>> 0) % this.stripes);
   }
 
   /** Int32 index of the set's lock word. */
@@ -175,11 +177,12 @@ export class LimiterTable {
   }
 
   slot(set: number, way: number): number {
-    return set + this.setHeaderF64 + way * SLOT_F64;
+    return set + SET_HEADER_F64 + way * SLOT_F64;
   }
 
-  overflowSlot(set: number): number {
-    return this.slot(set, this.ways);
+  /** The record that goes with the slot of this way. */
+  record(stripe: number, way: number): number {
+    return this.recordsStart + (stripe * (this.ways + 1) + way) * RECORD_F64;
   }
 
   hashLow(slot: number): number {
@@ -190,15 +193,13 @@ export class LimiterTable {
     return this.i32[slot * I32_PER_F64 + HASH_HIGH_I32]!;
   }
 
-  /** The client's slot, or -1. Needs the set's lock. */
+  /** The client's way, or -1. Needs the set's lock. */
   find(set: number, hashLow: number, hashHigh: number): number {
     const used = this.used(set);
-    const tags = set * U16_PER_F64 + TAGS_U16;
-    const tag = hashHigh & 0xffff;
+    let slot = set + SET_HEADER_F64;
     for (let way = 0; way < used; way++) {
-      if (this.u16[tags + way] !== tag) continue;
-      const slot = this.slot(set, way);
-      if (this.hashLow(slot) === hashLow && this.hashHigh(slot) === hashHigh) return slot;
+      if (this.hashLow(slot) === hashLow && this.hashHigh(slot) === hashHigh) return way;
+      slot += SLOT_F64;
     }
     return -1;
   }
@@ -211,17 +212,18 @@ export class LimiterTable {
     return used;
   }
 
-  /** Gives `way` to a client: hash, tag and zeroed counts; the caller fills the buckets. Needs the set's lock. */
-  assign(set: number, way: number, hashLow: number, hashHigh: number): number {
-    const slot = this.slot(set, way);
-    this.u16[set * U16_PER_F64 + TAGS_U16 + way] = hashHigh & 0xffff;
+  /** Gives a slot to a client; the caller fills the bucket. Needs the set's lock. */
+  assign(slot: number, hashLow: number, hashHigh: number): void {
     this.i32[slot * I32_PER_F64 + HASH_LOW_I32] = hashLow;
     this.i32[slot * I32_PER_F64 + HASH_HIGH_I32] = hashHigh;
-    this.f64[slot + ALLOWED_REQUESTS_F64] = 0;
-    this.f64[slot + REFUSED_REQUESTS_F64] = 0;
-    this.f64[slot + ALLOWED_METRICS_F64] = 0;
-    this.f64[slot + REFUSED_METRICS_F64] = 0;
-    return slot;
+    this.f64[slot + REQUESTS_F64] = 0;
+  }
+
+  /** Zeroes the counts of a record whose slot is given to another client. Needs the set's lock. */
+  clearRecord(record: number): void {
+    this.f64[record + REFUSED_F64] = 0;
+    this.f64[record + ALLOWED_METRICS_F64] = 0;
+    this.f64[record + REFUSED_METRICS_F64] = 0;
   }
 }
 
