@@ -63,9 +63,10 @@ export class ThreadSampler {
   private readonly loopDelay = monitorEventLoopDelay({ resolution: LOOP_DELAY_RESOLUTION_MS });
   private readonly collections: PerformanceObserver;
 
-  constructor(memory: SharedArrayBuffer) {
+  /** @param watchesLoop false for a thread that turns its event loop only now and then, by design */
+  constructor(memory: SharedArrayBuffer, watchesLoop = true) {
     this.slots = new Float64Array(memory);
-    this.loopDelay.enable();
+    if (watchesLoop) this.loopDelay.enable();
     this.collections = new PerformanceObserver((list) => {
       for (const { duration } of list.getEntries()) {
         this.slots[SLOT.gc_pauses]! += 1;

@@ -3,6 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { Bell } from '../base/bell.ts';
 import { Control } from '../base/control.ts';
 import { Histograms, WRITER_HISTOGRAM_NAMES } from '../telemetry/histogram.ts';
+import { ThreadSampler } from '../telemetry/thread-stats.ts';
 import { type FileOps, nodeFileOps } from '../writer/file-ops.ts';
 import { JournalConsumer } from '../writer/journal-ring.ts';
 import { Writer, type WriterMessage, type WriterThreadData } from '../writer/writer.ts';
@@ -19,6 +20,8 @@ async function loadFileOps(): Promise<FileOps> {
 
 const data = workerData as WriterThreadData;
 const report = (message: WriterMessage): void => parentPort!.postMessage(message);
+// The writer blocks in system calls and turns its event loop about once a second: its delays would mean nothing.
+const sampler = new ThreadSampler(data.stats, false);
 const writer = new Writer(data.config, {
   ops: await loadFileOps(),
   journals: data.journals.map((memory) => new JournalConsumer(memory)),
@@ -29,6 +32,8 @@ const writer = new Writer(data.config, {
   nextCommit: data.nextCommit,
   nextSegment: data.nextSegment,
   report,
+  sample: () => sampler.sample(),
 });
 report({ kind: 'ready' });
 await writer.run();
+sampler.stop();

@@ -67,6 +67,8 @@ export interface WriterParts {
   readonly nextCommit: number;
   readonly nextSegment: number;
   report(message: WriterMessage): void;
+  /** Called about once a second: what the thread tells of itself. */
+  sample(): void;
 }
 
 /** A commit is closed when it has this many bytes; one run may take it past. */
@@ -95,6 +97,7 @@ export class Writer {
   /** A ring was passed over because its worker has yet to read earlier outcomes. */
   private outcomesAreFull = false;
   private housekeepingMs = 0;
+  private loopTurnIsDue = false;
   /** A rotation that failed is not tried again before. */
   private rotateAgainMs = 0;
   /** False after a failed sync: none of that file is believed any more. */
@@ -132,12 +135,18 @@ export class Writer {
       const seen = bell.seen();
       const shouldStop = control.writerShouldStop;
       const worked = this.turn(monotonicMs());
-      if (this.durability.syncing) await eventLoopTurn();
+      if (this.durability.syncing || this.loopTurnIsDue) await this.turnLoop();
       if (worked) continue;
       if (shouldStop) break;
       bell.sleep(seen, this.idleMs(monotonicMs()));
     }
     await this.stop();
+  }
+
+  /** The only way that callbacks (background syncs, garbage collection observed) get to run on this thread. */
+  private turnLoop(): Promise<void> {
+    this.loopTurnIsDue = false;
+    return new Promise((resolve) => setImmediate(resolve));
   }
 
   /** One turn: what time has made due, then one group. True when a group was settled. */
@@ -150,6 +159,7 @@ export class Writer {
   }
 
   private doWhatIsDue(nowMs: number): void {
+    if (nowMs >= this.housekeepingMs) this.keepHouse(nowMs);
     if (this.failed) return;
     if (this.guard.hasRecovered(nowMs, this.probe)) {
       this.parts.control.disk = DISK_OK;
@@ -161,11 +171,13 @@ export class Writer {
         this.durability.syncInBackground(this.syncFailed);
       }
     }
-    if (nowMs >= this.housekeepingMs) this.keepHouse(nowMs);
   }
 
   private keepHouse(nowMs: number): void {
     this.housekeepingMs = nowMs + HOUSEKEEPING_MS;
+    this.loopTurnIsDue = true;
+    this.parts.sample();
+    if (this.failed) return;
     this.store.openSpares();
     // A segment that aged without a commit is closed; the next commit makes the next one.
     if (this.store.isAged(nowMs) && this.syncOrFail()) this.letGo(this.store.end(Date.now()));
@@ -321,15 +333,16 @@ export class Writer {
   private idleMs(nowMs: number): number {
     if (this.durability.syncing || this.outcomesAreFull) return SHORT_SLEEP_MS;
     let dueMs = this.housekeepingMs;
+    if (this.failed) return Math.max(0, dueMs - nowMs);
     if (this.guard.refusal !== null) dueMs = Math.min(dueMs, nowMs + PROBE_INTERVAL_MS);
     if (this.config.ack !== 'synced') {
       dueMs = Math.min(dueMs, this.durability.dueMs(this.config.syncIntervalMs));
     }
-    return this.failed ? HOUSEKEEPING_MS : Math.max(0, dueMs - nowMs);
+    return Math.max(0, dueMs - nowMs);
   }
 
   private async stop(): Promise<void> {
-    while (this.durability.syncing) await eventLoopTurn();
+    while (this.durability.syncing) await this.turnLoop();
     if (this.syncIsTrusted) this.syncOrFail();
     this.letGo(this.store.end(Date.now()));
     this.store.close();
@@ -345,8 +358,4 @@ export class Writer {
 function isFileError(error: unknown): boolean {
   if (error instanceof MetricsStreamError) return error.code === 'WRITER_FAILED';
   return typeof (error as NodeJS.ErrnoException | null)?.errno === 'number';
-}
-
-function eventLoopTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

@@ -66,6 +66,7 @@ export class WriterRig {
       nextCommit,
       nextSegment,
       report: (message) => this.messages.push(message),
+      sample: () => {},
     });
   }
 
