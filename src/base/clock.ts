@@ -12,7 +12,10 @@ function monotonicOffsetMs(): number {
   return seconds * 1e3 + nanoseconds / 1e6 - performance.now();
 }
 
-const offsetMs = monotonicOffsetMs();
+/** Readings of the offset; a thread preempted between the two clocks reads it too small, never too large. */
+const OFFSET_READINGS = 20;
+
+const offsetMs = Math.max(...Array.from({ length: OFFSET_READINGS }, monotonicOffsetMs));
 
 export function monotonicMs(): number {
   return performance.now() + offsetMs;

@@ -1,0 +1,20 @@
+/** Records samples whose fields all follow from their number, as fast as it can. */
+import { parentPort } from 'node:worker_threads';
+import { EventRingProducer } from '../../src/telemetry/ring-buffer.ts';
+import { awaitStart } from '../support/threads.ts';
+
+export interface Recording {
+  readonly ring: SharedArrayBuffer;
+  readonly records: number;
+  /** Set to 1 when all are recorded. */
+  readonly done: SharedArrayBuffer;
+}
+
+const { ring, records, done } = awaitStart<Recording>();
+const producer = new EventRingProducer(ring);
+for (let n = 0; n < records; n++) {
+  producer.record(n, n ^ 0x5a5a5a5a, -n, n + 0.5, n * 2, n * 3, n * 5, n * 7, n * 11);
+}
+// Pairs with the load in the test: all records are published before it.
+Atomics.store(new Int32Array(done), 0, 1);
+parentPort!.postMessage(records);

@@ -1,0 +1,44 @@
+/** Charges clients in turn for a while and reports what was admitted. */
+import { parentPort } from 'node:worker_threads';
+import { monotonicMs } from '../../src/base/clock.ts';
+import { ADMITTED, BUSY, type LimiterConfig } from '../../src/limiter/limiter.ts';
+import { openLimiter } from '../../src/limiter/striped-lock.ts';
+import { awaitStart } from '../support/threads.ts';
+
+export interface Hammering {
+  readonly memory: SharedArrayBuffer;
+  readonly config: LimiterConfig;
+  readonly clients: readonly string[];
+  readonly durationMs: number;
+}
+
+export interface Hammered {
+  /** Per client, in the order given. */
+  readonly admitted: number[];
+  readonly refused: number[];
+  readonly busy: number;
+  /** The earliest and the latest time that this thread told the limiter. */
+  readonly firstMs: number;
+  readonly lastMs: number;
+}
+
+function hammer({ memory, config, clients, durationMs }: Hammering): Hammered {
+  const limiter = openLimiter(memory, config);
+  const keys = clients.map((client) => Buffer.from(client));
+  const admitted = keys.map(() => 0);
+  const refused = keys.map(() => 0);
+  let busy = 0;
+  const firstMs = monotonicMs();
+  let lastMs = firstMs;
+  for (let turn = 0; lastMs - firstMs < durationMs; turn++) {
+    const client = turn % keys.length;
+    lastMs = monotonicMs();
+    const verdict = limiter.takeRequest(keys[client]!, keys[client]!.length, lastMs);
+    if (verdict === ADMITTED) admitted[client]! += 1;
+    else if (verdict === BUSY) busy++;
+    else refused[client]! += 1;
+  }
+  return { admitted, refused, busy, firstMs, lastMs };
+}
+
+parentPort!.postMessage(hammer(awaitStart<Hammering>()));

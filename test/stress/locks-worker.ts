@@ -1,0 +1,39 @@
+/** Increments plain (not atomic) words under locks, or takes a lock and ends without giving it back. */
+import { parentPort } from 'node:worker_threads';
+import { lock, unlock } from '../../src/limiter/futex-lock.ts';
+import { awaitStart } from '../support/threads.ts';
+
+export interface Locking {
+  /** Lock words and, at the same index, what they guard. */
+  readonly locks: SharedArrayBuffer;
+  readonly guarded: SharedArrayBuffer;
+  /** Increments per thread; 0: take lock 0 and die. */
+  readonly increments: number;
+  readonly boundMs: number;
+}
+
+export interface Locked {
+  readonly done: number;
+  readonly timedOut: number;
+}
+
+function increment({ locks, guarded, increments, boundMs }: Locking): Locked {
+  const words = new Int32Array(locks);
+  const values = new Float64Array(guarded);
+  if (increments === 0) return { done: lock(words, 0, boundMs) ? 1 : 0, timedOut: 0 };
+  let done = 0;
+  let timedOut = 0;
+  for (let k = 0; k < increments; k++) {
+    const index = k % words.length;
+    if (!lock(words, index, boundMs)) {
+      timedOut++;
+      continue;
+    }
+    values[index]! += 1;
+    done++;
+    unlock(words, index);
+  }
+  return { done, timedOut };
+}
+
+parentPort!.postMessage(increment(awaitStart<Locking>()));
