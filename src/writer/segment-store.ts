@@ -9,10 +9,11 @@
 import { constants } from 'node:fs';
 import { join } from 'node:path';
 import { MetricsStreamError } from '../base/errors.ts';
-import { type AppendContext, closeFile, type OpenFile, openNew, Segment } from './segment.ts';
+import { type AppendContext, type OpenFile, openNew, Segment } from './segment.ts';
 import { isSpareName, listSegments, segmentName, spareName } from './segment-name.ts';
 
-const SPARES = 4;
+/** Rotations that need no descriptor. */
+const SPARES = 8;
 const PROBE_BYTES = 65_536;
 
 export interface SegmentStoreConfig {
@@ -87,9 +88,9 @@ export class SegmentStore {
     const previous = this.current;
     const sequence = this.nextSequence;
     const path = join(config.dataDir, segmentName(sequence));
-    const file = this.nameSpare(path) ?? openNew(context, path);
+    const file = this.nameSpare(path) ?? openNew(context.ops, path);
     this.nextSequence++;
-    this.current = new Segment(context, sequence, file, config.dataDir, nowMs);
+    this.current = new Segment(context, sequence, file, nowMs);
     this.syncDirectory();
     if (previous !== null) this.remember(previous, wallMs);
     return previous;
@@ -126,17 +127,18 @@ export class SegmentStore {
     this.closed.push({ path, bytes, writtenMs: wallMs });
   }
 
-  /** Opens what is missing of the spares, as far as the system allows; true when all are there. */
-  openSpares(): boolean {
+  /** Opens what is missing of spares and of the open segment's second descriptor, as far as the system allows. */
+  openSpares(): void {
     try {
       while (this.spares.length < SPARES) {
-        this.spares.push(openNew(this.context, join(this.config.dataDir, spareName(this.nextSpare))));
+        this.spares.push(openNew(this.context.ops, join(this.config.dataDir, spareName(this.nextSpare))));
         this.nextSpare++;
       }
     } catch {
-      return false;
+      // Tried again within a second.
+      return;
     }
-    return true;
+    this.current?.openDirect();
   }
 
   /** Tries whether the directory takes bytes, on a spare: open segments are left alone. Throws when it does not. */
@@ -166,7 +168,7 @@ export class SegmentStore {
   }
 
   private discard(spare: OpenFile): void {
-    closeFile(this.context.ops, spare);
+    this.context.ops.close(spare.fd);
     try {
       this.context.ops.unlink(spare.path);
     } catch {

@@ -18,12 +18,10 @@
  * are never in that range.
  */
 import { constants } from 'node:fs';
-import { join } from 'node:path';
 import { MetricsStreamError } from '../base/errors.ts';
 import { WRITER } from '../telemetry/counters.ts';
 import type { Batch } from './batch.ts';
 import { codeOf, type FileOps, PAGE_BYTES } from './file-ops.ts';
-import { segmentName } from './segment-name.ts';
 
 declare const WebAssembly: { Memory: new (pages: { initial: number }) => { readonly buffer: ArrayBuffer } };
 const WASM_PAGE_BYTES = 65_536;
@@ -51,31 +49,14 @@ export class UndoFailed extends MetricsStreamError {
   }
 }
 
-/** The descriptors of a file that is or will be a segment. */
+/** A file that is or will be a segment. */
 export interface OpenFile {
   readonly path: string;
   readonly fd: number;
-  /** A second descriptor with O_DIRECT, or -1. */
-  readonly directFd: number;
 }
 
-export function openNew({ ops, directBytes }: AppendContext, path: string): OpenFile {
-  const fd = ops.open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL);
-  return { path, fd, directFd: directBytes > 0 ? openDirect(ops, path) : -1 };
-}
-
-function openDirect(ops: FileOps, path: string): number {
-  try {
-    return ops.open(path, constants.O_WRONLY | constants.O_DIRECT);
-  } catch {
-    // No descriptor left, or a file system without direct I/O: the page cache does as well, at more CPU.
-    return -1;
-  }
-}
-
-export function closeFile(ops: FileOps, { fd, directFd }: OpenFile): void {
-  ops.close(fd);
-  if (directFd >= 0) ops.close(directFd);
+export function openNew(ops: FileOps, path: string): OpenFile {
+  return { path, fd: ops.open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL) };
 }
 
 export class Segment {
@@ -85,18 +66,28 @@ export class Segment {
   /** Length of the file: the end of its last whole commit. */
   bytes = 0;
   private readonly context: AppendContext;
-  private readonly file: OpenFile;
+  readonly fd: number;
+  /** A second descriptor with O_DIRECT, or -1. */
+  private directFd = -1;
 
-  constructor(context: AppendContext, sequence: number, file: OpenFile, dataDir: string, nowMs: number) {
+  constructor(context: AppendContext, sequence: number, file: OpenFile, nowMs: number) {
     this.context = context;
     this.sequence = sequence;
-    this.file = file;
-    this.path = join(dataDir, segmentName(sequence));
+    this.path = file.path;
+    this.fd = file.fd;
     this.openedMs = nowMs;
+    this.openDirect();
   }
 
-  get fd(): number {
-    return this.file.fd;
+  /** Opens the second descriptor where it is wanted and missing; does without it where it cannot be had. */
+  openDirect(): void {
+    const { ops, directBytes } = this.context;
+    if (directBytes === 0 || this.directFd >= 0) return;
+    try {
+      this.directFd = ops.open(this.path, constants.O_WRONLY | constants.O_DIRECT);
+    } catch {
+      // No descriptor is left, or the file system has no direct I/O: the page cache does as well, at more CPU.
+    }
   }
 
   /**
@@ -117,7 +108,7 @@ export class Segment {
 
   private cutBack(): void {
     try {
-      this.context.ops.truncate(this.file.fd, this.bytes);
+      this.context.ops.truncate(this.fd, this.bytes);
     } catch (error) {
       throw new UndoFailed(this.path, error);
     }
@@ -125,10 +116,10 @@ export class Segment {
 
   private writeBuffered(pieces: readonly Uint8Array[], bytes: number): void {
     const { ops, counters } = this.context;
-    let written = ops.writev(this.file.fd, pieces, this.bytes);
+    let written = ops.writev(this.fd, pieces, this.bytes);
     while (written < bytes) {
       counters[WRITER.short_writes]! += 1;
-      const more = ops.writev(this.file.fd, skipBytes(pieces, written), this.bytes + written);
+      const more = ops.writev(this.fd, skipBytes(pieces, written), this.bytes + written);
       if (more === 0) throw new MetricsStreamError('WRITER_FAILED', 'the file takes no more bytes');
       written += more;
     }
@@ -168,7 +159,7 @@ export class Segment {
   private writePlain(start: number, end: number, position: number): void {
     const { ops, staging, counters } = this.context;
     for (let at = start; at < end; ) {
-      const written = ops.write(this.file.fd, staging, at, end - at, position + at - start);
+      const written = ops.write(this.fd, staging, at, end - at, position + at - start);
       if (written === 0) throw new MetricsStreamError('WRITER_FAILED', 'the file takes no more bytes');
       at += written;
       if (at < end) counters[WRITER.short_writes]! += 1;
@@ -178,9 +169,9 @@ export class Segment {
   /** Returns how many bytes went past the page cache; the caller writes the rest the plain way. */
   private writeDirect(start: number, end: number, position: number): number {
     const { ops, staging, counters } = this.context;
-    if (this.file.directFd < 0) return 0;
+    if (this.directFd < 0) return 0;
     try {
-      const written = ops.write(this.file.directFd, staging, start, end - start, position);
+      const written = ops.write(this.directFd, staging, start, end - start, position);
       counters[WRITER.direct_writes]! += 1;
       if (written < end - start) counters[WRITER.short_writes]! += 1;
       return written;
@@ -195,11 +186,13 @@ export class Segment {
 
   /** Makes every byte so far durable. */
   sync(): void {
-    this.context.ops.fdatasync(this.file.fd);
+    this.context.ops.fdatasync(this.fd);
   }
 
   close(): void {
-    closeFile(this.context.ops, this.file);
+    const { ops } = this.context;
+    ops.close(this.fd);
+    if (this.directFd >= 0) ops.close(this.directFd);
   }
 }
 

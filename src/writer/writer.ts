@@ -257,6 +257,8 @@ export class Writer {
     try {
       const previous = this.store.begin(nowMs, Date.now());
       this.letGo(previous);
+      // Where descriptors are scarce, the ones just closed are wanted by others at once.
+      this.store.openSpares();
       this.durability.follow(this.store.current!, nowMs);
       this.counters[WRITER.segments_created]! += 1;
       this.counters[WRITER.segment_sequence_now] = this.store.current!.sequence;

@@ -257,11 +257,11 @@ test('with no descriptor left, spares keep rotation going', async () => {
   rig.store(text);
   rig.turn(1_100);
   ops.fault = (call) => (call === 'open' ? { error: 'EMFILE' } : undefined);
-  for (let k = 0; k < 4; k++) {
+  for (let k = 0; k < 8; k++) {
     assert.equal(rig.store(text), STORED);
     rig.turn(1_100);
   }
-  assert.equal(rig.segments().length, 5);
+  assert.equal(rig.segments().length, 9);
   assert.equal(rig.count('rotation_failures'), 0);
   rig.remove();
 });

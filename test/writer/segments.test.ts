@@ -143,13 +143,7 @@ test('buffered and direct writes into one file stay coherent, whatever their siz
   const seed = Date.now() >>> 0;
   t.diagnostic(`seed ${seed}`);
   const next = random(seed);
-  const segment = new Segment(
-    context,
-    1,
-    openNew(context, join(dataDir, 'metrics-00000001.ndjson')),
-    dataDir,
-    0,
-  );
+  const segment = new Segment(context, 1, openNew(nodeFileOps, join(dataDir, 'metrics-00000001.ndjson')), 0);
   const reader = fs.openSync(segment.path, 'r');
   let expected = Buffer.alloc(0);
   const batch = new Batch();
