@@ -1,0 +1,154 @@
+/**
+ * The single-pass parser and the line encoder against what a competent developer writes first: `JSON.parse`, a walk
+ * that checks the contract's rules, `JSON.stringify` for the lines. To columns: ≥ 3× (plain) and ≥ 3.5× (three
+ * tags); to lines: ≥ 5×, at 100 metrics a body.
+ */
+import assert from 'node:assert/strict';
+import { encodedBound, encodeLines } from '../src/encoder/line-encoder.ts';
+import { FORMAT_JSON, PARSED } from '../src/parser/parser.ts';
+import { createParser } from '../src/parser/single-pass.ts';
+import { type BenchCase, compare, digestOf } from './harness.ts';
+import { makeWorkload, WORKLOADS, type Workload, type WorkloadName } from './workloads.ts';
+
+const RECEIPT_MS = 1_760_000_000_000;
+const TYPES = new Set(['gauge', 'counter', 'histogram', 'summary']);
+const parser = createParser({ maxBodyBytes: 8 << 20, maxBatch: 10_000 });
+const out = Buffer.alloc(1 << 20);
+const outView = new DataView(out.buffer, out.byteOffset, out.byteLength);
+
+interface Metric {
+  readonly name: string;
+  readonly value: number;
+  readonly type?: string;
+  readonly timestamp?: number;
+  readonly tags?: Record<string, string>;
+}
+
+/** The contract's rules on a parsed item, without the texts of errors. */
+function isValid(item: unknown): item is Metric {
+  if (typeof item !== 'object' || item === null || Array.isArray(item)) return false;
+  const { name, value, type, timestamp, tags } = item as Record<string, unknown>;
+  if (typeof name !== 'string' || name.length === 0 || name.length > 255) return false;
+  for (let at = 0; at < name.length; at++) {
+    const unit = name.charCodeAt(at);
+    if (unit < 0x20 || (unit >= 0x7f && unit < 0xa0)) return false;
+    // Few names are not ASCII; only those need their bytes counted.
+    if (unit > 0x7f && Buffer.byteLength(name) > 255) return false;
+  }
+  if (typeof value !== 'number' || !Number.isFinite(value)) return false;
+  if (type !== undefined && (typeof type !== 'string' || !TYPES.has(type))) return false;
+  if (
+    timestamp !== undefined &&
+    (!Number.isSafeInteger(timestamp) || Math.abs(timestamp as number) > 8.64e15)
+  ) {
+    return false;
+  }
+  if (tags === undefined) return true;
+  if (typeof tags !== 'object' || tags === null || Array.isArray(tags)) return false;
+  let members = 0;
+  for (const key in tags) {
+    if (typeof (tags as Record<string, unknown>)[key] !== 'string') return false;
+    if (++members > 64) return false;
+  }
+  return true;
+}
+
+/** Parsed, checked and kept as objects: what a handler would hand on. */
+function parseAndWalk(body: Buffer): Metric[] {
+  const { metrics } = JSON.parse(body.toString('utf8')) as { metrics: unknown };
+  if (!Array.isArray(metrics)) return [];
+  const valid: Metric[] = [];
+  for (const item of metrics) if (isValid(item)) valid.push(item);
+  return valid;
+}
+
+function parseToLines(body: Buffer): number {
+  let lines = '';
+  for (const { timestamp = RECEIPT_MS, name, value, type = 'gauge', tags } of parseAndWalk(body)) {
+    lines += `${JSON.stringify({ timestamp, name, value, type, tags })}\n`;
+  }
+  return out.write(lines, 0, 'utf8');
+}
+
+function singlePass(body: Buffer): number {
+  // The transport copies the chunks of a body to the input, so that is part of the price.
+  parser.input.set(body, 0);
+  return parser.parse(body.length, FORMAT_JSON);
+}
+
+function singlePassToLines(body: Buffer): number {
+  singlePass(body);
+  return encodeLines(parser.columns, RECEIPT_MS, out, outView, 0);
+}
+
+function verifyColumns({ body, metrics }: Workload): void {
+  assert.equal(singlePass(body), PARSED);
+  const expected = parseAndWalk(body);
+  assert.equal(expected.length, metrics);
+  assert.equal(parser.columns.count, metrics);
+  assert.deepEqual(
+    Array.from(parser.columns.value.subarray(0, metrics)),
+    expected.map(({ value }) => value),
+  );
+}
+
+function verifyLines({ body }: Workload): void {
+  const expected = out.toString('utf8', 0, parseToLines(body));
+  const end = singlePassToLines(body);
+  assert.ok(end <= encodedBound(parser.columns, body.length));
+  assert.equal(out.toString('utf8', 0, end), expected);
+}
+
+/** Each case has a call site of its own, so that none is slowed down by what the others call. */
+function columnCases(workload: Workload, target: number | undefined): BenchCase[] {
+  const { body, metrics } = workload;
+  const verify = (): void => verifyColumns(workload);
+  return [
+    { name: 'JSON.parse + walk', perRun: metrics, verify, run: () => void parseAndWalk(body) },
+    {
+      name: 'single pass',
+      perRun: metrics,
+      verify,
+      run: () => void singlePass(body),
+      ...(target && { target }),
+    },
+  ];
+}
+
+function lineCases(workload: Workload, target: number | undefined): BenchCase[] {
+  const { body, metrics } = workload;
+  const verify = (): void => verifyLines(workload);
+  return [
+    { name: 'JSON.parse → lines', perRun: metrics, verify, run: () => void parseToLines(body) },
+    {
+      name: 'single pass → lines',
+      perRun: metrics,
+      verify,
+      run: () => void singlePassToLines(body),
+      ...(target && { target }),
+    },
+  ];
+}
+
+function columnTarget(name: WorkloadName): number {
+  return name === 'plain' ? 3 : 3.5;
+}
+
+for (const metrics of [100, 1, 10, 1000]) {
+  for (const name of WORKLOADS) {
+    const workload = makeWorkload(name, metrics);
+    const bytes = Math.round(workload.body.length / metrics);
+    const shape = `${name}, ${metrics} a body, ${bytes} B/metric`;
+    const target = metrics === 100;
+    const common = { unit: 'metric', workload: { seed: workload.seed, digest: digestOf(workload.body) } };
+    const columns = columnCases(workload, target ? columnTarget(name) : undefined);
+    await compare({
+      ...common,
+      title: `parser to columns: ${shape}`,
+      baseline: columns[0]!.name,
+      cases: columns,
+    });
+    const lines = lineCases(workload, target ? 5 : undefined);
+    await compare({ ...common, title: `parser to lines: ${shape}`, baseline: lines[0]!.name, cases: lines });
+  }
+}
