@@ -25,7 +25,7 @@ import {
   setProblem,
   unavailableProblem,
 } from '../transport/answer.ts';
-import type { Exchange } from '../transport/exchange.ts';
+import type { Exchange, ExchangePool } from '../transport/exchange.ts';
 import { RateLimitHeaders } from '../transport/rate-limit-headers.ts';
 import { REFUSED, STORED } from '../writer/journal-ring.ts';
 import { TaskQueue } from './task-queue.ts';
@@ -58,6 +58,7 @@ export class IngestLoop {
   readonly counters: Float64Array;
   /** Set when the process drains: new requests are refused and their connections closed. */
   draining = false;
+  private readonly exchanges: ExchangePool;
   private readonly pipeline: Pipeline;
   private readonly bell: Bell;
   private readonly control: Control;
@@ -80,6 +81,7 @@ export class IngestLoop {
   };
 
   constructor(
+    exchanges: ExchangePool,
     ingest: Pipeline,
     bell: Bell,
     control: Control,
@@ -88,6 +90,7 @@ export class IngestLoop {
     histograms: Histograms,
     config: IngestLoopConfig,
   ) {
+    this.exchanges = exchanges;
     this.pipeline = ingest;
     this.bell = bell;
     this.control = control;
@@ -96,7 +99,7 @@ export class IngestLoop {
     this.histograms = histograms;
     this.config = config;
     this.queue = new TaskQueue(config.queueTasks);
-    this.limitHeaders = new RateLimitHeaders(config);
+    this.limitHeaders = new RateLimitHeaders(config, config.ack === 'received' ? 202 : 200);
   }
 
   get input(): Uint8Array {
@@ -234,7 +237,7 @@ export class IngestLoop {
     const { outbox } = this;
     if (outbox.length > 0) {
       const nowMs = monotonicMs();
-      for (let i = 0; i < outbox.length; i++) this.finish(outbox[i]!, nowMs);
+      for (let i = 0; i < outbox.length; i++) this.conclude(outbox[i]!, nowMs);
       outbox.length = 0;
     }
     this.counters[WORKER.queue_tasks_now] = this.queue.depth;
@@ -277,7 +280,7 @@ export class IngestLoop {
     if (exchange.status === 504) return;
     this.counters[WORKER.metrics_accepted]! += exchange.accepted;
     setAccepted(exchange, 200, this.limitHeaders.acceptedHead(exchange.remaining));
-    this.finish(exchange, nowMs);
+    this.conclude(exchange, nowMs);
   }
 
   private settleFailed(exchange: Exchange, refused: boolean, nowMs: number): void {
@@ -289,7 +292,7 @@ export class IngestLoop {
     } else {
       this.setUnknown(exchange, 'The sync to disk failed after the metrics were written.');
     }
-    this.finish(exchange, nowMs);
+    this.conclude(exchange, nowMs);
   }
 
   private setUnknown(exchange: Exchange, cause: string): void {
@@ -325,6 +328,13 @@ export class IngestLoop {
   private expireOne(exchange: Exchange, nowMs: number): void {
     this.setUnknown(exchange, `Storage did not confirm within ${this.config.requestTimeoutMs} ms.`);
     this.finish(exchange, nowMs);
+  }
+
+  /** Finishes an exchange that neither queue nor receiver holds any more, and frees it for the next request. */
+  private conclude(exchange: Exchange, nowMs: number): void {
+    if (!exchange.open) return;
+    this.finish(exchange, nowMs);
+    this.exchanges.give(exchange);
   }
 
   /** Counts and sends a prepared answer; every request that was received ends here or as aborted. */

@@ -13,6 +13,7 @@ import { WORKER } from '../telemetry/counters.ts';
 import { Histograms, WORKER_HISTOGRAM_NAMES } from '../telemetry/histogram.ts';
 import { EventRingProducer } from '../telemetry/ring-buffer.ts';
 import { startThreadStats } from '../telemetry/thread-stats.ts';
+import { ExchangePool } from '../transport/exchange.ts';
 import { Receiver } from '../transport/receiver.ts';
 import { type Page, Routes } from '../transport/routes.ts';
 import { type ListenSocket, loadUws } from '../transport/uws.ts';
@@ -37,7 +38,12 @@ const pipeline = new Pipeline(
   { ...limiterConfig, maxBatch: config.maxBatch },
 );
 const control = new Control(memory.control);
+const exchanges = new ExchangePool({
+  aborted: (exchange) => receiver.aborted(exchange),
+  received: (exchange, chunk, isLast) => receiver.received(exchange, chunk, isLast),
+});
 const loop = new IngestLoop(
+  exchanges,
   pipeline,
   new Bell(memory.bell),
   control,
@@ -89,6 +95,7 @@ const app = uws.module.App();
 const clientHeader =
   config.clientId === 'address' ? '' : config.clientId.replace(/^header:/, '').toLowerCase();
 new Routes(
+  exchanges,
   loop,
   receiver,
   { control, scrape, health },

@@ -6,12 +6,20 @@ import type { HttpResponse } from './uws.ts';
 
 const NO_KEY = new Uint8Array(0);
 
+/** What happens to an exchange while its request arrives. */
+export interface ExchangeHandlers {
+  aborted(exchange: Exchange): void;
+  received(exchange: Exchange, chunk: ArrayBuffer, isLast: boolean): void;
+}
+
 export class Exchange {
-  readonly response: HttpResponse;
+  response!: HttpResponse;
   /** False once aborted or answered: from then on `response` must never be touched. */
-  open = true;
+  open = false;
+  /** True from asking for body chunks to the last one: until then the transport may still call `onData`. */
+  streaming = false;
   /** Monotonic ms when the header list was complete, when the body was, and when the metrics were journaled. */
-  readonly startedMs: number;
+  startedMs = 0;
   receivedMs = 0;
   journaledMs = 0;
   limitNs = 0;
@@ -32,17 +40,63 @@ export class Exchange {
   /** Tokens left for this client when limits are on. */
   remaining = -1;
   status: Status = 200;
-  /** Value of Content-Type with further header lines joined to it (see answer.ts). */
+  /** Status line and header lines (see answer.ts). */
   head = '';
   body = '';
   close = false;
   /** Neighbours in the list of bodies being received, oldest first. */
   older: Exchange | null = null;
   newer: Exchange | null = null;
+  /** Made once for each exchange: a closure made anew for each request costs a compile check at its first call. */
+  readonly onAborted: () => void;
+  readonly onData: (chunk: ArrayBuffer, isLast: boolean) => void;
 
-  constructor(response: HttpResponse, startedMs: number) {
+  constructor(handlers: ExchangeHandlers) {
+    this.onAborted = () => handlers.aborted(this);
+    this.onData = (chunk, isLast) => handlers.received(this, chunk, isLast);
+  }
+
+  begin(response: HttpResponse, startedMs: number): void {
     this.response = response;
+    this.open = true;
+    this.streaming = false;
     this.startedMs = startedMs;
+    this.receivedMs = 0;
+    this.journaledMs = 0;
+    this.limitNs = 0;
+    this.parseNs = 0;
+    this.encodeNs = 0;
+    this.clientHash = 0;
+    this.headOnly = false;
+    this.length = 0;
+    this.accepted = 0;
+    this.rejected = 0;
+    this.remaining = -1;
+    this.status = 200;
+    this.close = false;
+  }
+}
+
+const IDLE_MAX = 1024;
+
+/** Exchanges for reuse. One that was aborted, or that the transport may still call, is left to the collector. */
+export class ExchangePool {
+  private readonly idle: Exchange[] = [];
+  private readonly handlers: ExchangeHandlers;
+
+  constructor(handlers: ExchangeHandlers) {
+    this.handlers = handlers;
+  }
+
+  take(response: HttpResponse, startedMs: number): Exchange {
+    const exchange = this.idle.pop() ?? new Exchange(this.handlers);
+    exchange.begin(response, startedMs);
+    return exchange;
+  }
+
+  /** Call for an answered exchange that nothing else holds. */
+  give(exchange: Exchange): void {
+    if (!exchange.streaming && this.idle.length < IDLE_MAX) this.idle.push(exchange);
   }
 }
 

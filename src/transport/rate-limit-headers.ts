@@ -5,7 +5,7 @@
  * until the burst is whole again>`.
  */
 import type { Limiter } from '../limiter/limiter.ts';
-import { headerLine, type Problem } from './answer.ts';
+import { headerLine, headOf, type Problem } from './answer.ts';
 
 export interface RateLimitFacts {
   readonly requestRate: number;
@@ -25,7 +25,8 @@ export class RateLimitHeaders {
   private lastRemaining = -1;
   private lastHead = '';
 
-  constructor(facts: RateLimitFacts) {
+  /** @param acceptedStatus of the answers whose heads are made here */
+  constructor(facts: RateLimitFacts, acceptedStatus: 200 | 202) {
     this.facts = facts;
     const policies: string[] = [];
     const { requestRate, requestBurst, metricRate, metricBurst } = facts;
@@ -36,12 +37,12 @@ export class RateLimitHeaders {
       policies.push(`"metrics";q=${Math.floor(metricBurst)};w=${windowSeconds(metricBurst, metricRate)}`);
     }
     this.policyLine = policies.length === 0 ? '' : headerLine('RateLimit-Policy', policies.join(', '));
-    this.unlimitedHead = `application/json${this.policyLine}`;
+    this.unlimitedHead = `${headOf(acceptedStatus, 'application/json')}${this.policyLine}`;
     this.requestState = `${this.unlimitedHead}\r\nRateLimit: "requests";r=`;
   }
 
   /**
-   * Content-Type and RateLimit lines of a success, in the form that `Exchange.head` has.
+   * The head of a success (see answer.ts).
    * @param remaining request tokens left, -1 if unlimited
    */
   acceptedHead(remaining: number): string {

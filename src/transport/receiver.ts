@@ -10,7 +10,7 @@ import type { IngestLoop } from '../dispatch/ingest-loop.ts';
 import { WORKER } from '../telemetry/counters.ts';
 import { headerLine, type Problem } from './answer.ts';
 import { BodyBuffers } from './body-buffers.ts';
-import { type Exchange, ReceivingList } from './exchange.ts';
+import { type Exchange, type ExchangeHandlers, ReceivingList } from './exchange.ts';
 import type { HeaderScan } from './header-scan.ts';
 import { type Inflated, Inflater } from './inflate.ts';
 import { bodyFormatOf, CODINGS_ACCEPTED, codingOf, GZIP, prefersStrict, UNSUPPORTED } from './media-type.ts';
@@ -24,7 +24,7 @@ export interface ReceiverConfig {
   readonly clientByHeader: boolean;
 }
 
-export class Receiver {
+export class Receiver implements ExchangeHandlers {
   private readonly loop: IngestLoop;
   private readonly config: ReceiverConfig;
   private readonly buffers: BodyBuffers;
@@ -59,10 +59,12 @@ export class Receiver {
       ? Buffer.from(scan.clientKey, 'latin1')
       : new Uint8Array(exchange.response.getRemoteAddress());
     this.receiving.add(exchange);
-    exchange.response.onData((chunk, isLast) => this.receive(exchange, chunk, isLast));
+    exchange.streaming = true;
+    exchange.response.onData(exchange.onData);
   }
 
-  private receive(exchange: Exchange, chunk: ArrayBuffer, isLast: boolean): void {
+  received(exchange: Exchange, chunk: ArrayBuffer, isLast: boolean): void {
+    exchange.streaming = !isLast;
     // Refused or given up before: what still arrives is dropped.
     if (!exchange.open || exchange.receivedMs > 0) return;
     this.loop.counters[WORKER.body_bytes]! += chunk.byteLength;
@@ -148,7 +150,10 @@ export class Receiver {
   }
 
   /** The client is gone. A buffer that the thread pool still reads is given back when it is done. */
-  abandon(exchange: Exchange): void {
+  aborted(exchange: Exchange): void {
+    if (!exchange.open) return;
+    exchange.open = false;
+    this.loop.counters[WORKER.requests_aborted]! += 1;
     if (exchange.receivedMs === 0) this.release(exchange);
   }
 

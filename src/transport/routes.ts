@@ -3,7 +3,7 @@ import { type Control, DISK_OK, DRAINING, READY } from '../base/control.ts';
 import type { IngestLoop } from '../dispatch/ingest-loop.ts';
 import { WORKER } from '../telemetry/counters.ts';
 import { headerLine, setText } from './answer.ts';
-import { Exchange } from './exchange.ts';
+import type { Exchange, ExchangePool } from './exchange.ts';
 import { FRAMING_OK, HEADERS_TOO_LARGE, HeaderScan } from './header-scan.ts';
 import type { Receiver } from './receiver.ts';
 import type { App, HttpRequest, HttpResponse, RouteHandler } from './uws.ts';
@@ -28,13 +28,21 @@ export interface RoutesConfig {
 }
 
 export class Routes {
+  private readonly exchanges: ExchangePool;
   private readonly loop: IngestLoop;
   private readonly receiver: Receiver;
   private readonly sources: RouteSources;
   private readonly config: RoutesConfig;
   private readonly scan: HeaderScan;
 
-  constructor(loop: IngestLoop, receiver: Receiver, sources: RouteSources, config: RoutesConfig) {
+  constructor(
+    exchanges: ExchangePool,
+    loop: IngestLoop,
+    receiver: Receiver,
+    sources: RouteSources,
+    config: RoutesConfig,
+  ) {
+    this.exchanges = exchanges;
     this.loop = loop;
     this.receiver = receiver;
     this.sources = sources;
@@ -91,8 +99,8 @@ export class Routes {
   private begin(response: HttpResponse, request: HttpRequest): Exchange | null {
     const { counters } = this.loop;
     counters[WORKER.requests_received]! += 1;
-    const exchange = new Exchange(response, this.loop.turnMs());
-    response.onAborted(() => this.aborted(exchange));
+    const exchange = this.exchanges.take(response, this.loop.turnMs());
+    response.onAborted(exchange.onAborted);
     const verdict = this.scan.scan(request);
     if (verdict === FRAMING_OK) return exchange;
     if (verdict === HEADERS_TOO_LARGE) {
@@ -113,13 +121,6 @@ export class Routes {
       });
     }
     return null;
-  }
-
-  private aborted(exchange: Exchange): void {
-    if (!exchange.open) return;
-    exchange.open = false;
-    this.loop.counters[WORKER.requests_aborted]! += 1;
-    this.receiver.abandon(exchange);
   }
 
   private serveMetrics(exchange: Exchange): void {

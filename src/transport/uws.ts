@@ -17,7 +17,6 @@ export interface HttpRequest {
 
 export interface HttpResponse {
   writeStatus(status: string): HttpResponse;
-  writeHeader(name: string, value: string): HttpResponse;
   end(body?: string | ArrayBufferView, closeConnection?: boolean): HttpResponse;
   endWithoutBody(reportedContentLength?: number, closeConnection?: boolean): HttpResponse;
   close(): HttpResponse;
