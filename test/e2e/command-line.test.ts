@@ -161,7 +161,7 @@ describe('start-up', () => {
 
   it('warns of more workers than CPUs', async (t) => {
     const server = await startServer(t, {
-      args: ['--workers', '64', '--max-body-bytes', '1k', '--max-batch', '1'],
+      args: ['--workers', String(availableParallelism() + 1)],
     });
     assert.ok(server.logs.some((entry) => entry.level === 'warn' && String(entry.msg).includes('--workers')));
   });

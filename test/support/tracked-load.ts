@@ -16,7 +16,8 @@ export interface LoadOptions {
   readonly batchMax: number;
   /** Send some requests that have to be refused: malformed, strict, partly invalid. */
   readonly withBroken?: boolean;
-  readonly headers?: Readonly<Record<string, string>>;
+  /** Headers of all requests of a connection. */
+  readonly headersOf?: (connection: number) => Readonly<Record<string, string>>;
   /** Bytes added to each metric, to fill disks sooner. */
   readonly paddingBytes?: number;
   /** A pause behind each refusal, so that a server that refuses is not asked in a tight loop. */
@@ -93,7 +94,7 @@ function makeRequest(options: LoadOptions, connection: number, first: number): R
   const padding = options.paddingBytes ? { tags: { padding: 'p'.repeat(options.paddingBytes) } } : {};
   const metrics = names.map((name, k) => ({ name, value: first + k, ...padding }));
   const kind = options.withBroken === true ? first % 17 : 0;
-  const headers: Record<string, string> = { ...options.headers };
+  const headers: Record<string, string> = { ...options.headersOf?.(connection) };
   if (kind === 1) return { body: bodyOf(metrics).slice(0, -1), headers, valid: [], invalid: names };
   const bad = `${options.prefix}.${connection}.bad.${first}`;
   if (kind === 2 || kind === 3) {
