@@ -1,0 +1,132 @@
+/**
+ * The pipeline: a body's whole way into the journal (room, limit, parse, encode, commit, publish, and what the
+ * writer's side of the ring does to free it), against `JSON.parse`, a validating walk and `JSON.stringify` into a
+ * buffer.
+ */
+import assert from 'node:assert/strict';
+import { openLimiter } from '../src/limiter/striped-lock.ts';
+import { createLimiterMemory } from '../src/limiter/table.ts';
+import { FORMAT_JSON } from '../src/parser/parser.ts';
+import { createParser } from '../src/parser/single-pass.ts';
+import { COMMITTED, Pipeline } from '../src/pipeline.ts';
+import { createJournalRing, JournalConsumer, JournalProducer } from '../src/writer/journal-ring.ts';
+import { compare, digestOf } from './harness.ts';
+import { makeWorkload, type Workload } from './workloads.ts';
+
+const JOURNAL_BYTES = 8 << 20;
+const BODY_MAX_BYTES = 1 << 20;
+const BATCH_MAX = 1_000;
+/** Metrics of one timed call, so that small bodies are timed in bundles. */
+const METRICS_A_CALL = 1_000;
+const RECEIPT_MS = 1_760_000_000_000;
+const CLIENT = Uint8Array.of(127, 0, 0, 1);
+const LIMITS = { requestRate: 1e9, requestBurst: 1e9, metricRate: 0, metricBurst: 1, clients: 1_024 };
+
+interface Metric {
+  name: unknown;
+  value: unknown;
+  type?: unknown;
+  timestamp?: unknown;
+  tags?: unknown;
+}
+
+const TYPES = new Set<unknown>(['counter', 'gauge', 'histogram', 'summary']);
+
+function isValid({ name, value, type, timestamp, tags }: Metric): boolean {
+  if (typeof name !== 'string' || name === '' || name.length > 255) return false;
+  if (typeof value !== 'number' || !Number.isFinite(value)) return false;
+  if (type !== undefined && !TYPES.has(type)) return false;
+  if (timestamp !== undefined && !Number.isSafeInteger(timestamp)) return false;
+  if (tags === undefined) return true;
+  if (typeof tags !== 'object' || tags === null || Array.isArray(tags)) return false;
+  const values = Object.values(tags);
+  return values.length <= 64 && values.every((tag) => typeof tag === 'string');
+}
+
+/** What a service without this parser would do for each body. */
+function builtinLines(body: Buffer, out: Buffer): number {
+  const { metrics } = JSON.parse(body.toString()) as { metrics: Metric[] };
+  let text = '';
+  for (const metric of metrics) {
+    if (!isValid(metric)) throw new Error('the workload is valid');
+    const { name, value, type = 'gauge', timestamp = RECEIPT_MS, tags } = metric;
+    text += `${JSON.stringify({ timestamp, name, value, type, tags })}\n`;
+  }
+  return out.write(text);
+}
+
+class Rig {
+  private readonly memory = createJournalRing(JOURNAL_BYTES);
+  private readonly pipeline = new Pipeline(
+    createParser({ maxBodyBytes: BODY_MAX_BYTES, maxBatch: BATCH_MAX }),
+    openLimiter(createLimiterMemory(LIMITS), LIMITS),
+    new JournalProducer(this.memory),
+    { ...LIMITS, maxBatch: BATCH_MAX },
+  );
+  private readonly consumer = new JournalConsumer(this.memory);
+  private nowMs = 0;
+
+  store(body: Uint8Array): void {
+    this.pipeline.parser.input.set(body);
+    this.nowMs += 1e-3;
+    const code = this.pipeline.process(body.length, FORMAT_JSON, false, CLIENT, this.nowMs, RECEIPT_MS);
+    if (code !== COMMITTED) throw new Error(`the pipeline answered ${code}`);
+  }
+
+  /** The text of everything journaled since the last call; frees it. */
+  publish(read: boolean): string {
+    let text = '';
+    this.pipeline.journal.publish();
+    while (this.consumer.next()) {
+      if (!read) continue;
+      const { bytes, runOffset, runBytes } = this.consumer;
+      text += Buffer.from(bytes.subarray(runOffset, runOffset + runBytes)).toString();
+    }
+    this.consumer.release();
+    return text;
+  }
+}
+
+const parsedLines = (text: string): unknown[] =>
+  text
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+
+async function compareAt({ name, metrics, seed, body }: Workload): Promise<void> {
+  const bodies = Math.max(1, METRICS_A_CALL / metrics);
+  const out = Buffer.alloc(BODY_MAX_BYTES);
+  const rig = new Rig();
+  await compare({
+    title: `pipeline, ${name}, ${metrics} metrics a body`,
+    unit: 'metric',
+    baseline: 'JSON.parse, walk, stringify',
+    workload: { seed, digest: digestOf(body) },
+    cases: [
+      {
+        name: 'JSON.parse, walk, stringify',
+        perRun: metrics * bodies,
+        verify: () =>
+          assert.equal(parsedLines(out.toString('utf8', 0, builtinLines(body, out))).length, metrics),
+        run: () => {
+          for (let i = 0; i < bodies; i++) builtinLines(body, out);
+        },
+      },
+      {
+        name: 'pipeline',
+        perRun: metrics * bodies,
+        verify: () => {
+          rig.store(body);
+          const expected = parsedLines(out.toString('utf8', 0, builtinLines(body, out)));
+          assert.deepEqual(parsedLines(rig.publish(true)), expected);
+        },
+        run: () => {
+          for (let i = 0; i < bodies; i++) rig.store(body);
+          rig.publish(false);
+        },
+      },
+    ],
+  });
+}
+
+for (const metrics of [1, 100, 1_000]) await compareAt(makeWorkload('tags', metrics));
