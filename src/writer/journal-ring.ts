@@ -124,8 +124,9 @@ export class JournalProducer {
     const fits = offset + maxBytes <= this.capacityBytes;
     if (fits && offset < EARLY_WRAP_BYTES) return this.hasRoom(maxBytes) ? offset : FULL;
     const skip = this.capacityBytes - offset;
-    // An early wrap gives up the rest of the data for a while, so it leaves room for one more of the largest claims.
-    const spare = fits ? this.largestClaimBytes : 0;
+    // An early wrap gives up the rest of the data until what stands before it is released, so it leaves room for one
+    // more of the largest claims.
+    const spare = fits && this.usedBytes > 0 ? this.largestClaimBytes : 0;
     if (this.hasRoom(skip + maxBytes + spare) && this.closeRun()) {
       this.claimSkipsBytes = skip;
       return 0;
