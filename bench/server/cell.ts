@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Child, cpuSeconds, memoryOf, startChild, untilIdle } from './child.ts';
+import { type OwnCounts, scrape } from './scrape.ts';
 import { checkSamples, countLines, dataFiles } from './stored.ts';
 import { type Workload, writeWrkFiles } from './workload.ts';
 import { runWrk, type WrkCounts } from './wrk.ts';
@@ -66,6 +67,19 @@ export function serverArgs(server: ServerName, dataDir: string): string[] {
   return [...args, '--workers', '1', '--ack', server, '--rate-limit', '1000000000'];
 }
 
+function isMetricsStream(server: ServerName): boolean {
+  return server !== 'bare' && server !== 'fastify';
+}
+
+function checkAnswers(runs: readonly WrkCounts[], own: OwnCounts | undefined): void {
+  for (const { refused, socketErrors } of runs) {
+    if (refused > 0) {
+      throw new Error([`${refused} answers were not 2xx`, ...(own?.refusals ?? [])].join('; '));
+    }
+    if (socketErrors > 0) throw new Error(`${socketErrors} socket errors or timeouts`);
+  }
+}
+
 /**
  * wrk stops with requests in flight: the server may have stored up to one a connection that wrk never counted.
  * Less, or more, or a part of a batch means that an answer and the files disagree.
@@ -104,15 +118,16 @@ export async function measureCell(options: CellOptions): Promise<CellResult> {
     await untilIdle(child.pid);
     const spent = cpuSeconds(child.pid) - before;
     const memory = memoryOf(child.pid);
+    const own = isMetricsStream(server) ? await scrape(child.port) : undefined;
     await child.stop();
 
-    for (const { refused, socketErrors } of [warmUp, counts]) {
-      if (refused > 0) throw new Error(`${refused} answers were not 2xx`);
-      if (socketErrors > 0) throw new Error(`${socketErrors} socket errors or timeouts`);
-    }
+    checkAnswers([warmUp, counts], own);
     const paths = dataFiles(dataDir);
     const storedLines = countLines(paths);
     if (server !== 'bare') checkStored(storedLines, batch, [warmUp, counts]);
+    if (own !== undefined && own.acceptedMetrics !== storedLines) {
+      throw new Error(`${storedLines} lines stored, but the server counts ${own.acceptedMetrics} accepted`);
+    }
     checkSamples(paths, workload);
     return {
       server,

@@ -8,13 +8,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { CONNECTIONS, WRK_CORE } from './cell.ts';
 import { type Child, memoryOf, startChild } from './child.ts';
-import { type RunInfo, table } from './report.ts';
+import type { RunInfo } from './report.ts';
 import { createWorkload, writeWrkFiles } from './workload.ts';
 import { runWrk, type WrkCounts } from './wrk.ts';
 
 const LIMIT_BYTES = 200e6;
 /** A slope below this over the last minutes counts as flat. */
-const FLAT_BYTES_PER_MINUTE = 1e6;
+const FLAT_BYTES_PER_MINUTE = 2e6;
 /** Buffers are touched for the first time, and code is compiled, in the first part; the slope is that of the rest. */
 const SETTLING_PART = 0.2;
 const SAMPLE_MS = 1_000;
@@ -105,9 +105,17 @@ export async function measureMemory(
 
 const BAR_BYTES = 4e6;
 
+function megabytes(bytes: number): string {
+  return (bytes / 1e6).toFixed(1);
+}
+
+function plotLine({ seconds, residentBytes }: MemorySample): string {
+  const bar = '█'.repeat(Math.round(residentBytes / BAR_BYTES));
+  return `${seconds.toFixed(0).padStart(8)}${megabytes(residentBytes).padStart(8)}  ${bar}`;
+}
+
 export function memoryReport(info: RunInfo, result: MemoryResult): string {
   const { samples, peakBytes, slopeBytesPerMinute, responses, refused, passed } = result;
-  const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
   const step = Math.max(1, Math.ceil(samples.length / SHOWN_ROWS));
   const shown = samples.filter((_, index) => index % step === 0);
   return `${[
@@ -116,14 +124,7 @@ export function memoryReport(info: RunInfo, result: MemoryResult): string {
     `Machine: ${info.machine}; ${info.date}`,
     `Server at default settings; wrk with ${info.connections} connections and ${BATCH} metrics a request: ` +
       `${responses} answers, ${refused} of them refused by the default request limit.`,
-    table(
-      ['second', 'RSS MB', ''],
-      shown.map(({ seconds, residentBytes }) => [
-        seconds.toFixed(0),
-        megabytes(residentBytes),
-        '█'.repeat(Math.round(residentBytes / BAR_BYTES)),
-      ]),
-    ),
+    ['```', '  second  RSS MB', ...shown.map(plotLine), '```'].join('\n'),
     `Peak ${megabytes(peakBytes)} MB (target below ${megabytes(LIMIT_BYTES)}); slope after the first ` +
       `${SETTLING_PART * 100}% of the time ${megabytes(slopeBytesPerMinute)} MB a minute (target below ` +
       `${megabytes(FLAT_BYTES_PER_MINUTE)}): ${passed ? 'pass' : 'MISS'}`,

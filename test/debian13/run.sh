@@ -77,9 +77,13 @@ prove_handover() {
 
 main() {
   [ -x "$tree/usr/bin/node" ] || make_tree
-  mkdir -p "$tree$inside"
-  mount --bind "$project" "$tree$inside"
-  mount -o remount,ro,bind "$tree$inside"
+  # A copy, so that a build meanwhile changes nothing; the packages are large and stay where they are.
+  rm -rf "${tree:?}$inside"
+  mkdir -p "$tree$inside/node_modules"
+  tar -C "$project" --exclude=./node_modules --exclude=./.artifacts --exclude=./.git --exclude=./data -cf - . |
+    tar -C "$tree$inside" -xf -
+  mount --bind "$project/node_modules" "$tree$inside/node_modules"
+  mount -o remount,ro,bind "$tree$inside/node_modules"
   mount -t proc proc "$tree/proc"
   mount --bind /dev "$tree/dev"
   mount -t tmpfs tmpfs "$tree/dev/shm" 2>/dev/null || true
