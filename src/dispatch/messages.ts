@@ -34,5 +34,7 @@ export type FromWorker =
   /** `descriptor` is a pointer in a double, to be passed on as it is. */
   | { readonly kind: 'ready'; readonly descriptor: unknown }
   | { readonly kind: 'listen_failed' }
+  /** A bug: the thread has stopped where it was. */
+  | { readonly kind: 'died'; readonly error: Error }
   | { readonly kind: 'scrape'; readonly id: number; readonly accept: string }
   | { readonly kind: 'drained' };

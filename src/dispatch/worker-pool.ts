@@ -44,6 +44,7 @@ export class WorkerPool implements Dispatcher {
       thread.on('message', (message: FromWorker) => {
         if (message.kind === 'ready') resolve(message.descriptor);
         else if (message.kind === 'listen_failed') reject(this.bindFailed());
+        else if (message.kind === 'died') this.events.died(message.error);
         else if (message.kind === 'scrape') this.scrape(thread, message.id, message.accept);
       });
       thread.on('error', (error) => {

@@ -24,6 +24,13 @@ const { config, memory } = data;
 const port = parentPort!;
 const post = (message: FromWorker): void => port.postMessage(message);
 
+// Would the thread just end, uWebSockets.js went on to call into it and aborted the process without a reason. So it
+// stops where it is, and main says why and ends the process.
+process.on('uncaughtException', (error) => {
+  post({ kind: 'died', error });
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+});
+
 /** How often timeouts are looked for, and whether a drain is done. */
 const TICK_MS = 50;
 const DRAIN_TICK_MS = 5;

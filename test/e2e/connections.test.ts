@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { assertAccepted } from '../support/assertions.ts';
 import { bodyOf, metric, namesBody, uniqueName } from '../support/bodies.ts';
-import { fetchOnce, post, postRequest, RawConnection, requestBytes } from '../support/raw-http.ts';
+import { post, postRequest, RawConnection, requestBytes } from '../support/raw-http.ts';
 import { startServer, temporaryDirectory, verify } from '../support/server-process.ts';
 import { countNames, readStored, segmentPaths } from '../support/stored.ts';
 
@@ -53,16 +53,6 @@ describe('keep-alive', () => {
       assertAccepted(await connection.request(postRequest(namesBody(uniqueName('k')))), 1);
     assert.equal((await connection.request({ path: '/health' })).status, 200);
     connection.close();
-  });
-
-  it('is shared out over the workers', async () => {
-    const connections = await Promise.all(Array.from({ length: 64 }, () => RawConnection.open(server.port)));
-    await Promise.all(
-      connections.map((connection) => connection.request(postRequest(namesBody(uniqueName('k'))))),
-    );
-    for (const connection of connections) connection.close();
-    const text = (await fetchOnce(server.port, { path: '/metrics' })).body.toString();
-    assert.ok(text.length > 0);
   });
 
   it('survives connections that end at any point of a request', async () => {

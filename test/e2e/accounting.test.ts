@@ -1,0 +1,87 @@
+/** Every request and metric a server was sent is counted once: what clients were told, the counters and the files agree. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { eventually } from '../support/assertions.ts';
+import { bodyOf, metric, namesBody, uniqueName } from '../support/bodies.ts';
+import { Scrape } from '../support/exposition.ts';
+import { fetchOnce, post, postRequest, RawConnection, requestBytes } from '../support/raw-http.ts';
+import { startServer } from '../support/server-process.ts';
+import { countNames, readStored } from '../support/stored.ts';
+import { TrackedLoad } from '../support/tracked-load.ts';
+
+const REQUESTS = 'metricsstream_requests_total';
+const RECEIVED = 'metricsstream_requests_received_total';
+const ABORTED = 'metricsstream_requests_aborted_total';
+
+/** Requests received that were neither answered nor given up by their client; the scrape itself is one. */
+function inFlight(scrape: Scrape): number {
+  return scrape.sum(RECEIVED) - scrape.sum(REQUESTS) - scrape.sum(ABORTED);
+}
+
+/** Clients that go away before the body is complete, behind it, and while they should read. */
+async function comeAndGo(port: number): Promise<void> {
+  for (let k = 0; k < 60; k++) {
+    const bytes = requestBytes(
+      postRequest(namesBody(uniqueName('gone')), { headers: { 'X-Client': uniqueName('client') } }),
+    );
+    const connection = await RawConnection.open(port);
+    await connection.writeParts([bytes.subarray(0, bytes.length - (k % 3 === 0 ? 0 : k))]);
+    connection.socket.resetAndDestroy();
+  }
+}
+
+describe('the counters', () => {
+  it('agree with what clients were told and with the files', async (t) => {
+    const server = await startServer(t, {
+      args: [
+        ...['--workers', '2', '--client-id', 'header:x-client', '--rate-limit', '60', '--rate-burst', '10'],
+        ...['--max-batch', '40', '--segment-bytes', '64k'],
+      ],
+    });
+    const load = new TrackedLoad(server.port, {
+      ...{ prefix: 'count', connections: 8, batchMax: 30, withBroken: true, refusalPauseMs: 2 },
+      headersOf: (connection) => ({ 'X-Client': `client-${connection % 6}` }),
+    });
+    t.after(() => load.stop());
+    await Promise.all([comeAndGo(server.port), comeAndGo(server.port), delay(600)]);
+    await load.stop();
+    const extra = [
+      await fetchOnce(server.port, { path: '/nope' }),
+      await fetchOnce(server.port, { method: 'PUT', path: '/metrics', body: '' }),
+      await post(server.port, 'x', { headers: { 'Content-Type': 'text/plain' } }),
+      await post(server.port, bodyOf(Array.from({ length: 41 }, () => metric(uniqueName('over'))))),
+      await fetchOnce(server.port, { path: '/health' }),
+    ];
+    const { statuses } = load.ledger;
+    for (const { status } of extra) statuses.set(status, (statuses.get(status) ?? 0) + 1);
+
+    // A worker may see the end of a reset connection later than the last answer.
+    await eventually(
+      'every request is accounted for',
+      async () => inFlight(await Scrape.of(server.port)) === 1,
+    );
+    const scrape = await Scrape.of(server.port);
+    for (const status of [400, 404, 405, 413, 415, 429]) {
+      assert.equal(
+        scrape.sum(REQUESTS, `status="${status}"`),
+        statuses.get(status) ?? 0,
+        `answers ${status}`,
+      );
+    }
+    assert.ok((statuses.get(429) ?? 0) > 0 && (statuses.get(400) ?? 0) > 0, JSON.stringify([...statuses]));
+
+    const stored = readStored(server.dataDir);
+    const names = countNames(stored);
+    const gone = stored.filter(({ name }) => name.startsWith('gone.')).length;
+    load.ledger.check(names, 'count');
+    assert.equal(
+      scrape.sum('metricsstream_metrics_accepted_total'),
+      load.ledger.count('acknowledged') + gone,
+    );
+    assert.equal(scrape.sum('metricsstream_stored_metrics_total'), stored.length);
+    assert.equal(scrape.sum('metricsstream_metrics_unknown_total'), 0);
+    assert.equal(scrape.sum('metricsstream_queue_depth'), 0);
+    assert.equal(scrape.sum('metricsstream_inflight_body_bytes'), 0);
+  });
+});
