@@ -9,7 +9,6 @@ import {
   ALLOWED_METRICS_F64,
   EVICTIONS_F64,
   LimiterTable,
-  OVERFLOWED_F64,
   REFUSED_F64,
   REFUSED_METRICS_F64,
   REQUESTS_F64,
@@ -28,7 +27,7 @@ export function takeCensus(memory: SharedArrayBuffer, busiest: number): LimiterC
     const used = table.used(set);
     occupied += used;
     evictions += f64[set + EVICTIONS_F64]!;
-    overflowed += f64[set + OVERFLOWED_F64]!;
+    overflowed += f64[table.slot(set, ways) + REQUESTS_F64]!;
     for (let way = 0; way < used; way++) {
       const requests = f64[table.slot(set, way) + REQUESTS_F64]!;
       top.offer(stripe, way, requests > 0 ? requests : metricsOf(table, table.record(stripe, way)));

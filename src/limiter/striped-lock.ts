@@ -5,13 +5,19 @@
  * its bucket refilled and charged. Buckets hold fractional tokens, refilled by the time since the last charge and
  * never above the burst, so over any time t a client gets at most rate · t + burst.
  *
+ * A bucket is one number: the moment at which it will be full again, on a clock that counts tokens (milliseconds ×
+ * rate). At a time `now` on that clock `max(fullAt - now, 0)` tokens are missing; taking n moves fullAt on by n from
+ * where it is, or from now when it has passed. That is the token bucket as virtual scheduling (ITU-T I.371, GCRA): refill
+ * needs no writing, a zero is a full bucket, and adding whole tokens does not pile up rounding errors as adding
+ * fractions at each refill would.
+ *
  * Full policy. When a client is new and its set is full, the longest idle client of the set whose buckets have
  * refilled completely makes room: it would be given full buckets again, so forgetting it changes nothing (its counts
  * are lost, its limit is not). When all clients of the set are active, the newcomer shares the set's overflow bucket,
  * of the same rate and burst, with others in that place. An active client is never reset, and nobody passes unlimited.
  *
- * Time. Each slot keeps the latest time it has seen; an earlier `nowMs` (another thread read its clock a moment
- * before) refills nothing and moves nothing back.
+ * Time. A `nowMs` earlier than another thread's (which read its clock a moment before) finds more tokens missing, and
+ * moves nothing back: clocks that differ mint no tokens.
  */
 import { lock, unlock } from './futex-lock.ts';
 import {
@@ -27,15 +33,12 @@ import { halfSipHash } from './siphash.ts';
 import {
   ALLOWED_METRICS_F64,
   EVICTIONS_F64,
+  FULL_AT_F64,
   LimiterTable,
-  METRIC_TOKENS_F64,
-  METRICS_REFILLED_MS_F64,
-  OVERFLOWED_F64,
-  REFILLED_MS_F64,
+  METRICS_FULL_AT_F64,
   REFUSED_F64,
   REFUSED_METRICS_F64,
   REQUESTS_F64,
-  TOKENS_F64,
 } from './table.ts';
 
 // A limiter brings its memory layout along, as every implementation of the interface does.
@@ -47,20 +50,20 @@ const LOCK_BOUND_MS = 1;
 class StripedLockLimiter implements Limiter {
   private readonly table: LimiterTable;
   private readonly hash = new Int32Array(2);
-  private readonly requestsPerMs: number;
+  private readonly requestRate: number;
   private readonly requestBurst: number;
-  private readonly metricsPerMs: number;
+  private readonly metricRate: number;
   private readonly metricBurst: number;
-  /** Of the last charge: tokens left, tokens it asked for, and how fast they come back. */
+  /** Of the last charge: tokens left, tokens it asked for, and how many come back in a second. */
   private tokensLeft = 0;
   private tokensAsked = 0;
-  private tokensPerMs = 1;
+  private tokensPerSecond = 1;
 
   constructor(memory: SharedArrayBuffer, config: LimiterConfig) {
     this.table = new LimiterTable(memory);
-    this.requestsPerMs = config.requestRate / 1e3;
+    this.requestRate = config.requestRate;
     this.requestBurst = config.requestBurst;
-    this.metricsPerMs = config.metricRate / 1e3;
+    this.metricRate = config.metricRate;
     this.metricBurst = config.metricBurst;
   }
 
@@ -73,56 +76,58 @@ class StripedLockLimiter implements Limiter {
   }
 
   get retryAfterSeconds(): number {
-    const waitMs = (this.tokensAsked - this.tokensLeft) / this.tokensPerMs;
-    return Math.max(1, Math.ceil(waitMs / 1e3));
+    return Math.max(1, Math.ceil((this.tokensAsked - this.tokensLeft) / this.tokensPerSecond));
   }
 
   takeRequest(key: Uint8Array, keyBytes: number, nowMs: number): Verdict {
-    const { table, hash } = this;
+    const { table, hash, requestRate } = this;
     halfSipHash(table.seed0, table.seed1, key, keyBytes, hash);
-    if (this.requestsPerMs === 0) return this.unlimited();
+    if (requestRate === 0) return this.unlimited();
     const stripe = table.stripeOf(hash[0]!);
     const set = table.set(stripe);
     const lockWord = table.lockWord(set);
-    if (!lock(table.i32, lockWord, LOCK_BOUND_MS)) return this.busy(this.requestsPerMs);
+    if (!lock(table.i32, lockWord, LOCK_BOUND_MS)) return this.busy(requestRate);
     const { f64 } = table;
     let way = table.find(set, hash[0]!, hash[1]!);
     if (way < 0) way = this.insert(stripe, set, nowMs);
     const slot = table.slot(set, way);
-    const tokens = this.requestTokens(slot, nowMs);
+    const now = tokenTime(nowMs, requestRate);
+    const fullAt = Math.max(f64[slot + FULL_AT_F64]!, now);
+    const tokens = this.requestBurst - (fullAt - now);
     const admitted = tokens >= 1;
-    f64[slot + TOKENS_F64] = admitted ? tokens - 1 : tokens;
-    if (nowMs > f64[slot + REFILLED_MS_F64]!) f64[slot + REFILLED_MS_F64] = nowMs;
     f64[slot + REQUESTS_F64]! += 1;
-    if (!admitted) f64[table.record(stripe, way) + REFUSED_F64]! += 1;
+    if (admitted) f64[slot + FULL_AT_F64] = fullAt + 1;
+    else f64[table.record(stripe, way) + REFUSED_F64]! += 1;
     unlock(table.i32, lockWord);
-    this.tokensLeft = admitted ? tokens - 1 : tokens;
-    this.tokensAsked = 1;
-    this.tokensPerMs = this.requestsPerMs;
-    return admitted ? ADMITTED : LIMITED;
+    return this.charged(admitted, tokens, 1, requestRate);
   }
 
   takeMetrics(metrics: number, nowMs: number): Verdict {
-    if (this.metricsPerMs === 0) return ADMITTED;
-    const { table, hash } = this;
+    const { table, hash, metricRate } = this;
+    if (metricRate === 0) return ADMITTED;
     const stripe = table.stripeOf(hash[0]!);
     const set = table.set(stripe);
     const lockWord = table.lockWord(set);
-    if (!lock(table.i32, lockWord, LOCK_BOUND_MS)) return this.busy(this.metricsPerMs);
+    if (!lock(table.i32, lockWord, LOCK_BOUND_MS)) return this.busy(metricRate);
     const { f64 } = table;
     // Found anew: between the two charges the slot may have been given to another client.
     let way = table.find(set, hash[0]!, hash[1]!);
     if (way < 0) way = this.insert(stripe, set, nowMs);
     const record = table.record(stripe, way);
-    const tokens = this.metricTokens(record, nowMs);
+    const now = tokenTime(nowMs, metricRate);
+    const fullAt = Math.max(f64[record + METRICS_FULL_AT_F64]!, now);
+    const tokens = this.metricBurst - (fullAt - now);
     const admitted = tokens >= metrics;
-    f64[record + METRIC_TOKENS_F64] = admitted ? tokens - metrics : tokens;
-    if (nowMs > f64[record + METRICS_REFILLED_MS_F64]!) f64[record + METRICS_REFILLED_MS_F64] = nowMs;
     f64[record + (admitted ? ALLOWED_METRICS_F64 : REFUSED_METRICS_F64)]! += metrics;
+    if (admitted) f64[record + METRICS_FULL_AT_F64] = fullAt + metrics;
     unlock(table.i32, lockWord);
-    this.tokensLeft = admitted ? tokens - metrics : tokens;
-    this.tokensAsked = metrics;
-    this.tokensPerMs = this.metricsPerMs;
+    return this.charged(admitted, tokens, metrics, metricRate);
+  }
+
+  private charged(admitted: boolean, tokens: number, asked: number, rate: number): Verdict {
+    this.tokensLeft = admitted ? tokens - asked : tokens;
+    this.tokensAsked = asked;
+    this.tokensPerSecond = rate;
     return admitted ? ADMITTED : LIMITED;
   }
 
@@ -132,24 +137,11 @@ class StripedLockLimiter implements Limiter {
     return ADMITTED;
   }
 
-  private busy(tokensPerMs: number): Verdict {
+  private busy(rate: number): Verdict {
     this.tokensLeft = 0;
     this.tokensAsked = 0;
-    this.tokensPerMs = tokensPerMs;
+    this.tokensPerSecond = rate;
     return BUSY;
-  }
-
-  /** Request tokens of a slot by `nowMs`; a time before the last refill adds nothing. */
-  private requestTokens(slot: number, nowMs: number): number {
-    const { f64 } = this.table;
-    const elapsedMs = Math.max(nowMs - f64[slot + REFILLED_MS_F64]!, 0);
-    return Math.min(f64[slot + TOKENS_F64]! + elapsedMs * this.requestsPerMs, this.requestBurst);
-  }
-
-  private metricTokens(record: number, nowMs: number): number {
-    const { f64 } = this.table;
-    const elapsedMs = Math.max(nowMs - f64[record + METRICS_REFILLED_MS_F64]!, 0);
-    return Math.min(f64[record + METRIC_TOKENS_F64]! + elapsedMs * this.metricsPerMs, this.metricBurst);
   }
 
   /** The way to charge for a client that the set does not hold. Needs the set's lock. */
@@ -158,65 +150,46 @@ class StripedLockLimiter implements Limiter {
     let way = table.takeUnusedWay(set);
     if (way < 0) {
       way = this.idleWay(stripe, set, nowMs);
-      if (way < 0) return this.overflow(stripe, set, nowMs);
-      table.clearRecord(table.record(stripe, way));
+      if (way < 0) return this.overflow(set);
       table.f64[set + EVICTIONS_F64]! += 1;
     }
-    table.assign(table.slot(set, way), this.hash[0]!, this.hash[1]!);
-    this.fill(stripe, set, way, nowMs);
+    table.assign(stripe, set, way, this.hash[0]!, this.hash[1]!);
     return way;
   }
 
-  private fill(stripe: number, set: number, way: number, nowMs: number): void {
-    const { table } = this;
-    const { f64 } = table;
-    const slot = table.slot(set, way);
-    f64[slot + TOKENS_F64] = this.requestBurst;
-    f64[slot + REFILLED_MS_F64] = nowMs;
-    if (this.metricsPerMs === 0) return;
-    const record = table.record(stripe, way);
-    f64[record + METRIC_TOKENS_F64] = this.metricBurst;
-    f64[record + METRICS_REFILLED_MS_F64] = nowMs;
-  }
-
-  /** The way of the longest idle client whose buckets are full by now, or -1. */
+  /** The way of the client whose buckets have been full for longest, or -1 when none has full ones. */
   private idleWay(stripe: number, set: number, nowMs: number): number {
     const { table } = this;
     let idle = -1;
     let idleSinceMs = nowMs;
     for (let way = 0; way < table.ways; way++) {
-      const lastMs = this.lastChargedMs(stripe, set, way);
-      if (lastMs >= idleSinceMs || !this.isFull(stripe, set, way, nowMs)) continue;
+      const fullAtMs = this.fullAtMs(stripe, set, way);
+      if (fullAtMs >= idleSinceMs) continue;
       idle = way;
-      idleSinceMs = lastMs;
+      idleSinceMs = fullAtMs;
     }
     return idle;
   }
 
-  private lastChargedMs(stripe: number, set: number, way: number): number {
-    const { table } = this;
-    const requestsMs = table.f64[table.slot(set, way) + REFILLED_MS_F64]!;
-    if (this.metricsPerMs === 0) return requestsMs;
-    return Math.max(requestsMs, table.f64[table.record(stripe, way) + METRICS_REFILLED_MS_F64]!);
+  private fullAtMs(stripe: number, set: number, way: number): number {
+    const { table, requestRate, metricRate } = this;
+    const requests = requestRate === 0 ? 0 : table.f64[table.slot(set, way) + FULL_AT_F64]! / requestRate;
+    const metrics =
+      metricRate === 0 ? 0 : table.f64[table.record(stripe, way) + METRICS_FULL_AT_F64]! / metricRate;
+    return Math.max(requests, metrics) * 1e3;
   }
 
-  private isFull(stripe: number, set: number, way: number, nowMs: number): boolean {
-    const { table } = this;
-    const requestsFull =
-      this.requestsPerMs === 0 || this.requestTokens(table.slot(set, way), nowMs) >= this.requestBurst;
-    const metricsFull =
-      this.metricsPerMs === 0 || this.metricTokens(table.record(stripe, way), nowMs) >= this.metricBurst;
-    return requestsFull && metricsFull;
-  }
-
-  /** The overflow bucket's way. */
-  private overflow(stripe: number, set: number, nowMs: number): number {
+  /** The overflow bucket's way; its slot counts what is charged there. */
+  private overflow(set: number): number {
     const { f64, ways } = this.table;
-    // The first use finds zeroed memory; it starts with full buckets, as any client does.
-    if (f64[set + OVERFLOWED_F64] === 0) this.fill(stripe, set, ways, nowMs);
-    f64[set + OVERFLOWED_F64]! += 1;
+    if (this.requestRate === 0) f64[this.table.slot(set, ways) + REQUESTS_F64]! += 1;
     return ways;
   }
+}
+
+/** `nowMs` on the clock that counts tokens; in this order a whole number of tokens comes out whole. */
+function tokenTime(nowMs: number, rate: number): number {
+  return (nowMs * rate) / 1e3;
 }
 
 /** Opens the table for one thread; the configuration is the same in all threads. */
