@@ -95,6 +95,8 @@ export class JournalProducer {
   private skippedFrom = 0;
   private skippedTo = 0;
   private largestClaimBytes = 0;
+  /** The most that was ever outstanding when room was asked for past the early wrap. */
+  private mostUsedBytes = 0;
   private outcomesPushed: number;
   private outcomesPopped: number;
 
@@ -122,7 +124,7 @@ export class JournalProducer {
     if (offset === 0 && !this.closeRun()) return FULL;
     if (maxBytes > this.largestClaimBytes) this.largestClaimBytes = maxBytes;
     const fits = offset + maxBytes <= this.capacityBytes;
-    if (fits && offset < EARLY_WRAP_BYTES) return this.hasRoom(maxBytes) ? offset : FULL;
+    if (fits && !this.mayWrapEarly(offset)) return this.hasRoom(maxBytes) ? offset : FULL;
     const skip = this.capacityBytes - offset;
     // An early wrap gives up the rest of the data until what stands before it is released, so it leaves room for one
     // more of the largest claims.
@@ -132,6 +134,19 @@ export class JournalProducer {
       return 0;
     }
     return fits && this.hasRoom(maxBytes) ? offset : FULL;
+  }
+
+  /**
+   * After an early wrap only what lies before the tail can be used until the consumer has passed the skip. That has
+   * to be more than the load has ever had outstanding, or wrapping would refuse what going straight on takes.
+   */
+  private mayWrapEarly(offset: number): boolean {
+    if (offset < EARLY_WRAP_BYTES) return false;
+    // Pairs with the store in `JournalConsumer.release`, as in `hasRoom`.
+    this.sawReleased(Atomics.load(this.header, RELEASED));
+    if (this.usedBytes > this.mostUsedBytes) this.mostUsedBytes = this.usedBytes;
+    const window = Math.max(EARLY_WRAP_BYTES, 2 * this.mostUsedBytes + this.largestClaimBytes);
+    return this.usedBytes === 0 || offset - this.usedBytes >= window;
   }
 
   private hasRoom(bytes: number): boolean {
