@@ -355,6 +355,8 @@ export class IngestLoop {
       journaledMs > 0 ? (nowMs - journaledMs) * NS_PER_MS : 0,
       (nowMs - startedMs) * NS_PER_MS,
     );
+    // Its client then sends the next request elsewhere, instead of into a connection about to end.
+    if (this.draining) exchange.close = true;
     send(exchange);
   }
 }

@@ -35,6 +35,8 @@ process.on('uncaughtException', (error) => {
 const TICK_MS = 50;
 const DRAIN_TICK_MS = 5;
 const ABANDON_MS = 100;
+/** A drain goes on until no request has come for so long: those on their way when it began are answered too. */
+const DRAIN_QUIET_MS = 150;
 
 const phase = phaseOf(config.phase);
 const limiterConfig = limiterConfigOf(config);
@@ -125,6 +127,9 @@ const tick = setInterval(() => {
   loop.expire(nowMs);
 }, TICK_MS);
 
+let receivedSeen = -1;
+let quietFromMs = 0;
+
 /** Ends the thread once nothing is in flight, at `deadlineMs` in any case. */
 function drain(deadlineMs: number): void {
   if (!loop.draining) {
@@ -137,7 +142,11 @@ function drain(deadlineMs: number): void {
     receiver.refuseAll();
     loop.expireAll(nowMs);
   }
-  if (nowMs < deadlineMs && (loop.pending > 0 || !receiver.idle)) {
+  const received = loop.counters[WORKER.requests_received]!;
+  if (received !== receivedSeen) quietFromMs = nowMs + DRAIN_QUIET_MS;
+  receivedSeen = received;
+  const busy = nowMs < quietFromMs || loop.pending > 0 || !receiver.idle;
+  if (nowMs < deadlineMs && busy) {
     setTimeout(drain, DRAIN_TICK_MS, deadlineMs);
     return;
   }

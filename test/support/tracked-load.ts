@@ -3,6 +3,7 @@
  * proof that nothing acknowledged is lost, nothing refused is stored and nothing is stored twice.
  */
 import assert from 'node:assert/strict';
+import { setTimeout as delay } from 'node:timers/promises';
 import { bodyOf } from './bodies.ts';
 import { type HttpResponse, postRequest, RawConnection } from './raw-http.ts';
 
@@ -138,7 +139,8 @@ export class TrackedLoad {
         while (!this.stopping && !connection.closed) {
           const request = makeRequest(this.options, index, next);
           next += request.valid.length + request.invalid.length;
-          await this.exchange(connection, request);
+          const response = await this.exchange(connection, request);
+          if (response.header('connection') === 'close') break;
         }
       } catch {
         // The connection is gone; whether the server is too shows when it is opened again.
@@ -148,7 +150,7 @@ export class TrackedLoad {
     }
   }
 
-  private async exchange(connection: RawConnection, request: Request): Promise<void> {
+  private async exchange(connection: RawConnection, request: Request): Promise<HttpResponse> {
     const { ledger } = this;
     ledger.record(request.invalid, 'refused');
     ledger.record(request.valid, 'unknown');
@@ -158,8 +160,8 @@ export class TrackedLoad {
     else if (response.status !== 504) {
       ledger.record(request.valid, 'refused');
       const pauseMs = this.options.refusalPauseMs;
-      if (pauseMs !== undefined && response.status !== 400)
-        await new Promise((done) => setTimeout(done, pauseMs));
+      if (pauseMs !== undefined && response.status !== 400) await delay(pauseMs);
     }
+    return response;
   }
 }
