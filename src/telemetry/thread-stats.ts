@@ -40,8 +40,15 @@ const THREAD_STATS_NAMES = [
 const SLOT = slotIndex(THREAD_STATS_NAMES);
 
 const SAMPLE_INTERVAL_MS = 1000;
-/** How often the delay of the event loop is looked at; finer costs more wake-ups. */
+/**
+ * How often the delay of the event loop is looked at; finer costs more wake-ups. Node reports the time from one look
+ * to the next, so this much is no delay.
+ */
 const LOOP_DELAY_RESOLUTION_MS = 20;
+
+function delayNs(betweenLooksNs: number): number {
+  return Math.max(betweenLooksNs - LOOP_DELAY_RESOLUTION_MS * 1e6, 0);
+}
 
 export type ThreadStats = Readonly<Record<(typeof THREAD_STATS_NAMES)[number], number>>;
 
@@ -80,9 +87,9 @@ export class ThreadSampler {
     const { slots, loopDelay } = this;
     // An interval without a turn of the event loop has no delays, and the histogram's idea of them is no number.
     const hasDelays = loopDelay.count > 0;
-    slots[SLOT.loop_delay_p50_ns] = hasDelays ? loopDelay.percentile(50) : 0;
-    slots[SLOT.loop_delay_p99_ns] = hasDelays ? loopDelay.percentile(99) : 0;
-    slots[SLOT.loop_delay_max_ns] = hasDelays ? loopDelay.max : 0;
+    slots[SLOT.loop_delay_p50_ns] = hasDelays ? delayNs(loopDelay.percentile(50)) : 0;
+    slots[SLOT.loop_delay_p99_ns] = hasDelays ? delayNs(loopDelay.percentile(99)) : 0;
+    slots[SLOT.loop_delay_max_ns] = hasDelays ? delayNs(loopDelay.max) : 0;
     loopDelay.reset();
     const { active, idle } = performance.eventLoopUtilization();
     slots[SLOT.loop_active_ms] = active;
