@@ -12,6 +12,7 @@ const START_TIMEOUT_MS = 15_000;
 /** Long enough for Fastify to write what it has queued. */
 const STOP_TIMEOUT_MS = 60_000;
 const IDLE_SAMPLE_MS = 100;
+const IDLE_SAMPLES = 4;
 const IDLE_TIMEOUT_MS = 30_000;
 
 export interface Child {
@@ -110,14 +111,20 @@ export function memoryOf(pid: number): Memory {
   return { residentBytes: bytes('VmRSS'), peakBytes: bytes('VmHWM') };
 }
 
-/** Waits until the process has nothing left to do, so that work put off is counted to the load that caused it. */
+/**
+ * Waits until the process has nothing left to do, so that work put off is counted to the load that caused it. Several
+ * quiet samples in a row, since a busy machine can keep a process from its core for a while.
+ */
 export async function untilIdle(pid: number): Promise<void> {
   const deadline = performance.now() + IDLE_TIMEOUT_MS;
-  for (let before = cpuSeconds(pid); performance.now() < deadline; ) {
+  let quiet = 0;
+  for (let before = cpuSeconds(pid); quiet < IDLE_SAMPLES; ) {
+    if (performance.now() > deadline) {
+      throw new Error(`process ${pid} still busy ${IDLE_TIMEOUT_MS} ms after the load ended`);
+    }
     await sleep(IDLE_SAMPLE_MS);
     const now = cpuSeconds(pid);
-    if (now - before <= 1 / TICKS_PER_SECOND) return;
+    quiet = now - before <= 1.5 / TICKS_PER_SECOND ? quiet + 1 : 0;
     before = now;
   }
-  throw new Error(`process ${pid} still busy ${IDLE_TIMEOUT_MS} ms after the load ended`);
 }

@@ -89,8 +89,10 @@ function row(server: ServerName, cells: readonly CellResult[]): string[] {
   const of = (pick: (cell: CellResult) => number): Spread => spreadOf(cells.map(pick));
   const metrics = of((cell) => cell.metricsPerCpuSecond);
   const mebibytes = (bytes: number): string => (bytes / 2 ** 20).toFixed(0);
+  const refused = Math.max(...cells.map((cell) => cell.refused / (cell.accepted + cell.refused)));
+  const remark = refused > 0 ? ` (up to ${(refused * 100).toFixed(1)}% refused)` : '';
   return [
-    SERVER_LABELS[server],
+    `${SERVER_LABELS[server]}${remark}`,
     thousands(metrics.median),
     `${thousands(metrics.min)}–${thousands(metrics.max)}`,
     thousands(of((cell) => cell.requestsPerCpuSecond).median),
