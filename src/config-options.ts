@@ -1,5 +1,6 @@
 /** Every option of the server, once: name, default, bounds and help text. Flags, environment and docs follow. */
 import { z } from 'zod';
+import { BATCH_CEILING, BODY_CEILING_BYTES } from './parser/parser.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -127,8 +128,8 @@ export const OPTIONS: readonly OptionSpec[] = [
     help: 'what identifies a client to the limits',
   },
   count('limiterClients', 65_536, 16, 4_194_304, 'clients the limiter remembers at once'),
-  size('maxBodyBytes', 8 * MIB, KIB, 256 * MIB, 'largest request body, after decompression too'),
-  count('maxBatch', 10_000, 1, 1_000_000, 'most metrics in one request'),
+  size('maxBodyBytes', 8 * MIB, KIB, BODY_CEILING_BYTES, 'largest request body, after decompression too'),
+  count('maxBatch', 10_000, 1, BATCH_CEILING, 'most metrics in one request'),
   size('maxHeaderBytes', 8 * KIB, 256, 64 * KIB, 'largest header list of a request'),
   count('queueTasks', 10_000, 1, 1_000_000, 'requests that may wait for storage, in all workers'),
   {

@@ -109,7 +109,7 @@ export function encodeLines(
     o += 10;
     const valueAt = valueStart[row]!;
     const valueTo = valueEnd[row]!;
-    if (valueTo - valueAt <= RAW_VALUE_BYTES) o = copyWords(inputView, valueAt, valueTo, outView, o);
+    if (valueTo - valueAt <= RAW_VALUE_BYTES) o = copySpan(inputView, valueAt, valueTo, outView, o);
     else o = putText(outBytes, o, shortest(value[row]!));
     outView.setFloat64(o, COMMA_TYPE, true);
     o = putType(outBytes, outView, o + 8, type[row]!);
@@ -134,25 +134,24 @@ function copy16(from: DataView, i: number, to: DataView, o: number): void {
   to.setInt32(o + 12, from.getInt32(i + 12, true), true);
 }
 
-/** Copies `[i, end)` of valid UTF-8; returns the offset after the copy. */
+/**
+ * Copies `[i, end)` of valid UTF-8; returns the offset after the copy. The last word overlaps the one before, so that
+ * no double reaches past the span, where anything may stand.
+ */
 function copySpan(from: DataView, i: number, end: number, to: DataView, o: number): number {
+  const after = o + (end - i);
   const last = end - 8;
-  while (i <= last) {
+  if (i > last) {
+    to.setInt32(o, from.getInt32(i, true), true);
+    to.setInt32(o + 4, from.getInt32(i + 4, true), true);
+    return after;
+  }
+  while (i < last) {
     to.setFloat64(o, from.getFloat64(i, true), true);
     i += 8;
     o += 8;
   }
-  return copyWords(from, i, end, to, o);
-}
-
-/** As `copySpan`, for short spans and for the rest of longer ones: what follows the span may be anything. */
-function copyWords(from: DataView, i: number, end: number, to: DataView, o: number): number {
-  const after = o + (end - i);
-  while (i < end) {
-    to.setInt32(o, from.getInt32(i, true), true);
-    i += 4;
-    o += 4;
-  }
+  to.setFloat64(after - 8, from.getFloat64(last, true), true);
   return after;
 }
 

@@ -3,10 +3,7 @@
  * `input-buffer.ts`.
  */
 import { inputBytes, inputView } from './input-buffer.ts';
-import type { MetricColumns } from './parser.ts';
-
-/** `maxBatch` may not exceed this. */
-export const BATCH_CEILING = 1 << 17;
+import { BATCH_CEILING, type MetricColumns } from './parser.ts';
 
 /** One more than metrics: an item is written before the parser knows whether it counts. */
 const ROWS = BATCH_CEILING + 1;

@@ -9,10 +9,7 @@
  * compiler folds the address and length of a constant buffer into each access, which makes the parser a third
  * faster. Only pages that were touched take memory, so the unused part costs address space and nothing else.
  */
-import { INPUT_SLACK_BYTES } from './parser.ts';
-
-/** `maxBodyBytes` may not exceed this. */
-export const BODY_CEILING_BYTES = 64 << 20;
+import { BODY_CEILING_BYTES, INPUT_SLACK_BYTES } from './parser.ts';
 
 /** Unescaped keys are never longer than the body that they stand in. */
 export const SCRATCH_START = BODY_CEILING_BYTES + INPUT_SLACK_BYTES;

@@ -15,6 +15,11 @@ export interface ParserLimits {
   readonly maxBatch: number;
 }
 
+/** `maxBodyBytes` may not exceed this; see `input-buffer.ts` for what it costs. */
+export const BODY_CEILING_BYTES = 64 << 20;
+/** `maxBatch` may not exceed this. */
+export const BATCH_CEILING = 1 << 17;
+
 /** Bytes that a parser's input has behind `maxBodyBytes`. */
 export const INPUT_SLACK_BYTES = 64;
 
