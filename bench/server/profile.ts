@@ -22,7 +22,6 @@ interface Profile {
   readonly timeDeltas: readonly number[];
 }
 
-const IDLE = '(idle)';
 const TOP_FUNCTIONS = 15;
 /** Regular expressions are functions here, and named by their text. */
 const MAX_NAME = 40;
@@ -53,6 +52,12 @@ function ownerOf(node: ProfileNode, parents: ReadonlyMap<number, ProfileNode>): 
   return node.callFrame.functionName.startsWith('(') ? node.callFrame.functionName : 'Node and packages';
 }
 
+/** In epoll, or asleep on the bell: both look like time spent, and are none. */
+function isIdle(node: ProfileNode): boolean {
+  const { functionName } = node.callFrame;
+  return functionName === '(idle)' || (functionName === 'sleep' && projectFile(node) === 'base/bell');
+}
+
 function functionOf({ callFrame }: ProfileNode): string {
   const { functionName, url, lineNumber } = callFrame;
   const place = PROJECT_FILE.exec(url)?.[1] ?? url.replace(/^.*\/node_modules\//, '');
@@ -65,7 +70,7 @@ function shares(profile: Profile, nameOf: (node: ProfileNode) => string): [strin
   const sums = new Map<string, number>();
   let total = 0;
   for (const node of profile.nodes) {
-    if (node.callFrame.functionName === IDLE) continue;
+    if (isIdle(node)) continue;
     const time = times.get(node.id) ?? 0;
     const name = nameOf(node);
     sums.set(name, (sums.get(name) ?? 0) + time);
@@ -78,7 +83,7 @@ function shares(profile: Profile, nameOf: (node: ProfileNode) => string): [strin
 
 function busySeconds(profile: Profile): number {
   const times = microsecondsByNode(profile);
-  const busy = profile.nodes.filter(({ callFrame }) => callFrame.functionName !== IDLE);
+  const busy = profile.nodes.filter((node) => !isIdle(node));
   return busy.reduce((sum, { id }) => sum + (times.get(id) ?? 0), 0) / 1e6;
 }
 
