@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import { createLimiterMemory, openLimiter } from '../../src/limiter/striped-lock.ts';
+import { createEventRing, EventRingProducer } from '../../src/telemetry/ring-buffer.ts';
+
+/** The worked bytes of a section of docs/memory-layout.md: offset → hexadecimal bytes. */
+function workedBytes(section: string): Map<number, string> {
+  const text = readFileSync('docs/memory-layout.md', 'utf8').split(`## ${section}\n`)[1]!.split(/^## /m)[0]!;
+  const lines = [...text.matchAll(/^ *(\d+) {2}((?:[0-9a-f]{2} )+) /gm)];
+  return new Map(lines.map(([, offset, bytes = '']) => [Number(offset), bytes.trim()]));
+}
+
+function assertBytes(memory: SharedArrayBuffer, expected: Map<number, string>): void {
+  for (const [offset, bytes] of expected) {
+    const actual = Buffer.from(new Uint8Array(memory, offset, bytes.split(' ').length)).toString('hex');
+    assert.equal(actual, bytes.replaceAll(' ', ''), `at ${offset}`);
+  }
+}
+
+describe('the worked bytes in docs/memory-layout.md', () => {
+  it('are those of the limiter table', () => {
+    const config = { requestRate: 10, requestBurst: 3, metricRate: 0, metricBurst: 0, clients: 65_536 };
+    const memory = createLimiterMemory(config, { stripes: 2, ways: 16 });
+    new Uint8Array(memory).set([0, 1, 2, 3, 4, 5, 6, 7]);
+    const limiter = openLimiter(memory, config);
+    const key = Buffer.from('10.0.0.1');
+    for (let k = 0; k < 5; k++) limiter.takeRequest(key, key.length, 60_000);
+    const expected = workedBytes('Limiter table');
+    assert.equal(expected.size, 8);
+    assertBytes(memory, expected);
+    assert.equal(createLimiterMemory(config).byteLength, 9_927_008);
+  });
+
+  it('are those of the event ring', () => {
+    const memory = createEventRing();
+    new EventRingProducer(memory).record(0x6b306840, 200, 3, 12_000, 450, 2000, 1500, 400_000, 420_000);
+    const expected = workedBytes('Event ring');
+    assert.equal(expected.size, 9);
+    assertBytes(memory, expected);
+    assert.equal(memory.byteLength, 524_480);
+  });
+});
