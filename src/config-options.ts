@@ -147,7 +147,7 @@ export const OPTIONS: readonly OptionSpec[] = [
   size('retentionBytes', 0, 0, 2 ** 50, 'delete the oldest files above this total; 0 keeps all'),
   duration('retentionAgeMs', 0, 0, 3650 * 86_400_000, 'delete files older than this; 0 keeps all'),
   size('minFreeBytes', 64 * MIB, 0, 2 ** 50, 'free disk space below which requests are refused'),
-  size('directBytes', 256 * KIB, 0, GIB, 'commits of this size on bypass the page cache; 0 never does'),
+  size('directBytes', 512 * KIB, 0, GIB, 'commits of this size on bypass the page cache; 0 never does'),
   duration('syncIntervalMs', 1_000, 10, 60_000, 'background sync for --ack received and written'),
   duration('requestTimeoutMs', 5_000, 50, 600_000, 'longest wait for storage before 504'),
   duration('bodyTimeoutMs', 8_000, 100, 9_000, 'longest time for a body to arrive before 408'),

@@ -27,14 +27,14 @@ declare const WebAssembly: { Memory: new (pages: { initial: number }) => { reado
 const WASM_PAGE_BYTES = 65_536;
 
 /** Memory on a page boundary, which only WebAssembly gives: it maps its memories. */
-export function pageAlignedBytes(atLeast: number): Uint8Array {
-  return new Uint8Array(new WebAssembly.Memory({ initial: Math.ceil(atLeast / WASM_PAGE_BYTES) }).buffer);
+export function pageAlignedBytes(atLeast: number): Buffer {
+  return Buffer.from(new WebAssembly.Memory({ initial: Math.ceil(atLeast / WASM_PAGE_BYTES) }).buffer);
 }
 
 /** What segments of one writer share. */
 export interface AppendContext {
   readonly ops: FileOps;
-  readonly staging: Uint8Array;
+  readonly staging: Buffer;
   /** Commits of at least this size go past the page cache; 0 turns that off. */
   directBytes: number;
   readonly counters: Float64Array;
@@ -134,7 +134,8 @@ export class Segment {
     for (const piece of pieces) {
       for (let taken = 0; taken < piece.length; ) {
         const part = Math.min(piece.length - taken, staging.length - end);
-        staging.set(piece.subarray(taken, taken + part), end);
+        // One memcpy. `set` from shared memory goes word by word: ten times slower where the two are not aligned alike.
+        staging.fill(piece.subarray(taken, taken + part), end, end + part);
         taken += part;
         end += part;
         if (end < staging.length) continue;

@@ -23,7 +23,7 @@ export const WRITER_DEFAULTS: Omit<WriterConfig, 'dataDir'> = {
   minFreeBytes: 0,
   retentionBytes: 0,
   retentionAgeMs: 0,
-  directBytes: 256 << 10,
+  directBytes: 512 << 10,
 };
 
 /** A metric line as the encoder writes them; `pad` bytes longer. */
