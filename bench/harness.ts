@@ -172,13 +172,23 @@ async function takeTurns(comparison: Comparison): Promise<Map<string, Round[]>> 
   return measured;
 }
 
+/** The child's next message; throws when it ends instead. */
 async function answer(child: ChildProcess, name: string): Promise<unknown> {
-  const gone = once(child, 'exit').then(([code]) => {
+  // Takes the listener that was not needed away again.
+  const answered = new AbortController();
+  const { signal } = answered;
+  const message = once(child, 'message', { signal });
+  const gone = once(child, 'exit', { signal }).then(([code]) => {
     throw new Error(`${name}: its process ended with ${code}`);
   });
+  message.catch(() => {});
   gone.catch(() => {});
-  const [message] = await Promise.race([once(child, 'message'), gone]);
-  return message;
+  try {
+    const [value] = await Promise.race([message, gone]);
+    return value;
+  } finally {
+    answered.abort();
+  }
 }
 
 function quantile(sorted: readonly number[], part: number): number {
