@@ -1,7 +1,7 @@
 /** Storage that fails: what clients are told, and how the process ends or goes on. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { assertAccepted, assertProblem } from '../support/assertions.ts';
+import { assertAccepted, assertProblem, eventually } from '../support/assertions.ts';
 import { namesBody, uniqueName } from '../support/bodies.ts';
 import { FaultSwitch } from '../support/fault-switch.ts';
 import { fetchOnce, post, postRequest, RawConnection } from '../support/raw-http.ts';
@@ -102,6 +102,24 @@ describe('a sync that fails', () => {
 });
 
 describe('a write that fails', () => {
+  it('half way leaves nothing of its group in the file, neither now nor behind what follows', async (t) => {
+    const faults = new FaultSwitch(t);
+    const server = await startServer(t, { args: ['--workers', '1'], env: faults.env });
+    const [before, later] = [uniqueName('before'), uniqueName('later')];
+    assertAccepted(await post(server.port, namesBody(before)), 1);
+    faults.set({ tornError: 'ENOSPC' });
+    const torn = Array.from({ length: 100 }, () => uniqueName('torn'));
+    assertProblem(await post(server.port, namesBody(...torn)), 503);
+    const namesStored = () => readStored(server.dataDir).map((stored) => stored.name);
+    assert.deepEqual(namesStored(), [before]);
+    faults.clear();
+    await eventually('storage resumes', async () => {
+      return (await post(server.port, namesBody(later))).status === 200;
+    });
+    assert.deepEqual(namesStored(), [before, later]);
+    assert.equal((await verify(server.dataDir)).code, 0);
+  });
+
   it('gives 503, stores nothing of it, and storage resumes by itself', async (t) => {
     const faults = new FaultSwitch(t);
     const server = await startServer(t, { args: ['--workers', '1', '--rate-limit', '0'], env: faults.env });

@@ -14,7 +14,7 @@ export interface Faults {
   readonly writeError?: string;
   /** Each write stores at most this many bytes. */
   readonly writeMostBytes?: number;
-  /** Each write stores ten bytes, and what should finish it fails with this code. */
+  /** Each write stores half of its bytes, and what should finish it fails with this code. */
   readonly tornError?: string;
   /** Each write throws what no system call would: a programming error in the writer thread. */
   readonly crash?: boolean;
@@ -35,17 +35,16 @@ function systemError(code: string, call: string): Error {
   return Object.assign(new Error(`${code}: injected, ${call}`), { code, syscall: call, errno: -5 });
 }
 
-const TORN_BYTES = 10;
 let torn = false;
 
-/** Throws where this write has to fail, else says how many bytes it may store. */
-function bytesAllowed({ crash, writeError, writeMostBytes, tornError }: Faults): number {
+/** Throws where this write has to fail, else says how many of its bytes it may store. */
+function bytesAllowed(bytes: number, { crash, writeError, writeMostBytes, tornError }: Faults): number {
   if (crash === true) throw new TypeError('injected: a bug in the writer');
   if (writeError !== undefined) throw systemError(writeError, 'write');
-  if (tornError === undefined) return writeMostBytes ?? Number.POSITIVE_INFINITY;
+  if (tornError === undefined) return Math.min(bytes, writeMostBytes ?? bytes);
   torn = !torn;
   if (!torn) throw systemError(tornError, 'write');
-  return TORN_BYTES;
+  return Math.ceil(bytes / 2);
 }
 
 function sleep(ms: number): void {
@@ -58,13 +57,13 @@ export function createFileOps(): FileOps {
   return {
     ...ops,
     write(fd, buffer, offset, length, position) {
-      return ops.write(fd, buffer, offset, Math.min(length, bytesAllowed(currentFaults())), position);
+      return ops.write(fd, buffer, offset, bytesAllowed(length, currentFaults()), position);
     },
     writev(fd, buffers, position) {
-      const allowed = bytesAllowed(currentFaults());
+      const bytes = buffers.reduce((sum, buffer) => sum + buffer.length, 0);
+      const allowed = bytesAllowed(bytes, currentFaults());
       const first = buffers[0];
-      if (allowed === Number.POSITIVE_INFINITY || first === undefined)
-        return ops.writev(fd, buffers, position);
+      if (allowed === bytes || first === undefined) return ops.writev(fd, buffers, position);
       return ops.write(fd, first, 0, Math.min(first.length, allowed), position);
     },
     fdatasync(fd) {
