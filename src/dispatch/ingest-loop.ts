@@ -10,7 +10,7 @@ import { monotonicMs } from '../base/clock.ts';
 import { type Control, DISK_OK } from '../base/control.ts';
 import type { Pipeline, PipelineCode } from '../pipeline.ts';
 import * as pipeline from '../pipeline.ts';
-import { type Status, WORKER } from '../telemetry/counters.ts';
+import { WORKER } from '../telemetry/counters.ts';
 import { type Histograms, WORKER_HISTOGRAMS } from '../telemetry/histogram.ts';
 import type { EventRingProducer } from '../telemetry/ring-buffer.ts';
 import {
@@ -340,13 +340,19 @@ export class IngestLoop {
   /** Counts and sends a prepared answer; every request that was received ends here or as aborted. */
   private finish(exchange: Exchange, nowMs: number): void {
     if (!exchange.open) return;
-    const { status } = exchange;
-    this.counters[STATUS_SLOTS[status as Status]!]! += 1;
+    this.counters[STATUS_SLOTS[exchange.status]!]! += 1;
+    if (exchange.measured) this.sample(exchange, nowMs);
+    // Its client then sends the next request elsewhere, instead of into a connection about to end.
+    if (this.draining) exchange.close = true;
+    send(exchange);
+  }
+
+  private sample(exchange: Exchange, nowMs: number): void {
     const { receivedMs, startedMs, journaledMs } = exchange;
     const received = receivedMs > 0 ? receivedMs : nowMs;
     this.events.record(
       exchange.clientHash,
-      status,
+      exchange.status,
       exchange.accepted,
       (received - startedMs) * NS_PER_MS,
       exchange.limitNs,
@@ -355,8 +361,5 @@ export class IngestLoop {
       journaledMs > 0 ? (nowMs - journaledMs) * NS_PER_MS : 0,
       (nowMs - startedMs) * NS_PER_MS,
     );
-    // Its client then sends the next request elsewhere, instead of into a connection about to end.
-    if (this.draining) exchange.close = true;
-    send(exchange);
   }
 }

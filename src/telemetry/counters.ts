@@ -28,7 +28,6 @@ export const REJECT_REASONS = [
   'too_large',
   'rate_limited',
   'unavailable',
-  'not_stored',
 ] as const;
 
 const statusNames = STATUSES.map((status) => `requests_${status}` as const);
@@ -42,16 +41,12 @@ export const WORKER_SLOTS = [
   ...rejectNames,
   'requests_received',
   'requests_aborted',
-  'requests_unknown',
   'metrics_accepted',
   'metrics_unknown',
   'body_bytes',
   'decoded_bytes',
-  'journal_bytes',
-  'event_drops',
   'limited_requests',
   'limited_metrics',
-  'connections_handed',
   'queue_tasks_now',
   'queue_bytes_now',
   'body_bytes_now',

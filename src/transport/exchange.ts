@@ -32,6 +32,8 @@ export class Exchange {
   coding: Coding = 0;
   strict = false;
   headOnly = false;
+  /** A POST of metrics: its times are told; those of scrapes and probes would only blur them. */
+  measured = false;
   /** The body so far, where it comes in several chunks. */
   buffer: Uint8Array | null = null;
   length = 0;
@@ -68,6 +70,7 @@ export class Exchange {
     this.encodeNs = 0;
     this.clientHash = 0;
     this.headOnly = false;
+    this.measured = false;
     this.length = 0;
     this.accepted = 0;
     this.rejected = 0;

@@ -45,6 +45,7 @@ export class Receiver implements ExchangeHandlers {
 
   /** Takes over a POST whose framing is sound; `scan` holds its header list. */
   start(exchange: Exchange, scan: HeaderScan): void {
+    exchange.measured = true;
     const format = bodyFormatOf(scan.contentType);
     if (format === UNSUPPORTED) return this.loop.answer(exchange, unsupportedType(scan.contentType));
     const coding = codingOf(scan.contentEncoding);
