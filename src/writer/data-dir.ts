@@ -40,7 +40,8 @@ export async function acquireDataDir(path: string): Promise<DataDirLock> {
   const text = `${JSON.stringify(owner)}\n`;
   const server = net.createServer((socket) => {
     socket.on('error', () => socket.destroy());
-    socket.end(text);
+    // Gone as soon as it is told, whatever the other side does: `release` waits for all of them.
+    socket.end(text, () => socket.destroy());
   });
   try {
     await listen(server, addressOf(path));

@@ -89,7 +89,7 @@ export class Durability {
   }
 
   /** The same on the thread pool, while writing goes on. */
-  syncInBackground(failed: (error: Error) => void): void {
+  syncInBackground(nowMs: number, failed: (error: Error) => void): void {
     const { segment } = this;
     if (segment === null || this.syncing) return;
     const { bytes } = segment;
@@ -100,7 +100,11 @@ export class Durability {
       this.inBackground = null;
       if (error !== null) failed(error);
       // A rotation may have synced more meanwhile, and followed another segment.
-      else if (this.segment === segment && bytes > this.syncedBytes) this.synced(bytes, lines, startMs);
+      else if (this.segment === segment && bytes > this.syncedBytes) {
+        // What was written since then is at most that old.
+        this.syncedAtMs = nowMs;
+        this.synced(bytes, lines, startMs);
+      }
       if (this.closeAfterSync) segment.close();
       this.closeAfterSync = false;
     });
@@ -109,7 +113,6 @@ export class Durability {
   private synced(bytes: number, lines: number, startMs: number): void {
     const endMs = monotonicMs();
     this.syncedBytes = bytes;
-    this.syncedAtMs = startMs;
     this.unsyncedLines -= lines;
     this.counters[WRITER.syncs]! += 1;
     this.histograms.record(WRITER_HISTOGRAMS.sync_ns, Math.round((endMs - startMs) * NS_PER_MS));

@@ -154,7 +154,7 @@ export class Writer {
     this.doWhatIsDue(nowMs);
     this.gather();
     if (this.batch.lines === 0) return false;
-    this.settle(this.takesCommits(nowMs) ? this.storeGroup(nowMs) : REFUSED);
+    this.settle(this.takesCommits(this.batch.bytes, nowMs) ? this.storeGroup(nowMs) : REFUSED);
     return true;
   }
 
@@ -168,7 +168,7 @@ export class Writer {
     if (this.config.ack !== 'synced') {
       const isDue = nowMs >= this.durability.dueMs(this.config.syncIntervalMs);
       if (isDue || this.durability.unsyncedBytes >= SYNC_EARLY_BYTES) {
-        this.durability.syncInBackground(this.syncFailed);
+        this.durability.syncInBackground(nowMs, this.syncFailed);
       }
     }
   }
@@ -178,6 +178,8 @@ export class Writer {
     this.loopTurnIsDue = true;
     this.parts.sample();
     if (this.failed) return;
+    // So that an idle server tells that its disk is full, and does not find out with the next request.
+    this.takesCommits(0, nowMs);
     this.store.openSpares();
     // A segment that aged without a commit is closed; the next commit makes the next one.
     if (this.store.isAged(nowMs) && this.syncOrFail()) this.letGo(this.store.end(Date.now()));
@@ -211,9 +213,9 @@ export class Writer {
     this.firstRing = (this.firstRing + 1) % journals.length;
   }
 
-  private takesCommits(nowMs: number): boolean {
+  private takesCommits(bytes: number, nowMs: number): boolean {
     if (this.failed || this.guard.refusal !== null) return false;
-    const reason = this.guard.tooLittle(this.batch.bytes, nowMs);
+    const reason = this.guard.tooLittle(bytes, nowMs);
     if (reason !== null) this.startRefusing(reason, nowMs);
     return reason === null;
   }

@@ -207,6 +207,36 @@ test('a background sync that fails is fatal under written, with all unsynced lin
   rig.remove();
 });
 
+test('a sync that fails at rotation under written refuses the group and leaves the closed segment in doubt', () => {
+  const ops = new FaultyFileOps();
+  const rig = new WriterRig({ ops, config: { ack: 'written', segmentBytes: 1_000 } });
+  assert.equal(rig.store(line(1, 900)), STORED);
+  ops.fault = (call) => (call === 'fdatasync' ? { error: 'EIO' } : undefined);
+  assert.equal(rig.store(line(2, 900)), REFUSED);
+  assert.equal(rig.control.disk, DISK_FAILED);
+  assert.deepEqual(
+    fatalOf(rig).map(({ doubtful }) => [doubtful?.segment, doubtful?.from, doubtful?.lines]),
+    [[join(rig.dataDir, 'metrics-00000001.ndjson'), 0, 1]],
+  );
+  assert.equal(rig.segments().length, 1);
+  assert.equal(rig.count('unknown_lines'), 1);
+  assert.equal(rig.count('refused_lines'), 1);
+  rig.remove();
+});
+
+test('an idle writer notices a full disk and its end by itself', () => {
+  const ops = new FaultyFileOps();
+  const rig = new WriterRig({ ops, config: { minFreeBytes: 1_000_000 } });
+  ops.free = 10;
+  rig.turn(1_100);
+  assert.equal(rig.control.disk, DISK_REFUSING);
+  assert.equal(rig.count('free_bytes_now'), 10);
+  ops.free = 2_000_000;
+  rig.turn(PROBE_MS);
+  assert.equal(rig.control.disk, DISK_OK);
+  rig.remove();
+});
+
 test('when a failed write cannot be cut back, the process has to end and the group is refused', async () => {
   const ops = new FaultyFileOps();
   const rig = new WriterRig({ ops });
