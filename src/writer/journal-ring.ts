@@ -95,8 +95,6 @@ export class JournalProducer {
   private skippedFrom = 0;
   private skippedTo = 0;
   private largestClaimBytes = 0;
-  /** The most that was ever outstanding when room was asked for past the early wrap. */
-  private mostUsedBytes = 0;
   private outcomesPushed: number;
   private outcomesPopped: number;
 
@@ -137,16 +135,14 @@ export class JournalProducer {
   }
 
   /**
-   * After an early wrap only what lies before the tail can be used until the consumer has passed the skip. That has
-   * to be more than the load has ever had outstanding, or wrapping would refuse what going straight on takes.
+   * While anything is outstanding, an early wrap leaves only what lies before the tail until the consumer has passed
+   * the skip. That has to be half the ring, or a consumer held up for a moment would mean refusals with room to spare.
    */
   private mayWrapEarly(offset: number): boolean {
     if (offset < EARLY_WRAP_BYTES) return false;
     // Pairs with the store in `JournalConsumer.release`, as in `hasRoom`.
     this.sawReleased(Atomics.load(this.header, RELEASED));
-    if (this.usedBytes > this.mostUsedBytes) this.mostUsedBytes = this.usedBytes;
-    const window = Math.max(EARLY_WRAP_BYTES, 2 * this.mostUsedBytes + this.largestClaimBytes);
-    return this.usedBytes === 0 || offset - this.usedBytes >= window;
+    return this.usedBytes === 0 || offset - this.usedBytes >= this.capacityBytes / 2;
   }
 
   private hasRoom(bytes: number): boolean {
