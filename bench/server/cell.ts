@@ -74,6 +74,15 @@ function isMetricsStream(server: ServerName): boolean {
   return server !== 'bare' && server !== 'fastify';
 }
 
+/** Waits until the server has done all that the load gave it; a process that waits for its disk is idle, too. */
+async function untilSettled(server: ServerName, { pid, port }: Child): Promise<OwnCounts | undefined> {
+  for (;;) {
+    await untilIdle(pid);
+    const own = isMetricsStream(server) ? await scrape(port) : undefined;
+    if (own === undefined || own.queueDepth === 0) return own;
+  }
+}
+
 /** Under `received` clients do not wait for the disk, so the bounded queue refuses what is too much for it. */
 function mayRefuse(server: ServerName): boolean {
   return server === 'received';
@@ -123,10 +132,9 @@ export async function measureCell(options: CellOptions): Promise<CellResult> {
     await untilIdle(child.pid);
     const before = cpuSeconds(child.pid);
     const counts = await runWrk({ ...load, seconds });
-    await untilIdle(child.pid);
+    const own = await untilSettled(server, child);
     const spent = cpuSeconds(child.pid) - before;
     const memory = memoryOf(child.pid);
-    const own = isMetricsStream(server) ? await scrape(child.port) : undefined;
     await child.stop();
 
     checkAnswers(server, [warmUp, counts], own);

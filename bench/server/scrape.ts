@@ -2,21 +2,26 @@
 
 export interface OwnCounts {
   readonly acceptedMetrics: number;
+  /** Requests that wait for storage. */
+  readonly queueDepth: number;
   /** Samples that tell why requests were refused, such as `metricsstream_requests_total{status="503"} 3`. */
   readonly refusals: readonly string[];
 }
 
-const ACCEPTED = 'metricsstream_metrics_accepted_total';
 const REFUSAL = /^metricsstream_requests_(?:total\{status="[345]\d\d"\}|unavailable_total\{.*\}) [1-9]/;
 
-/** Reads GET /metrics. Throws when it is not answered with the counter. */
+/** Reads GET /metrics. Throws when it lacks one of the counters. */
 export async function scrape(port: number): Promise<OwnCounts> {
   const response = await fetch(`http://127.0.0.1:${port}/metrics`, { headers: { accept: 'text/plain' } });
   const lines = (await response.text()).split('\n');
-  const accepted = lines.find((line) => line.startsWith(`${ACCEPTED} `));
-  if (accepted === undefined) throw new Error(`GET /metrics (${response.status}) has no ${ACCEPTED}`);
+  const valueOf = (name: string): number => {
+    const sample = lines.find((line) => line.startsWith(`${name} `));
+    if (sample === undefined) throw new Error(`GET /metrics (${response.status}) has no ${name}`);
+    return Number(sample.slice(name.length));
+  };
   return {
-    acceptedMetrics: Number(accepted.slice(ACCEPTED.length)),
+    acceptedMetrics: valueOf('metricsstream_metrics_accepted_total'),
+    queueDepth: valueOf('metricsstream_queue_depth'),
     refusals: lines.filter((line) => REFUSAL.test(line)),
   };
 }
