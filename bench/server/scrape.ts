@@ -14,14 +14,14 @@ const REFUSAL = /^metricsstream_requests_(?:total\{status="[345]\d\d"\}|unavaila
 export async function scrape(port: number): Promise<OwnCounts> {
   const response = await fetch(`http://127.0.0.1:${port}/metrics`, { headers: { accept: 'text/plain' } });
   const lines = (await response.text()).split('\n');
-  const valueOf = (name: string): number => {
+  const counter = (name: string): number => {
     const sample = lines.find((line) => line.startsWith(`${name} `));
     if (sample === undefined) throw new Error(`GET /metrics (${response.status}) has no ${name}`);
     return Number(sample.slice(name.length));
   };
   return {
-    acceptedMetrics: valueOf('metricsstream_metrics_accepted_total'),
-    queueDepth: valueOf('metricsstream_queue_depth'),
+    acceptedMetrics: counter('metricsstream_metrics_accepted_total'),
+    queueDepth: counter('metricsstream_queue_depth'),
     refusals: lines.filter((line) => REFUSAL.test(line)),
   };
 }
