@@ -77,6 +77,7 @@ export class IngestLoop {
   private readonly storedMoved = (): void => {
     this.waiting = false;
     this.settle();
+    this.publish();
     this.awaitStored();
   };
 
@@ -233,7 +234,7 @@ export class IngestLoop {
 
   private flush(): void {
     this.flushScheduled = false;
-    if (this.pipeline.journal.publish()) this.bell.ring();
+    this.publish();
     const { outbox } = this;
     if (outbox.length > 0) {
       const nowMs = monotonicMs();
@@ -243,6 +244,11 @@ export class IngestLoop {
     this.counters[WORKER.queue_tasks_now] = this.queue.depth;
     this.counters[WORKER.queue_bytes_now] = this.pipeline.journal.usedBytes;
     this.awaitStored();
+  }
+
+  /** Hands what is journaled to the writer. */
+  private publish(): void {
+    if (this.pipeline.journal.publish()) this.bell.ring();
   }
 
   /** Arms one wake-up for the next move of the stored cursor; a cursor that has moved is settled at once. */
@@ -308,6 +314,8 @@ export class IngestLoop {
 
   /** Answers 504 to every task that has waited too long; its lines stay in the journal and may still be stored. */
   expire(nowMs: number): void {
+    // When all run slots were taken, what was journaled then waits for a later call.
+    this.publish();
     for (;;) {
       const exchange = this.queue.nextExpired(nowMs, this.config.requestTimeoutMs);
       if (exchange === null) break;

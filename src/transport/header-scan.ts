@@ -15,6 +15,9 @@ export type FramingVerdict = typeof FRAMING_OK | typeof FRAMING_BROKEN | typeof 
 /** Bytes that a header line has beside name and value: colon, space, CR and LF. */
 const LINE_EXTRA_BYTES = 4;
 
+/** A header given twice is the list of both (RFC 9110, section 5.3). */
+const joined = (list: string, value: string): string => (list === '' ? value : `${list}, ${value}`);
+
 export class HeaderScan {
   /** Declared body bytes; -1 when none are declared. */
   contentLength = -1;
@@ -65,35 +68,40 @@ export class HeaderScan {
     return this.problem === '' ? FRAMING_OK : FRAMING_BROKEN;
   }
 
+  /** Names differ in length but for one pair, so most comparisons of text are spared. */
   private take(name: string, value: string): void {
-    this.bytes += name.length + value.length + LINE_EXTRA_BYTES;
-    if (name === this.clientHeader) this.clientKey = value;
-    switch (name) {
-      case 'host':
-        this.hosts++;
+    const nameBytes = name.length;
+    this.bytes += nameBytes + value.length + LINE_EXTRA_BYTES;
+    if (nameBytes === this.clientHeader.length && name === this.clientHeader) this.clientKey = value;
+    switch (nameBytes) {
+      case 4:
+        if (name === 'host') this.hosts++;
         return;
-      case 'content-length':
+      case 6:
+        if (name === 'prefer') this.prefer = joined(this.prefer, value);
+        else if (name === 'accept') this.accept = joined(this.accept, value);
+        return;
+      case 12:
+        if (name === 'content-type') this.contentType = value;
+        return;
+      case 14:
+        if (name !== 'content-length') return;
         this.lengths++;
         this.takeLength(value);
         return;
-      case 'transfer-encoding':
-        this.codings++;
-        this.chunked = true;
-        if (value.toLowerCase() !== 'chunked') this.problem = 'Transfer-Encoding is not "chunked"';
+      case 16:
+        if (name === 'content-encoding') this.contentEncoding = joined(this.contentEncoding, value);
         return;
-      case 'content-type':
-        this.contentType = value;
-        return;
-      case 'content-encoding':
-        this.contentEncoding = this.contentEncoding === '' ? value : `${this.contentEncoding}, ${value}`;
-        return;
-      case 'prefer':
-        this.prefer = this.prefer === '' ? value : `${this.prefer}, ${value}`;
-        return;
-      case 'accept':
-        this.accept = this.accept === '' ? value : `${this.accept}, ${value}`;
+      case 17:
+        if (name === 'transfer-encoding') this.takeCoding(value);
         return;
     }
+  }
+
+  private takeCoding(value: string): void {
+    this.codings++;
+    this.chunked = true;
+    if (value.toLowerCase() !== 'chunked') this.problem = 'Transfer-Encoding is not "chunked"';
   }
 
   private takeLength(value: string): void {

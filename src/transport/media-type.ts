@@ -4,10 +4,7 @@ import { type BodyFormat, FORMAT_JSON, FORMAT_NDJSON } from '../parser/parser.ts
 export const UNSUPPORTED = -1;
 
 /** Types seen before; a client sends the same text again and again. Bounded, since clients choose the text. */
-const known = new Map<string, BodyFormat | typeof UNSUPPORTED>([
-  ['', FORMAT_JSON],
-  ['application/json', FORMAT_JSON],
-]);
+const known = new Map<string, BodyFormat | typeof UNSUPPORTED>();
 const KNOWN_MAX = 256;
 
 function classify(contentType: string): BodyFormat | typeof UNSUPPORTED {
@@ -18,6 +15,7 @@ function classify(contentType: string): BodyFormat | typeof UNSUPPORTED {
 }
 
 export function bodyFormatOf(contentType: string): BodyFormat | typeof UNSUPPORTED {
+  if (contentType === 'application/json') return FORMAT_JSON;
   const seen = known.get(contentType);
   if (seen !== undefined) return seen;
   const format = classify(contentType);
@@ -32,8 +30,8 @@ export type Coding = typeof IDENTITY | typeof GZIP;
 export const CODINGS_ACCEPTED = 'gzip, identity';
 
 export function codingOf(contentEncoding: string): Coding | typeof UNSUPPORTED {
+  if (contentEncoding === '') return IDENTITY;
   switch (contentEncoding.trim().toLowerCase()) {
-    case '':
     case 'identity':
       return IDENTITY;
     case 'gzip':

@@ -97,6 +97,7 @@ export class Receiver implements ExchangeHandlers {
   private complete(exchange: Exchange, body: Uint8Array): void {
     this.receiving.remove(exchange);
     exchange.receivedMs = monotonicMs();
+    if (body.length === 0) return this.refuseMalformed(exchange, EMPTY_BODY);
     if (exchange.coding === GZIP) {
       // The chunk's memory is gone after this call, so a body in one chunk is copied; assembled ones stay put.
       const compressed = exchange.buffer === null ? body.slice() : body;
@@ -112,10 +113,15 @@ export class Receiver implements ExchangeHandlers {
     this.release(exchange);
     if (!exchange.open) return;
     if (result === 'too_large') return this.refuseTooLarge(exchange);
-    if (result === 'broken') return this.loop.answer(exchange, BROKEN_GZIP);
+    if (result === 'broken') return this.refuseMalformed(exchange, BROKEN_GZIP);
     exchange.receivedMs = monotonicMs();
     this.loop.input.set(result);
     this.loop.admit(exchange, result.length);
+  }
+
+  private refuseMalformed(exchange: Exchange, problem: Problem): void {
+    this.loop.counters[WORKER.rejected_malformed]! += 1;
+    this.loop.answer(exchange, problem);
   }
 
   private refuseTooLarge(exchange: Exchange): void {
@@ -201,6 +207,15 @@ const UNSUPPORTED_CODING: Problem = {
   detail: 'Nothing was stored: send the body as it is or with Content-Encoding: gzip.',
   members: { supported: ['gzip', 'identity'] },
   lines: headerLine('Accept-Encoding', CODINGS_ACCEPTED),
+};
+
+/** uWebSockets.js shows some bodies whose framing is broken as empty ones, so the connection is not used again. */
+const EMPTY_BODY: Problem = {
+  status: 400,
+  code: 'malformed',
+  detail: 'Nothing was stored: the body is empty.',
+  members: { offset: 0, field: '', reason: 'the body is empty' },
+  close: true,
 };
 
 const BROKEN_GZIP: Problem = {

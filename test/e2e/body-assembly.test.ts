@@ -102,10 +102,16 @@ describe('a body in pieces', () => {
     assertAccepted(await connection.request(postRequest(namesBody(long, ...Array(200).fill(long)))), 201);
     const short = namesBody(uniqueName('short'));
     assertProblem(await connection.request(postRequest(short.slice(0, -1))), 400);
-    assertProblem(await connection.request(postRequest('')), 400);
+    assertProblem(await connection.request(postRequest('{')), 400);
     assertAccepted(await connection.request(postRequest(short)), 1);
     connection.close();
     assert.equal(storedCount(long), 201);
+  });
+
+  it('refuses an empty body and closes, since broken framing can look like one', async () => {
+    const connection = await RawConnection.open(server.port);
+    assertProblem(await connection.request(postRequest('')), 400);
+    assert.ok(await connection.waitClosed(1_000));
   });
 
   it('answers a client that waits for 100-continue', async () => {
