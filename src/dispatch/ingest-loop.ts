@@ -240,6 +240,7 @@ export class IngestLoop {
       const nowMs = monotonicMs();
       for (let i = 0; i < outbox.length; i++) this.conclude(outbox[i]!, nowMs);
       outbox.length = 0;
+      this.events.publish();
     }
     this.counters[WORKER.queue_tasks_now] = this.queue.depth;
     this.counters[WORKER.queue_bytes_now] = this.pipeline.journal.usedBytes;
@@ -277,6 +278,7 @@ export class IngestLoop {
       if (outcome === STORED) this.settleStored(exchange, nowMs);
       else this.settleFailed(exchange, outcome === REFUSED, nowMs);
     }
+    this.events.publish();
     this.counters[WORKER.queue_tasks_now] = queue.depth;
     this.counters[WORKER.queue_bytes_now] = journal.usedBytes;
   }
@@ -321,6 +323,7 @@ export class IngestLoop {
       if (exchange === null) break;
       this.expireOne(exchange, nowMs);
     }
+    this.events.publish();
     this.counters[WORKER.queue_head_age_ms_now] = this.queue.headAgeMs(nowMs);
   }
 

@@ -46,6 +46,7 @@ export function createEventRing(): SharedArrayBuffer {
 export class EventRingProducer implements Recorder {
   private readonly i32: Int32Array;
   private readonly f64: Float64Array;
+  private written = 0;
   private published = 0;
   /** The consumer's cursor as last seen: looked at again only when the ring seems full. */
   private consumed = 0;
@@ -66,16 +67,18 @@ export class EventRingProducer implements Recorder {
     queueNs: number,
     totalNs: number,
   ): void {
-    const { i32, f64, published } = this;
-    if (((published - this.consumed) | 0) === EVENT_RING_RECORDS) {
+    const { i32, f64, written } = this;
+    if (((written - this.consumed) | 0) === EVENT_RING_RECORDS) {
+      // So that the consumer can make room, whatever the caller does.
+      this.publish();
       // Pairs with the store in `drain`: the consumer no longer reads the records before this cursor.
       this.consumed = Atomics.load(i32, CONSUMED_I32);
-      if (((published - this.consumed) | 0) === EVENT_RING_RECORDS) {
+      if (((written - this.consumed) | 0) === EVENT_RING_RECORDS) {
         f64[DROPPED_F64]! += 1;
         return;
       }
     }
-    const line = HEADER_LINES + (published & RECORD_MASK);
+    const line = HEADER_LINES + (written & RECORD_MASK);
     const words = line * LINE_I32;
     i32[words + CLIENT_I32] = clientHash;
     i32[words + STATUS_I32] = status;
@@ -87,9 +90,15 @@ export class EventRingProducer implements Recorder {
     f64[times + ENCODE_F64] = encodeNs;
     f64[times + QUEUE_F64] = queueNs;
     f64[times + TOTAL_F64] = totalNs;
-    this.published = (published + 1) | 0;
-    // Publishes the record; pairs with the load in `drain`.
-    Atomics.store(i32, PUBLISHED_I32, this.published);
+    this.written = (written + 1) | 0;
+  }
+
+  /** Shows the consumer what was recorded; once for a batch, since this store costs as much as a whole record. */
+  publish(): void {
+    if (this.published === this.written) return;
+    this.published = this.written;
+    // Publishes the records; pairs with the load in `drain`.
+    Atomics.store(this.i32, PUBLISHED_I32, this.published);
   }
 }
 

@@ -34,7 +34,9 @@ describe('the worked bytes in docs/memory-layout.md', () => {
 
   it('are those of the event ring', () => {
     const memory = createEventRing();
-    new EventRingProducer(memory).record(0x6b306840, 200, 3, 12_000, 450, 2000, 1500, 400_000, 420_000);
+    const ring = new EventRingProducer(memory);
+    ring.record(0x6b306840, 200, 3, 12_000, 450, 2000, 1500, 400_000, 420_000);
+    ring.publish();
     const expected = workedBytes('Event ring');
     assert.equal(expected.size, 9);
     assertBytes(memory, expected);

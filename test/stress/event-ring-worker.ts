@@ -14,7 +14,10 @@ const { ring, records, done } = awaitStart<Recording>();
 const producer = new EventRingProducer(ring);
 for (let n = 0; n < records; n++) {
   producer.record(n, n ^ 0x5a5a5a5a, -n, n + 0.5, n * 2, n * 3, n * 5, n * 7, n * 11);
+  // Batches of all small sizes.
+  if (n % 7 === 0 || n % 11 === 0) producer.publish();
 }
+producer.publish();
 // Pairs with the load in the test: all records are published before it.
 Atomics.store(new Int32Array(done), 0, 1);
 parentPort!.postMessage(records);

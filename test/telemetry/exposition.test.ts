@@ -65,6 +65,7 @@ function busySources(): TelemetrySources {
     const ring = new EventRingProducer(events);
     ring.record(0x1234abcd, 200, 3, 1000, 400, 2000, 3000, 4000, 11_000);
     ring.record(7, 429, 0, 1000, 400, 0, 0, 0, 1500.5);
+    ring.publish();
     startThreadStats(stats)();
   });
   const writer = new Float64Array(sources.writer.counters);
