@@ -22,7 +22,8 @@ export const SERVER_LABELS: Readonly<Record<ServerName, string>> = {
 export const SERVER_CORE = 0;
 export const WRK_CORE = 1;
 export const CONNECTIONS = 64;
-const WARM_UP_SECONDS = 2;
+/** Optimising compilation and the first collections end within it. */
+const WARM_UP_SECONDS = 4;
 
 export interface CellOptions {
   readonly server: ServerName;
