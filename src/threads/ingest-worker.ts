@@ -38,6 +38,8 @@ const ABANDON_MS = 100;
 /** A drain goes on until no request has come for so long: those on their way when it began are answered too. */
 const DRAIN_QUIET_MS = 150;
 
+const IDLE_TIMEOUT_SECONDS = 10;
+
 const phase = phaseOf(config.phase);
 const limiterConfig = limiterConfigOf(config);
 const pipeline = new Pipeline(
@@ -101,6 +103,9 @@ function health(): Record<string, unknown> {
 const stopThreadStats = startThreadStats(memory.stats);
 const uws = loadUws(data.handover);
 const app = uws.module.App();
+// The newer build would give clients that dribble their headers, or say nothing, 30 s.
+app.setIdleTimeout?.(IDLE_TIMEOUT_SECONDS);
+app.setResponseTimeout?.(IDLE_TIMEOUT_SECONDS);
 const clientHeader =
   config.clientId === 'address' ? '' : config.clientId.replace(/^header:/, '').toLowerCase();
 new Routes(

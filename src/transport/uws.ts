@@ -40,6 +40,9 @@ export interface App {
   /** With descriptor hand-over only. */
   getDescriptor?(): unknown;
   addChildAppDescriptor?(descriptor: unknown): App;
+  /** Seconds to wait for a request and its headers, and for the next one; the older build has 10 built in. */
+  setIdleTimeout?(seconds: number): unknown;
+  setResponseTimeout?(seconds: number): unknown;
 }
 
 interface UwsModule {
