@@ -159,6 +159,19 @@ describe('start-up', () => {
     for (const text of server.output().trim().split('\n')) JSON.parse(text);
   });
 
+  it('prints a curl line that works as it is', async (t) => {
+    const server = await startServer(t, { args: ['--workers', '1'] });
+    const { msg = '' } = await server.logged((line) => String(line.msg).startsWith('try: curl '));
+    assert.ok(msg.endsWith(`http://127.0.0.1:${server.port}/metrics`), msg);
+    const body = /'(\{.*\})'/.exec(msg)?.[1] ?? '';
+    assertAccepted(await post(server.port, body), 1);
+  });
+
+  it('warns of an address that other machines can reach', async (t) => {
+    const server = await startServer(t, { args: ['--workers', '1', '--host', '0.0.0.0'] });
+    assert.ok(server.logs.some((entry) => entry.level === 'warn' && String(entry.msg).includes('--host')));
+  });
+
   it('warns of more workers than CPUs', async (t) => {
     const server = await startServer(t, {
       args: ['--workers', String(availableParallelism() + 1)],

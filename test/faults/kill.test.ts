@@ -84,15 +84,15 @@ describe('kill -9 under load', () => {
         }
       }
       assert.deepEqual(await server.stop(), { code: 0, signal: null });
+      t.diagnostic(
+        `--ack ${ack}, ${KILLS} kills: ${JSON.stringify(totals)}; 0 lost, 0 refused stored, 0 twice`,
+      );
       assert.ok(slowStarts <= SLOW_STARTS_MOST, `${slowStarts} starts took over ${READY_MS} ms`);
       const check = await verify(dataDir);
       assert.equal(check.code, 0, check.stdout + check.stderr);
       for (const [what, count] of Object.entries(totals)) {
         if (what !== 'unknownStored') assert.ok(count > 0, `${what}: none, so nothing was shown`);
       }
-      t.diagnostic(
-        `--ack ${ack}, ${KILLS} kills: ${JSON.stringify(totals)}; 0 lost, 0 refused stored, 0 twice`,
-      );
     });
   }
 });
