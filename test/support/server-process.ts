@@ -91,6 +91,8 @@ const alive = new Set<() => void>();
 process.on('exit', () => {
   for (const kill of alive) kill();
 });
+// A test run that is stopped takes its servers with it.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 
 function commandLine(options: ServerOptions, serveArgs: readonly string[]): [string, string[]] {
   let command = [process.execPath, MAIN, 'serve', ...serveArgs];
