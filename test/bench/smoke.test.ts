@@ -2,13 +2,30 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { requireTool } from '../support/tools.ts';
 
-const run = fileURLToPath(new URL('../../bench/run.js', import.meta.url));
+function runBench(script: string, args: readonly string[]): string {
+  const path = fileURLToPath(new URL(`../../bench/${script}`, import.meta.url));
+  const { status, stdout, stderr } = spawnSync(process.execPath, [path, ...args], { encoding: 'utf8' });
+  assert.equal(status, 0, `${stdout}\n${stderr}`);
+  return stdout;
+}
+
+const TITLES = [
+  'parser to columns',
+  'parser to lines',
+  'rate limiter',
+  'recording telemetry',
+  'CRC-32',
+  'journal ring',
+  'pipeline',
+];
 
 test('every component benchmark verifies its answers and runs', () => {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [run, '--smoke'], { encoding: 'utf8' });
-  assert.equal(status, 0, `${stdout}\n${stderr}`);
-  for (const component of ['parser', 'limiter', 'rings', 'crc', 'pipeline']) {
-    assert.match(stdout, new RegExp(`${component}.*verified`, 'i'));
-  }
+  const output = runBench('run.js', ['--smoke']);
+  for (const title of TITLES) assert.match(output, new RegExp(`^${title}.*verified$`, 'm'));
+});
+
+test('the server benchmark finds every acknowledged line in the files', { skip: requireTool('wrk') }, () => {
+  runBench('server.js', ['--smoke', '--only', 'bare,fastify,written', '--batch', '100']);
 });
