@@ -1,4 +1,5 @@
 /** `metricsstream serve`: runs the server until a signal or a fatal error ends it. */
+import { monotonicMs } from '../base/clock.ts';
 import { createLogger, type Logger } from '../base/log.ts';
 import { type Config, loadConfig } from '../config.ts';
 import { phaseOf } from '../phases.ts';
@@ -7,6 +8,9 @@ import { type RunningServer, startServer } from '../server.ts';
 const EXAMPLE = `{"metrics":[{"name":"cpu.usage","value":42.5,"tags":{"host":"web-1"}}]}`;
 
 const MIB = 2 ** 20;
+
+/** One Ctrl-C under `npm start` arrives twice: from the terminal, and a moment later passed on by npm. */
+const SAME_SIGNAL_MS = 200;
 
 function limitsText(config: Config): string {
   const limits: string[] = [];
@@ -45,13 +49,15 @@ export async function serve(flags: Record<string, unknown>, version: string): Pr
   const log = createLogger(config.logLevel);
   for (const warning of warnings) log.warn(warning);
   const server = await startServer(config, log, version);
-  let signals = 0;
+  let drainingSinceMs = 0;
   const onSignal = (signal: NodeJS.Signals): void => {
-    signals++;
-    if (signals > 1) {
+    const nowMs = monotonicMs();
+    if (drainingSinceMs > 0) {
+      if (nowMs - drainingSinceMs < SAME_SIGNAL_MS) return;
       log.warn({ signal }, 'second signal: ending at once');
       server.stopNow();
     }
+    drainingSinceMs = nowMs;
     log.info({ signal }, 'draining: finishing what is in flight; a second signal ends at once');
     server.stop();
   };

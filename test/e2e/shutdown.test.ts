@@ -112,6 +112,8 @@ describe('SIGTERM', () => {
     await eventually('the load runs', () => (load.ledger.statuses.get(200) ?? 0) > 100);
     server.kill('SIGTERM');
     await server.logged((line) => /drain|stop|shut/i.test(String(line.msg)));
+    // A repeat within 200 ms is taken for the same Ctrl-C: see the next test.
+    await delay(300);
     const startedAt = performance.now();
     server.kill('SIGTERM');
     await server.exited;
@@ -120,6 +122,14 @@ describe('SIGTERM', () => {
     await load.done;
     const again = await startServer(t, { args: ['--workers', '1'], dataDir: server.dataDir });
     load.ledger.check(countNames(readStored(again.dataDir)), 'twice');
+  });
+
+  it('passed on by npm on top of the terminal is still one Ctrl-C', async (t) => {
+    const server = await startServer(t);
+    server.kill('SIGINT');
+    await server.logged((line) => /drain/i.test(String(line.msg)));
+    server.kill('SIGINT');
+    assert.deepEqual(await server.exited, CLEAN_EXIT);
   });
 });
 
