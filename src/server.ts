@@ -5,7 +5,7 @@
 import { Worker } from 'node:worker_threads';
 import { Bell, createBell } from './base/bell.ts';
 import { monotonicMs } from './base/clock.ts';
-import { Control, createControlBlock, DRAINING, FAILED, READY } from './base/control.ts';
+import { Control, createControlBlock, DISK_FAILED, DRAINING, FAILED, READY } from './base/control.ts';
 import type { Logger } from './base/log.ts';
 import type { Config } from './config.ts';
 import type { Dispatcher, Listening } from './dispatch/dispatcher.ts';
@@ -208,7 +208,7 @@ class Server implements RunningServer {
     await this.stopWriter();
     this.exposition?.stop();
     await this.lock?.release();
-    this.resolveEnded(this.control.disk === 2 ? 1 : code);
+    this.resolveEnded(this.control.disk === DISK_FAILED ? 1 : code);
   }
 
   private stopWriter(): Promise<void> {
@@ -221,14 +221,12 @@ class Server implements RunningServer {
   /** A thread's death is the process's: what it owned cannot be trusted any more, and a restart recovers. */
   private threadDied(error: Error): void {
     this.log.fatal({ err: error }, 'a thread died; ending, the next start recovers');
-    this.stopNow(1);
+    this.stopNow();
   }
 
-  stopNow(code = 1): never {
-    process.exitCode = code;
+  stopNow(): void {
     // Workers with open sockets make an ordinary exit abort with a core dump; the kernel frees all that we hold.
     process.kill(process.pid, 'SIGKILL');
-    throw new Error('unreachable');
   }
 }
 
