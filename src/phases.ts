@@ -3,6 +3,7 @@
  *
  * Threads receive a row's number and load what it names; the hot path never asks which phase it is in.
  */
+import type { OpenLimiter } from './limiter/limiter.ts';
 import type { CreateParser } from './parser/parser.ts';
 
 export interface Phase {
@@ -17,6 +18,7 @@ export interface Phase {
     readonly writer: 'group-commit';
   };
   readonly loadParser: () => Promise<CreateParser>;
+  readonly loadLimiter: () => Promise<OpenLimiter>;
 }
 
 export const PHASES: readonly Phase[] = [
@@ -31,6 +33,7 @@ export const PHASES: readonly Phase[] = [
       writer: 'group-commit',
     },
     loadParser: async () => (await import('./parser/single-pass.ts')).createParser,
+    loadLimiter: async () => (await import('./limiter/striped-lock.ts')).openLimiter,
   },
 ];
 

@@ -5,7 +5,6 @@ import { monotonicMs } from '../base/clock.ts';
 import { Control } from '../base/control.ts';
 import { IngestLoop } from '../dispatch/ingest-loop.ts';
 import type { FromWorker, IngestWorkerData, ToWorker } from '../dispatch/messages.ts';
-import { openLimiter } from '../limiter/striped-lock.ts';
 import { limiterConfigOf } from '../limits.ts';
 import { phaseOf } from '../phases.ts';
 import { Pipeline } from '../pipeline.ts';
@@ -42,8 +41,9 @@ const IDLE_TIMEOUT_SECONDS = 10;
 
 const phase = phaseOf(config.phase);
 const limiterConfig = limiterConfigOf(config);
+const [createParser, openLimiter] = await Promise.all([phase.loadParser(), phase.loadLimiter()]);
 const pipeline = new Pipeline(
-  (await phase.loadParser())({ maxBodyBytes: config.maxBodyBytes, maxBatch: config.maxBatch }),
+  createParser({ maxBodyBytes: config.maxBodyBytes, maxBatch: config.maxBatch }),
   openLimiter(memory.limiter, limiterConfig),
   new JournalProducer(memory.journal),
   { ...limiterConfig, maxBatch: config.maxBatch },
