@@ -17,6 +17,7 @@ const STOP_WRITER = 2 * LINE_I32;
 export const STARTING = 0;
 export const READY = 1;
 export const DRAINING = 2;
+/** Ends, as in DRAINING, because storage has failed. */
 export const FAILED = 3;
 export type Life = typeof STARTING | typeof READY | typeof DRAINING | typeof FAILED;
 

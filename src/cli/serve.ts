@@ -58,8 +58,8 @@ export async function serve(flags: Record<string, unknown>, version: string): Pr
       server.stopNow();
     }
     drainingSinceMs = nowMs;
-    log.info({ signal }, 'draining: finishing what is in flight; a second signal ends at once');
     server.stop();
+    log.info({ signal }, 'draining: finishing what is in flight; a second signal ends at once');
   };
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);

@@ -7,7 +7,7 @@
  */
 import type { Bell } from '../base/bell.ts';
 import { monotonicMs } from '../base/clock.ts';
-import { type Control, DISK_OK } from '../base/control.ts';
+import { type Control, DISK_OK, DRAINING } from '../base/control.ts';
 import type { Pipeline, PipelineCode } from '../pipeline.ts';
 import * as pipeline from '../pipeline.ts';
 import { WORKER } from '../telemetry/counters.ts';
@@ -56,8 +56,6 @@ const STATUS_SLOTS: Readonly<Record<number, number>> = Object.fromEntries(
 export class IngestLoop {
   readonly queue: TaskQueue<Exchange>;
   readonly counters: Float64Array;
-  /** Set when the process drains: new requests are refused and their connections closed. */
-  draining = false;
   private readonly exchanges: ExchangePool;
   private readonly pipeline: Pipeline;
   private readonly bell: Bell;
@@ -103,6 +101,11 @@ export class IngestLoop {
     this.limitHeaders = new RateLimitHeaders(config, config.ack === 'received' ? 202 : 200);
   }
 
+  /** The process ends: new requests are refused and their connections closed. */
+  get draining(): boolean {
+    return this.control.life >= DRAINING;
+  }
+
   get input(): Uint8Array {
     return this.pipeline.parser.input;
   }
@@ -114,8 +117,8 @@ export class IngestLoop {
 
   /** Why nothing can be taken now, or null. Checked before a body is received and again when it is complete. */
   unavailableReason(): UnavailableReason | null {
-    if (this.draining) return 'draining';
     if (this.control.disk !== DISK_OK) return 'disk_failed';
+    if (this.draining) return 'draining';
     return this.queue.isFull ? 'queue_full' : null;
   }
 

@@ -137,11 +137,8 @@ let quietFromMs = 0;
 
 /** Ends the thread once nothing is in flight, at `deadlineMs` in any case. */
 function drain(deadlineMs: number): void {
-  if (!loop.draining) {
-    loop.draining = true;
-    if (listenSocket) uws.module.us_listen_socket_close(listenSocket);
-    listenSocket = null;
-  }
+  if (listenSocket) uws.module.us_listen_socket_close(listenSocket);
+  listenSocket = null;
   const nowMs = monotonicMs();
   if (nowMs >= deadlineMs) {
     receiver.refuseAll();

@@ -1,5 +1,5 @@
 /** The routes of one worker: what is served, and what is refused before a body is looked at. */
-import { type Control, DISK_OK, DRAINING, READY } from '../base/control.ts';
+import { type Control, DISK_OK, READY } from '../base/control.ts';
 import type { IngestLoop } from '../dispatch/ingest-loop.ts';
 import { WORKER } from '../telemetry/counters.ts';
 import { headerLine, setText } from './answer.ts';
@@ -140,7 +140,7 @@ export class Routes {
     const { life } = control;
     let reason = '';
     if (control.disk !== DISK_OK) reason = 'disk_failed';
-    else if (life === DRAINING || this.loop.draining) reason = 'draining';
+    else if (this.loop.draining) reason = 'draining';
     else if (life !== READY) reason = 'recovering';
     if (reason !== '') return this.loop.answer(exchange, notReady(reason));
     setText(exchange, 200, 'application/json', '{"ready":true}');
