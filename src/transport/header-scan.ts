@@ -21,7 +21,6 @@ const joined = (list: string, value: string): string => (list === '' ? value : `
 export class HeaderScan {
   /** Declared body bytes; -1 when none are declared. */
   contentLength = -1;
-  chunked = false;
   contentType = '';
   contentEncoding = '';
   prefer = '';
@@ -46,7 +45,6 @@ export class HeaderScan {
 
   scan(request: HttpRequest): FramingVerdict {
     this.contentLength = -1;
-    this.chunked = false;
     this.contentType = '';
     this.contentEncoding = '';
     this.prefer = '';
@@ -100,7 +98,6 @@ export class HeaderScan {
 
   private takeCoding(value: string): void {
     this.codings++;
-    this.chunked = true;
     if (value.toLowerCase() !== 'chunked') this.problem = 'Transfer-Encoding is not "chunked"';
   }
 
