@@ -21,7 +21,7 @@ const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
 
 const sources = filesUnder('src', /\.ts$/);
 const tests = filesUnder('test', /\.ts$/);
-const benches = filesUnder('bench', /\.ts$/);
+const benches = [...filesUnder('bench', /\.ts$/), ...filesUnder('load-test', /\.ts$/)];
 
 interface Import {
   readonly from: string;
