@@ -19,7 +19,7 @@
  * Time. A `nowMs` earlier than another thread's (which read its clock a moment before) finds more tokens missing, and
  * moves nothing back: clocks that differ mint no tokens.
  */
-import { lock, unlock } from './futex-lock.ts';
+import { lock, unlock } from '../base/futex-lock.ts';
 import {
   ADMITTED,
   BUSY,

@@ -4,7 +4,7 @@
  * ```
  *  line 0                SEED, SEED, STRIPES, WAYS   Int32 each; written once, before any thread starts
  *  then for each stripe  one set, in whole lines:
- *    16 bytes              LOCK       Int32    futex word, see futex-lock.ts
+ *    16 bytes              LOCK       Int32    futex word, see base/futex-lock.ts
  *                          USED       Int32    ways in use: 0..USED-1
  *                          EVICTIONS  Float64  idle clients that made room for new ones
  *    WAYS slots of 24 bytes
@@ -29,8 +29,8 @@
  */
 import { randomBytes } from 'node:crypto';
 import { assert } from '../base/errors.ts';
+import { FREE } from '../base/futex-lock.ts';
 import { alignUp, LINE_BYTES } from '../base/shared-memory.ts';
-import { FREE } from './futex-lock.ts';
 import type { LimiterConfig } from './limiter.ts';
 
 /** Locks: a prime far above the number of threads, so that two clients rarely share one. */

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { lock, unlock } from '../../src/base/futex-lock.ts';
 import { takeCensus } from '../../src/limiter/census.ts';
-import { lock, unlock } from '../../src/limiter/futex-lock.ts';
 import { ADMITTED, BUSY, LIMITED, type LimiterConfig } from '../../src/limiter/limiter.ts';
 import { createLimiterMemory, openLimiter } from '../../src/limiter/striped-lock.ts';
 import { LimiterTable, waysFor } from '../../src/limiter/table.ts';

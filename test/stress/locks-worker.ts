@@ -1,6 +1,6 @@
 /** Increments plain (not atomic) words under locks, or takes a lock and ends without giving it back. */
 import { parentPort } from 'node:worker_threads';
-import { lock, unlock } from '../../src/limiter/futex-lock.ts';
+import { lock, unlock } from '../../src/base/futex-lock.ts';
 import { awaitStart } from '../support/threads.ts';
 
 export interface Locking {

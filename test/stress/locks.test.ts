@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FREE } from '../../src/limiter/futex-lock.ts';
+import { FREE } from '../../src/base/futex-lock.ts';
 import { runThreads, stressMs } from '../support/threads.ts';
 import type { Locked, Locking } from './locks-worker.ts';
 
