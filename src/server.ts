@@ -20,7 +20,7 @@ import {
   WORKER_HISTOGRAM_NAMES,
   WRITER_HISTOGRAM_NAMES,
 } from './telemetry/histogram.ts';
-import { createEventRing } from './telemetry/ring-buffer.ts';
+import { createSampleMemories, openSamples } from './telemetry/ring-buffer.ts';
 import { createThreadStats } from './telemetry/thread-stats.ts';
 import { probePort } from './transport/port-probe.ts';
 import { loadUws } from './transport/uws.ts';
@@ -42,7 +42,7 @@ function carveMemory(config: Config) {
     bell: createBell(),
     limiter: createLimiterMemory(limiterConfigOf(config)),
     journals: perWorker(() => createJournalRing(config.journalBytes)),
-    events: perWorker(() => createEventRing()),
+    events: createSampleMemories(config.workers),
     workerCounters: perWorker(() => createCounterBlock(WORKER_SLOTS)),
     workerHistograms: perWorker(() => createHistogramBlock(WORKER_HISTOGRAM_NAMES)),
     workerStats: perWorker(() => createThreadStats()),
@@ -172,17 +172,16 @@ class Server implements RunningServer {
       phase: config.phase,
       uws,
       queueCapacity: config.queueTasks,
-      workers: memories.workerCounters.map((counters, index) => ({
+      ingest: memories.workerCounters.map((counters, index) => ({
         counters,
         histograms: memories.workerHistograms[index]!,
-        events: memories.events[index]!,
-        stats: memories.workerStats[index]!,
       })),
-      writer: {
-        counters: memories.writerCounters,
-        histograms: memories.writerHistograms,
-        stats: memories.writerStats,
-      },
+      writer: { counters: memories.writerCounters, histograms: memories.writerHistograms },
+      samples: openSamples(memories.events),
+      stats: [
+        ...memories.workerStats.map((memory, index) => ({ name: `ingest-${index}`, memory })),
+        { name: 'writer', memory: memories.writerStats },
+      ],
       limiter: { memory: memories.limiter, config: limiterConfigOf(config) },
     });
   }

@@ -2,7 +2,7 @@
  * The self-metrics as main answers them: Prometheus text, OpenMetrics or a JSON summary.
  *
  * Lives on main, away from the threads that own sockets; workers ask for it by message. Between scrapes a timer
- * drains the event rings, so that they hold samples of no more than DRAIN_INTERVAL_MS.
+ * takes the samples, so that what holds them fills with those of no more than DRAIN_INTERVAL_MS.
  */
 import type { OpenMetricsContentType, Registry } from 'prom-client';
 import { monotonicMs } from '../base/clock.ts';
@@ -47,7 +47,7 @@ export class Exposition {
 
   start(): void {
     const stopStats = startThreadStats(this.mainStats);
-    const drain = setInterval(() => this.readings.aggregator.drain(), DRAIN_INTERVAL_MS).unref();
+    const drain = setInterval(() => this.readings.samples.drain(), DRAIN_INTERVAL_MS).unref();
     const note = setInterval(() => this.noteTotals(), RATE_INTERVAL_MS).unref();
     this.stopTimers = () => {
       stopStats();

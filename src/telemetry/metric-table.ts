@@ -4,10 +4,10 @@
  * Names follow https://prometheus.io/docs/practices/naming/: base units (seconds, bytes), `_total` for counters.
  * docs/operating.md lists the same names; a test compares the two.
  */
-import { STATUS_CLASSES } from './aggregator.ts';
 import { REJECT_REASONS, STATUSES, UNAVAILABLE_REASONS } from './counters.ts';
 import { type HistogramReading, UPPER_BOUNDS } from './histogram.ts';
 import { type Readings, STAGES } from './readings.ts';
+import { STATUS_CLASSES } from './recorder.ts';
 
 export type Labels = Readonly<Record<string, string>>;
 
@@ -154,7 +154,7 @@ function latencyMetrics(readings: Readings): MetricDescription[] {
       'From the headers to the answer, by class of status; sampled, see events_dropped_total.',
       NS_PER_SECOND,
       DURATIONS,
-      () => STATUS_CLASSES.map((code) => ({ reading: readings.aggregator.requests(code), labels: { code } })),
+      () => STATUS_CLASSES.map((code) => ({ reading: readings.samples.requests(code), labels: { code } })),
       ['code'],
     ),
     histogram(
@@ -168,8 +168,8 @@ function latencyMetrics(readings: Readings): MetricDescription[] {
     scalar(
       'counter',
       'events_dropped_total',
-      'Request samples lost because an event ring was full; counters are not affected.',
-      () => readings.aggregator.dropped,
+      'Request samples lost to a full event ring or a busy lock; counters are not affected.',
+      () => readings.samples.dropped,
     ),
   ];
 }
@@ -308,7 +308,7 @@ function usage(
 }
 
 function processMetrics(readings: Readings): MetricDescription[] {
-  const { version, phase, uws, workers } = readings.sources;
+  const { version, phase, uws } = readings.sources;
   const build = { version, phase: `${phase}`, uws, node: process.version };
   return [
     scalar('gauge', 'build_info', 'What runs; always 1.', () => [{ value: 1, labels: build }], [
@@ -318,12 +318,8 @@ function processMetrics(readings: Readings): MetricDescription[] {
     scalar(
       'gauge',
       'threads',
-      'Threads, by kind.',
-      () => [
-        { value: 1, labels: { kind: 'main' } },
-        { value: workers.length, labels: { kind: 'ingest' } },
-        { value: 1, labels: { kind: 'writer' } },
-      ],
+      'Threads that last, by kind.',
+      () => [...readings.threadKinds()].map(([kind, value]) => ({ value, labels: { kind } })),
       ['kind'],
     ),
   ];

@@ -1,7 +1,6 @@
 /** What the exposition shows, read from shared memory once per scrape so that one answer is of one moment. */
 import { takeCensus } from '../limiter/census.ts';
 import type { LimiterCensus, LimiterConfig } from '../limiter/limiter.ts';
-import { Aggregator, SAMPLED_STAGES } from './aggregator.ts';
 import { WORKER, type WorkerSlot, WRITER, type WriterSlot } from './counters.ts';
 import {
   type HistogramReading,
@@ -12,16 +11,13 @@ import {
   WRITER_HISTOGRAM_NAMES,
   WRITER_HISTOGRAMS,
 } from './histogram.ts';
+import { SAMPLED_STAGES, type Samples } from './recorder.ts';
 import { readThreadStats, type ThreadStats } from './thread-stats.ts';
 
-export interface ThreadTelemetry {
+/** What a thread counts, exactly. */
+export interface CountedBlocks {
   readonly counters: SharedArrayBuffer;
   readonly histograms: SharedArrayBuffer;
-  readonly stats: SharedArrayBuffer;
-}
-
-export interface WorkerTelemetry extends ThreadTelemetry {
-  readonly events: SharedArrayBuffer;
 }
 
 export interface TelemetrySources {
@@ -30,8 +26,12 @@ export interface TelemetrySources {
   /** Which uWebSockets.js was loaded. */
   readonly uws: string;
   readonly queueCapacity: number;
-  readonly workers: readonly WorkerTelemetry[];
-  readonly writer: ThreadTelemetry;
+  /** Every block in which requests are counted; shown as their sum. */
+  readonly ingest: readonly CountedBlocks[];
+  readonly writer: CountedBlocks;
+  readonly samples: Samples;
+  /** Statistics of the threads beside main that last, by thread name: a kind, or `kind-number`. */
+  readonly stats: readonly { readonly name: string; readonly memory: SharedArrayBuffer }[];
   readonly limiter: { readonly memory: SharedArrayBuffer; readonly config: LimiterConfig };
 }
 
@@ -44,35 +44,35 @@ export type Stage = (typeof STAGES)[number];
 
 export class Readings {
   readonly sources: TelemetrySources;
-  readonly aggregator: Aggregator;
+  readonly samples: Samples;
   census!: LimiterCensus;
-  private readonly workerCounters: readonly Float64Array[];
+  private readonly ingestCounters: readonly Float64Array[];
   private readonly writerCounters: Float64Array;
   private readonly mainStats: SharedArrayBuffer;
 
   constructor(sources: TelemetrySources, mainStats: SharedArrayBuffer) {
     this.sources = sources;
     this.mainStats = mainStats;
-    this.aggregator = new Aggregator(sources.workers.map(({ events }) => events));
-    this.workerCounters = sources.workers.map(({ counters }) => new Float64Array(counters));
+    this.samples = sources.samples;
+    this.ingestCounters = sources.ingest.map(({ counters }) => new Float64Array(counters));
     this.writerCounters = new Float64Array(sources.writer.counters);
     this.refresh();
   }
 
-  /** Drains the event rings and counts the limiter's clients anew. */
+  /** Takes the samples and counts the limiter's clients anew. */
   refresh(): void {
-    this.aggregator.drain();
+    this.samples.drain();
     this.census = takeCensus(this.sources.limiter.memory, BUSIEST_CLIENTS);
   }
 
-  /** A counter or gauge, summed over the workers. */
+  /** A counter or gauge, summed over all threads. */
   workers(name: WorkerSlot): number {
-    return this.workerCounters.reduce((sum, counters) => sum + counters[WORKER[name]]!, 0);
+    return this.ingestCounters.reduce((sum, counters) => sum + counters[WORKER[name]]!, 0);
   }
 
-  /** A gauge's highest value among the workers. */
+  /** A gauge's highest value among the threads. */
   highest(name: WorkerSlot): number {
-    return this.workerCounters.reduce((high, counters) => Math.max(high, counters[WORKER[name]]!), 0);
+    return this.ingestCounters.reduce((high, counters) => Math.max(high, counters[WORKER[name]]!), 0);
   }
 
   writer(name: WriterSlot): number {
@@ -82,7 +82,7 @@ export class Readings {
   workerHistogram(name: (typeof WORKER_HISTOGRAM_NAMES)[number]): HistogramReading {
     const index = WORKER_HISTOGRAMS[name];
     return mergeHistograms(
-      this.sources.workers.map(({ histograms }) => readHistogram(histograms, WORKER_HISTOGRAM_NAMES, index)),
+      this.sources.ingest.map(({ histograms }) => readHistogram(histograms, WORKER_HISTOGRAM_NAMES, index)),
     );
   }
 
@@ -93,22 +93,25 @@ export class Readings {
   stage(stage: Stage): HistogramReading {
     if (stage === 'journal') return this.writerHistogram('write_ns');
     if (stage === 'sync') return this.writerHistogram('sync_ns');
-    return this.aggregator.stage(stage);
+    return this.samples.stage(stage);
   }
 
   /** Statistics of each thread that has taken some, by the thread's name. */
   threads(): [name: string, stats: ThreadStats][] {
-    const blocks: [string, SharedArrayBuffer][] = [
-      ['main', this.mainStats],
-      ...this.sources.workers.map(({ stats }, index): [string, SharedArrayBuffer] => [
-        `ingest-${index}`,
-        stats,
-      ]),
-      ['writer', this.sources.writer.stats],
-    ];
-    return blocks.flatMap(([name, memory]) => {
+    const blocks = [{ name: 'main', memory: this.mainStats }, ...this.sources.stats];
+    return blocks.flatMap(({ name, memory }) => {
       const stats = readThreadStats(memory);
       return stats === null ? [] : [[name, stats] as [string, ThreadStats]];
     });
+  }
+
+  /** How many threads of each kind there are, main and those that last. */
+  threadKinds(): ReadonlyMap<string, number> {
+    const kinds = new Map([['main', 1]]);
+    for (const { name } of this.sources.stats) {
+      const kind = name.replace(/-\d+$/, '');
+      kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
+    }
+    return kinds;
   }
 }

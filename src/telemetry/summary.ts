@@ -24,8 +24,8 @@ export function answeredRequests(readings: Readings): number {
 }
 
 export function summarize(readings: Readings, rates: Rates) {
-  const { sources, aggregator, census } = readings;
-  const { slowest } = aggregator;
+  const { sources, samples, census } = readings;
+  const { slowest } = samples;
   return {
     version: sources.version,
     phase: sources.phase,
@@ -36,7 +36,7 @@ export function summarize(readings: Readings, rates: Rates) {
       byStatus: counts(STATUSES, (status) => readings.workers(`requests_${status}`)),
       unavailable: counts(UNAVAILABLE_REASONS, (reason) => readings.workers(`unavailable_${reason}`)),
       latency: latency(
-        mergeHistograms([aggregator.requests('2xx'), aggregator.requests('4xx'), aggregator.requests('5xx')]),
+        mergeHistograms([samples.requests('2xx'), samples.requests('4xx'), samples.requests('5xx')]),
       ),
       slowest: slowest && {
         client: slowest.client,
@@ -75,7 +75,7 @@ export function summarize(readings: Readings, rates: Rates) {
       overflowed: census.overflowed,
       busiest: census.busiest,
     },
-    samplesDropped: aggregator.dropped,
+    samplesDropped: samples.dropped,
   };
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Recorder } from '../../src/telemetry/recorder.ts';
+import type { SampleSink } from '../../src/telemetry/recorder.ts';
 import { createEventRing, EVENT_RING_RECORDS, EventRingConsumer } from '../../src/telemetry/ring-buffer.ts';
 import { runThreads, stressMs } from '../support/threads.ts';
 import type { Recording } from './event-ring-worker.ts';
@@ -8,7 +8,7 @@ import type { Recording } from './event-ring-worker.ts';
 const WORKER = new URL('./event-ring-worker.js', import.meta.url);
 
 /** Checks each record against its number and that numbers only grow. */
-class Checker implements Recorder {
+class Checker implements SampleSink {
   drained = 0;
   torn = 0;
   misordered = 0;

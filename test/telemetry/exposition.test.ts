@@ -21,7 +21,7 @@ import {
 } from '../../src/telemetry/histogram.ts';
 import { describeMetrics } from '../../src/telemetry/metric-table.ts';
 import { Readings, type TelemetrySources } from '../../src/telemetry/readings.ts';
-import { createEventRing, EventRingProducer } from '../../src/telemetry/ring-buffer.ts';
+import { createSampleMemories, openRecorder, openSamples } from '../../src/telemetry/ring-buffer.ts';
 import type { Summary } from '../../src/telemetry/summary.ts';
 import { createThreadStats, startThreadStats } from '../../src/telemetry/thread-stats.ts';
 import { requireTool } from '../support/tools.ts';
@@ -29,44 +29,51 @@ import { requireTool } from '../support/tools.ts';
 const LIMITS = { requestRate: 10, requestBurst: 3, metricRate: 100, metricBurst: 100, clients: 100 };
 const OPEN_METRICS = 'application/openmetrics-text; version=1.0.0';
 
-/** Two workers and a writer, everything at zero. */
-function emptySources(): TelemetrySources {
-  const worker = () => ({
+/** Sources of two ingest threads and a writer, and what those threads write to. */
+interface Rig {
+  readonly sources: TelemetrySources;
+  readonly events: readonly SharedArrayBuffer[];
+}
+
+/** Everything at zero. */
+function emptyRig(): Rig {
+  const counted = () => ({
     counters: createCounterBlock(WORKER_SLOTS),
     histograms: createHistogramBlock(WORKER_HISTOGRAM_NAMES),
-    events: createEventRing(),
-    stats: createThreadStats(),
   });
-  return {
+  const events = createSampleMemories(2);
+  const sources: TelemetrySources = {
     version: '1.2.3',
     phase: 'pool',
     uws: '20.30',
     queueCapacity: 500,
-    workers: [worker(), worker()],
+    ingest: [counted(), counted()],
     writer: {
       counters: createCounterBlock(WRITER_SLOTS),
       histograms: createHistogramBlock(WRITER_HISTOGRAM_NAMES),
-      stats: createThreadStats(),
     },
+    samples: openSamples(events),
+    stats: ['ingest-0', 'ingest-1', 'writer'].map((name) => ({ name, memory: createThreadStats() })),
     limiter: { memory: createLimiterMemory(LIMITS), config: LIMITS },
   };
+  return { sources, events };
 }
 
-/** Sources with something in every kind of place. */
-function busySources(): TelemetrySources {
-  const sources = emptySources();
-  sources.workers.forEach(({ counters, histograms, events, stats }, index) => {
+/** Something in every kind of place. */
+function busyRig(): Rig {
+  const { sources, events } = emptyRig();
+  sources.ingest.forEach(({ counters, histograms }, index) => {
     const slots = new Float64Array(counters);
     slots[WORKER.requests_200] = 100 + index;
     slots[WORKER.metrics_accepted] = 1000;
     slots[WORKER.queue_tasks_now] = 4;
     slots[WORKER.queue_head_age_ms_now] = 250 * (index + 1);
     new Histograms(histograms, WORKER_HISTOGRAM_NAMES).record(WORKER_HISTOGRAMS.batch_metrics, 3);
-    const ring = new EventRingProducer(events);
-    ring.record(0x1234abcd, 200, 3, 1000, 400, 2000, 3000, 4000, 11_000);
-    ring.record(7, 429, 0, 1000, 400, 0, 0, 0, 1500.5);
-    ring.publish();
-    startThreadStats(stats)();
+    const recorder = openRecorder(events[index]!);
+    recorder.record(0x1234abcd, 200, 3, 1000, 400, 2000, 3000, 4000, 11_000);
+    recorder.record(7, 429, 0, 1000, 400, 0, 0, 0, 1500.5);
+    recorder.publish();
+    startThreadStats(sources.stats[index]!.memory)();
   });
   const writer = new Float64Array(sources.writer.counters);
   writer[WRITER.syncs] = 9;
@@ -75,8 +82,11 @@ function busySources(): TelemetrySources {
   const client = Buffer.from('10.1.2.3');
   for (let k = 0; k < 5; k++) limiter.takeRequest(client, client.length, 1000);
   limiter.takeMetrics(60, 1000);
-  return sources;
+  return { sources, events };
 }
+
+const emptySources = (): TelemetrySources => emptyRig().sources;
+const busySources = (): TelemetrySources => busyRig().sources;
 
 async function render(sources: TelemetrySources, accept?: string) {
   return new Exposition(sources).render(accept);
@@ -113,10 +123,15 @@ describe('Prometheus text', () => {
     assert.equal(values.get('metricsstream_queue_capacity'), 500);
     assert.equal(values.get('metricsstream_queue_head_age_seconds'), 0.5);
     assert.equal(values.get('metricsstream_syncs_total'), 9);
-    assert.equal(values.get('metricsstream_threads{kind="ingest"}'), 2);
+    for (const [kind, threads] of [
+      ['main', 1],
+      ['ingest', 2],
+      ['writer', 1],
+    ] as const)
+      assert.equal(values.get(`metricsstream_threads{kind="${kind}"}`), threads);
   });
 
-  it('shows samples of the rings as cumulative buckets in seconds', async () => {
+  it('shows samples as cumulative buckets in seconds', async () => {
     const values = samples((await render(busySources())).body);
     const parse = (le: string) =>
       values.get(`metricsstream_stage_duration_seconds_bucket{stage="parse",le="${le}"}`);
@@ -150,9 +165,10 @@ describe('Prometheus text', () => {
   });
 
   it('tells dropped samples and statistics of each thread', async () => {
-    const sources = busySources();
-    const ring = new EventRingProducer(sources.workers[0]!.events);
-    for (let k = 0; k < 8192 + 5; k++) ring.record(1, 200, 1, 1, 1, 1, 1, 1, 1);
+    const { sources, events } = busyRig();
+    const recorder = openRecorder(events[0]!);
+    // Two samples wait already.
+    for (let k = 0; k < 8192 - 2 + 5; k++) recorder.record(1, 200, 1, 1, 1, 1, 1, 1, 1);
     const values = samples((await render(sources)).body);
     assert.equal(values.get('metricsstream_events_dropped_total'), 5);
     assert.ok(values.get('metricsstream_thread_heap_used_bytes{thread="ingest-1"}')! > 1e6);
