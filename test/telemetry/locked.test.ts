@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { FREE, lock, unlock } from '../../src/base/futex-lock.ts';
+import * as locked from '../../src/telemetry/locked.ts';
+import { SAMPLES_LOCK_I32 } from '../../src/telemetry/locked.ts';
+import { runThreads } from '../support/threads.ts';
+import { telemetryContract } from './contract.ts';
+import type { LockTaking } from './lock-taker.ts';
+
+const LOCK_TAKER = new URL('./lock-taker.js', import.meta.url);
+
+async function takeLockAndDie(memory: SharedArrayBuffer): Promise<number> {
+  const [taken] = await runThreads<LockTaking, boolean>(LOCK_TAKER, [{ memory, index: SAMPLES_LOCK_I32 }]);
+  assert.equal(taken, true);
+  return 0;
+}
+
+telemetryContract('locked', locked, takeLockAndDie);
+
+describe('locked metrics', () => {
+  const open = () => {
+    const memories = locked.createSampleMemories(2);
+    const samples = locked.openSamples(memories);
+    const recorders = memories.map(locked.openRecorder);
+    return { memory: memories[0]!, words: new Int32Array(memories[0]!), samples, recorders };
+  };
+
+  it('are one memory for all threads, and leave its lock free', () => {
+    const { words, samples, recorders } = open();
+    for (const recorder of recorders) recorder.record(1, 200, 1, 1, 1, 1, 1, 1, 1);
+    samples.drain();
+    assert.equal(samples.requests('2xx').count, 2);
+    assert.equal(words[SAMPLES_LOCK_I32], FREE);
+  });
+
+  it('are taken again once a lock that was held too long is given back', () => {
+    const { words, samples, recorders } = open();
+    assert.ok(lock(words, SAMPLES_LOCK_I32, 1));
+    recorders[0]!.record(1, 200, 1, 1, 1, 1, 1, 1, 1);
+    samples.drain();
+    assert.deepEqual([samples.dropped, samples.requests('2xx').count], [1, 0]);
+    unlock(words, SAMPLES_LOCK_I32);
+    recorders[1]!.record(1, 200, 1, 1, 1, 1, 1, 1, 1);
+    samples.drain();
+    assert.deepEqual([samples.dropped, samples.requests('2xx').count], [1, 1]);
+  });
+
+  it('are shown as they last were while the lock cannot be had', async () => {
+    const { memory, samples, recorders } = open();
+    recorders[0]!.record(9, 200, 4, 1, 1, 1, 1, 1, 50);
+    samples.drain();
+    await takeLockAndDie(memory);
+    samples.drain();
+    assert.equal(samples.requests('2xx').sum, 50);
+    assert.deepEqual(samples.slowest, { client: '00000009', status: 200, metrics: 4, totalNs: 50 });
+  });
+});

@@ -1,0 +1,27 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { SlowestRequest } from '../../src/telemetry/slowest.ts';
+
+const START_MS = 5000;
+
+test('the slowest request is forgotten 10 to 20 seconds after it came', () => {
+  const window = new SlowestRequest(START_MS);
+  window.turn(START_MS + 9999);
+  window.note(1, 200, 1, 900);
+  window.turn(START_MS + 10_000);
+  window.note(2, 200, 1, 500);
+  assert.equal(window.slowest?.totalNs, 900);
+  window.turn(START_MS + 19_999);
+  assert.equal(window.slowest?.totalNs, 900);
+  window.turn(START_MS + 20_000);
+  assert.equal(window.slowest?.totalNs, 500);
+  window.turn(START_MS + 30_000);
+  assert.equal(window.slowest, null);
+});
+
+test('of two that took equally long the first is told', () => {
+  const window = new SlowestRequest(START_MS);
+  window.note(1, 200, 1, 900);
+  window.note(2, 200, 1, 900);
+  assert.equal(window.slowest?.client, '00000001');
+});
