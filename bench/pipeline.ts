@@ -4,8 +4,7 @@
  * buffer.
  */
 import assert from 'node:assert/strict';
-import { openLimiter } from '../src/limiter/striped-lock.ts';
-import { createLimiterMemory } from '../src/limiter/table.ts';
+import { createLimiterMemory, openLimiter } from '../src/limiter/striped-lock.ts';
 import { FORMAT_JSON } from '../src/parser/parser.ts';
 import { createParser } from '../src/parser/single-pass.ts';
 import { COMMITTED, Pipeline } from '../src/pipeline.ts';

@@ -17,28 +17,28 @@ import {
 /** @param busiest how many clients to list: those with the most requests, or metrics where only these are limited */
 export function takeCensus(memory: SharedArrayBuffer, busiest: number): LimiterCensus {
   const table = new LimiterTable(memory);
-  const { f64, stripes, ways } = table;
+  const { f64, sets, ways } = table;
   const top = new BusiestSlots(busiest);
   let occupied = 0;
   let evictions = 0;
   let overflowed = 0;
-  for (let stripe = 0; stripe < stripes; stripe++) {
-    const set = table.set(stripe);
+  for (let setIndex = 0; setIndex < sets; setIndex++) {
+    const set = table.set(setIndex);
     const used = table.used(set);
     occupied += used;
     evictions += f64[set + EVICTIONS_F64]!;
     overflowed += f64[table.slot(set, ways) + REQUESTS_F64]!;
     for (let way = 0; way < used; way++) {
       const requests = f64[table.slot(set, way) + REQUESTS_F64]!;
-      top.offer(stripe, way, requests > 0 ? requests : metricsOf(table, table.record(stripe, way)));
+      top.offer(setIndex, way, requests > 0 ? requests : metricsOf(table, table.record(setIndex, way)));
     }
   }
   return {
     occupied,
-    capacity: stripes * ways,
+    capacity: sets * ways,
     evictions,
     overflowed,
-    busiest: top.entries.map(({ stripe, way }) => usageOf(table, stripe, way)),
+    busiest: top.entries.map(({ setIndex, way }) => usageOf(table, setIndex, way)),
   };
 }
 
@@ -47,7 +47,7 @@ function metricsOf({ f64 }: LimiterTable, record: number): number {
 }
 
 interface Ranked {
-  readonly stripe: number;
+  readonly setIndex: number;
   readonly way: number;
   readonly count: number;
 }
@@ -64,21 +64,21 @@ class BusiestSlots {
     this.threshold = limit > 0 ? 0 : Number.POSITIVE_INFINITY;
   }
 
-  offer(stripe: number, way: number, count: number): void {
+  offer(setIndex: number, way: number, count: number): void {
     if (count <= this.threshold) return;
     const { entries, limit } = this;
     let rank = entries.length;
     while (rank > 0 && entries[rank - 1]!.count < count) rank--;
-    entries.splice(rank, 0, { stripe, way, count });
+    entries.splice(rank, 0, { setIndex, way, count });
     if (entries.length > limit) entries.pop();
     if (entries.length === limit) this.threshold = entries[limit - 1]!.count;
   }
 }
 
-function usageOf(table: LimiterTable, stripe: number, way: number): ClientUsage {
+function usageOf(table: LimiterTable, setIndex: number, way: number): ClientUsage {
   const { f64 } = table;
-  const slot = table.slot(table.set(stripe), way);
-  const record = table.record(stripe, way);
+  const slot = table.slot(table.set(setIndex), way);
+  const record = table.record(setIndex, way);
   const refusedRequests = f64[record + REFUSED_F64]!;
   return {
     client: hexWord(table.hashHigh(slot)) + hexWord(table.hashLow(slot)),

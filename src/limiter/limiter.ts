@@ -39,6 +39,13 @@ export interface Limiter {
 /** Opens a table made by `createLimiterMemory`, for one thread. */
 export type OpenLimiter = (memory: SharedArrayBuffer, config: LimiterConfig) => Limiter;
 
+/** What each implementation exports. */
+export interface LimiterModule {
+  /** The memory that all threads share, empty; made once, before they start. */
+  readonly createLimiterMemory: (config: LimiterConfig) => SharedArrayBuffer;
+  readonly openLimiter: OpenLimiter;
+}
+
 export interface ClientUsage {
   /** 16 hexadecimal digits of the keyed hash. */
   readonly client: string;

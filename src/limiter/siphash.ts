@@ -4,7 +4,7 @@
  * Source: J.-P. Aumasson, D. J. Bernstein, "SipHash: a fast short-input PRF" (INDOCRYPT 2012), and the authors'
  * reference code for its 32-bit form, https://github.com/veorq/SipHash (halfsiphash.c).
  *
- * Why a keyed hash: with a public one a client could choose keys that fall into one stripe, fill it, and make others
+ * Why a keyed hash: with a public one a client could choose keys that fall into one set, fill it, and make others
  * share the overflow bucket. Why this one: JavaScript has no 64-bit integers that are fast, so SipHash-1-3 in
  * 32-bit halves pays for carries (50 ns for 12 bytes where this takes 41, same machine); of the 32-bit forms
  * HalfSipHash-2-4 is the one with the authors' full number of rounds and their test vectors. Its key has 64 bits:

@@ -1,31 +1,34 @@
 /**
- * The limiter's table of clients: one SharedArrayBuffer, divided into sets of slots, one lock for each set.
+ * The limiter's table of clients: one SharedArrayBuffer, divided into sets of slots, with a lock for each set, for
+ * each group of neighbouring sets, or for all.
  *
  * ```
- *  line 0                SEED, SEED, STRIPES, WAYS   Int32 each; written once, before any thread starts
- *  then for each stripe  one set, in whole lines:
- *    16 bytes              LOCK       Int32    futex word, see base/futex-lock.ts
+ *  line 0                SEED, SEED, SETS, WAYS, LOCKS   Int32 each; written once, before any thread starts
+ *  then for each set     in whole lines:
+ *    16 bytes              LOCK       Int32    futex word, see base/futex-lock.ts; in the first LOCKS sets only
  *                          USED       Int32    ways in use: 0..USED-1
  *                          EVICTIONS  Float64  idle clients that made room for new ones
  *    WAYS slots of 24 bytes
  *                          HASH       2 × Int32  low and high word of the client's keyed hash
- *                          FULL_AT    Float64    when the request bucket is full again, see striped-lock.ts
+ *                          FULL_AT    Float64    when the request bucket is full again, see bucket-limiter.ts
  *                          REQUESTS   Float64    allowed and refused
  *    1 slot                the set's overflow bucket: the same fields, HASH unused
- *  then for each stripe  WAYS + 1 records of 32 bytes, what most requests never touch of the slots above:
+ *  then for each set     WAYS + 1 records of 32 bytes, what most requests never touch of the slots above:
  *                          REFUSED            Float64  requests
  *                          METRICS_FULL_AT    Float64  when the metric bucket is full again
  *                          ALLOWED_METRICS, REFUSED_METRICS   Float64 each
  * ```
- * Everything of a set but its lock word is read and written only while that lock is held (the census alone reads
- * without it, see census.ts). Two slots share the cache line of the lock, so that with no more clients than stripes
- * nine charges in ten touch one line in all.
+ * Set s belongs to lock ⌊s · LOCKS / SETS⌋, and lock l is the LOCK word of set l: with as many locks as sets each set
+ * has its own, with one lock it is the first set's. Everything of a set but the lock word is read and written only
+ * while the lock it belongs to is held (the census alone reads without it, see census.ts). Two slots share the cache
+ * line of the set's own lock, so that with a lock for each set and no more clients than sets nine charges in ten touch
+ * one line in all. Locks stand a whole set apart, so that no two of them share a line.
  *
- * Why sets (as in a set-associative cache) and not open addressing over the whole table: the stripe that a key
- * hashes to is the only place where it can stand. So finding, inserting and evicting happen under one lock; two
- * threads cannot insert the same client twice in two places; removing a client breaks no probe chain, so there are no
- * tombstones and no rehash. The price is that a set can fill before the table does: WAYS is chosen so that with
- * `clients` clients present fewer than one in 5,000 finds its set full.
+ * Why sets (as in a set-associative cache) and not open addressing over the whole table: the set that a key hashes to
+ * is the only place where it can stand. So finding, inserting and evicting happen under one lock; two threads cannot
+ * insert the same client twice in two places; removing a client breaks no probe chain, so there are no tombstones and
+ * no rehash. The price is that a set can fill before the table does: WAYS is chosen so that with `clients` clients
+ * present fewer than one in 5,000 finds its set full.
  */
 import { randomBytes } from 'node:crypto';
 import { assert } from '../base/errors.ts';
@@ -33,8 +36,8 @@ import { FREE } from '../base/futex-lock.ts';
 import { alignUp, LINE_BYTES } from '../base/shared-memory.ts';
 import type { LimiterConfig } from './limiter.ts';
 
-/** Locks: a prime far above the number of threads, so that two clients rarely share one. */
-export const STRIPES = 10_007;
+/** A prime far above the number of threads: where each set has its own lock, two threads rarely want the same. */
+export const SETS = 10_007;
 
 const I32 = Int32Array.BYTES_PER_ELEMENT;
 const F64 = Float64Array.BYTES_PER_ELEMENT;
@@ -42,8 +45,9 @@ const F64 = Float64Array.BYTES_PER_ELEMENT;
 /** Int32 words of the table's header line. */
 const SEED0_I32 = 0;
 const SEED1_I32 = 1;
-const STRIPES_I32 = 2;
+const SETS_I32 = 2;
 const WAYS_I32 = 3;
+const LOCKS_I32 = 4;
 
 /**
  * Sets, slots and records are named by the Float64 index they start at; the Int32 word there has twice that index.
@@ -74,11 +78,11 @@ const RECORD_F64 = 4;
 const OVERFLOW_SHARE = 2e-4;
 
 /**
- * Ways that a set needs: clients fall into sets as a Poisson variable X with mean clients / stripes, and WAYS is the
- * least w with E[max(X - w, 0)] ≤ OVERFLOW_SHARE × mean. For 65,536 clients over 10,007 stripes it is 16.
+ * Ways that a set needs: clients fall into sets as a Poisson variable X with mean clients / sets, and WAYS is the least
+ * w with E[max(X - w, 0)] ≤ OVERFLOW_SHARE × mean. For 65,536 clients over 10,007 sets it is 16.
  */
-export function waysFor(clients: number, stripes: number): number {
-  const mean = clients / stripes;
+export function waysFor(clients: number, sets: number): number {
+  const mean = clients / sets;
   // P(X = w), P(X > w) and E[max(X - w, 0)], stepped from w = 0.
   let exactly = Math.exp(-mean);
   let above = 1 - exactly;
@@ -93,29 +97,37 @@ export function waysFor(clients: number, stripes: number): number {
   return ways;
 }
 
-/** Stripes and ways, where they shall not follow from the configuration. */
+/** Sets and ways, where they shall not follow from the configuration. */
 export interface LimiterGeometry {
-  readonly stripes: number;
+  readonly sets: number;
   readonly ways: number;
 }
 
-/** The table's memory, empty, with a fresh random seed. */
-export function createLimiterMemory(
+/** Sets and ways for the clients of the configuration. */
+export function geometryFor(config: LimiterConfig): LimiterGeometry {
+  return { sets: SETS, ways: waysFor(config.clients, SETS) };
+}
+
+/** The table's memory, empty, with a fresh random seed. @param locks 1 to as many as there are sets */
+export function createTable(
   config: LimiterConfig,
-  geometry: LimiterGeometry = { stripes: STRIPES, ways: waysFor(config.clients, STRIPES) },
+  geometry: LimiterGeometry,
+  locks: number,
 ): SharedArrayBuffer {
   assert(config.requestRate === 0 || config.requestBurst >= 1, 'request burst is at least 1');
   assert(config.metricRate === 0 || config.metricBurst >= 1, 'metric burst is at least 1');
-  const { stripes, ways } = geometry;
-  const bytes = tableBytes(stripes, ways);
+  const { sets, ways } = geometry;
+  assert(locks >= 1 && locks <= sets, 'a lock has at least one set');
+  const bytes = tableBytes(sets, ways);
   assert(bytes < 2 ** 31, 'limiter clients fit in 2 GiB');
   const memory = new SharedArrayBuffer(bytes);
   const header = new Int32Array(memory, 0, LINE_BYTES / I32);
   const seed = randomBytes(2 * I32);
   header[SEED0_I32] = seed.readInt32LE(0);
   header[SEED1_I32] = seed.readInt32LE(I32);
-  header[STRIPES_I32] = stripes;
+  header[SETS_I32] = sets;
   header[WAYS_I32] = ways;
+  header[LOCKS_I32] = locks;
   return memory;
 }
 
@@ -123,8 +135,8 @@ function setF64(ways: number): number {
   return alignUp((SET_HEADER_F64 + (ways + 1) * SLOT_F64) * F64, LINE_BYTES) / F64;
 }
 
-function tableBytes(stripes: number, ways: number): number {
-  return LINE_BYTES + stripes * (setF64(ways) + (ways + 1) * RECORD_F64) * F64;
+function tableBytes(sets: number, ways: number): number {
+  return LINE_BYTES + sets * (setF64(ways) + (ways + 1) * RECORD_F64) * F64;
 }
 
 /** Views of a table and the steps to walk it. */
@@ -133,9 +145,10 @@ export class LimiterTable {
   readonly f64: Float64Array;
   readonly seed0: number;
   readonly seed1: number;
-  readonly stripes: number;
+  readonly sets: number;
   readonly ways: number;
-  private readonly stripesPerHash: number;
+  private readonly setsPerHash: number;
+  private readonly locksPerSet: number;
   private readonly setF64: number;
   private readonly recordsStart: number;
 
@@ -144,30 +157,31 @@ export class LimiterTable {
     this.f64 = new Float64Array(memory);
     this.seed0 = this.i32[SEED0_I32]!;
     this.seed1 = this.i32[SEED1_I32]!;
-    this.stripes = this.i32[STRIPES_I32]!;
+    this.sets = this.i32[SETS_I32]!;
     this.ways = this.i32[WAYS_I32]!;
-    this.stripesPerHash = this.stripes / 2 ** 32;
+    this.setsPerHash = this.sets / 2 ** 32;
+    this.locksPerSet = this.i32[LOCKS_I32]! / this.sets;
     this.setF64 = setF64(this.ways);
-    this.recordsStart = this.set(this.stripes);
-    const bytes = tableBytes(this.stripes, this.ways);
+    this.recordsStart = this.set(this.sets);
+    const bytes = tableBytes(this.sets, this.ways);
     assert(memory.byteLength === bytes, 'limiter memory has the size its header says');
   }
 
   /**
-   * The stripe that a client of this low hash word belongs to: the word scaled from 0..2^32 to 0..stripes (D. Lemire,
-   * "Fast Random Integer Generation in an Interval", 2019). A remainder of unsigned words costs 25 ns in V8.
+   * The set that a client of this low hash word belongs to: the word scaled from 0..2^32 to 0..sets (D. Lemire, "Fast
+   * Random Integer Generation in an Interval", 2019). A remainder of unsigned words costs 25 ns in V8.
    */
-  stripeOf(hashLow: number): number {
-    return ((hashLow >>> 0) * this.stripesPerHash) | 0;
+  setIndexOf(hashLow: number): number {
+    return ((hashLow >>> 0) * this.setsPerHash) | 0;
   }
 
-  set(stripe: number): number {
-    return LINE_BYTES / F64 + stripe * this.setF64;
+  set(setIndex: number): number {
+    return LINE_BYTES / F64 + setIndex * this.setF64;
   }
 
-  /** Int32 index of the set's lock word. */
-  lockWord(set: number): number {
-    return set * I32_PER_F64 + LOCK_I32;
+  /** Int32 index of the word of the lock that the set belongs to. */
+  lockWord(setIndex: number): number {
+    return this.set((setIndex * this.locksPerSet) | 0) * I32_PER_F64 + LOCK_I32;
   }
 
   used(set: number): number {
@@ -179,8 +193,8 @@ export class LimiterTable {
   }
 
   /** The record that goes with the slot of this way. */
-  record(stripe: number, way: number): number {
-    return this.recordsStart + (stripe * (this.ways + 1) + way) * RECORD_F64;
+  record(setIndex: number, way: number): number {
+    return this.recordsStart + (setIndex * (this.ways + 1) + way) * RECORD_F64;
   }
 
   hashLow(slot: number): number {
@@ -212,13 +226,13 @@ export class LimiterTable {
   }
 
   /** Gives a way to a client with full buckets and no history. Needs the set's lock. */
-  assign(stripe: number, set: number, way: number, hashLow: number, hashHigh: number): void {
+  assign(setIndex: number, set: number, way: number, hashLow: number, hashHigh: number): void {
     const slot = this.slot(set, way);
     this.i32[slot * I32_PER_F64 + HASH_LOW_I32] = hashLow;
     this.i32[slot * I32_PER_F64 + HASH_HIGH_I32] = hashHigh;
     this.f64[slot + FULL_AT_F64] = 0;
     this.f64[slot + REQUESTS_F64] = 0;
-    const record = this.record(stripe, way);
+    const record = this.record(setIndex, way);
     this.f64.fill(0, record, record + RECORD_F64);
   }
 }

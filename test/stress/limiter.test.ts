@@ -59,7 +59,7 @@ test('many clients over few stripes keep their own limits, and no charge is lost
     config,
     // Each thread begins elsewhere, so that threads meet on different clients.
     (thread) => [...clients.slice(12 * thread), ...clients.slice(0, 12 * thread)],
-    { stripes: 3, ways: 48 },
+    { sets: 3, ways: 48 },
   );
   const admittedOf = (client: number) =>
     sum(results.map(({ admitted }, thread) => admitted[(client - 12 * thread + 48) % 48]!));
@@ -99,7 +99,7 @@ test('an active client is never reset while newcomers fight for its full set', a
     stressMs / 3,
     config,
     (thread) => newcomers(thread).flatMap((newcomer) => ['active', newcomer]),
-    { stripes: 1, ways: 8 },
+    { sets: 1, ways: 8 },
   );
   const active = sum(results.flatMap(({ admitted }) => admitted.filter((_, k) => k % 2 === 0)));
   const allowance = config.requestRate * seconds + config.requestBurst;
