@@ -1,0 +1,40 @@
+/** Records samples whose times stand in fixed ratios, as fast as it can, through either implementation. */
+import { parentPort } from 'node:worker_threads';
+import type { TelemetryModule } from '../../src/telemetry/recorder.ts';
+import { awaitStart } from '../support/threads.ts';
+
+export interface Sampling {
+  /** Path of the module of the implementation. */
+  readonly implementation: string;
+  readonly memory: SharedArrayBuffer;
+  readonly records: number;
+  /** Receive to queue and the whole request, as multiples of a unit of 1 to `units` that goes up and starts over. */
+  readonly ratios: readonly [number, number, number, number, number, number];
+  readonly units: number;
+  /** Added to when all are recorded. */
+  readonly done: SharedArrayBuffer;
+}
+
+const { implementation, memory, records, ratios, units, done } = awaitStart<Sampling>();
+const { openRecorder } = (await import(implementation)) as TelemetryModule;
+const recorder = openRecorder(memory);
+const [receive, limit, parse, encode, queue, total] = ratios;
+for (let n = 0; n < records; n++) {
+  const unit = (n % units) + 1;
+  recorder.record(
+    n,
+    200,
+    unit,
+    unit * receive,
+    unit * limit,
+    unit * parse,
+    unit * encode,
+    unit * queue,
+    unit * total,
+  );
+  if (n % 16 === 15) recorder.publish();
+}
+recorder.publish();
+// Pairs with the load in the test: all samples are published before it.
+Atomics.add(new Int32Array(done), 0, 1);
+parentPort!.postMessage(records);
