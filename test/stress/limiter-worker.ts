@@ -1,11 +1,19 @@
 /** Charges clients in turn for a while and reports what was admitted. */
-import { parentPort } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import { monotonicMs } from '../../src/base/clock.ts';
-import { ADMITTED, BUSY, LIMITED, type LimiterConfig, type Verdict } from '../../src/limiter/limiter.ts';
-import { openLimiter } from '../../src/limiter/striped-lock.ts';
+import {
+  ADMITTED,
+  BUSY,
+  LIMITED,
+  type Limiter,
+  type LimiterConfig,
+  type Verdict,
+} from '../../src/limiter/limiter.ts';
+import { LIMITERS, type LimiterName } from '../limiter/implementations.ts';
 import { awaitStart } from '../support/threads.ts';
 
 export interface Hammering {
+  readonly implementation: LimiterName;
   readonly memory: SharedArrayBuffer;
   readonly config: LimiterConfig;
   readonly clients: readonly string[];
@@ -22,8 +30,7 @@ export interface Hammered {
   readonly lastMs: number;
 }
 
-function hammer({ memory, config, clients, durationMs }: Hammering): Hammered {
-  const limiter = openLimiter(memory, config);
+function hammer(limiter: Limiter, { clients, durationMs }: Hammering): Hammered {
   const keys = clients.map((client) => Buffer.from(client));
   const admitted = keys.map(() => 0);
   const refused = keys.map(() => 0);
@@ -44,4 +51,7 @@ function hammer({ memory, config, clients, durationMs }: Hammering): Hammered {
   return { admitted, refused, busy, firstMs, lastMs };
 }
 
-parentPort!.postMessage(hammer(awaitStart<Hammering>()));
+const { implementation, memory, config } = workerData as Hammering;
+const { openLimiter } = await LIMITERS[implementation]();
+const limiter = openLimiter(memory, config);
+parentPort!.postMessage(hammer(limiter, awaitStart<Hammering>()));

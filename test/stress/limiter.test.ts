@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, it } from 'node:test';
 import { takeCensus } from '../../src/limiter/census.ts';
 import type { LimiterConfig } from '../../src/limiter/limiter.ts';
-import { createLimiterMemory } from '../../src/limiter/striped-lock.ts';
 import type { LimiterGeometry } from '../../src/limiter/table.ts';
+import { LIMITERS, type LimiterName } from '../limiter/implementations.ts';
 import { runThreads, stressMs } from '../support/threads.ts';
 import type { Hammered, Hammering } from './limiter-worker.ts';
 
@@ -11,14 +11,17 @@ const WORKER = new URL('./limiter-worker.js', import.meta.url);
 const METRICS_OFF = { metricRate: 0, metricBurst: 0, clients: 65_536 };
 
 async function hammer(
+  implementation: LimiterName,
   threads: number,
   durationMs: number,
   config: LimiterConfig,
   clientsOf: (thread: number) => string[],
   geometry?: LimiterGeometry,
 ) {
+  const { createLimiterMemory } = await LIMITERS[implementation]();
   const memory = createLimiterMemory(config, geometry);
   const inputs = Array.from({ length: threads }, (_, thread) => ({
+    implementation,
     memory,
     config,
     durationMs,
@@ -35,80 +38,88 @@ function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0);
 }
 
-test('eight threads on one client are admitted at most rate · t + burst, and at least 98% of it', async (t) => {
-  const config = { ...METRICS_OFF, requestRate: 10_000, requestBurst: 10_000 };
-  const { memory, results, seconds } = await hammer(8, stressMs, config, () => ['10.0.0.1']);
-  const admitted = sum(results.flatMap((result) => result.admitted));
-  const refused = sum(results.flatMap((result) => result.refused));
-  const allowance = config.requestRate * seconds + config.requestBurst;
-  t.diagnostic(
-    `${admitted} of ${allowance.toFixed(1)} admitted in ${seconds.toFixed(2)} s (${((100 * admitted) / allowance).toFixed(3)}%), ${refused} refused, ${sum(results.map(({ busy }) => busy))} busy`,
-  );
-  assert.ok(admitted <= allowance + 1e-6, `${admitted} > ${allowance}`);
-  assert.ok(admitted >= 0.98 * allowance, `${admitted} < 98% of ${allowance}`);
-  const [usage] = takeCensus(memory, 1).busiest;
-  assert.deepEqual([usage?.allowedRequests, usage?.refusedRequests], [admitted, refused]);
-});
+for (const implementation of Object.keys(LIMITERS) as LimiterName[]) {
+  describe(`${implementation} under threads`, () => {
+    it('admits eight threads on one client at most rate · t + burst, and at least 98% of it', async (t) => {
+      const config = { ...METRICS_OFF, requestRate: 10_000, requestBurst: 10_000 };
+      const { memory, results, seconds } = await hammer(implementation, 8, stressMs, config, () => [
+        '10.0.0.1',
+      ]);
+      const admitted = sum(results.flatMap((result) => result.admitted));
+      const refused = sum(results.flatMap((result) => result.refused));
+      const allowance = config.requestRate * seconds + config.requestBurst;
+      t.diagnostic(
+        `${admitted} of ${allowance.toFixed(1)} admitted in ${seconds.toFixed(2)} s (${((100 * admitted) / allowance).toFixed(3)}%), ${refused} refused, ${sum(results.map(({ busy }) => busy))} busy`,
+      );
+      assert.ok(admitted <= allowance + 1e-6, `${admitted} > ${allowance}`);
+      assert.ok(admitted >= 0.98 * allowance, `${admitted} < 98% of ${allowance}`);
+      const [usage] = takeCensus(memory, 1).busiest;
+      assert.deepEqual([usage?.allowedRequests, usage?.refusedRequests], [admitted, refused]);
+    });
 
-test('many clients over few stripes keep their own limits, and no charge is lost or counted twice', async () => {
-  const config = { ...METRICS_OFF, requestRate: 500, requestBurst: 100 };
-  const clients = Array.from({ length: 48 }, (_, k) => `10.0.0.${k}`);
-  const { memory, results, seconds } = await hammer(
-    4,
-    stressMs / 3,
-    config,
-    // Each thread begins elsewhere, so that threads meet on different clients.
-    (thread) => [...clients.slice(12 * thread), ...clients.slice(0, 12 * thread)],
-    { sets: 3, ways: 48 },
-  );
-  const admittedOf = (client: number) =>
-    sum(results.map(({ admitted }, thread) => admitted[(client - 12 * thread + 48) % 48]!));
-  const allowance = config.requestRate * seconds + config.requestBurst;
-  for (let client = 0; client < 48; client++) {
-    assert.ok(
-      admittedOf(client) <= allowance + 1e-6,
-      `client ${client}: ${admittedOf(client)} > ${allowance}`,
-    );
-  }
-  const { occupied, overflowed, evictions, busiest } = takeCensus(memory, 100);
-  assert.deepEqual({ occupied, overflowed, evictions }, { occupied: 48, overflowed: 0, evictions: 0 });
-  assert.equal(
-    sum(busiest.map(({ allowedRequests }) => allowedRequests)),
-    sum(results.flatMap((r) => r.admitted)),
-  );
-  assert.equal(
-    sum(busiest.map(({ refusedRequests }) => refusedRequests)),
-    sum(results.flatMap((r) => r.refused)),
-  );
-});
+    it('keeps the limits of many clients in few sets apart, and loses no charge and counts none twice', async () => {
+      const config = { ...METRICS_OFF, requestRate: 500, requestBurst: 100 };
+      const clients = Array.from({ length: 48 }, (_, k) => `10.0.0.${k}`);
+      const { memory, results, seconds } = await hammer(
+        implementation,
+        4,
+        stressMs / 3,
+        config,
+        // Each thread begins elsewhere, so that threads meet on different clients.
+        (thread) => [...clients.slice(12 * thread), ...clients.slice(0, 12 * thread)],
+        { sets: 3, ways: 48 },
+      );
+      const admittedOf = (client: number) =>
+        sum(results.map(({ admitted }, thread) => admitted[(client - 12 * thread + 48) % 48]!));
+      const allowance = config.requestRate * seconds + config.requestBurst;
+      for (let client = 0; client < 48; client++) {
+        assert.ok(
+          admittedOf(client) <= allowance + 1e-6,
+          `client ${client}: ${admittedOf(client)} > ${allowance}`,
+        );
+      }
+      const { occupied, overflowed, evictions, busiest } = takeCensus(memory, 100);
+      assert.deepEqual({ occupied, overflowed, evictions }, { occupied: 48, overflowed: 0, evictions: 0 });
+      assert.equal(
+        sum(busiest.map(({ allowedRequests }) => allowedRequests)),
+        sum(results.flatMap((r) => r.admitted)),
+      );
+      assert.equal(
+        sum(busiest.map(({ refusedRequests }) => refusedRequests)),
+        sum(results.flatMap((r) => r.refused)),
+      );
+    });
 
-test('a client inserted by all threads at once gets one slot', async () => {
-  const config = { ...METRICS_OFF, requestRate: 1, requestBurst: 1 };
-  const clients = Array.from({ length: 5000 }, (_, k) => `client ${k}`);
-  const { memory } = await hammer(4, stressMs / 10, config, () => clients);
-  const { occupied, overflowed } = takeCensus(memory, 0);
-  assert.deepEqual({ occupied, overflowed }, { occupied: clients.length, overflowed: 0 });
-});
+    it('gives a client that all threads insert at once one slot', async () => {
+      const config = { ...METRICS_OFF, requestRate: 1, requestBurst: 1 };
+      const clients = Array.from({ length: 5000 }, (_, k) => `client ${k}`);
+      const { memory } = await hammer(implementation, 4, stressMs / 10, config, () => clients);
+      const { occupied, overflowed } = takeCensus(memory, 0);
+      assert.deepEqual({ occupied, overflowed }, { occupied: clients.length, overflowed: 0 });
+    });
 
-test('an active client is never reset while newcomers fight for its full set', async () => {
-  // The burst is large against what comes back, so that one reset would show.
-  const config = { ...METRICS_OFF, requestRate: 20, requestBurst: 2000 };
-  const newcomers = (thread: number) => Array.from({ length: 50 }, (_, k) => `newcomer ${thread} ${k}`);
-  const { memory, results, seconds } = await hammer(
-    4,
-    stressMs / 3,
-    config,
-    (thread) => newcomers(thread).flatMap((newcomer) => ['active', newcomer]),
-    { sets: 1, ways: 8 },
-  );
-  const active = sum(results.flatMap(({ admitted }) => admitted.filter((_, k) => k % 2 === 0)));
-  const allowance = config.requestRate * seconds + config.requestBurst;
-  assert.ok(active <= allowance + 1e-6, `${active} > ${allowance}`);
-  assert.ok(active >= config.requestBurst);
-  const { occupied, overflowed } = takeCensus(memory, 0);
-  assert.equal(occupied, 8);
-  assert.ok(overflowed > 0);
-  // Everybody else shares the seven other slots and the overflow bucket.
-  const others = sum(results.flatMap(({ admitted }) => admitted.filter((_, k) => k % 2 === 1)));
-  assert.ok(others <= 8 * allowance + 1e-6, `${others} > 8 × ${allowance}`);
-});
+    it('never resets an active client while newcomers fight for its full set', async () => {
+      // The burst is large against what comes back, so that one reset would show.
+      const config = { ...METRICS_OFF, requestRate: 20, requestBurst: 2000 };
+      const newcomers = (thread: number) => Array.from({ length: 50 }, (_, k) => `newcomer ${thread} ${k}`);
+      const { memory, results, seconds } = await hammer(
+        implementation,
+        4,
+        stressMs / 3,
+        config,
+        (thread) => newcomers(thread).flatMap((newcomer) => ['active', newcomer]),
+        { sets: 1, ways: 8 },
+      );
+      const active = sum(results.flatMap(({ admitted }) => admitted.filter((_, k) => k % 2 === 0)));
+      const allowance = config.requestRate * seconds + config.requestBurst;
+      assert.ok(active <= allowance + 1e-6, `${active} > ${allowance}`);
+      assert.ok(active >= config.requestBurst);
+      const { occupied, overflowed } = takeCensus(memory, 0);
+      assert.equal(occupied, 8);
+      assert.ok(overflowed > 0);
+      // Everybody else shares the seven other slots and the overflow bucket.
+      const others = sum(results.flatMap(({ admitted }) => admitted.filter((_, k) => k % 2 === 1)));
+      assert.ok(others <= 8 * allowance + 1e-6, `${others} > 8 × ${allowance}`);
+    });
+  });
+}

@@ -1,0 +1,9 @@
+/** The implementations by file name, for threads that load one of them. */
+import type { TestedLimiter } from './contract.ts';
+
+export const LIMITERS = {
+  'global-lock': () => import('../../src/limiter/global-lock.ts'),
+  'striped-lock': () => import('../../src/limiter/striped-lock.ts'),
+} satisfies Record<string, () => Promise<TestedLimiter>>;
+
+export type LimiterName = keyof typeof LIMITERS;
