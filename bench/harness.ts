@@ -58,7 +58,7 @@ export interface CaseResult {
   readonly target?: number;
 }
 
-interface Spread {
+export interface Spread {
   readonly p25: number;
   readonly p50: number;
   readonly p75: number;
@@ -66,12 +66,12 @@ interface Spread {
 
 const CHILD_ENV = 'BENCH_CHILD_CASE';
 const SMOKE_RUNS = 5;
-const rounds = Number(process.env.BENCH_ROUNDS ?? 9);
+export const rounds = Number(process.env.BENCH_ROUNDS ?? 9);
 const roundMs = Number(process.env.BENCH_ROUND_MS ?? 100);
-const only = process.argv.find((argument) => argument.startsWith('--only='))?.slice('--only='.length) ?? '';
+export const only = process.argv.find((argument) => argument.startsWith('--only='))?.slice('--only='.length) ?? '';
 
 export const smokeRun = process.argv.includes('--smoke') || process.env.BENCH_SMOKE === '1';
-const jsonOutput = process.argv.includes('--json');
+export const jsonOutput = process.argv.includes('--json');
 
 /** A short digest of the input bytes, printed so that two runs can be told to have timed the same thing. */
 export function digestOf(...parts: readonly (Uint8Array | string)[]): string {
@@ -173,7 +173,7 @@ async function takeTurns(comparison: Comparison): Promise<Map<string, Round[]>> 
 }
 
 /** The child's next message; throws when it ends instead. */
-async function answer(child: ChildProcess, name: string): Promise<unknown> {
+export async function answer(child: ChildProcess, name: string): Promise<unknown> {
   // Takes the listener that was not needed away again.
   const answered = new AbortController();
   const { signal } = answered;
@@ -198,7 +198,7 @@ function quantile(sorted: readonly number[], part: number): number {
   return low + (high - low) * (at - Math.floor(at));
 }
 
-function spreadOf(values: readonly number[]): Spread {
+export function spreadOf(values: readonly number[]): Spread {
   const sorted = [...values].sort((a, b) => a - b);
   return { p25: quantile(sorted, 0.25), p50: quantile(sorted, 0.5), p75: quantile(sorted, 0.75) };
 }

@@ -17,6 +17,12 @@ const SPINS = 100;
 /** A sleeper looks again after this long at the latest, whether notified or not. */
 const SLICE_MS = 0.25;
 
+/**
+ * What this thread met at all of its locks: acquisitions that did not find the lock free at the first look, and sleeps
+ * among them. Counted off the fast path, for whoever asks whether a lock is the bottleneck.
+ */
+export const lockWaits = { contended: 0, slept: 0 };
+
 /** Takes the lock within about `boundMs`; false when that was not possible. */
 export function lock(words: Int32Array, index: number, boundMs: number): boolean {
   // Takes the lock; sees all that its last holder wrote, by pairing with the exchange in `unlock`.
@@ -25,6 +31,7 @@ export function lock(words: Int32Array, index: number, boundMs: number): boolean
 }
 
 function lockContended(words: Int32Array, index: number, boundMs: number): boolean {
+  lockWaits.contended++;
   for (let spin = 0; spin < SPINS; spin++) {
     // A load first: it shares the cache line with the holder, where a compareExchange would pull it away.
     // Both pair with the exchange in `unlock`.
@@ -38,6 +45,7 @@ function lockContended(words: Int32Array, index: number, boundMs: number): boole
     if (Atomics.exchange(words, index, CONTENDED) === FREE) return true;
     const leftMs = deadlineMs - performance.now();
     if (leftMs <= 0) return false;
+    lockWaits.slept++;
     // Pairs with the notify in `unlock`; returns at once when the word changed in between.
     Atomics.wait(words, index, CONTENDED, Math.min(leftMs, SLICE_MS));
   }
