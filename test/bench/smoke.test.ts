@@ -15,6 +15,7 @@ const TITLES = [
   'parser to columns',
   'parser to lines',
   'rate limiter',
+  'limiter locks',
   'recording telemetry',
   'CRC-32',
   'journal ring',

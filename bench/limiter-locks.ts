@@ -1,0 +1,176 @@
+/**
+ * How many locks the limiter needs: 1, 64, 1,024 or one for each of its 10,007 sets, with 1, 2 and 4 threads that all
+ * charge one client (no number of locks helps there) or 10,000 in random order.
+ *
+ * Each number of locks has a process of its own with threads that stay for all rounds; the processes take turns within
+ * a round. Every round charges a fixed number of times between two barriers and is checked: the table must have counted
+ * each charge once. Options as in harness.ts; besides, `--report DIR` writes limiter-locks.json and .svg there.
+ */
+import { type ChildProcess, fork } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { answer, jsonOutput, machine, only, rounds, type Spread, smokeRun, spreadOf } from './harness.ts';
+import {
+  CLIENT_COUNTS,
+  type Clients,
+  LOCK_COUNTS,
+  SEED,
+  THREAD_COUNTS,
+  workloadDigest,
+} from './limiter-locks/cases.ts';
+import type { CrewFigures, CrewRound } from './limiter-locks/crew.ts';
+import { lineChart } from './plot/line-chart.ts';
+
+const TITLE = 'limiter locks';
+const CHARGES = smokeRun ? 2_000 : 400_000;
+
+interface Cell {
+  readonly clients: Clients;
+  readonly threads: number;
+  readonly locks: number;
+}
+
+interface CellResult extends Cell {
+  readonly wallNs: Spread;
+  readonly cpuNs: Spread;
+  readonly perSecond: Spread;
+  /** Charges a second against the same with one lock: median of the rounds' ratios. */
+  readonly ratio: number;
+  /** Shares of all charges: found the lock held; slept; gave up after the limiter's bound of 1 ms. */
+  readonly contended: number;
+  readonly slept: number;
+  readonly busy: number;
+}
+
+const CELLS: readonly Cell[] = (['hot', 'spread'] as const).flatMap((clients) =>
+  THREAD_COUNTS.flatMap((threads) => LOCK_COUNTS.map((locks) => ({ clients, threads, locks }))),
+);
+
+async function startCrews(): Promise<Map<number, ChildProcess>> {
+  const script = fileURLToPath(new URL('./limiter-locks/crew.js', import.meta.url));
+  const crews = new Map<number, ChildProcess>();
+  for (const locks of LOCK_COUNTS) {
+    const child = fork(script, [String(locks)]);
+    crews.set(locks, child);
+    // One after the other: a crew verifies first, and four at once would only wait for each other.
+    await answer(child, `${locks} locks`);
+  }
+  return crews;
+}
+
+/** Figures of every round but the first, which only warms up. */
+async function takeTurns(crews: ReadonlyMap<number, ChildProcess>): Promise<Map<Cell, CrewFigures[]>> {
+  const measured = new Map<Cell, CrewFigures[]>(CELLS.map((cell) => [cell, []]));
+  for (let round = 0; round <= (smokeRun ? 0 : rounds); round++) {
+    for (const cell of CELLS) {
+      const { clients, threads, locks } = cell;
+      const crew = crews.get(locks)!;
+      const order: CrewRound = { clients, threads, charges: CHARGES };
+      crew.send(order);
+      const figures = (await answer(crew, `${locks} locks`)) as CrewFigures;
+      if (round > 0) measured.get(cell)!.push(figures);
+    }
+  }
+  return measured;
+}
+
+function summarize(measured: ReadonlyMap<Cell, readonly CrewFigures[]>): CellResult[] {
+  return CELLS.map((cell) => {
+    const own = measured.get(cell)!;
+    const oneLock = CELLS.find(
+      ({ clients, threads, locks }) => clients === cell.clients && threads === cell.threads && locks === 1,
+    )!;
+    const base = measured.get(oneLock)!;
+    const mean = (pick: (figures: CrewFigures) => number): number =>
+      own.reduce((total, figures) => total + pick(figures), 0) / own.length;
+    return {
+      ...cell,
+      wallNs: spreadOf(own.map(({ wallNs }) => wallNs)),
+      cpuNs: spreadOf(own.map(({ cpuNs }) => cpuNs)),
+      perSecond: spreadOf(own.map(({ perSecond }) => perSecond)),
+      ratio: spreadOf(own.map(({ perSecond }, round) => perSecond / base[round]!.perSecond)).p50,
+      contended: mean(({ contended }) => contended),
+      slept: mean(({ slept }) => slept),
+      busy: mean(({ busy }) => busy),
+    };
+  });
+}
+
+function print(results: readonly CellResult[], digest: string): void {
+  console.log(`\n${TITLE}: hash, lookup and locked bucket; ${CHARGES} charges a thread and round`);
+  console.log(`  ${machine()}; ${rounds} rounds in turns`);
+  console.log(`  workload: seed ${SEED}, digest ${digest}`);
+  console.log(
+    '  clients  threads   locks  ns/charge       p25–p75  CPU ns  M charges/s      p25–p75  × 1 lock   held   slept     busy',
+  );
+  for (const result of results) {
+    const { clients, threads, locks, wallNs, cpuNs, perSecond, ratio, contended, slept, busy } = result;
+    const millions = (value: number): string => (value / 1e6).toFixed(1);
+    console.log(
+      `  ${String(CLIENT_COUNTS[clients]).padStart(7)}${String(threads).padStart(9)}${String(locks).padStart(8)}` +
+        wallNs.p50.toFixed(0).padStart(11) +
+        `${wallNs.p25.toFixed(0)}–${wallNs.p75.toFixed(0)}`.padStart(14) +
+        cpuNs.p50.toFixed(0).padStart(8) +
+        millions(perSecond.p50).padStart(13) +
+        `${millions(perSecond.p25)}–${millions(perSecond.p75)}`.padStart(13) +
+        ratio.toFixed(2).padStart(10) +
+        `${(contended * 100).toFixed(2)}%`.padStart(7) +
+        `${(slept * 100).toFixed(3)}%`.padStart(8) +
+        `${(busy * 1e6).toFixed(1)} ppm`.padStart(9),
+    );
+  }
+}
+
+function chart(results: readonly CellResult[]): string {
+  const series = (['spread', 'hot'] as const).flatMap((clients) =>
+    [...THREAD_COUNTS].reverse().map((threads) => ({
+      name: `${threads} thread${threads === 1 ? '' : 's'}, ${clients === 'hot' ? '1 client' : '10,000 clients'}`,
+      points: results
+        .filter((result) => result.clients === clients && result.threads === threads)
+        .map(({ locks, perSecond }) => [locks, perSecond.p50 / 1e6] as const),
+    })),
+  );
+  return lineChart({
+    title: 'Charges a second, all threads together',
+    xLabel: 'locks',
+    yLabel: 'million charges a second',
+    xScale: 'log',
+    yScale: 'linear',
+    series,
+    xTicks: LOCK_COUNTS,
+    xText: (value) => value.toLocaleString('en'),
+  });
+}
+
+function reportDir(): string | undefined {
+  const at = process.argv.indexOf('--report');
+  return at < 0 ? undefined : process.argv[at + 1];
+}
+
+async function main(): Promise<void> {
+  if (!TITLE.includes(only)) return;
+  const crews = await startCrews();
+  let results: CellResult[];
+  try {
+    const measured = await takeTurns(crews);
+    if (smokeRun) {
+      console.log(`${TITLE}: ${CELLS.length} cases verified`);
+      return;
+    }
+    results = summarize(measured);
+  } finally {
+    for (const crew of crews.values()) crew.disconnect();
+  }
+  const digest = workloadDigest();
+  const figures = { title: TITLE, machine: machine(), seed: SEED, digest, rounds, charges: CHARGES, results };
+  if (jsonOutput) console.log(JSON.stringify(figures));
+  else print(results, digest);
+  const dir = reportDir();
+  if (dir === undefined) return;
+  mkdirSync(dir, { recursive: true });
+  writeFileSync(join(dir, 'limiter-locks.json'), `${JSON.stringify(figures, null, 2)}\n`);
+  writeFileSync(join(dir, 'limiter-locks.svg'), chart(results));
+}
+
+await main();

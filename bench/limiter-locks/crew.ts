@@ -1,0 +1,163 @@
+/**
+ * A process of its own for one number of locks: four threads that stay for all rounds, and the table they charge.
+ *
+ * `crew.js LOCKS`, forked: verifies, sends 'ready', then answers each CrewRound with a CrewFigures.
+ */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import { takeCensus } from '../../src/limiter/census.ts';
+import type { LimiterConfig } from '../../src/limiter/limiter.ts';
+import { createTable, geometryFor } from '../../src/limiter/table.ts';
+import { CLIENT_COUNTS, type Clients, keysFor, THREADS_MAX } from './cases.ts';
+import type { ChargeJob, ChargeOutcome } from './charger.ts';
+
+export interface CrewRound {
+  readonly clients: Clients;
+  readonly threads: number;
+  /** By each thread. */
+  readonly charges: number;
+}
+
+export interface CrewFigures {
+  /** What a charge took the thread that made it: wall time, mean over threads. */
+  readonly wallNs: number;
+  /** CPU time of the whole process for each charge. */
+  readonly cpuNs: number;
+  /** Charges that were decided, of all threads, a second from the first start to the last end. */
+  readonly perSecond: number;
+  /** Shares of all charges. */
+  readonly contended: number;
+  readonly slept: number;
+  readonly busy: number;
+}
+
+const NEVER_REFUSING: LimiterConfig = {
+  requestRate: 1e8,
+  requestBurst: 1e8,
+  metricRate: 0,
+  metricBurst: 0,
+  clients: 65_536,
+};
+/** Time goes on 0.1 µs a call, about as fast as it really does. */
+const STEP_MS = 1e-4;
+
+const locks = Number(process.argv[2]);
+const crew = Array.from({ length: THREADS_MAX }, () => new Worker(new URL('./charger.js', import.meta.url)));
+
+function tableFor(config: LimiterConfig): SharedArrayBuffer {
+  return createTable(config, geometryFor(config), locks);
+}
+
+type Task = Omit<ChargeJob, 'barrier' | 'threads' | 'firstKey'>;
+
+/** Lets `threads` of the crew do the task at once; each begins at another place of the keys. */
+async function chargeTogether(threads: number, task: Task): Promise<ChargeOutcome[]> {
+  const barrier = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
+  const keyCount = task.keys.byteLength / Int32Array.BYTES_PER_ELEMENT;
+  return Promise.all(
+    crew.slice(0, threads).map(async (worker, thread) => {
+      const outcome = once(worker, 'message');
+      const job: ChargeJob = { ...task, barrier, threads, firstKey: (thread * keyCount) / THREADS_MAX };
+      worker.postMessage(job);
+      return ((await outcome) as [ChargeOutcome])[0];
+    }),
+  );
+}
+
+function sum(outcomes: readonly ChargeOutcome[], pick: (outcome: ChargeOutcome) => number): number {
+  return outcomes.reduce((total, outcome) => total + pick(outcome), 0);
+}
+
+/** Four threads take exactly the burst, and later exactly what came back; the table's counts agree. */
+async function verifyOneClient(): Promise<void> {
+  const config = { ...NEVER_REFUSING, requestRate: 1000, requestBurst: 5000 };
+  const task = { memory: tableFor(config), config, keys: keysFor('hot'), stepMs: 0, insist: true };
+  const charges = config.requestBurst;
+  const first = await chargeTogether(THREADS_MAX, { ...task, charges, nowMs: 1e6 });
+  assert.equal(
+    sum(first, ({ admitted }) => admitted),
+    config.requestBurst,
+  );
+  const later = await chargeTogether(THREADS_MAX, { ...task, charges, nowMs: 1e6 + 2500 });
+  assert.equal(
+    sum(later, ({ admitted }) => admitted),
+    2.5 * config.requestRate,
+  );
+  const [usage] = takeCensus(task.memory, 1).busiest;
+  const all = [...first, ...later];
+  assert.deepEqual(
+    [usage?.allowedRequests, usage?.refusedRequests],
+    [sum(all, ({ admitted }) => admitted), sum(all, ({ limited }) => limited)],
+  );
+}
+
+/** Four threads over 10,000 clients: each client has one slot, and the table has counted every charge. */
+async function verifyManyClients(): Promise<void> {
+  const memory = tableFor(NEVER_REFUSING);
+  const task = { memory, config: NEVER_REFUSING, keys: keysFor('spread'), stepMs: STEP_MS, insist: true };
+  const charges = task.keys.byteLength / Int32Array.BYTES_PER_ELEMENT;
+  await chargeTogether(THREADS_MAX, { ...task, charges, nowMs: 0 });
+  const { occupied, overflowed, evictions } = takeCensus(memory, 0);
+  assert.deepEqual(
+    { occupied, overflowed, evictions },
+    { occupied: CLIENT_COUNTS.spread, overflowed: 0, evictions: 0 },
+  );
+  assert.equal(countedIn(memory), THREADS_MAX * charges);
+}
+
+/** All charges that the table has counted as allowed. */
+function countedIn(memory: SharedArrayBuffer): number {
+  return takeCensus(memory, CLIENT_COUNTS.spread).busiest.reduce(
+    (total, { allowedRequests }) => total + allowedRequests,
+    0,
+  );
+}
+
+interface Bench {
+  readonly memory: SharedArrayBuffer;
+  readonly keys: SharedArrayBuffer;
+  /** Charges that the table must have counted by now. */
+  admitted: number;
+  nowMs: number;
+}
+
+function benchFor(clients: Clients): Bench {
+  return { memory: tableFor(NEVER_REFUSING), keys: keysFor(clients), admitted: 0, nowMs: 0 };
+}
+
+const benches: Record<Clients, Bench> = { hot: benchFor('hot'), spread: benchFor('spread') };
+
+async function timeRound({ clients, threads, charges }: CrewRound): Promise<CrewFigures> {
+  const bench = benches[clients];
+  const { memory, keys, nowMs } = bench;
+  const task = { memory, keys, nowMs, config: NEVER_REFUSING, stepMs: STEP_MS, charges, insist: false };
+  const cpu = process.cpuUsage();
+  const outcomes = await chargeTogether(threads, task);
+  const { user, system } = process.cpuUsage(cpu);
+  const made = threads * charges;
+  const admitted = sum(outcomes, (outcome) => outcome.admitted);
+  const busy = sum(outcomes, (outcome) => outcome.busy);
+  assert.equal(admitted + busy, made, 'nothing was refused');
+  bench.admitted += admitted;
+  bench.nowMs += charges * STEP_MS;
+  assert.equal(countedIn(memory), bench.admitted, 'the table has counted every charge once');
+  const elapsedMs =
+    Math.max(...outcomes.map(({ endMs }) => endMs)) - Math.min(...outcomes.map(({ startMs }) => startMs));
+  return {
+    wallNs: (sum(outcomes, ({ startMs, endMs }) => endMs - startMs) * 1e6) / made,
+    cpuNs: ((user + system) * 1e3) / made,
+    perSecond: (admitted * 1e3) / elapsedMs,
+    contended: sum(outcomes, ({ contended }) => contended) / made,
+    slept: sum(outcomes, ({ slept }) => slept) / made,
+    busy: busy / made,
+  };
+}
+
+await Promise.all(crew.map((worker) => once(worker, 'online')));
+await verifyOneClient();
+await verifyManyClients();
+process.on('message', async (round: CrewRound) => process.send?.(await timeRound(round)));
+// The parent ends this process by closing the channel.
+process.once('disconnect', () => process.exit(0));
+process.send?.('ready');
