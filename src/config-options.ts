@@ -56,6 +56,9 @@ function count(key: string, fallback: number, min: number, max: number, help: st
 
 const CLIENT_ID = /^(address|authorization|header:[!#$%&'*+.^_`|~0-9A-Za-z-]+)$/;
 
+/** What `--set-back` takes: a slot of the phase table, or none. */
+export const SET_BACK = ['none', 'dispatch', 'writer', 'parser', 'limiter', 'telemetry'] as const;
+
 export const OPTIONS: readonly OptionSpec[] = [
   count('port', 8080, 0, 65535, 'port to listen on; 0 picks a free one'),
   {
@@ -79,7 +82,8 @@ export const OPTIONS: readonly OptionSpec[] = [
     fallback: undefined,
     derived: 'the CPUs this process may use',
   },
-  count('phase', 6, 6, 6, 'phase of the optimisation journey to run (see: metricsstream phases)'),
+  count('phase', 6, 0, 6, 'phase of the optimisation journey to run (see: metricsstream phases)'),
+  choice('setBack', SET_BACK, 'none', 'a component to run as it was before its last change, to compare'),
   choice('ack', ['received', 'written', 'synced'], 'synced', 'when a POST is answered'),
   {
     ...choice('handover', ['auto', 'descriptor', 'reuseport'], 'auto', 'how connections reach the workers'),
@@ -131,6 +135,7 @@ export const OPTIONS: readonly OptionSpec[] = [
   size('maxBodyBytes', 8 * MIB, KIB, BODY_CEILING_BYTES, 'largest request body, after decompression too'),
   count('maxBatch', 10_000, 1, BATCH_CEILING, 'most metrics in one request'),
   size('maxHeaderBytes', 8 * KIB, 256, 64 * KIB, 'largest header list of a request'),
+  count('requestThreads', 32, 1, 256, 'threads at once where each request has its own (phases 1 to 5)'),
   count('queueTasks', 10_000, 1, 1_000_000, 'requests that may wait for storage, in all workers'),
   {
     ...size('inflightBodyBytes', 0, MIB, 4 * GIB, 'bytes of bodies being received, in all workers'),

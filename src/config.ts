@@ -3,11 +3,12 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { MetricsStreamError } from './base/errors.ts';
 import { powerOfTwoAtLeast } from './base/shared-memory.ts';
-import { flagOf, OPTIONS, variableOf } from './config-options.ts';
+import { flagOf, OPTIONS, type SET_BACK, variableOf } from './config-options.ts';
 import { encodedBodyBound } from './encoder/line-encoder.ts';
 
 export type Ack = 'received' | 'written' | 'synced';
 export type Handover = 'auto' | 'descriptor' | 'reuseport';
+export type SetBack = (typeof SET_BACK)[number];
 
 export interface Config {
   readonly port: number;
@@ -15,6 +16,8 @@ export interface Config {
   readonly dataDir: string;
   readonly workers: number;
   readonly phase: number;
+  readonly setBack: SetBack;
+  readonly requestThreads: number;
   readonly ack: Ack;
   readonly handover: Handover;
   readonly rateLimit: number;

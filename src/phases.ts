@@ -1,45 +1,115 @@
 /**
- * The optimisation journey as a table: one row a phase, each the row before it with one slot replaced.
+ * The optimisation journey as a table: a baseline, then one row a phase, each the row before it with one slot
+ * replaced.
  *
- * Threads receive a row's number and load what it names; the hot path never asks which phase it is in.
+ * Threads learn the row from the configuration and load what it names, nothing else; the hot path never asks which
+ * phase it is in.
  */
-import type { OpenLimiter } from './limiter/limiter.ts';
+import type { SetBack } from './config.ts';
+import type { DispatcherModule } from './dispatch/dispatcher.ts';
+import type { LimiterModule } from './limiter/limiter.ts';
 import type { CreateParser } from './parser/parser.ts';
+import type { TelemetryModule } from './telemetry/recorder.ts';
+import type { WriterModule } from './writer/writer.ts';
+
+type Loaders<Module> = Readonly<Record<string, () => Promise<Module>>>;
+
+/** The implementations of each slot, by file name within the component's folder. */
+const DISPATCH = {
+  sequential: () => import('./dispatch/sequential.ts'),
+  'thread-per-request': () => import('./dispatch/thread-per-request.ts'),
+  'worker-pool': () => import('./dispatch/worker-pool.ts'),
+} as const satisfies Loaders<DispatcherModule>;
+
+const WRITER = {
+  synchronous: () => import('./writer/synchronous.ts'),
+  'group-commit': () => import('./writer/group-commit.ts'),
+} as const satisfies Loaders<WriterModule>;
+
+const PARSER = {
+  naive: () => import('./parser/naive.ts'),
+  'single-pass': () => import('./parser/single-pass.ts'),
+} as const satisfies Loaders<{ readonly createParser: CreateParser }>;
+
+const LIMITER = {
+  'global-lock': () => import('./limiter/global-lock.ts'),
+  'striped-lock': () => import('./limiter/striped-lock.ts'),
+} as const satisfies Loaders<LimiterModule>;
+
+const TELEMETRY = {
+  locked: () => import('./telemetry/locked.ts'),
+  'ring-buffer': () => import('./telemetry/ring-buffer.ts'),
+} as const satisfies Loaders<TelemetryModule>;
+
+export interface Slots {
+  readonly dispatch: keyof typeof DISPATCH;
+  readonly writer: keyof typeof WRITER;
+  readonly parser: keyof typeof PARSER;
+  readonly limiter: keyof typeof LIMITER;
+  readonly telemetry: keyof typeof TELEMETRY;
+}
 
 export interface Phase {
   readonly number: number;
   readonly name: string;
-  /** The implementation in each slot, by file name within the component's folder. */
-  readonly slots: {
-    readonly dispatch: 'worker-pool';
-    readonly parser: 'single-pass';
-    readonly limiter: 'striped-lock';
-    readonly telemetry: 'ring-buffer';
-    readonly writer: 'group-commit';
-  };
-  readonly loadParser: () => Promise<CreateParser>;
-  readonly loadLimiter: () => Promise<OpenLimiter>;
+  /** What measurement showed next before this phase. */
+  readonly bottleneck: string;
+  readonly slots: Slots;
 }
 
-export const PHASES: readonly Phase[] = [
-  {
-    number: 6,
-    name: 'worker pool',
-    slots: {
-      dispatch: 'worker-pool',
-      parser: 'single-pass',
-      limiter: 'striped-lock',
-      telemetry: 'ring-buffer',
-      writer: 'group-commit',
-    },
-    loadParser: async () => (await import('./parser/single-pass.ts')).createParser,
-    loadLimiter: async () => (await import('./limiter/striped-lock.ts')).openLimiter,
+const BASELINE: Phase = {
+  number: 0,
+  name: 'sequential',
+  bottleneck: '',
+  slots: {
+    dispatch: 'sequential',
+    writer: 'synchronous',
+    parser: 'naive',
+    limiter: 'global-lock',
+    telemetry: 'locked',
   },
+};
+
+const STEPS: readonly (Omit<Phase, 'number' | 'slots'> & { readonly replaces: Partial<Slots> })[] = [
+  {
+    name: 'thread per request',
+    bottleneck: 'one request at a time',
+    replaces: { dispatch: 'thread-per-request' },
+  },
+  { name: 'group commit', bottleneck: 'the disk in the request path', replaces: { writer: 'group-commit' } },
+  { name: 'single-pass parser', bottleneck: 'quadratic parsing', replaces: { parser: 'single-pass' } },
+  { name: 'striped limiter', bottleneck: 'one lock for all clients', replaces: { limiter: 'striped-lock' } },
+  { name: 'ring telemetry', bottleneck: 'a second lock', replaces: { telemetry: 'ring-buffer' } },
+  { name: 'worker pool', bottleneck: 'thread creation', replaces: { dispatch: 'worker-pool' } },
 ];
 
+export const PHASES: readonly Phase[] = STEPS.reduce<Phase[]>(
+  (phases, { replaces, ...step }, index) => {
+    phases.push({ ...step, number: index + 1, slots: { ...phases[index]!.slots, ...replaces } });
+    return phases;
+  },
+  [BASELINE],
+);
+
 export function phaseOf(number: number): Phase {
-  const phase = PHASES.find((row) => row.number === number);
-  if (!phase)
-    throw new RangeError(`no phase ${number}; there are ${PHASES.map((row) => row.number).join(', ')}`);
+  const phase = PHASES[number];
+  if (!phase) throw new RangeError(`no phase ${number}; there are 0 to ${PHASES.length - 1}`);
   return phase;
+}
+
+/** The slots of a phase; with `setBack` one of them as it was before its last change. */
+export function slotsOf({ phase, setBack }: { readonly phase: number; readonly setBack: SetBack }): Slots {
+  const { slots } = phaseOf(phase);
+  if (setBack === 'none') return slots;
+  const before = PHASES.slice(0, phase).findLast((row) => row.slots[setBack] !== slots[setBack]);
+  return before === undefined ? slots : { ...slots, [setBack]: before.slots[setBack] };
+}
+
+export const loadDispatch = (slots: Slots): Promise<DispatcherModule> => DISPATCH[slots.dispatch]();
+export const loadWriter = (slots: Slots): Promise<WriterModule> => WRITER[slots.writer]();
+export const loadLimiter = (slots: Slots): Promise<LimiterModule> => LIMITER[slots.limiter]();
+export const loadTelemetry = (slots: Slots): Promise<TelemetryModule> => TELEMETRY[slots.telemetry]();
+
+export async function loadParser(slots: Slots): Promise<CreateParser> {
+  return (await PARSER[slots.parser]()).createParser;
 }

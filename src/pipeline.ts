@@ -14,7 +14,7 @@ import {
   BATCH_TOO_LARGE as PARSER_BATCH_TOO_LARGE,
   type Parser,
 } from './parser/parser.ts';
-import { FULL, type JournalProducer } from './writer/journal-ring.ts';
+import { FULL, type Journal } from './writer/journal.ts';
 
 export const COMMITTED = 0;
 export const JOURNAL_FULL = 1;
@@ -51,7 +51,7 @@ const NS_PER_MS = 1e6;
 export class Pipeline {
   readonly parser: Parser;
   readonly limiter: Limiter;
-  readonly journal: JournalProducer;
+  readonly journal: Journal;
   /** Of the last COMMITTED request: settled when the journal's stored cursor passes this. */
   cursor = 0;
   /** Of the last request: monotonic ms at the end of `process`, and what its stages took. */
@@ -65,7 +65,7 @@ export class Pipeline {
   private readonly limitsRequests: boolean;
   private readonly limitsMetrics: boolean;
 
-  constructor(parser: Parser, limiter: Limiter, journal: JournalProducer, limits: PipelineLimits) {
+  constructor(parser: Parser, limiter: Limiter, journal: Journal, limits: PipelineLimits) {
     this.parser = parser;
     this.limiter = limiter;
     this.journal = journal;

@@ -3,30 +3,21 @@
  * the order that loses nothing: listener, workers, writer, lock.
  */
 import { Worker } from 'node:worker_threads';
-import { Bell, createBell } from './base/bell.ts';
+import { Bell } from './base/bell.ts';
 import { monotonicMs } from './base/clock.ts';
-import { Control, createControlBlock, DISK_FAILED, DRAINING, FAILED, READY } from './base/control.ts';
+import { Control, DISK_FAILED, DRAINING, FAILED, READY } from './base/control.ts';
 import type { Logger } from './base/log.ts';
 import type { Config } from './config.ts';
-import type { Dispatcher, Listening } from './dispatch/dispatcher.ts';
+import { AcceptThreads, type Listening } from './dispatch/accept-threads.ts';
 import type { IngestWorkerData } from './dispatch/messages.ts';
-import { WorkerPool } from './dispatch/worker-pool.ts';
-import { createLimiterMemory } from './limiter/striped-lock.ts';
 import { limiterConfigOf } from './limits.ts';
-import { createCounterBlock, WORKER_SLOTS, WRITER_SLOTS } from './telemetry/counters.ts';
+import { carveMemory, type Modules, type SharedMemories, servingData, totalBytes } from './memory.ts';
+import { loadDispatch, loadLimiter, loadTelemetry, loadWriter, slotsOf } from './phases.ts';
 import { Exposition } from './telemetry/exposition.ts';
-import {
-  createHistogramBlock,
-  WORKER_HISTOGRAM_NAMES,
-  WRITER_HISTOGRAM_NAMES,
-} from './telemetry/histogram.ts';
-import { createSampleMemories, openSamples } from './telemetry/ring-buffer.ts';
-import { createThreadStats } from './telemetry/thread-stats.ts';
 import { probePort } from './transport/port-probe.ts';
-import { loadUws } from './transport/uws.ts';
+import { loadUws, type Uws } from './transport/uws.ts';
 import { acquireDataDir, type DataDirLock } from './writer/data-dir.ts';
 import { nodeFileOps } from './writer/file-ops.ts';
-import { createJournalRing } from './writer/journal-ring.ts';
 import { countRecovery, type RecoveryReport, recover } from './writer/recovery.ts';
 import type { WriterMessage, WriterThreadData } from './writer/writer.ts';
 
@@ -34,37 +25,15 @@ const WRITER_ENTRY = new URL('./threads/writer-worker.js', import.meta.url);
 /** After a fatal error of the storage the process ends within a second: this much for answers, the rest to spare. */
 const ABANDON_MS = 600;
 
-/** All shared memories, sized once; their sum is printed at start. */
-function carveMemory(config: Config) {
-  const perWorker = <Memory>(carve: () => Memory): Memory[] => Array.from({ length: config.workers }, carve);
-  return {
-    control: createControlBlock(),
-    bell: createBell(),
-    limiter: createLimiterMemory(limiterConfigOf(config)),
-    journals: perWorker(() => createJournalRing(config.journalBytes)),
-    events: createSampleMemories(config.workers),
-    workerCounters: perWorker(() => createCounterBlock(WORKER_SLOTS)),
-    workerHistograms: perWorker(() => createHistogramBlock(WORKER_HISTOGRAM_NAMES)),
-    workerStats: perWorker(() => createThreadStats()),
-    writerCounters: createCounterBlock(WRITER_SLOTS),
-    writerHistograms: createHistogramBlock(WRITER_HISTOGRAM_NAMES),
-    writerStats: createThreadStats(),
-  };
-}
-
-type SharedMemories = ReturnType<typeof carveMemory>;
-
-function totalBytes(memories: SharedMemories): number {
-  return Object.values(memories)
-    .flat()
-    .reduce((total, memory) => total + memory.byteLength, 0);
-}
-
 export interface RunningServer {
   readonly listening: Listening;
   readonly port: number;
   readonly recovery: RecoveryReport;
   readonly sharedBytes: number;
+  /** Threads that own connections. */
+  readonly workers: number;
+  /** Requests that may wait at once. */
+  readonly queueCapacity: number;
   /** Resolves with the exit code when the server has ended, for whatever reason. */
   readonly ended: Promise<number>;
   /** Orderly end: answers or refuses what is in flight, flushes, syncs. */
@@ -77,24 +46,30 @@ class Server implements RunningServer {
   listening!: Listening;
   port = 0;
   recovery!: RecoveryReport;
-  sharedBytes = 0;
+  readonly sharedBytes: number;
+  readonly workers: number;
+  readonly queueCapacity: number;
   readonly ended: Promise<number>;
   private readonly config: Config;
   private readonly log: Logger;
+  private readonly modules: Modules;
   private readonly memories: SharedMemories;
   private readonly control: Control;
   private lock: DataDirLock | null = null;
   private writer: Worker | null = null;
-  private dispatcher: Dispatcher | null = null;
+  private acceptThreads: AcceptThreads | null = null;
   private exposition: Exposition | null = null;
   private resolveEnded!: (code: number) => void;
   private ending = false;
 
-  constructor(config: Config, log: Logger) {
+  constructor(config: Config, log: Logger, modules: Modules) {
     this.config = config;
     this.log = log;
-    this.memories = carveMemory(config);
+    this.modules = modules;
+    this.memories = carveMemory(config, modules);
     this.sharedBytes = totalBytes(this.memories);
+    this.workers = this.memories.acceptThreads;
+    this.queueCapacity = modules.dispatch.queueCapacity(config);
     this.control = new Control(this.memories.control);
     this.ended = new Promise((resolve) => {
       this.resolveEnded = resolve;
@@ -113,20 +88,11 @@ class Server implements RunningServer {
       await this.startWriter();
       this.exposition = this.createExposition(version, uws.version);
       this.exposition.start();
-      const workerData = Array.from({ length: config.workers }, (_, index): IngestWorkerData => {
-        const { control, bell, limiter, workerCounters: counters } = memories;
-        const journal = memories.journals[index]!;
-        const events = memories.events[index]!;
-        const histograms = memories.workerHistograms[index]!;
-        const stats = memories.workerStats[index]!;
-        const memory = { control, bell, limiter, journal, events, histograms, stats, counters };
-        return { index, config, port: this.port, handover: uws.handover, version, startedMs, memory };
-      });
-      this.dispatcher = new WorkerPool(uws, workerData, {
+      this.acceptThreads = new AcceptThreads(uws, this.workerData(version, startedMs, uws), {
         scrape: (accept) => this.exposition!.render(accept),
         died: (error) => this.threadDied(error),
       });
-      this.listening = await this.dispatcher.start();
+      this.listening = await this.acceptThreads.start();
       this.control.life = READY;
     } catch (error) {
       await this.lock.release();
@@ -134,11 +100,31 @@ class Server implements RunningServer {
     }
   }
 
+  private workerData(version: string, startedMs: number, uws: Uws): IngestWorkerData[] {
+    const { config, memories, port, queueCapacity } = this;
+    const { acceptThreads, counters: allCounters } = memories;
+    const requestThreads = Array.from({ length: memories.requestThreads }, (_, lane) =>
+      servingData(config, memories, acceptThreads + lane),
+    );
+    return Array.from({ length: acceptThreads }, (_, index) => ({
+      ...servingData(config, memories, index),
+      index,
+      port,
+      handover: uws.handover,
+      version,
+      startedMs,
+      queueCapacity,
+      stats: memories.acceptStats[index]!,
+      allCounters,
+      requestThreads,
+    }));
+  }
+
   private startWriter(): Promise<void> {
     const { config, memories } = this;
     const workerData: WriterThreadData = {
       config,
-      journals: memories.journals,
+      memory: memories.writer,
       bell: memories.bell,
       control: memories.control,
       counters: memories.writerCounters,
@@ -171,15 +157,15 @@ class Server implements RunningServer {
       version,
       phase: config.phase,
       uws,
-      queueCapacity: config.queueTasks,
-      ingest: memories.workerCounters.map((counters, index) => ({
+      queueCapacity: this.queueCapacity,
+      ingest: memories.counters.map((counters, index) => ({
         counters,
-        histograms: memories.workerHistograms[index]!,
+        histograms: memories.histograms[index]!,
       })),
       writer: { counters: memories.writerCounters, histograms: memories.writerHistograms },
-      samples: openSamples(memories.events),
+      samples: this.modules.telemetry.openSamples(memories.samples),
       stats: [
-        ...memories.workerStats.map((memory, index) => ({ name: `ingest-${index}`, memory })),
+        ...memories.acceptStats.map((memory, index) => ({ name: `ingest-${index}`, memory })),
         { name: 'writer', memory: memories.writerStats },
       ],
       limiter: { memory: memories.limiter, config: limiterConfigOf(config) },
@@ -188,12 +174,12 @@ class Server implements RunningServer {
 
   stop(): void {
     if (this.ending) return;
-    void this.end(0, DRAINING, () => this.dispatcher!.drain(this.config.drainTimeoutMs));
+    void this.end(0, DRAINING, () => this.acceptThreads!.drain(this.config.drainTimeoutMs));
   }
 
   private async storageFailed(fatal: Extract<WriterMessage, { kind: 'fatal' }>): Promise<void> {
     this.log.fatal(fatal, 'storage failed: the range named here may or may not be on disk; ending');
-    if (!this.ending) await this.end(1, FAILED, () => this.dispatcher!.abandon(ABANDON_MS));
+    if (!this.ending) await this.end(1, FAILED, () => this.acceptThreads!.abandon(ABANDON_MS));
   }
 
   private async end(
@@ -230,7 +216,14 @@ class Server implements RunningServer {
 }
 
 export async function startServer(config: Config, log: Logger, version: string): Promise<RunningServer> {
-  const server = new Server(config, log);
+  const slots = slotsOf(config);
+  const [dispatch, limiter, telemetry, writer] = await Promise.all([
+    loadDispatch(slots),
+    loadLimiter(slots),
+    loadTelemetry(slots),
+    loadWriter(slots),
+  ]);
+  const server = new Server(config, log, { dispatch, limiter, telemetry, writer });
   await server.start(version);
   return server;
 }

@@ -49,8 +49,9 @@ const imports = sources.flatMap(importsOf);
 const LAYERS: readonly (readonly [string, RegExp])[] = [
   ['command line', /^src\/(main|cli\/.*)\.ts$/],
   ['composition', /^src\/(server\.ts|threads\/.*)$/],
+  ['phases', /^src\/(phases|memory|open-pipeline)\.ts$/],
   ['connections', /^src\/(dispatch|transport)\//],
-  ['pipeline and phases', /^src\/(pipeline|phases)\.ts$/],
+  ['pipeline', /^src\/pipeline\.ts$/],
   ['components', /^src\/(encoder|limiter|parser|telemetry|writer|limits|config|config-options)/],
   ['base', /^src\/base\//],
 ];

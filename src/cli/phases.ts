@@ -3,9 +3,7 @@ import { PHASES } from '../phases.ts';
 
 export function showPhases(json: boolean): number {
   if (json) {
-    process.stdout.write(
-      `${JSON.stringify(PHASES.map(({ number, name, slots }) => ({ number, name, slots })))}\n`,
-    );
+    process.stdout.write(`${JSON.stringify(PHASES)}\n`);
     return 0;
   }
   const slotNames = Object.keys(PHASES[0]!.slots) as (keyof (typeof PHASES)[0]['slots'])[];

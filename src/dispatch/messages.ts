@@ -1,28 +1,66 @@
-/** Messages between main and an ingest worker: rare, so they go by MessagePort. */
+/** What threads that serve requests are started with, and the messages between them: rare, so by MessagePort. */
 import type { Config } from '../config.ts';
+import type { BodyFormat } from '../parser/parser.ts';
+import type { Status } from '../telemetry/counters.ts';
 import type { Page } from '../transport/routes.ts';
 import type { HandoverKind } from '../transport/uws.ts';
+import type { WriterMemory } from '../writer/writer.ts';
 
-/** What an ingest worker is started with; the memories are carved in server.ts. */
-export interface IngestWorkerData {
-  readonly index: number;
+/** The shared memory that a serving thread works on; carved in server.ts. */
+export interface ServingMemory {
+  readonly control: SharedArrayBuffer;
+  readonly bell: SharedArrayBuffer;
+  readonly limiter: SharedArrayBuffer;
+  readonly writer: WriterMemory;
+  readonly writerCounters: SharedArrayBuffer;
+  readonly writerHistograms: SharedArrayBuffer;
+  /** Of this thread, or of whoever holds its lane. */
+  readonly counters: SharedArrayBuffer;
+  readonly histograms: SharedArrayBuffer;
+  readonly samples: SharedArrayBuffer;
+}
+
+export interface ServingData {
   readonly config: Config;
+  /** Which of the writer's journals is this thread's. */
+  readonly lane: number;
+  readonly memory: ServingMemory;
+}
+
+/** What a thread that owns connections is started with. */
+export interface IngestWorkerData extends ServingData {
+  readonly index: number;
   readonly port: number;
   readonly handover: HandoverKind;
   readonly version: string;
   /** Monotonic ms at which the server started, for its uptime. */
   readonly startedMs: number;
-  readonly memory: {
-    readonly control: SharedArrayBuffer;
-    readonly bell: SharedArrayBuffer;
-    readonly limiter: SharedArrayBuffer;
-    readonly journal: SharedArrayBuffer;
-    readonly events: SharedArrayBuffer;
-    readonly histograms: SharedArrayBuffer;
-    readonly stats: SharedArrayBuffer;
-    /** Counter blocks of all workers: a worker writes its own and sums them for GET /health. */
-    readonly counters: readonly SharedArrayBuffer[];
-  };
+  readonly queueCapacity: number;
+  readonly stats: SharedArrayBuffer;
+  /** Counter blocks of all serving threads, to sum for GET /health. */
+  readonly allCounters: readonly SharedArrayBuffer[];
+  readonly requestThreads: readonly RequestThreadData[];
+}
+
+/** What a thread that serves one request is started with, beside the request. */
+export type RequestThreadData = ServingData;
+
+/** A request whose body is complete, as its own thread gets it. */
+export interface ServedRequest {
+  readonly body: Uint8Array;
+  readonly format: BodyFormat;
+  readonly strict: boolean;
+  readonly clientKey: Uint8Array;
+  readonly startedMs: number;
+  readonly receivedMs: number;
+}
+
+/** A prepared answer (see exchange.ts), from the request's own thread. */
+export interface RequestAnswer {
+  readonly status: Status;
+  readonly head: string;
+  readonly body: string;
+  readonly close: boolean;
 }
 
 export type ToWorker =

@@ -1,117 +1,161 @@
 /**
- * The fixed worker pool: N threads that own their connections from accept to answer.
+ * The fixed worker pool: each of N threads serves the connections it owns, from accept to answer, and waits for
+ * nothing.
  *
- * With descriptor hand-over main accepts and gives connections to the workers in turn; otherwise every worker
- * listens on the port itself and the kernel spreads connections (SO_REUSEPORT). A worker must not end while main
- * may still hand it connections, and a thread that ends without having closed its app aborts the process: so the
- * listener goes first, then each worker closes its app and ends.
+ * During a turn of a worker's event loop, requests whose body is complete go through the pipeline and into its task
+ * queue, which is bounded: a full one refuses with 503. At the end of the turn everything journaled is published at
+ * once, the writer's bell is rung once, and the answers that need no storage are sent. When the writer moves the
+ * stored cursor, the tasks it passed are answered.
  */
-import { Worker } from 'node:worker_threads';
-import { MetricsStreamError } from '../base/errors.ts';
-import type { App, ListenSocket, Uws } from '../transport/uws.ts';
-import type { Dispatcher, DispatcherEvents, Listening } from './dispatcher.ts';
-import type { FromWorker, IngestWorkerData, ToWorker } from './messages.ts';
+import { monotonicMs } from '../base/clock.ts';
+import type { Config } from '../config.ts';
+import type { Pipeline } from '../pipeline.ts';
+import { WORKER } from '../telemetry/counters.ts';
+import type { Exchange } from '../transport/exchange.ts';
+import { STORED } from '../writer/journal.ts';
+import type { Answers, UnavailableReason } from './answers.ts';
+import type { Dispatcher, DispatcherModule, DispatcherParts } from './dispatcher.ts';
+import { Intake } from './intake.ts';
+import { TaskQueue } from './task-queue.ts';
 
-const ENTRY = new URL('../threads/ingest-worker.js', import.meta.url);
-/**
- * Under load V8 lets the space for new objects grow to 48 MB a thread. Hardly anything a worker makes outlives its turn,
- * so a small space is collected as cheaply, and keeps the process within its memory.
- */
-const YOUNG_GENERATION_MB = 12;
-/** How long a worker may take beyond its drain time before it is given up. */
-const DRAIN_GRACE_MS = 500;
+class PoolWorker implements Dispatcher {
+  private readonly config: Config;
+  private readonly answers: Answers;
+  private readonly intake: Intake;
+  private readonly pipeline: Pipeline;
+  private readonly queue: TaskQueue<Exchange>;
+  private readonly ringBell: () => void;
+  private receiptMs = 0;
+  private waiting = false;
+  private storedSeen = 0;
+  private readonly storedMoved = (): void => {
+    this.waiting = false;
+    this.settle();
+    this.publish();
+    this.awaitStored();
+  };
 
-export class WorkerPool implements Dispatcher {
-  private readonly uws: Uws;
-  private readonly workerData: readonly IngestWorkerData[];
-  private readonly events: DispatcherEvents;
-  private readonly threads: Worker[] = [];
-  private acceptor: App | null = null;
-  private listenSocket: ListenSocket = null;
-  private ending = false;
-
-  constructor(uws: Uws, workerData: readonly IngestWorkerData[], events: DispatcherEvents) {
-    this.uws = uws;
-    this.workerData = workerData;
-    this.events = events;
-  }
-
-  async start(): Promise<Listening> {
-    const descriptors = await Promise.all(this.workerData.map((data) => this.spawn(data)));
-    if (this.uws.handover === 'descriptor') this.accept(descriptors);
-    return { uws: this.uws.version, handover: this.uws.handover };
-  }
-
-  private spawn(data: IngestWorkerData): Promise<unknown> {
-    const thread = new Worker(ENTRY, {
-      workerData: data,
-      name: `ingest-${data.index}`,
-      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
-    });
-    this.threads.push(thread);
-    return new Promise((resolve, reject) => {
-      thread.on('message', (message: FromWorker) => {
-        if (message.kind === 'ready') resolve(message.descriptor);
-        else if (message.kind === 'listen_failed') reject(this.bindFailed());
-        else if (message.kind === 'died') this.events.died(message.error);
-        else if (message.kind === 'scrape') this.scrape(thread, message.id, message.accept);
-      });
-      thread.on('error', (error) => {
-        reject(error);
-        this.events.died(error);
-      });
-      thread.on('exit', (code) => {
-        if (!this.ending) this.events.died(new Error(`ingest worker ${data.index} ended with code ${code}`));
-      });
-    });
-  }
-
-  private bindFailed(): MetricsStreamError {
-    const { config, port } = this.workerData[0]!;
-    return new MetricsStreamError(
-      'BIND_FAILED',
-      `cannot listen on ${config.host}:${port}; is the address right?`,
+  constructor({ config, answers, bell, histograms, control }: DispatcherParts, ingest: Pipeline) {
+    this.config = config;
+    this.answers = answers;
+    this.pipeline = ingest;
+    this.queue = new TaskQueue(Math.floor(config.queueTasks / config.workers));
+    this.intake = new Intake(ingest, answers.counters, histograms, config, this.queue, control);
+    this.ringBell = () => bell.ring();
+    answers.aroundAnswers(
+      () => this.publish(),
+      () => this.turnEnded(),
     );
   }
 
-  private accept(descriptors: readonly unknown[]): void {
-    const { config, port } = this.workerData[0]!;
-    this.acceptor = this.uws.module.App();
-    for (const descriptor of descriptors) this.acceptor.addChildAppDescriptor!(descriptor);
-    this.acceptor.listen(config.host, port, (socket) => {
-      this.listenSocket = socket;
-    });
-    if (!this.listenSocket) throw this.bindFailed();
+  get input(): Uint8Array {
+    return this.intake.input;
   }
 
-  private scrape(thread: Worker, id: number, accept: string): void {
-    this.events.scrape(accept).then((page) => {
-      thread.postMessage({ kind: 'scraped', id, page } satisfies ToWorker);
-    });
+  get pending(): number {
+    return this.queue.depth;
   }
 
-  drain(timeoutMs: number): Promise<void> {
-    return this.end({ kind: 'drain', timeoutMs }, timeoutMs + DRAIN_GRACE_MS);
+  unavailableReason(): UnavailableReason | null {
+    return this.answers.stateRefusal ?? (this.queue.isFull ? 'queue_full' : null);
   }
 
-  abandon(timeoutMs: number): Promise<void> {
-    return this.end({ kind: 'abandon' }, timeoutMs);
+  refuseUnavailable(exchange: Exchange, reason: UnavailableReason): void {
+    this.answers.answerUnavailable(exchange, reason, this.queue);
   }
 
-  private async end(message: ToWorker, limitMs: number): Promise<void> {
-    this.ending = true;
-    if (this.listenSocket) this.uws.module.us_listen_socket_close(this.listenSocket);
-    this.listenSocket = null;
-    const ended = this.threads.map(
-      (thread) => new Promise<void>((resolve) => thread.once('exit', () => resolve())),
-    );
-    for (const thread of this.threads) thread.postMessage(message);
-    let timer: NodeJS.Timeout | undefined;
-    const limit = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, limitMs);
-    });
-    await Promise.race([Promise.all(ended), limit]);
-    clearTimeout(timer);
-    this.acceptor?.close();
+  admit(exchange: Exchange, length: number): void {
+    const { answers, intake } = this;
+    intake.count(length);
+    const reason = this.unavailableReason();
+    if (reason !== null) return this.refuseUnavailable(exchange, reason);
+    if (!answers.turnOpen) this.receiptMs = Date.now();
+    if (!intake.take(exchange, length, this.receiptMs)) return answers.answerPrepared(exchange);
+    if (this.config.ack === 'received') {
+      intake.setSettled(exchange, STORED);
+      return answers.answerPrepared(exchange);
+    }
+    this.queue.push(exchange, this.pipeline.cursor, exchange.journaledMs);
+    answers.openTurn();
+  }
+
+  private turnEnded(): void {
+    this.showQueue();
+    this.awaitStored();
+  }
+
+  private showQueue(): void {
+    const { counters } = this.answers;
+    counters[WORKER.queue_tasks_now] = this.queue.depth;
+    counters[WORKER.queue_bytes_now] = this.pipeline.journal.usedBytes;
+  }
+
+  /** Hands what is journaled to the writer. */
+  private publish(): void {
+    if (this.pipeline.journal.publish()) this.ringBell();
+  }
+
+  /** Arms one wake-up for the next move of the stored cursor; a cursor that has moved is settled at once. */
+  private awaitStored(): void {
+    while (!this.waiting && this.queue.depth > 0) {
+      const wake = this.pipeline.journal.waitForStored(this.storedSeen);
+      if (wake === null) {
+        this.settle();
+      } else {
+        this.waiting = true;
+        wake.then(this.storedMoved);
+      }
+    }
+  }
+
+  /** Answers every task that the stored cursor has passed. */
+  private settle(): void {
+    const { queue, answers } = this;
+    const { journal } = this.pipeline;
+    this.storedSeen = journal.storedCursor();
+    if (queue.depth === 0) return;
+    const nowMs = monotonicMs();
+    while (queue.headIsSettled(this.storedSeen)) {
+      const outcome = journal.outcome(queue.headCursor);
+      const exchange = queue.shift();
+      // A task answered 504 before was counted as unknown then.
+      if (exchange.status === 504) continue;
+      this.intake.setSettled(exchange, outcome);
+      answers.conclude(exchange, nowMs);
+    }
+    answers.publishSamples();
+    this.showQueue();
+  }
+
+  /** A task that timed out is answered early; its lines stay in the journal and may still be stored. */
+  expire(nowMs: number): void {
+    // When all run slots were taken, what was journaled then waits for a later call.
+    this.publish();
+    this.expireOlder(nowMs, this.config.requestTimeoutMs);
+    this.answers.publishSamples();
+    this.answers.counters[WORKER.queue_head_age_ms_now] = this.queue.headAgeMs(nowMs);
+  }
+
+  expireAll(nowMs: number): void {
+    this.expireOlder(nowMs, Number.NEGATIVE_INFINITY);
+  }
+
+  private expireOlder(nowMs: number, timeoutMs: number): void {
+    for (;;) {
+      const exchange = this.queue.nextExpired(nowMs, timeoutMs);
+      if (exchange === null) return;
+      this.intake.setTimedOut(exchange);
+      // Not concluded: the queue holds the exchange until its lines are settled.
+      this.answers.finish(exchange, nowMs);
+    }
   }
 }
+
+export const acceptThreads = ((config) => config.workers) satisfies DispatcherModule['acceptThreads'];
+
+export const requestThreads = (() => 0) satisfies DispatcherModule['requestThreads'];
+
+export const queueCapacity = ((config) => config.queueTasks) satisfies DispatcherModule['queueCapacity'];
+
+export const openDispatcher = (async (parts) =>
+  new PoolWorker(parts, await parts.openPipeline())) satisfies DispatcherModule['openDispatcher'];

@@ -1,22 +1,19 @@
-/** Entry point of an ingest worker: builds its pipeline over the shared memories and serves its connections. */
+/** Entry point of a thread that owns connections: receives requests, has them dispatched, and answers. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { Bell } from '../base/bell.ts';
 import { monotonicMs } from '../base/clock.ts';
 import { Control } from '../base/control.ts';
-import { IngestLoop } from '../dispatch/ingest-loop.ts';
+import { Answers } from '../dispatch/answers.ts';
 import type { FromWorker, IngestWorkerData, ToWorker } from '../dispatch/messages.ts';
-import { limiterConfigOf } from '../limits.ts';
-import { phaseOf } from '../phases.ts';
-import { Pipeline } from '../pipeline.ts';
+import { openPipeline, openRecorder } from '../open-pipeline.ts';
+import { loadDispatch, loadWriter, slotsOf } from '../phases.ts';
 import { WORKER } from '../telemetry/counters.ts';
 import { Histograms, WORKER_HISTOGRAM_NAMES } from '../telemetry/histogram.ts';
-import { EventRingProducer } from '../telemetry/ring-buffer.ts';
 import { startThreadStats } from '../telemetry/thread-stats.ts';
 import { ExchangePool } from '../transport/exchange.ts';
 import { Receiver } from '../transport/receiver.ts';
 import { type Page, Routes } from '../transport/routes.ts';
 import { type ListenSocket, loadUws } from '../transport/uws.ts';
-import { JournalProducer } from '../writer/journal-ring.ts';
 
 const data = workerData as IngestWorkerData;
 const { config, memory } = data;
@@ -25,10 +22,12 @@ const post = (message: FromWorker): void => port.postMessage(message);
 
 // Would the thread just end, uWebSockets.js went on to call into it and aborted the process without a reason. So it
 // stops where it is, and main says why and ends the process.
-process.on('uncaughtException', (error) => {
+function died(error: Error): void {
   post({ kind: 'died', error });
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
-});
+}
+
+process.on('uncaughtException', died);
 
 /** How often timeouts are looked for, and whether a drain is done. */
 const TICK_MS = 50;
@@ -39,39 +38,32 @@ const DRAIN_QUIET_MS = 150;
 
 const IDLE_TIMEOUT_SECONDS = 10;
 
-const phase = phaseOf(config.phase);
-const limiterConfig = limiterConfigOf(config);
-const [createParser, openLimiter] = await Promise.all([phase.loadParser(), phase.loadLimiter()]);
-const pipeline = new Pipeline(
-  createParser({ maxBodyBytes: config.maxBodyBytes, maxBatch: config.maxBatch }),
-  openLimiter(memory.limiter, limiterConfig),
-  new JournalProducer(memory.journal),
-  { ...limiterConfig, maxBatch: config.maxBatch },
-);
 const control = new Control(memory.control);
 const exchanges = new ExchangePool({
   aborted: (exchange) => receiver.aborted(exchange),
   received: (exchange, chunk, isLast) => receiver.received(exchange, chunk, isLast),
 });
-const loop = new IngestLoop(
-  exchanges,
-  pipeline,
-  new Bell(memory.bell),
+const slots = slotsOf(config);
+const [dispatch, writer, recorder] = await Promise.all([
+  loadDispatch(slots),
+  loadWriter(slots),
+  openRecorder(data),
+]);
+const answers = new Answers(exchanges, control, new Float64Array(memory.counters), recorder);
+const dispatcher = await dispatch.openDispatcher({
+  config,
+  answers,
   control,
-  new Float64Array(memory.counters[data.index]!),
-  new EventRingProducer(memory.events),
-  new Histograms(memory.histograms, WORKER_HISTOGRAM_NAMES),
-  {
-    ...limiterConfig,
-    maxBatch: config.maxBatch,
-    ack: config.ack,
-    queueTasks: Math.floor(config.queueTasks / config.workers),
-    requestTimeoutMs: config.requestTimeoutMs,
-  },
-);
-const receiver = new Receiver(loop, {
+  bell: new Bell(memory.bell),
+  histograms: new Histograms(memory.histograms, WORKER_HISTOGRAM_NAMES),
+  openPipeline: () => openPipeline(data),
+  requestThreads: data.requestThreads,
+  isSettled: (lane) => writer.isSettled(memory.writer, lane),
+  died,
+});
+const receiver = new Receiver(dispatcher, answers, {
   maxBodyBytes: config.maxBodyBytes,
-  inflightBodyBytes: Math.floor(config.inflightBodyBytes / config.workers),
+  inflightBodyBytes: Math.floor(config.inflightBodyBytes / dispatch.acceptThreads(config)),
   bodyTimeoutMs: config.bodyTimeoutMs,
   clientByHeader: config.clientId !== 'address',
 });
@@ -86,7 +78,7 @@ function scrape(accept: string): Promise<Page> {
   });
 }
 
-const allCounters = memory.counters.map((block) => new Float64Array(block));
+const allCounters = data.allCounters.map((block) => new Float64Array(block));
 
 function health(): Record<string, unknown> {
   const sum = (slot: number): number => allCounters.reduce((total, counters) => total + counters[slot]!, 0);
@@ -96,11 +88,11 @@ function health(): Record<string, unknown> {
     phase: config.phase,
     uptimeSeconds: Math.floor((monotonicMs() - data.startedMs) / 1e3),
     queueDepth: sum(WORKER.queue_tasks_now),
-    queueCapacity: config.queueTasks,
+    queueCapacity: data.queueCapacity,
   };
 }
 
-const stopThreadStats = startThreadStats(memory.stats);
+const stopThreadStats = startThreadStats(data.stats);
 const uws = loadUws(data.handover);
 const app = uws.module.App();
 // The newer build would give clients that dribble their headers, or say nothing, 30 s.
@@ -110,7 +102,7 @@ const clientHeader =
   config.clientId === 'address' ? '' : config.clientId.replace(/^header:/, '').toLowerCase();
 new Routes(
   exchanges,
-  loop,
+  answers,
   receiver,
   { control, scrape, health },
   { maxHeaderBytes: config.maxHeaderBytes, clientHeader },
@@ -129,7 +121,7 @@ if (data.handover === 'descriptor') {
 const tick = setInterval(() => {
   const nowMs = monotonicMs();
   receiver.expire(nowMs);
-  loop.expire(nowMs);
+  dispatcher.expire(nowMs);
 }, TICK_MS);
 
 let receivedSeen = -1;
@@ -142,12 +134,12 @@ function drain(deadlineMs: number): void {
   const nowMs = monotonicMs();
   if (nowMs >= deadlineMs) {
     receiver.refuseAll();
-    loop.expireAll(nowMs);
+    dispatcher.expireAll(nowMs);
   }
-  const received = loop.counters[WORKER.requests_received]!;
+  const received = answers.counters[WORKER.requests_received]!;
   if (received !== receivedSeen) quietFromMs = nowMs + DRAIN_QUIET_MS;
   receivedSeen = received;
-  const busy = nowMs < quietFromMs || loop.pending > 0 || !receiver.idle;
+  const busy = nowMs < quietFromMs || dispatcher.pending > 0 || answers.pending > 0 || !receiver.idle;
   if (nowMs < deadlineMs && busy) {
     setTimeout(drain, DRAIN_TICK_MS, deadlineMs);
     return;

@@ -2,29 +2,21 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { Bell } from '../base/bell.ts';
 import { Control } from '../base/control.ts';
+import { loadWriter, slotsOf } from '../phases.ts';
 import { Histograms, WRITER_HISTOGRAM_NAMES } from '../telemetry/histogram.ts';
 import { ThreadSampler } from '../telemetry/thread-stats.ts';
-import { type FileOps, nodeFileOps } from '../writer/file-ops.ts';
-import { JournalConsumer } from '../writer/journal-ring.ts';
-import { Writer, type WriterMessage, type WriterThreadData } from '../writer/writer.ts';
-
-/** For tests only: path of a module whose `createFileOps()` takes the file system's place and makes it fail. */
-const TEST_FILE_OPS = 'METRICSSTREAM_TEST_FILE_OPS';
-
-async function loadFileOps(): Promise<FileOps> {
-  const path = process.env[TEST_FILE_OPS];
-  if (path === undefined) return nodeFileOps;
-  const module = (await import(path)) as { createFileOps(): FileOps };
-  return module.createFileOps();
-}
+import { loadFileOps } from '../writer/load-file-ops.ts';
+import type { WriterMessage, WriterThreadData } from '../writer/writer.ts';
 
 const data = workerData as WriterThreadData;
 const report = (message: WriterMessage): void => parentPort!.postMessage(message);
 // The writer blocks in system calls and turns its event loop about once a second: its delays would mean nothing.
 const sampler = new ThreadSampler(data.stats, false);
-const writer = new Writer(data.config, {
-  ops: await loadFileOps(),
-  journals: data.journals.map((memory) => new JournalConsumer(memory)),
+const [{ createWriter }, ops] = await Promise.all([loadWriter(slotsOf(data.config)), loadFileOps()]);
+const writer = createWriter({
+  memory: data.memory,
+  config: data.config,
+  ops,
   bell: new Bell(data.bell),
   control: new Control(data.control),
   counters: new Float64Array(data.counters),

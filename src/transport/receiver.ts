@@ -6,7 +6,8 @@
  * route before it has validated the body's framing.
  */
 import { monotonicMs } from '../base/clock.ts';
-import type { IngestLoop } from '../dispatch/ingest-loop.ts';
+import type { Answers } from '../dispatch/answers.ts';
+import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import { WORKER } from '../telemetry/counters.ts';
 import { headerLine, type Problem } from './answer.ts';
 import { BodyBuffers } from './body-buffers.ts';
@@ -25,14 +26,16 @@ export interface ReceiverConfig {
 }
 
 export class Receiver implements ExchangeHandlers {
-  private readonly loop: IngestLoop;
+  private readonly dispatcher: Dispatcher;
+  private readonly answers: Answers;
   private readonly config: ReceiverConfig;
   private readonly buffers: BodyBuffers;
   private readonly inflater: Inflater;
   private readonly receiving = new ReceivingList();
 
-  constructor(loop: IngestLoop, config: ReceiverConfig) {
-    this.loop = loop;
+  constructor(dispatcher: Dispatcher, answers: Answers, config: ReceiverConfig) {
+    this.dispatcher = dispatcher;
+    this.answers = answers;
     this.config = config;
     this.buffers = new BodyBuffers(config.inflightBodyBytes);
     this.inflater = new Inflater(config.maxBodyBytes);
@@ -47,12 +50,12 @@ export class Receiver implements ExchangeHandlers {
   start(exchange: Exchange, scan: HeaderScan): void {
     exchange.measured = true;
     const format = bodyFormatOf(scan.contentType);
-    if (format === UNSUPPORTED) return this.loop.answer(exchange, unsupportedType(scan.contentType));
+    if (format === UNSUPPORTED) return this.answers.answer(exchange, unsupportedType(scan.contentType));
     const coding = codingOf(scan.contentEncoding);
-    if (coding === UNSUPPORTED) return this.loop.answer(exchange, UNSUPPORTED_CODING);
+    if (coding === UNSUPPORTED) return this.answers.answer(exchange, UNSUPPORTED_CODING);
     if (scan.contentLength > this.config.maxBodyBytes) return this.refuseTooLarge(exchange);
-    const reason = this.loop.unavailableReason();
-    if (reason !== null) return this.loop.refuseUnavailable(exchange, reason);
+    const reason = this.dispatcher.unavailableReason();
+    if (reason !== null) return this.dispatcher.refuseUnavailable(exchange, reason);
     exchange.format = format;
     exchange.coding = coding;
     exchange.strict = prefersStrict(scan.prefer);
@@ -68,13 +71,13 @@ export class Receiver implements ExchangeHandlers {
     exchange.streaming = !isLast;
     // Refused or given up before: what still arrives is dropped.
     if (!exchange.open || exchange.receivedMs > 0) return;
-    this.loop.counters[WORKER.body_bytes]! += chunk.byteLength;
+    this.answers.counters[WORKER.body_bytes]! += chunk.byteLength;
     const length = exchange.length + chunk.byteLength;
     if (length > this.config.maxBodyBytes) return this.refuseTooLarge(exchange);
     if (isLast && exchange.buffer === null) return this.complete(exchange, new Uint8Array(chunk));
     if (!this.append(exchange, new Uint8Array(chunk), length)) {
       this.end(exchange);
-      return this.loop.refuseUnavailable(exchange, 'body_bytes_full');
+      return this.dispatcher.refuseUnavailable(exchange, 'body_bytes_full');
     }
     if (isLast) this.complete(exchange, exchange.buffer!.subarray(0, length));
   }
@@ -90,7 +93,7 @@ export class Receiver implements ExchangeHandlers {
     if (exchange.buffer === null) return false;
     exchange.buffer.set(chunk, exchange.length);
     exchange.length = length;
-    this.loop.counters[WORKER.body_bytes_now] = this.buffers.usedBytes;
+    this.answers.counters[WORKER.body_bytes_now] = this.buffers.usedBytes;
     return true;
   }
 
@@ -104,9 +107,9 @@ export class Receiver implements ExchangeHandlers {
       this.inflater.push(compressed, (result) => this.inflated(exchange, result));
       return;
     }
-    this.loop.input.set(body);
+    this.dispatcher.input.set(body);
     this.release(exchange);
-    this.loop.admit(exchange, body.length);
+    this.dispatcher.admit(exchange, body.length);
   }
 
   private inflated(exchange: Exchange, result: Inflated): void {
@@ -115,17 +118,17 @@ export class Receiver implements ExchangeHandlers {
     if (result === 'too_large') return this.refuseTooLarge(exchange);
     if (result === 'broken') return this.refuseMalformed(exchange, BROKEN_GZIP);
     exchange.receivedMs = monotonicMs();
-    this.loop.input.set(result);
-    this.loop.admit(exchange, result.length);
+    this.dispatcher.input.set(result);
+    this.dispatcher.admit(exchange, result.length);
   }
 
   private refuseMalformed(exchange: Exchange, problem: Problem): void {
-    this.loop.counters[WORKER.rejected_malformed]! += 1;
-    this.loop.answer(exchange, problem);
+    this.answers.counters[WORKER.rejected_malformed]! += 1;
+    this.answers.answer(exchange, problem);
   }
 
   private refuseTooLarge(exchange: Exchange): void {
-    this.loop.counters[WORKER.rejected_too_large]! += 1;
+    this.answers.counters[WORKER.rejected_too_large]! += 1;
     this.giveUp(exchange, {
       status: 413,
       code: 'body_too_large',
@@ -138,7 +141,7 @@ export class Receiver implements ExchangeHandlers {
 
   private giveUp(exchange: Exchange, problem: Problem): void {
     this.end(exchange);
-    this.loop.answer(exchange, problem);
+    this.answers.answer(exchange, problem);
   }
 
   /** From here on, what still arrives of this body is dropped. */
@@ -153,14 +156,14 @@ export class Receiver implements ExchangeHandlers {
     if (exchange.buffer === null) return;
     this.buffers.give(exchange.buffer);
     exchange.buffer = null;
-    this.loop.counters[WORKER.body_bytes_now] = this.buffers.usedBytes;
+    this.answers.counters[WORKER.body_bytes_now] = this.buffers.usedBytes;
   }
 
   /** The client is gone. A buffer that the thread pool still reads is given back when it is done. */
   aborted(exchange: Exchange): void {
     if (!exchange.open) return;
     exchange.open = false;
-    this.loop.counters[WORKER.requests_aborted]! += 1;
+    this.answers.counters[WORKER.requests_aborted]! += 1;
     if (exchange.receivedMs === 0) this.release(exchange);
   }
 
@@ -183,7 +186,7 @@ export class Receiver implements ExchangeHandlers {
   refuseAll(): void {
     for (let next = this.receiving.oldest; next !== null; next = this.receiving.oldest) {
       this.end(next);
-      this.loop.refuseUnavailable(next, 'draining');
+      this.dispatcher.refuseUnavailable(next, 'draining');
     }
   }
 }

@@ -1,6 +1,6 @@
 /** The routes of one worker: what is served, and what is refused before a body is looked at. */
 import { type Control, DISK_OK, READY } from '../base/control.ts';
-import type { IngestLoop } from '../dispatch/ingest-loop.ts';
+import type { Answers } from '../dispatch/answers.ts';
 import { WORKER } from '../telemetry/counters.ts';
 import { headerLine, setText } from './answer.ts';
 import type { Exchange, ExchangePool } from './exchange.ts';
@@ -29,7 +29,7 @@ export interface RoutesConfig {
 
 export class Routes {
   private readonly exchanges: ExchangePool;
-  private readonly loop: IngestLoop;
+  private readonly answers: Answers;
   private readonly receiver: Receiver;
   private readonly sources: RouteSources;
   private readonly config: RoutesConfig;
@@ -37,13 +37,13 @@ export class Routes {
 
   constructor(
     exchanges: ExchangePool,
-    loop: IngestLoop,
+    answers: Answers,
     receiver: Receiver,
     sources: RouteSources,
     config: RoutesConfig,
   ) {
     this.exchanges = exchanges;
-    this.loop = loop;
+    this.answers = answers;
     this.receiver = receiver;
     this.sources = sources;
     this.config = config;
@@ -62,7 +62,7 @@ export class Routes {
       const path = request.getUrl();
       const exchange = this.begin(response, request);
       if (exchange === null) return;
-      this.loop.answer(exchange, {
+      this.answers.answer(exchange, {
         status: 404,
         code: 'not_found',
         detail: 'There is nothing here; POST metrics to /metrics.',
@@ -86,7 +86,7 @@ export class Routes {
     app.any(path, (response, request) => {
       const exchange = this.begin(response, request);
       if (exchange === null) return;
-      this.loop.answer(exchange, {
+      this.answers.answer(exchange, {
         status: 405,
         code: 'method_not_allowed',
         detail: `${path} answers ${allow}.`,
@@ -97,14 +97,14 @@ export class Routes {
 
   /** Opens an exchange and checks the header list; null when it has been refused. */
   private begin(response: HttpResponse, request: HttpRequest): Exchange | null {
-    const { counters } = this.loop;
+    const { counters } = this.answers;
     counters[WORKER.requests_received]! += 1;
-    const exchange = this.exchanges.take(response, this.loop.turnMs());
+    const exchange = this.exchanges.take(response, this.answers.turnMs());
     response.onAborted(exchange.onAborted);
     const verdict = this.scan.scan(request);
     if (verdict === FRAMING_OK) return exchange;
     if (verdict === HEADERS_TOO_LARGE) {
-      this.loop.answer(exchange, {
+      this.answers.answer(exchange, {
         status: 431,
         code: 'headers_too_large',
         detail: `Nothing was stored: the header list may have at most ${this.config.maxHeaderBytes} bytes.`,
@@ -112,7 +112,7 @@ export class Routes {
         close: true,
       });
     } else {
-      this.loop.answer(exchange, {
+      this.answers.answer(exchange, {
         status: 400,
         code: 'framing',
         detail: `Nothing was stored: ${this.scan.problem}.`,
@@ -126,13 +126,13 @@ export class Routes {
   private serveMetrics(exchange: Exchange): void {
     this.sources.scrape(this.scan.accept).then(({ contentType, body }) => {
       setText(exchange, 200, contentType, body);
-      this.loop.answerPrepared(exchange);
+      this.answers.answerPrepared(exchange);
     });
   }
 
   private serveHealth(exchange: Exchange): void {
     setText(exchange, 200, 'application/json', JSON.stringify(this.sources.health()));
-    this.loop.answerPrepared(exchange);
+    this.answers.answerPrepared(exchange);
   }
 
   private serveReady(exchange: Exchange): void {
@@ -140,11 +140,11 @@ export class Routes {
     const { life } = control;
     let reason = '';
     if (control.disk !== DISK_OK) reason = 'disk_failed';
-    else if (this.loop.draining) reason = 'draining';
+    else if (this.answers.draining) reason = 'draining';
     else if (life !== READY) reason = 'recovering';
-    if (reason !== '') return this.loop.answer(exchange, notReady(reason));
+    if (reason !== '') return this.answers.answer(exchange, notReady(reason));
     setText(exchange, 200, 'application/json', '{"ready":true}');
-    this.loop.answerPrepared(exchange);
+    this.answers.answerPrepared(exchange);
   }
 }
 

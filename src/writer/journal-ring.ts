@@ -22,6 +22,7 @@
  */
 import { assert } from '../base/errors.ts';
 import { LINE_I32 } from '../base/shared-memory.ts';
+import { FULL, type Journal, type Outcome, STORED } from './journal.ts';
 
 const PUBLISHED = 0;
 const RELEASED = LINE_I32;
@@ -45,15 +46,6 @@ const RUN_MAX_BYTES = 1 << 20;
  */
 const EARLY_WRAP_BYTES = 4 << 20;
 
-/** What became of a committed line; 0 to 2 are also what `JournalProducer.outcome` answers. */
-export const STORED = 0;
-export const REFUSED = 1;
-export const UNKNOWN = 2;
-export type Outcome = typeof STORED | typeof REFUSED | typeof UNKNOWN;
-
-/** No room: the caller answers 503. */
-export const FULL = -1;
-
 /**
  * @param capacityBytes a power of two, at least twice the largest claim
  * @param origin what all cursors and counts start from; tests start just below 2^31 and 2^32
@@ -71,8 +63,7 @@ function words(memory: SharedArrayBuffer): Int32Array {
   return new Int32Array(memory, 0, HEADER_BYTES / Int32Array.BYTES_PER_ELEMENT);
 }
 
-export class JournalProducer {
-  /** The data region; claimed offsets index it. */
+export class JournalProducer implements Journal {
   readonly bytes: Uint8Array;
   readonly view: DataView;
   readonly capacityBytes: number;
@@ -114,7 +105,6 @@ export class JournalProducer {
     return (this.head - this.tail) | 0;
   }
 
-  /** Offset of `maxBytes` contiguous bytes to encode into, or FULL. Commit or claim again; nothing to undo. */
   claim(maxBytes: number): number {
     const offset = this.head & this.mask;
     this.claimSkipsBytes = 0;
@@ -161,10 +151,7 @@ export class JournalProducer {
     if (passedBytes > 0) this.skipIsAhead = false;
   }
 
-  /**
-   * Takes the bytes from the claimed offset up to `endOffset` into the open run; at least one line.
-   * @returns the cursor that `storedCursor` has to reach before these lines are settled
-   */
+  /** Takes the bytes from the claimed offset up to `endOffset` into the open run. */
   commit(endOffset: number, lines: number): number {
     assert(lines > 0, 'a commit holds at least one line');
     if (this.claimSkipsBytes > 0) this.skipToStart();
@@ -214,7 +201,6 @@ export class JournalProducer {
     return true;
   }
 
-  /** The cursor up to which lines are settled: stored to the configured level, or named in an outcome. */
   storedCursor(): number {
     // Pairs with the store in `JournalConsumer.release`; outcomes of these lines were pushed before it.
     this.sawReleased(Atomics.load(this.header, RELEASED));
@@ -223,7 +209,6 @@ export class JournalProducer {
     return this.released;
   }
 
-  /** What became of the lines that end at `cursor`; ask in commit order, after `storedCursor` has passed it. */
   outcome(cursor: number): Outcome {
     while (this.outcomesPopped !== this.outcomesPushed) {
       const entry = OUTCOMES + (this.outcomesPopped & OUTCOME_SLOT_MASK) * ENTRY_I32;
@@ -237,12 +222,30 @@ export class JournalProducer {
     return STORED;
   }
 
-  /** A promise of the next change of the stored cursor, or null when it has already moved past `seen`. */
   waitForStored(seen: number): Promise<unknown> | null {
     // Pairs with the store and notify in `JournalConsumer.release`.
     const wait = Atomics.waitAsync(this.header, RELEASED, seen);
     return wait.async ? wait.value : null;
   }
+
+  blockUntilStored(seen: number, timeoutMs: number): void {
+    // Pairs with the store and notify in `JournalConsumer.release`.
+    Atomics.wait(this.header, RELEASED, seen, timeoutMs);
+  }
+}
+
+/**
+ * True when everything published is released: the next producer may begin where the last one ended. RELEASED is the
+ * last of the consumer's stores, so it is compared with the end of the last run rather than TAKEN with PUBLISHED.
+ */
+export function isReleased(memory: SharedArrayBuffer): boolean {
+  const header = words(memory);
+  // Pairs with the store in `JournalProducer.publish`, of a producer that has ended.
+  const published = Atomics.load(header, PUBLISHED);
+  // Pairs with the stores in `JournalConsumer.release`.
+  if (published !== Atomics.load(header, TAKEN)) return false;
+  const lastRun = RUNS + ((published - 1) & RUN_SLOT_MASK) * ENTRY_I32;
+  return Atomics.load(header, RELEASED) === header[lastRun + 3];
 }
 
 export class JournalConsumer {

@@ -7,9 +7,10 @@ import { Control, createControlBlock } from '../../src/base/control.ts';
 import { createCounterBlock, WRITER, WRITER_SLOTS, type WriterSlot } from '../../src/telemetry/counters.ts';
 import { createHistogramBlock, Histograms, WRITER_HISTOGRAM_NAMES } from '../../src/telemetry/histogram.ts';
 import { type FileOps, nodeFileOps } from '../../src/writer/file-ops.ts';
-import { createJournalRing, JournalConsumer, JournalProducer } from '../../src/writer/journal-ring.ts';
+import { createMemory, GroupCommitWriter } from '../../src/writer/group-commit.ts';
+import { JournalProducer } from '../../src/writer/journal-ring.ts';
 import { recover } from '../../src/writer/recovery.ts';
-import { Writer, type WriterConfig, type WriterMessage } from '../../src/writer/writer.ts';
+import type { WriterConfig, WriterMessage } from '../../src/writer/writer.ts';
 
 export function temporaryDirectory(): string {
   return fs.mkdtempSync(join(os.tmpdir(), 'metricsstream-test-'));
@@ -46,19 +47,20 @@ export class WriterRig {
   readonly bell = new Bell(createBell());
   readonly producers: JournalProducer[];
   readonly messages: WriterMessage[] = [];
-  readonly writer: Writer;
+  readonly writer: GroupCommitWriter;
   private readonly counters = new Float64Array(createCounterBlock(WRITER_SLOTS));
   private nowMs = 1_000;
 
   constructor({ dataDir, config, ops = nodeFileOps, rings = 1, ringBytes = 16 << 20 }: RigOptions = {}) {
     this.dataDir = dataDir ?? temporaryDirectory();
     this.config = { ...WRITER_DEFAULTS, ...config, dataDir: this.dataDir };
-    const memories = Array.from({ length: rings }, () => createJournalRing(ringBytes));
-    this.producers = memories.map((memory) => new JournalProducer(memory));
+    const memory = createMemory(rings, ringBytes);
+    this.producers = memory.journals.map((ring) => new JournalProducer(ring));
     const { nextCommit, nextSegment } = recover(nodeFileOps, this.dataDir);
-    this.writer = new Writer(this.config, {
+    this.writer = new GroupCommitWriter({
+      memory,
+      config: this.config,
       ops,
-      journals: memories.map((memory) => new JournalConsumer(memory)),
       bell: this.bell,
       control: this.control,
       counters: this.counters,

@@ -5,7 +5,7 @@ import { Writable } from 'node:stream';
 import { test } from 'node:test';
 import { DISK_FAILED, DISK_OK, DISK_REFUSING } from '../../src/base/control.ts';
 import { verify } from '../../src/cli/verify.ts';
-import { REFUSED, STORED, UNKNOWN } from '../../src/writer/journal-ring.ts';
+import { REFUSED, STORED, UNKNOWN } from '../../src/writer/journal.ts';
 import type { WriterMessage } from '../../src/writer/writer.ts';
 import { FaultyFileOps } from '../support/faulty-file-ops.ts';
 import { line, WriterRig } from '../support/writer-rig.ts';

@@ -1,14 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  createJournalRing,
-  FULL,
-  JournalConsumer,
-  JournalProducer,
-  REFUSED,
-  STORED,
-  UNKNOWN,
-} from '../../src/writer/journal-ring.ts';
+import { FULL, REFUSED, STORED, UNKNOWN } from '../../src/writer/journal.ts';
+import { createJournalRing, JournalConsumer, JournalProducer } from '../../src/writer/journal-ring.ts';
 
 function ring(capacityBytes: number, origin = 0) {
   const memory = createJournalRing(capacityBytes, origin);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { Batch } from '../../src/writer/batch.ts';
 import { nodeFileOps, PAGE_BYTES } from '../../src/writer/file-ops.ts';
-import { STORED } from '../../src/writer/journal-ring.ts';
+import { STORED } from '../../src/writer/journal.ts';
 import { openNew, pageAlignedBytes, Segment } from '../../src/writer/segment.ts';
 import { verified } from '../support/damage.ts';
 import { FaultyFileOps, systemError } from '../support/faulty-file-ops.ts';

@@ -18,7 +18,9 @@ import {
 import { createThreadStats, readThreadStats } from '../../src/telemetry/thread-stats.ts';
 import { acquireDataDir } from '../../src/writer/data-dir.ts';
 import { nodeFileOps } from '../../src/writer/file-ops.ts';
-import { createJournalRing, FULL, JournalProducer, STORED } from '../../src/writer/journal-ring.ts';
+import { createMemory } from '../../src/writer/group-commit.ts';
+import { FULL, STORED } from '../../src/writer/journal.ts';
+import { JournalProducer } from '../../src/writer/journal-ring.ts';
 import { recover } from '../../src/writer/recovery.ts';
 import type { WriterConfig, WriterMessage, WriterThreadData } from '../../src/writer/writer.ts';
 import { verified } from '../support/damage.ts';
@@ -41,8 +43,8 @@ class WriterThread {
   constructor(dataDir: string, config: Partial<WriterConfig>) {
     const { nextCommit, nextSegment } = recover(nodeFileOps, dataDir);
     this.data = {
-      config: { ...WRITER_DEFAULTS, ...config, dataDir },
-      journals: Array.from({ length: RINGS }, () => createJournalRing(1 << 20)),
+      config: { ...WRITER_DEFAULTS, ...config, dataDir, phase: 6, setBack: 'none' },
+      memory: createMemory(RINGS, 1 << 20),
       bell: createBell(),
       control: createControlBlock(),
       counters: createCounterBlock(WRITER_SLOTS),
@@ -54,7 +56,7 @@ class WriterThread {
     this.control = new Control(this.data.control);
     this.bell = new Bell(this.data.bell);
     this.counters = new Float64Array(this.data.counters);
-    this.producers = this.data.journals.map((memory) => new JournalProducer(memory));
+    this.producers = this.data.memory.journals.map((memory) => new JournalProducer(memory));
     this.worker = new Worker(ENTRY, { workerData: this.data });
     this.worker.on('message', (message: WriterMessage) => this.messages.push(message));
     this.exited = once(this.worker, 'exit');

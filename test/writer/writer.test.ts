@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import zlib from 'node:zlib';
-import { STORED } from '../../src/writer/journal-ring.ts';
+import { STORED } from '../../src/writer/journal.ts';
 import { FaultyFileOps } from '../support/faulty-file-ops.ts';
 import { line, WriterRig } from '../support/writer-rig.ts';
 

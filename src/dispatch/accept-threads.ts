@@ -1,0 +1,132 @@
+/**
+ * The threads that own connections: started together, ended together.
+ *
+ * With descriptor hand-over main accepts and gives connections to the threads in turn; otherwise each of them
+ * listens on the port itself and the kernel spreads connections (SO_REUSEPORT). A thread must not end while main
+ * may still hand it connections, and one that ends without having closed its app aborts the process: so the
+ * listener goes first, then each thread closes its app and ends.
+ */
+import { Worker } from 'node:worker_threads';
+import { MetricsStreamError } from '../base/errors.ts';
+import type { Page } from '../transport/routes.ts';
+import type { App, HandoverKind, ListenSocket, Uws } from '../transport/uws.ts';
+import type { FromWorker, IngestWorkerData, ToWorker } from './messages.ts';
+
+const ENTRY = new URL('../threads/ingest-worker.js', import.meta.url);
+/**
+ * Under load V8 lets the space for new objects grow to 48 MB a thread. Hardly anything a worker makes outlives its turn,
+ * so a small space is collected as cheaply, and keeps the process within its memory.
+ */
+const YOUNG_GENERATION_MB = 12;
+/** How long a worker may take beyond its drain time before it is given up. */
+const DRAIN_GRACE_MS = 500;
+
+export interface Listening {
+  readonly uws: string;
+  readonly handover: HandoverKind;
+}
+
+export interface AcceptThreadsEvents {
+  /** Renders GET /metrics for an Accept header. */
+  readonly scrape: (accept: string) => Promise<Page>;
+  /** A thread ended that should not have: the process has to end too. */
+  readonly died: (error: Error) => void;
+}
+
+export class AcceptThreads {
+  private readonly uws: Uws;
+  private readonly workerData: readonly IngestWorkerData[];
+  private readonly events: AcceptThreadsEvents;
+  private readonly threads: Worker[] = [];
+  private acceptor: App | null = null;
+  private listenSocket: ListenSocket = null;
+  private ending = false;
+
+  constructor(uws: Uws, workerData: readonly IngestWorkerData[], events: AcceptThreadsEvents) {
+    this.uws = uws;
+    this.workerData = workerData;
+    this.events = events;
+  }
+
+  /** Starts the threads and accepts connections; resolves when clients can connect. */
+  async start(): Promise<Listening> {
+    const descriptors = await Promise.all(this.workerData.map((data) => this.spawn(data)));
+    if (this.uws.handover === 'descriptor') this.accept(descriptors);
+    return { uws: this.uws.version, handover: this.uws.handover };
+  }
+
+  private spawn(data: IngestWorkerData): Promise<unknown> {
+    const thread = new Worker(ENTRY, {
+      workerData: data,
+      name: `ingest-${data.index}`,
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
+    });
+    this.threads.push(thread);
+    return new Promise((resolve, reject) => {
+      thread.on('message', (message: FromWorker) => {
+        if (message.kind === 'ready') resolve(message.descriptor);
+        else if (message.kind === 'listen_failed') reject(this.bindFailed());
+        else if (message.kind === 'died') this.events.died(message.error);
+        else if (message.kind === 'scrape') this.scrape(thread, message.id, message.accept);
+      });
+      thread.on('error', (error) => {
+        reject(error);
+        this.events.died(error);
+      });
+      thread.on('exit', (code) => {
+        if (!this.ending) this.events.died(new Error(`ingest worker ${data.index} ended with code ${code}`));
+      });
+    });
+  }
+
+  private bindFailed(): MetricsStreamError {
+    const { config, port } = this.workerData[0]!;
+    return new MetricsStreamError(
+      'BIND_FAILED',
+      `cannot listen on ${config.host}:${port}; is the address right?`,
+    );
+  }
+
+  private accept(descriptors: readonly unknown[]): void {
+    const { config, port } = this.workerData[0]!;
+    this.acceptor = this.uws.module.App();
+    for (const descriptor of descriptors) this.acceptor.addChildAppDescriptor!(descriptor);
+    this.acceptor.listen(config.host, port, (socket) => {
+      this.listenSocket = socket;
+    });
+    if (!this.listenSocket) throw this.bindFailed();
+  }
+
+  private scrape(thread: Worker, id: number, accept: string): void {
+    this.events.scrape(accept).then((page) => {
+      thread.postMessage({ kind: 'scraped', id, page } satisfies ToWorker);
+    });
+  }
+
+  /** Stops accepting, answers or refuses what is in flight, closes all connections, ends the threads. */
+  drain(timeoutMs: number): Promise<void> {
+    return this.end({ kind: 'drain', timeoutMs }, timeoutMs + DRAIN_GRACE_MS);
+  }
+
+  /** Answers 504 to all that waits for storage, then as `drain`: storage has failed. */
+  abandon(timeoutMs: number): Promise<void> {
+    return this.end({ kind: 'abandon' }, timeoutMs);
+  }
+
+  private async end(message: ToWorker, limitMs: number): Promise<void> {
+    this.ending = true;
+    if (this.listenSocket) this.uws.module.us_listen_socket_close(this.listenSocket);
+    this.listenSocket = null;
+    const ended = this.threads.map(
+      (thread) => new Promise<void>((resolve) => thread.once('exit', () => resolve())),
+    );
+    for (const thread of this.threads) thread.postMessage(message);
+    let timer: NodeJS.Timeout | undefined;
+    const limit = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, limitMs);
+    });
+    await Promise.race([Promise.all(ended), limit]);
+    clearTimeout(timer);
+    this.acceptor?.close();
+  }
+}

@@ -1,0 +1,177 @@
+/**
+ * From a complete body to a journaled request or a prepared refusal, and from an outcome to a prepared answer: what
+ * every dispatcher does alike, in whichever thread it does it.
+ */
+import { type Control, DRAINING } from '../base/control.ts';
+import type { Config } from '../config.ts';
+import { limiterConfigOf } from '../limits.ts';
+import type { Pipeline, PipelineCode } from '../pipeline.ts';
+import * as pipeline from '../pipeline.ts';
+import { WORKER } from '../telemetry/counters.ts';
+import { type Histograms, WORKER_HISTOGRAMS } from '../telemetry/histogram.ts';
+import {
+  headerLine,
+  itemsProblem,
+  malformedProblem,
+  type Problem,
+  partialBody,
+  type QueueFacts,
+  setAccepted,
+  setProblem,
+  unavailableProblem,
+} from '../transport/answer.ts';
+import type { Exchange } from '../transport/exchange.ts';
+import { RateLimitHeaders } from '../transport/rate-limit-headers.ts';
+import { type Outcome, REFUSED, STORED } from '../writer/journal.ts';
+
+export class Intake {
+  readonly pipeline: Pipeline;
+  readonly counters: Float64Array;
+  private readonly histograms: Histograms;
+  private readonly config: Config;
+  private readonly queue: QueueFacts;
+  private readonly control: Control;
+  private readonly limitHeaders: RateLimitHeaders;
+
+  /** @param queue what a 503 tells of the queue */
+  constructor(
+    ingest: Pipeline,
+    counters: Float64Array,
+    histograms: Histograms,
+    config: Config,
+    queue: QueueFacts,
+    control: Control,
+  ) {
+    this.pipeline = ingest;
+    this.counters = counters;
+    this.histograms = histograms;
+    this.config = config;
+    this.queue = queue;
+    this.control = control;
+    this.limitHeaders = new RateLimitHeaders(limiterConfigOf(config), config.ack === 'received' ? 202 : 200);
+  }
+
+  get input(): Uint8Array {
+    return this.pipeline.parser.input;
+  }
+
+  /** A body is complete, whether or not it is taken. */
+  count(length: number): void {
+    this.counters[WORKER.decoded_bytes]! += length;
+    this.histograms.record(WORKER_HISTOGRAMS.body_bytes, length);
+  }
+
+  /**
+   * Takes the body in `input[0, length)` through the pipeline.
+   * @param receiptMs Unix ms, the timestamp of metrics that have none
+   * @returns true when its lines are in the journal up to `pipeline.cursor`; false when `exchange` holds a refusal
+   */
+  take(exchange: Exchange, length: number, receiptMs: number): boolean {
+    const ingest = this.pipeline;
+    const { format, strict, clientKey, receivedMs } = exchange;
+    const code = ingest.process(length, format, strict, clientKey, receivedMs, receiptMs);
+    exchange.limitNs = ingest.limitNs;
+    exchange.parseNs = ingest.parseNs;
+    exchange.encodeNs = ingest.encodeNs;
+    exchange.clientHash = ingest.limiter.clientHash;
+    exchange.remaining = ingest.remaining;
+    if (code !== pipeline.COMMITTED) {
+      setProblem(exchange, this.refusal(code));
+      return false;
+    }
+    const { parser } = ingest;
+    exchange.accepted = parser.columns.count;
+    exchange.rejected = parser.rejected;
+    exchange.journaledMs = ingest.endMs;
+    this.histograms.record(WORKER_HISTOGRAMS.batch_metrics, parser.seen);
+    if (exchange.rejected > 0) {
+      exchange.body = partialBody(exchange.accepted, exchange.rejected, parser.errors());
+      this.counters[WORKER.rejected_invalid_item]! += exchange.rejected;
+    }
+    return true;
+  }
+
+  private refusal(code: PipelineCode): Problem {
+    const { parser, limiter } = this.pipeline;
+    const { counters } = this;
+    switch (code) {
+      case pipeline.JOURNAL_FULL:
+        return this.unavailable('journal_full');
+      case pipeline.LIMITER_BUSY:
+        return this.unavailable('limiter_busy');
+      case pipeline.REQUESTS_LIMITED:
+        counters[WORKER.limited_requests]! += 1;
+        return this.limitHeaders.problem('requests', limiter);
+      case pipeline.METRICS_LIMITED:
+        counters[WORKER.limited_metrics]! += parser.columns.count;
+        counters[WORKER.rejected_rate_limited]! += parser.columns.count;
+        return this.limitHeaders.problem('metrics', limiter);
+      case pipeline.MALFORMED:
+        counters[WORKER.rejected_malformed]! += 1;
+        return malformedProblem(parser.failure());
+      case pipeline.BATCH_TOO_LARGE:
+        counters[WORKER.rejected_too_large]! += 1;
+        return {
+          status: 413,
+          code: 'batch_too_large',
+          detail: `Nothing was stored: a request may carry at most ${this.config.maxBatch} metrics. Send smaller batches.`,
+          members: { limit: this.config.maxBatch },
+        };
+      case pipeline.BATCH_OVER_BURST:
+        counters[WORKER.rejected_too_large]! += parser.columns.count;
+        return {
+          status: 413,
+          code: 'batch_over_burst',
+          detail: `Nothing was stored: a batch may not exceed the burst of ${this.config.metricRateBurst} metrics. Send smaller batches.`,
+          members: { limit: this.config.metricRateBurst },
+        };
+      case pipeline.STRICT_REFUSED:
+        counters[WORKER.rejected_strict]! += parser.seen;
+        return itemsProblem('strict', parser.rejected, parser.errors());
+      default:
+        counters[WORKER.rejected_invalid_item]! += parser.rejected;
+        return itemsProblem('no_valid_item', parser.rejected, parser.errors());
+    }
+  }
+
+  private unavailable(reason: 'journal_full' | 'limiter_busy' | 'disk_failed'): Problem {
+    this.counters[WORKER[`unavailable_${reason}`]]! += 1;
+    return unavailableProblem(reason, this.queue, this.control.life >= DRAINING);
+  }
+
+  /** Prepares the answer to a request whose lines are settled, or under `received` journaled. */
+  setSettled(exchange: Exchange, outcome: Outcome): void {
+    const { counters } = this;
+    if (outcome === STORED) {
+      counters[WORKER.metrics_accepted]! += exchange.accepted;
+      const status = this.config.ack === 'received' ? 202 : 200;
+      setAccepted(exchange, status, this.limitHeaders.acceptedHead(exchange.remaining));
+    } else if (outcome === REFUSED) {
+      counters[WORKER.rejected_unavailable]! += exchange.accepted;
+      setProblem(exchange, this.unavailable('disk_failed'));
+    } else {
+      this.setUnknown(exchange, 'The sync to disk failed after the metrics were written.');
+    }
+  }
+
+  /** Prepares the 504 of a request that storage has not confirmed in time. */
+  setTimedOut(exchange: Exchange): void {
+    this.setUnknown(exchange, `Storage did not confirm within ${this.config.requestTimeoutMs} ms.`);
+  }
+
+  private setUnknown(exchange: Exchange, cause: string): void {
+    this.counters[WORKER.metrics_unknown]! += exchange.accepted;
+    setNotConfirmed(exchange, cause);
+  }
+}
+
+/** Prepares a 504: storage has not confirmed, for the reason given. */
+export function setNotConfirmed(exchange: Exchange, cause: string): void {
+  setProblem(exchange, {
+    status: 504,
+    code: 'not_confirmed',
+    detail: `Whether the metrics are stored is unknown. ${cause}`,
+    members: { reason: 'not_confirmed', metrics: exchange.accepted },
+    lines: headerLine('Retry-After', 1),
+  });
+}

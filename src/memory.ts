@@ -1,0 +1,86 @@
+/** All shared memories, carved once at start from the configuration; their sum is printed. */
+import { createBell } from './base/bell.ts';
+import { createControlBlock } from './base/control.ts';
+import type { Config } from './config.ts';
+import type { DispatcherModule } from './dispatch/dispatcher.ts';
+import type { ServingData } from './dispatch/messages.ts';
+import type { LimiterModule } from './limiter/limiter.ts';
+import { limiterConfigOf } from './limits.ts';
+import { createCounterBlock, WORKER_SLOTS, WRITER_SLOTS } from './telemetry/counters.ts';
+import {
+  createHistogramBlock,
+  WORKER_HISTOGRAM_NAMES,
+  WRITER_HISTOGRAM_NAMES,
+} from './telemetry/histogram.ts';
+import type { TelemetryModule } from './telemetry/recorder.ts';
+import { createThreadStats } from './telemetry/thread-stats.ts';
+import type { WriterModule } from './writer/writer.ts';
+
+/** The components whose memory layouts depend on the phase. */
+export interface Modules {
+  readonly dispatch: DispatcherModule;
+  readonly limiter: LimiterModule;
+  readonly telemetry: TelemetryModule;
+  readonly writer: WriterModule;
+}
+
+export type SharedMemories = ReturnType<typeof carveMemory>;
+
+export function carveMemory(config: Config, { dispatch, limiter, telemetry, writer }: Modules) {
+  const acceptThreads = dispatch.acceptThreads(config);
+  const requestThreads = dispatch.requestThreads(config);
+  /** Threads that serve: those that accept first, then the lanes of those that serve one request each. */
+  const serving = acceptThreads + requestThreads;
+  const each = <Memory>(count: number, carve: () => Memory): Memory[] => Array.from({ length: count }, carve);
+  return {
+    acceptThreads,
+    requestThreads,
+    control: createControlBlock(),
+    bell: createBell(),
+    limiter: limiter.createLimiterMemory(limiterConfigOf(config)),
+    writer: writer.createMemory(requestThreads || acceptThreads, config.journalBytes),
+    samples: telemetry.createSampleMemories(serving),
+    counters: each(serving, () => createCounterBlock(WORKER_SLOTS)),
+    histograms: each(serving, () => createHistogramBlock(WORKER_HISTOGRAM_NAMES)),
+    acceptStats: each(acceptThreads, createThreadStats),
+    writerCounters: createCounterBlock(WRITER_SLOTS),
+    writerHistograms: createHistogramBlock(WRITER_HISTOGRAM_NAMES),
+    writerStats: createThreadStats(),
+  };
+}
+
+export function totalBytes(memories: SharedMemories): number {
+  const { writer, samples, counters, histograms, acceptStats, ...rest } = memories;
+  const single = Object.values(rest).filter((memory) => typeof memory !== 'number');
+  // Recorders may share one memory.
+  const all = new Set([
+    ...single,
+    ...writer.journals,
+    writer.common,
+    ...samples,
+    ...counters,
+    ...histograms,
+    ...acceptStats,
+  ]);
+  return [...all].reduce((total, { byteLength }) => total + byteLength, 0);
+}
+
+/** What serving thread `index` is started with; of those that serve one request each, the first has lane 0. */
+export function servingData(config: Config, memories: SharedMemories, index: number): ServingData {
+  const { acceptThreads, control, bell, limiter, writer, writerCounters, writerHistograms } = memories;
+  return {
+    config,
+    lane: index < acceptThreads ? index : index - acceptThreads,
+    memory: {
+      control,
+      bell,
+      limiter,
+      writer,
+      writerCounters,
+      writerHistograms,
+      counters: memories.counters[index]!,
+      histograms: memories.histograms[index]!,
+      samples: memories.samples[index]!,
+    },
+  };
+}

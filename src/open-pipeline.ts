@@ -1,0 +1,43 @@
+/** What threads that serve requests build alike: the components that the phase names, over their shared memory. */
+import { Bell } from './base/bell.ts';
+import { Control } from './base/control.ts';
+import type { ServingData } from './dispatch/messages.ts';
+import { limiterConfigOf } from './limits.ts';
+import { loadLimiter, loadParser, loadTelemetry, loadWriter, slotsOf } from './phases.ts';
+import { Pipeline } from './pipeline.ts';
+import { Histograms, WRITER_HISTOGRAM_NAMES } from './telemetry/histogram.ts';
+import type { Recorder } from './telemetry/recorder.ts';
+import { loadFileOps } from './writer/load-file-ops.ts';
+
+export async function openRecorder({ config, memory }: ServingData): Promise<Recorder> {
+  const telemetry = await loadTelemetry(slotsOf(config));
+  return telemetry.openRecorder(memory.samples);
+}
+
+/** A pipeline into the thread's own lane of the journal. */
+export async function openPipeline({ config, lane, memory }: ServingData): Promise<Pipeline> {
+  const slots = slotsOf(config);
+  const [createParser, limiter, writer, ops] = await Promise.all([
+    loadParser(slots),
+    loadLimiter(slots),
+    loadWriter(slots),
+    loadFileOps(),
+  ]);
+  const limiterConfig = limiterConfigOf(config);
+  const journal = writer.openJournal({
+    memory: memory.writer,
+    lane,
+    config,
+    bell: new Bell(memory.bell),
+    control: new Control(memory.control),
+    counters: new Float64Array(memory.writerCounters),
+    histograms: new Histograms(memory.writerHistograms, WRITER_HISTOGRAM_NAMES),
+    ops,
+  });
+  return new Pipeline(
+    createParser({ maxBodyBytes: config.maxBodyBytes, maxBatch: config.maxBatch }),
+    limiter.openLimiter(memory.limiter, limiterConfig),
+    journal,
+    { ...limiterConfig, maxBatch: config.maxBatch },
+  );
+}
