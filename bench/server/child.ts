@@ -3,7 +3,9 @@
  * of all its threads, resident memory.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Ticks of utime and stime a second: USER_HZ, 100 on every Linux that Node runs on. */
@@ -11,6 +13,7 @@ const TICKS_PER_SECOND = 100;
 const START_TIMEOUT_MS = 15_000;
 /** Long enough for Fastify to write what it has queued. */
 const STOP_TIMEOUT_MS = 60_000;
+const READY_POLL_MS = 50;
 const IDLE_SAMPLE_MS = 100;
 const IDLE_SAMPLES = 4;
 const IDLE_TIMEOUT_MS = 30_000;
@@ -18,6 +21,8 @@ const IDLE_TIMEOUT_MS = 30_000;
 export interface Child {
   readonly pid: number;
   readonly port: number;
+  /** How it ended. */
+  readonly exited: Promise<string>;
   /** Sends SIGTERM and waits for the exit. Throws when the exit code is not 0. */
   stop(): Promise<void>;
   /** Ends it at once; nothing happens when it has ended. */
@@ -42,42 +47,44 @@ function listeningPort(text: string): number | undefined {
   return undefined;
 }
 
-/**
- * Starts a Node script.
- * @param core the core it is pinned to; undefined: all of them
- * @throws when it ends, or says nothing for too long, before it listens
- */
-export async function startChild(args: readonly string[], core: number | undefined): Promise<Child> {
-  const command = [process.execPath, ...args];
-  if (core !== undefined) command.unshift('taskset', '-c', String(core));
-  const [file = '', ...rest] = command;
-  const child = spawn(file, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
+interface Launched {
+  readonly child: ChildProcess;
+  readonly exited: Promise<string>;
+  /** The last of what it printed. */
+  output(): string;
+}
+
+/** @param core the core it is pinned to; undefined: all of them */
+function launch(
+  command: readonly string[],
+  core: number | undefined,
+  env: NodeJS.ProcessEnv = process.env,
+): Launched {
+  const pinned = core === undefined ? command : ['taskset', '-c', String(core), ...command];
+  const [file = '', ...args] = pinned;
+  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
   running.add(child);
   let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (text: string) => {
+      // What comes once it listens serves error messages only; a bounded piece is enough.
+      output = (output + text).slice(-16_384);
+    });
+  }
   const exited = new Promise<string>((resolve) => {
     child.once('error', (error) => resolve(String(error)));
     child.once('close', (code, signal) => resolve(code === null ? `signal ${signal}` : `code ${code}`));
   });
   exited.then(() => running.delete(child));
-  const port = await new Promise<number>((resolve, reject) => {
-    const give = (why: string) => reject(new Error(`${args.join(' ')}: ${why}\n${output}`));
-    const timer = setTimeout(() => give(`not listening after ${START_TIMEOUT_MS} ms`), START_TIMEOUT_MS);
-    exited.then((how) => give(`ended with ${how}`));
-    for (const stream of [child.stdout, child.stderr]) {
-      stream?.setEncoding('utf8').on('data', (text: string) => {
-        // What comes once it listens serves error messages only; a bounded piece is enough.
-        output = (output + text).slice(-16_384);
-        const found = listeningPort(output);
-        if (found === undefined) return;
-        clearTimeout(timer);
-        resolve(found);
-      });
-    }
-  });
+  return { child, exited, output: () => output };
+}
+
+function asChild(name: string, port: number, { child, exited, output }: Launched): Child {
   return {
     // taskset replaces itself by the server, so the process is the same.
     pid: child.pid as number,
     port,
+    exited,
     kill: () => {
       child.kill('SIGKILL');
     },
@@ -86,9 +93,75 @@ export async function startChild(args: readonly string[], core: number | undefin
       const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
       const how = await exited;
       clearTimeout(timer);
-      if (how !== 'code 0') throw new Error(`${args.join(' ')}: stopped with ${how}\n${output}`);
+      if (how !== 'code 0') throw new Error(`${name}: stopped with ${how}\n${output()}`);
     },
   };
+}
+
+/**
+ * Starts a Node script.
+ * @param core the core it is pinned to; undefined: all of them
+ * @throws when it ends, or says nothing for too long, before it listens
+ */
+export async function startChild(args: readonly string[], core: number | undefined): Promise<Child> {
+  const launched = launch([process.execPath, ...args], core);
+  const { child, exited, output } = launched;
+  const name = args.join(' ');
+  const port = await new Promise<number>((resolve, reject) => {
+    const give = (why: string) => reject(new Error(`${name}: ${why}\n${output()}`));
+    const timer = setTimeout(() => give(`not listening after ${START_TIMEOUT_MS} ms`), START_TIMEOUT_MS);
+    exited.then((how) => give(`ended with ${how}`));
+    const look = () => {
+      const found = listeningPort(output());
+      if (found === undefined) return;
+      clearTimeout(timer);
+      resolve(found);
+    };
+    for (const stream of [child.stdout, child.stderr]) stream?.on('data', look);
+  });
+  return asChild(name, port, launched);
+}
+
+export interface ProgramOptions {
+  readonly command: readonly string[];
+  readonly core: number;
+  /** Added to the environment. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly port: number;
+  /** Asked until it answers 2xx: then the program takes requests. */
+  readonly readyPath: string;
+}
+
+/** Starts any program that answers HTTP. @throws when it ends, or is not ready in time */
+export async function startProgram({ command, core, env, port, readyPath }: ProgramOptions): Promise<Child> {
+  const launched = launch(command, core, { ...process.env, ...env });
+  const name = command.join(' ');
+  let ended: string | undefined;
+  launched.exited.then((how) => {
+    ended = how;
+  });
+  for (const deadline = performance.now() + START_TIMEOUT_MS; ; await sleep(READY_POLL_MS)) {
+    const ready = await fetch(`http://127.0.0.1:${port}${readyPath}`).then(
+      ({ ok }) => ok,
+      () => false,
+    );
+    if (ready) return asChild(name, port, launched);
+    if (ended === undefined && performance.now() < deadline) continue;
+    launched.child.kill('SIGKILL');
+    throw new Error(
+      `${name}: ${ended === undefined ? 'not ready' : `ended with ${ended}`}\n${launched.output()}`,
+    );
+  }
+}
+
+/** A loopback port that was free a moment ago, for programs that cannot choose one themselves. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
 }
 
 /** User and system time of all threads, ended ones included, in seconds (resolution 10 ms). */

@@ -47,3 +47,47 @@ export function checkSamples(files: readonly string[], { lines }: Workload): voi
     }
   }
 }
+
+const TIMESTAMP_PREFIX = Buffer.from('{"timestamp":', 'latin1');
+const TIMESTAMP_DIGITS = 13;
+const READ_BYTES = 4 << 20;
+const NEWLINE = 0x0a;
+
+/** @throws when a line does not begin with a timestamp of 13 digits */
+function timestampAt(bytes: Buffer, at: number): number {
+  const from = at + TIMESTAMP_PREFIX.length;
+  if (bytes.compare(TIMESTAMP_PREFIX, 0, TIMESTAMP_PREFIX.length, at, from) !== 0) {
+    throw new Error(`a line begins with ${bytes.toString('utf8', at, from + TIMESTAMP_DIGITS)}`);
+  }
+  let timestamp = 0;
+  for (let digit = from; digit < from + TIMESTAMP_DIGITS; digit++) {
+    timestamp = timestamp * 10 + (bytes[digit] as number) - 0x30;
+  }
+  return timestamp;
+}
+
+/** Visits the timestamp of each complete line; hundreds of millions of bytes a second, which parsing could not. */
+export function forEachTimestamp(files: readonly string[], visit: (timestamp: number) => void): void {
+  const buffer = Buffer.alloc(READ_BYTES);
+  for (const file of files) {
+    const descriptor = openSync(file, 'r');
+    try {
+      // What is left of the last read: the beginning of a line.
+      let kept = 0;
+      for (;;) {
+        const length = readSync(descriptor, buffer, kept, buffer.length - kept, null);
+        if (length === 0) break;
+        const bytes = buffer.subarray(0, kept + length);
+        let at = 0;
+        for (let end = bytes.indexOf(NEWLINE); end !== -1; end = bytes.indexOf(NEWLINE, at)) {
+          visit(timestampAt(bytes, at));
+          at = end + 1;
+        }
+        bytes.copy(buffer, 0, at);
+        kept = bytes.length - at;
+      }
+    } finally {
+      closeSync(descriptor);
+    }
+  }
+}

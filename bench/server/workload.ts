@@ -87,9 +87,21 @@ export function createWorkload(batch: number): Workload {
 }
 
 /**
- * Requests are made once, before the first is sent. `done` prints what wrk counted as one JSON line: latencies in
- * microseconds, `status` the answers of 400 and above.
+ * The end of wrk's scripts: prints what wrk counted as one JSON line. Times in microseconds, `cpuUs` the CPU time of
+ * wrk itself, `status` the answers of 400 and above.
  */
+export const WRK_DONE = `function done(summary, latency)
+  local errors = summary.errors
+  io.write(string.format(
+    '{"responses":%d,"durationUs":%d,"p50Us":%d,"p99Us":%d,"p999Us":%d,"maxUs":%d,"cpuUs":%d,' ..
+    '"connect":%d,"read":%d,"write":%d,"timeout":%d,"status":%d}\\n',
+    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99), latency:percentile(99.9),
+    latency.max, os.clock() * 1e6,
+    errors.connect, errors.read, errors.write, errors.timeout, errors.status))
+end
+`;
+
+/** Requests are made once, before the first is sent. */
 const WRK_SCRIPT = `local requests, at = {}, 0
 
 function init(bodyFiles)
@@ -107,19 +119,12 @@ function request()
   return requests[at]
 end
 
-function done(summary, latency)
-  local errors = summary.errors
-  io.write(string.format(
-    '{"responses":%d,"durationUs":%d,"p50Us":%d,"p99Us":%d,"maxUs":%d,' ..
-    '"connect":%d,"read":%d,"write":%d,"timeout":%d,"status":%d}\\n',
-    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99), latency.max,
-    errors.connect, errors.read, errors.write, errors.timeout, errors.status))
-end
-`;
+${WRK_DONE}`;
 
 export interface WrkFiles {
   readonly script: string;
-  readonly bodies: readonly string[];
+  /** What the script is given. */
+  readonly args: readonly string[];
 }
 
 /** Writes the script and the bodies for wrk into a directory. */
@@ -131,5 +136,5 @@ export function writeWrkFiles(directory: string, { batch, bodies }: Workload): W
     writeFileSync(path, body);
     return path;
   });
-  return { script, bodies: files };
+  return { script, args: files };
 }

@@ -8,7 +8,10 @@ export interface WrkCounts {
   readonly seconds: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
+  readonly p999Ms: number;
   readonly maxMs: number;
+  /** CPU time of wrk itself; near `seconds`, wrk and not the server sets the pace. */
+  readonly clientCpuSeconds: number;
   /** Answers with a status of 400 or above. */
   readonly refused: number;
   /** Connections refused or broken, answers later than the timeout. */
@@ -20,6 +23,8 @@ interface WrkLine {
   readonly durationUs: number;
   readonly p50Us: number;
   readonly p99Us: number;
+  readonly p999Us: number;
+  readonly cpuUs: number;
   readonly maxUs: number;
   readonly connect: number;
   readonly read: number;
@@ -30,6 +35,8 @@ interface WrkLine {
 
 export interface WrkOptions {
   readonly port: number;
+  /** Of the request, with its query; /metrics unless given. */
+  readonly path?: string;
   readonly files: WrkFiles;
   readonly connections: number;
   readonly seconds: number;
@@ -37,9 +44,10 @@ export interface WrkOptions {
 }
 
 /** Runs wrk to its end. Throws when it fails. */
-export async function runWrk({ port, files, connections, seconds, core }: WrkOptions): Promise<WrkCounts> {
+export async function runWrk(options: WrkOptions): Promise<WrkCounts> {
+  const { port, path = '/metrics', files, connections, seconds, core } = options;
   const args = ['-c', String(core), 'wrk', '-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '60s'];
-  args.push('-s', files.script, `http://127.0.0.1:${port}/metrics`, '--', ...files.bodies);
+  args.push('-s', files.script, `http://127.0.0.1:${port}${path}`, '--', ...files.args);
   const child = spawn('taskset', args, { stdio: ['ignore', 'pipe', 'pipe'] });
   const kill = () => child.kill('SIGKILL');
   process.once('exit', kill);
@@ -62,6 +70,8 @@ export async function runWrk({ port, files, connections, seconds, core }: WrkOpt
     seconds: counts.durationUs / 1e6,
     p50Ms: counts.p50Us / 1e3,
     p99Ms: counts.p99Us / 1e3,
+    p999Ms: counts.p999Us / 1e3,
+    clientCpuSeconds: counts.cpuUs / 1e6,
     maxMs: counts.maxUs / 1e3,
     refused: counts.status,
     socketErrors: counts.connect + counts.read + counts.write + counts.timeout,

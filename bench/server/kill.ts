@@ -1,0 +1,123 @@
+/**
+ * What an acknowledgement was worth: a server under load is killed with SIGKILL, started again on what it left, and
+ * asked for what it has. Whatever it acknowledged and has no more is lost.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CONNECTIONS } from './cell.ts';
+import type { Contender, ContenderName } from './contenders.ts';
+import { firstStamp, inScratch } from './peer-cell.ts';
+import { type Ledger, StampedClient } from './stamped-client.ts';
+import { STAMP_MS, type StampedWorkload } from './stamped-workload.ts';
+
+export interface KillOptions {
+  readonly contender: Contender;
+  readonly workload: StampedWorkload;
+  /** From the first request to the kill. */
+  readonly seconds: number;
+  readonly scratch: string;
+}
+
+export interface KillResult {
+  readonly server: ContenderName;
+  readonly batch: number;
+  readonly seconds: number;
+  /** Metrics in all requests that were acknowledged. */
+  readonly acknowledged: number;
+  /** Metrics of those that the restarted server does not have. */
+  readonly lost: number;
+  /** Acknowledged requests that it has in part only. */
+  readonly torn: number;
+  /** How long before the kill the oldest lost request was acknowledged; 0 when nothing is lost. */
+  readonly lostSeconds: number;
+  /** Until the killed server answered again. */
+  readonly restartSeconds: number;
+}
+
+/** Metrics kept of each request. @throws for a timestamp that was never sent, or a metric that is there twice */
+class Kept {
+  private readonly counts: Uint32Array;
+  private readonly first: number;
+  private readonly batch: number;
+
+  constructor(requests: number, first: number, batch: number) {
+    this.counts = new Uint32Array(requests);
+    this.first = first;
+    this.batch = batch;
+  }
+
+  add(timestamp: number): void {
+    const request = Math.floor(timestamp / STAMP_MS) - this.first;
+    const count = (this.counts[request] ?? Number.NaN) + 1;
+    if (!(count <= this.batch)) throw new Error(`timestamp ${timestamp} was not sent, or is there too often`);
+    this.counts[request] = count;
+  }
+
+  of(request: number): number {
+    return this.counts[request] ?? 0;
+  }
+}
+
+function losses(
+  ledger: Ledger,
+  kept: Kept,
+  batch: number,
+  killedAt: number,
+): Pick<KillResult, 'lost' | 'torn' | 'lostSeconds'> {
+  let lost = 0;
+  let torn = 0;
+  let lostMs = 0;
+  for (let request = 0; request < ledger.sent; request++) {
+    const acknowledgedAt = ledger.acknowledgedAt(request);
+    const count = kept.of(request);
+    if (acknowledgedAt === 0 || count === batch) continue;
+    lost += batch - count;
+    if (count > 0) torn += 1;
+    lostMs = Math.max(lostMs, killedAt - acknowledgedAt);
+  }
+  return { lost, torn, lostSeconds: lostMs / 1e3 };
+}
+
+export function killInLoad({ contender, workload, seconds, scratch }: KillOptions): Promise<KillResult> {
+  return inScratch(scratch, async (_directory, dataDir) => {
+    const { batch } = workload;
+    const first = firstStamp();
+    const { path, encoding } = contender;
+    const victim = await contender.start(dataDir);
+    const client = new StampedClient({
+      ...{ port: victim.port, path, encoding, workload },
+      ...{ connections: CONNECTIONS, firstStamp: first },
+    });
+    let killedAt: number;
+    try {
+      const load = client.run();
+      await Promise.race([sleep(seconds * 1e3), load]);
+      killedAt = performance.now();
+      victim.kill();
+      await victim.exited;
+      await load;
+    } finally {
+      victim.kill();
+    }
+    const { ledger } = client;
+    if (ledger.acknowledged === 0) throw new Error('nothing was acknowledged before the kill');
+
+    const restartedAt = performance.now();
+    const heir = await contender.start(dataDir);
+    try {
+      const restartSeconds = (performance.now() - restartedAt) / 1e3;
+      const kept = new Kept(ledger.sent, first, batch);
+      await contender.storage(heir, dataDir).forEachTimestamp((timestamp) => kept.add(timestamp));
+      await heir.stop();
+      return {
+        server: contender.name,
+        batch,
+        seconds,
+        acknowledged: ledger.acknowledged * batch,
+        ...losses(ledger, kept, batch, killedAt),
+        restartSeconds,
+      };
+    } finally {
+      heir.kill();
+    }
+  });
+}
