@@ -8,7 +8,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import { MetricsStreamError } from '../base/errors.ts';
-import type { Page } from '../transport/routes.ts';
+import type { Page } from '../transport/answer.ts';
 import type { App, HandoverKind, ListenSocket, Uws } from '../transport/uws.ts';
 import type { FromWorker, IngestWorkerData, ToWorker } from './messages.ts';
 

@@ -2,7 +2,7 @@
 import type { Config } from '../config.ts';
 import type { BodyFormat } from '../parser/parser.ts';
 import type { Status } from '../telemetry/counters.ts';
-import type { Page } from '../transport/routes.ts';
+import type { Page } from '../transport/answer.ts';
 import type { HandoverKind } from '../transport/uws.ts';
 import type { WriterMemory } from '../writer/writer.ts';
 

@@ -10,9 +10,10 @@ import { loadDispatch, loadWriter, slotsOf } from '../phases.ts';
 import { WORKER } from '../telemetry/counters.ts';
 import { Histograms, WORKER_HISTOGRAM_NAMES } from '../telemetry/histogram.ts';
 import { startThreadStats } from '../telemetry/thread-stats.ts';
+import type { Page } from '../transport/answer.ts';
 import { ExchangePool } from '../transport/exchange.ts';
 import { Receiver } from '../transport/receiver.ts';
-import { type Page, Routes } from '../transport/routes.ts';
+import { Routes } from '../transport/routes.ts';
 import { type ListenSocket, loadUws } from '../transport/uws.ts';
 
 const data = workerData as IngestWorkerData;

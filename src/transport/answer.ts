@@ -82,6 +82,12 @@ export function setProblem(exchange: Exchange, problem: Problem): void {
   exchange.close = close === true;
 }
 
+/** A text to be served as it is. */
+export interface Page {
+  readonly contentType: string;
+  readonly body: string;
+}
+
 export function setText(exchange: Exchange, status: Status, contentType: string, body: string): void {
   exchange.status = status;
   exchange.head = headOf(status, contentType);

@@ -2,16 +2,11 @@
 import { type Control, DISK_OK, READY } from '../base/control.ts';
 import type { Answers } from '../dispatch/answers.ts';
 import { WORKER } from '../telemetry/counters.ts';
-import { headerLine, setText } from './answer.ts';
+import { headerLine, type Page, setText } from './answer.ts';
 import type { Exchange, ExchangePool } from './exchange.ts';
 import { FRAMING_OK, HEADERS_TOO_LARGE, HeaderScan } from './header-scan.ts';
 import type { Receiver } from './receiver.ts';
 import type { App, HttpRequest, HttpResponse, RouteHandler } from './uws.ts';
-
-export interface Page {
-  readonly contentType: string;
-  readonly body: string;
-}
 
 export interface RouteSources {
   readonly control: Control;

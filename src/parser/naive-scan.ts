@@ -1,0 +1,104 @@
+/**
+ * Where tokens end, found by counting quotes and brackets, in bytes that passed the check of the grammar.
+ *
+ * Every function stops at `limit`: of a body that is broken, only the bytes before the break are known to be sound.
+ */
+import { inputBytes } from './input-buffer.ts';
+import { skipSpace } from './space.ts';
+
+const B = inputBytes;
+
+const LAST_SPACE = 0x20;
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const OPEN_BRACKET = 0x5b;
+const BACKSLASH = 0x5c;
+const CLOSE_BRACKET = 0x5d;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+
+/** The body that is being parsed: its bytes, and the same as text of one character a byte, to search in. */
+export let body = Buffer.alloc(0);
+export let text = '';
+
+export function setBody(length: number): void {
+  body = Buffer.from(B.buffer, B.byteOffset, length);
+  text = body.toString('latin1');
+}
+
+/** What the string `[start, end)`, quotes included, means after unescaping. */
+export function meaningOf(start: number, end: number): string {
+  const raw = body.toString('utf8', start, end);
+  return raw.includes('\\') ? (JSON.parse(raw) as string) : raw.slice(1, -1);
+}
+
+/** Offset after the string that opens at `i`. */
+export function endOfString(i: number, limit: number): number {
+  for (i++; i < limit; i++) {
+    if (B[i] === QUOTE) return i + 1;
+    if (B[i] === BACKSLASH) i++;
+  }
+  return limit;
+}
+
+/** Offset after the value that begins at `i`. */
+export function endOfValue(i: number, limit: number): number {
+  const c = B[i]!;
+  if (c === QUOTE) return endOfString(i, limit);
+  if (c === OPEN_BRACE || c === OPEN_BRACKET) return endOfContainer(i, limit);
+  while (i < limit && !endsScalar(B[i]!)) i++;
+  return i;
+}
+
+function endOfContainer(i: number, limit: number): number {
+  let depth = 0;
+  while (i < limit) {
+    const c = B[i]!;
+    if (c === QUOTE) {
+      i = endOfString(i, limit);
+      continue;
+    }
+    i++;
+    if (c === OPEN_BRACE || c === OPEN_BRACKET) depth++;
+    else if ((c === CLOSE_BRACE || c === CLOSE_BRACKET) && --depth === 0) return i;
+  }
+  return limit;
+}
+
+/** Whether no number and no literal goes on with this byte. */
+function endsScalar(c: number): boolean {
+  return c <= LAST_SPACE || c === COMMA || c === CLOSE_BRACE || c === CLOSE_BRACKET;
+}
+
+/**
+ * A member of an object: its key `[key, keyEnd)`, quotes included, and where its value begins.
+ * @returns whether to go on with the next member
+ */
+export type VisitMember = (key: number, keyEnd: number, value: number) => boolean;
+
+/** Visits the members of the object that opens at `open`, those whose value begins before `limit`. */
+export function eachMember(open: number, limit: number, visit: VisitMember): void {
+  let key = skipSpace(open + 1);
+  while (key < limit && B[key] === QUOTE) {
+    const keyEnd = endOfString(key, limit);
+    const value = skipSpace(skipSpace(keyEnd) + 1);
+    if (value >= limit || !visit(key, keyEnd, value)) return;
+    const end = endOfValue(value, limit);
+    const comma = skipSpace(end);
+    if (end >= limit || B[comma] !== COMMA) return;
+    key = skipSpace(comma + 1);
+  }
+}
+
+/** Whether there is white space between the tokens of `[start, end)`. */
+export function hasSpace(start: number, end: number): boolean {
+  for (let i = start; i < end; ) {
+    if (B[i] === QUOTE) {
+      i = endOfString(i, end);
+    } else {
+      if (B[i]! <= LAST_SPACE) return true;
+      i++;
+    }
+  }
+  return false;
+}
