@@ -5,7 +5,16 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
-const COMPONENTS = ['parser', 'limiter', 'limiter-locks', 'rings', 'crc', 'writer', 'pipeline'] as const;
+const COMPONENTS = [
+  'parser',
+  'limiter',
+  'limiter-locks',
+  'rings',
+  'telemetry',
+  'crc',
+  'writer',
+  'pipeline',
+] as const;
 
 let failures = 0;
 for (const component of COMPONENTS) {

@@ -17,6 +17,7 @@ const TITLES = [
   'rate limiter',
   'limiter locks',
   'recording telemetry',
+  'locked and ring telemetry',
   'CRC-32',
   'journal ring',
   'pipeline',
