@@ -10,9 +10,11 @@
  * the body, and so does the next item: time grows with items × bytes, the square of the body. The answers are those
  * of `single-pass.ts`, byte for byte; what differs is the time.
  *
- * Worst case: six searches an item (five fields, a backslash), each through the whole rest of the body.
- * WORST_CASE
- * Memory is bounded by the body: two offsets an item, and strings that live while one field is read.
+ * Worst case: six searches an item (five fields, a backslash), each through the whole rest of the body. On a shared
+ * two-core virtual machine 10,000 items without tags took 5–7 s in 1 MB and 34 s in 8 MiB; 10,000 items without any
+ * field in front of 8 MiB of quotes, each of which stops the search for a moment, take 0.15 s an item, which is
+ * 25 minutes. So this parser is for comparison, and a server that runs it needs a small `maxBodyBytes`.
+ * Memory is bounded by the body: its copy as text, two offsets an item, strings that live while a field is read.
  */
 import { assert } from '../base/errors.ts';
 import { columns } from './columns.ts';

@@ -1,0 +1,6 @@
+import { createParser } from '../../src/parser/naive.ts';
+import { parserContract } from './contract.ts';
+import { parserProperties } from './properties.ts';
+
+parserContract('naive', createParser);
+parserProperties('naive', createParser);
