@@ -97,7 +97,8 @@ export function readItem(open: number, end: number, row: number, index: number):
 }
 
 /**
- * Searches for a field as most clients spell it.
+ * Searches for a field as most clients spell it. In an item without escapes a quote is where a string begins or ends,
+ * so what is found is a whole string; it may be a value, or belong to an object inside the item.
  * @returns the offset of its value, or -1; being there twice is a problem
  */
 function findBySearching(field: ItemField, open: number, end: number): number {
@@ -106,7 +107,7 @@ function findBySearching(field: ItemField, open: number, end: number): number {
   let i = open;
   let depth = 0;
   for (let key = text.indexOf(quoted, open); key >= 0 && key < end; key = text.indexOf(quoted, key + 1)) {
-    // Is it the item's own? Count brackets, strings left out, from where the last count ended.
+    // Brackets are counted, those in strings left out, from where the last count ended.
     while (i < key) {
       const c = B[i]!;
       if (c === QUOTE) {
@@ -117,7 +118,7 @@ function findBySearching(field: ItemField, open: number, end: number): number {
       else if (c === CLOSE_BRACE || c === CLOSE_BRACKET) depth--;
       i++;
     }
-    if (i > key || depth > 1) continue;
+    if (depth > 1) continue;
     const colon = skipSpace(key + quoted.length);
     if (B[colon] !== COLON) continue;
     if (found < 0) found = skipSpace(colon + 1);

@@ -83,9 +83,8 @@ export function eachMember(open: number, limit: number, visit: VisitMember): voi
     const keyEnd = endOfString(key, limit);
     const value = skipSpace(skipSpace(keyEnd) + 1);
     if (value >= limit || !visit(key, keyEnd, value)) return;
-    const end = endOfValue(value, limit);
-    const comma = skipSpace(end);
-    if (end >= limit || B[comma] !== COMMA) return;
+    const comma = skipSpace(endOfValue(value, limit));
+    if (B[comma] !== COMMA) return;
     key = skipSpace(comma + 1);
   }
 }

@@ -134,7 +134,7 @@ function findItems(open: number, limit: number): boolean {
     }
     const end = endOfValue(i, limit);
     const next = skipSpace(end);
-    if (end >= limit || next >= limit) return true;
+    if (next >= limit) return true;
     itemStart[seen] = i;
     itemEnd[seen] = end;
     seen++;
