@@ -124,18 +124,18 @@ function printBackToBack(rows: readonly Row[]): void {
 
 function printBesideWork(rows: readonly Row[]): void {
   console.log(
-    '\n  a gap of other work between records, main drains every 50 ms; medians, with the clock that takes them',
+    '\n  a gap of other work between records, main drains every 50 ms; means of the middle half, with the clock',
   );
   console.log(
     tableLine(['gap', '', 'ns/record', 'p25–p75', 'p99', 'p99.9', 'lock taken', 'dropped', 'main, each']),
   );
   for (const { threads, gapNs, name, figures } of rows) {
     const { wallNs, p99Ns, p999Ns, contended, dropped, drainNsPerSample } = figures;
-    const spread = `${wallNs.p25.toFixed(0)}–${wallNs.p75.toFixed(0)}`;
+    const spread = `${wallNs.p25.toFixed(1)}–${wallNs.p75.toFixed(1)}`;
     const times = [p99Ns.p50, p999Ns.p50].map((ns) => ns.toFixed(0));
     const parts = [contended.p50, dropped.p50].map(percent);
     const main = drainNsPerSample.p50.toFixed(1);
-    const head = [`${threads}×${gapNs / 1e3} µs`, name, wallNs.p50.toFixed(0), spread];
+    const head = [`${threads}×${gapNs / 1e3} µs`, name, wallNs.p50.toFixed(1), spread];
     console.log(tableLine([...head, ...times, ...parts, main]));
   }
 }
@@ -176,7 +176,7 @@ function writeReport(directory: string, rows: readonly Row[], about: object): vo
     lineChart({
       title: 'Recording a sample beside other work, two threads',
       xLabel: 'µs of other work between two records of a thread',
-      yLabel: 'ns for each record (median), less the clock',
+      yLabel: 'ns for each record (middle half), less the clock',
       xScale: 'log',
       yScale: 'linear',
       xTicks: byGap.filter(({ name }) => name === 'locked').map(({ gapNs }) => gapNs / 1e3),

@@ -75,6 +75,15 @@ function quantileOf(sorted: Float64Array, part: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? 0;
 }
 
+/**
+ * Mean of the values between the quartiles: a thread that is preempted between two readings of the clock makes a plain
+ * mean meaningless, and the clock's steps of 10 ns a median coarse.
+ */
+function middleMean(sorted: Float64Array): number {
+  const middle = sorted.subarray(sorted.length >> 2, Math.max(sorted.length - (sorted.length >> 2), 1));
+  return middle.reduce((total, ns) => total + ns, 0) / middle.length;
+}
+
 function figuresOf(
   threads: readonly ThreadFigures[],
   cpuNs: number,
@@ -87,8 +96,7 @@ function figuresOf(
   const calls = Float64Array.from(threads.flatMap(({ callsNs }) => [...callsNs])).sort();
   return {
     records,
-    // A thread that is preempted between two readings of the clock makes a mean meaningless.
-    wallNs: calls.length > 0 ? quantileOf(calls, 0.5) : sum((thread) => thread.elapsedNs) / records,
+    wallNs: calls.length > 0 ? middleMean(calls) : sum((thread) => thread.elapsedNs) / records,
     cpuNs: cpuNs / records,
     p99Ns: quantileOf(calls, 0.99),
     p999Ns: quantileOf(calls, 0.999),

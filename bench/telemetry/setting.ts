@@ -95,7 +95,7 @@ export interface ThreadFigures {
 /** What a round came to, over all threads. */
 export interface RoundFigures {
   readonly records: number;
-  /** What a record takes the thread that makes it; with a gap the median, clock included. */
+  /** What a record takes the thread that makes it; with a gap the mean of the middle half, clock included. */
   readonly wallNs: number;
   /** CPU time of the whole process for each record; with a gap that is mostly the gap. */
   readonly cpuNs: number;

@@ -33,6 +33,20 @@ describe('locked metrics', () => {
     assert.equal(words[SAMPLES_LOCK_I32], FREE);
   });
 
+  it('lie in memory as docs/memory-layout.md says, and keep no slowest request that main has seen', () => {
+    const { memory, samples, recorders } = open();
+    recorders[0]!.record(0x6b306840, 200, 3, 12_000, 450, 2000, 1500, 400_000, 420_000);
+    const slowest = Buffer.from(memory, 5120, 24);
+    assert.equal(slowest.toString('hex', 0, 16), '4068306bc80000000300000000000000');
+    assert.equal(slowest.readDoubleLE(16), 420_000);
+    // The sum of the first histogram.
+    assert.equal(Buffer.from(memory).readDoubleLE(0), 12_000);
+    assert.equal(SAMPLES_LOCK_I32 * 4, 5184);
+    assert.equal(memory.byteLength, 5312);
+    samples.drain();
+    assert.equal(slowest.readDoubleLE(16), 0);
+  });
+
   it('are taken again once a lock that was held too long is given back', () => {
     const { words, samples, recorders } = open();
     assert.ok(lock(words, SAMPLES_LOCK_I32, 1));
