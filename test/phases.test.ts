@@ -1,0 +1,110 @@
+/** The phase table: what its rows say, and that threads load what their row names and nothing else. */
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { PHASES, type Slots, slotsOf } from '../src/phases.ts';
+import { runCli } from './support/server-process.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const FOLDERS: Readonly<Record<keyof Slots, string>> = {
+  dispatch: 'dispatch',
+  writer: 'writer',
+  parser: 'parser',
+  limiter: 'limiter',
+  telemetry: 'telemetry',
+};
+const slotNames = Object.keys(FOLDERS) as (keyof Slots)[];
+const fileOf = (slot: keyof Slots, name: string): string => `src/${FOLDERS[slot]}/${name}.ts`;
+
+const implementations = slotNames.flatMap((slot) =>
+  [...new Set(PHASES.map(({ slots }) => slots[slot]))].map((name) => ({ slot, path: fileOf(slot, name) })),
+);
+
+function changedSlots(before: Slots, after: Slots): (keyof Slots)[] {
+  return slotNames.filter((slot) => before[slot] !== after[slot]);
+}
+
+const STATIC_IMPORT = /^\s*(?:import|export)\s+(?!type\s)[^'"]*?from\s+['"](\.[^'"]+)['"]/gm;
+
+/** Files that are loaded with `entry`, dynamic imports apart. */
+function loadedWith(entry: string): Set<string> {
+  const loaded = new Set<string>();
+  const visit = (path: string): void => {
+    if (loaded.has(path) || !path.endsWith('.ts')) return;
+    loaded.add(path);
+    for (const match of readFileSync(join(ROOT, path), 'utf8').matchAll(STATIC_IMPORT)) {
+      visit(normalize(join(dirname(path), match[1] ?? '')));
+    }
+  };
+  visit(entry);
+  return loaded;
+}
+
+describe('the phase table', () => {
+  it('has a baseline and six steps, numbered in order', () => {
+    assert.deepEqual(
+      PHASES.map(({ number }) => number),
+      [0, 1, 2, 3, 4, 5, 6],
+    );
+  });
+
+  for (const phase of PHASES.slice(1)) {
+    it(`replaces exactly one slot in phase ${phase.number}, ${phase.name}`, () => {
+      assert.equal(changedSlots(PHASES[phase.number - 1]!.slots, phase.slots).length, 1);
+    });
+  }
+
+  it('names files that are there', () => {
+    for (const { path } of implementations) assert.ok(existsSync(join(ROOT, path)), path);
+  });
+
+  it('is printed by the phases command, as a table and as JSON', async () => {
+    const table = await runCli(['phases']);
+    assert.equal(table.code, 0);
+    for (const { name } of PHASES) assert.ok(table.stdout.includes(name), name);
+    const { stdout } = await runCli(['phases', '--json']);
+    assert.deepEqual(JSON.parse(stdout), PHASES);
+  });
+});
+
+describe('a slot set back', () => {
+  for (const slot of slotNames) {
+    it(`is the ${slot} of the row before its last change, and the only one that differs`, () => {
+      const last = slotsOf({ phase: 6, setBack: 'none' });
+      const back = slotsOf({ phase: 6, setBack: slot });
+      assert.deepEqual(changedSlots(last, back), [slot]);
+      const earlier = PHASES.findLast(({ slots }) => slots[slot] !== last[slot]);
+      assert.equal(back[slot], earlier?.slots[slot]);
+    });
+  }
+
+  it('changes nothing in the baseline, which has no row before it', () => {
+    for (const slot of slotNames) assert.deepEqual(slotsOf({ phase: 0, setBack: slot }), PHASES[0]!.slots);
+  });
+});
+
+describe('what is loaded', () => {
+  const entries = ['server', 'threads/ingest-worker', 'threads/request-worker', 'threads/writer-worker'];
+  for (const entry of entries) {
+    it(`with ${entry} holds no implementation of a slot before the row has named one`, () => {
+      const loaded = loadedWith(`src/${entry}.ts`);
+      assert.deepEqual(
+        implementations.filter(({ path }) => loaded.has(path)),
+        [],
+      );
+    });
+  }
+
+  for (const { slot, path } of implementations) {
+    it(`with ${path} holds no other implementation of its slot`, () => {
+      const loaded = loadedWith(path);
+      const siblings = implementations.filter((other) => other.slot === slot && other.path !== path);
+      assert.deepEqual(
+        siblings.filter((sibling) => loaded.has(sibling.path)),
+        [],
+      );
+    });
+  }
+});

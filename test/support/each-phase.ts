@@ -1,0 +1,32 @@
+/** One suite over every phase of the journey: the same requests have to get the same answers from all of them. */
+import { after, before, describe } from 'node:test';
+import { PHASES, type Phase } from '../../src/phases.ts';
+import { type ServerOptions, type ServerProcess, startServer } from './server-process.ts';
+
+export const phaseArgs = ({ number }: Phase): string[] => ['--phase', String(number)];
+
+/** Why a test of thousands of requests does not run in this phase, or false. */
+export function tooManyThreads({ slots }: Phase, requests: number): string | false {
+  if (slots.dispatch !== 'thread-per-request') return false;
+  return `each of ${requests} requests would start a thread, which takes minutes; the phases beside it run this`;
+}
+
+/** Registers `suite` once a phase, each time with a server of that phase, started before its tests. */
+export function describeEachPhase(
+  { args = [], ...options }: ServerOptions,
+  suite: (server: ServerProcess, phase: Phase) => void,
+): void {
+  for (const phase of PHASES) {
+    describe(`phase ${phase.number}, ${phase.name}:`, () => {
+      // Filled by the hook; tests read it when they run.
+      const server = {} as ServerProcess;
+      before(async () => {
+        Object.assign(
+          server,
+          await startServer({ after }, { ...options, args: [...phaseArgs(phase), ...args] }),
+        );
+      });
+      suite(server, phase);
+    });
+  }
+}
