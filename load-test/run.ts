@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { monotonicMs } from '../src/base/clock.ts';
 import { RUN_ID_CHARS } from './generator/request-template.ts';
-import { type GeneratorThreads, startGenerators } from './generator/threads.ts';
+import { type GeneratorThreads, START_DELAY_MS, startGenerators } from './generator/threads.ts';
 import { timesOf } from './generator/times.ts';
 import {
   countOf,
@@ -50,13 +50,17 @@ export async function runLoad(plan: LoadPlan, options: RunOptions = {}): Promise
   const before = dataDir === undefined ? await counters() : undefined;
   const isWatched = dataDir !== undefined && plan.watchStorage;
   const samples = isWatched ? Array.from({ length: threads }, createSampleRing) : [];
-  const generators = await startGenerators(plan, runId, threads, samples);
-  let watcher: Watcher | undefined;
   const tally = new Tally(threads);
+  let watcher: Watcher | undefined;
+  let generators: GeneratorThreads | undefined;
   try {
-    if (isWatched) watcher = startWatcher({ dataDir, runId, from: from!, samples });
+    if (isWatched) watcher = await startWatcher({ dataDir, runId, from: from!, samples });
+    generators = await startGenerators(plan, runId, threads, samples);
     const startedAt = new Date().toISOString();
-    const { done, interrupted } = await follow(plan, generators, tally, options);
+    const startMs = monotonicMs() + START_DELAY_MS;
+    const { measureMs } = timesOf(plan, startMs);
+    const onProgress = options.onProgress && (() => options.onProgress?.(progressOf(plan, tally, measureMs)));
+    const { done, interrupted } = await follow(generators, startMs, tally, onProgress, options.signal);
     const fates = done.map((message) => message.fates);
     const storageLatency = await watcher?.finish(WATCH_ON_MS, fates);
     const answers: Answers = {
@@ -69,32 +73,31 @@ export async function runLoad(plan: LoadPlan, options: RunOptions = {}): Promise
       dataDir === undefined
         ? await checkCounters(counters, before, plan.storedWithinMs, answers)
         : await checkFiles({ dataDir, from: from!, runId, withinMs: plan.storedWithinMs }, answers);
-    const { measureMs } = timesOf(plan, generators.startMs);
     const seconds = Math.max(0, tally.endedMs - measureMs) / 1e3;
     return report({ plan, runId, startedAt, interrupted, seconds, tally, threads, storageLatency, check });
   } finally {
-    await Promise.all([generators.terminate(), watcher?.terminate()]);
+    await Promise.all([generators?.terminate(), watcher?.terminate()]);
     tally.destroy();
   }
 }
 
 /** Takes what the threads tell until they have told all. */
 async function follow(
-  plan: LoadPlan,
   generators: GeneratorThreads,
+  startMs: number,
   tally: Tally,
-  { onProgress, signal }: RunOptions,
+  onProgress: (() => void) | undefined,
+  signal: AbortSignal | undefined,
 ) {
   let interrupted = false;
   const stop = (): void => {
     interrupted = true;
     generators.stop();
   };
-  const { measureMs } = timesOf(plan, generators.startMs);
-  const timer = onProgress && setInterval(() => onProgress(progressOf(plan, tally, measureMs)), PROGRESS_MS);
+  const timer = onProgress && setInterval(onProgress, PROGRESS_MS);
   signal?.addEventListener('abort', stop);
   try {
-    const running = generators.run((slice) => tally.addSlice(slice));
+    const running = generators.run(startMs, (slice) => tally.addSlice(slice));
     if (signal?.aborted === true) stop();
     const done = await running;
     for (const message of done) tally.addDone(message);

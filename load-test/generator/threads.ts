@@ -1,6 +1,5 @@
 /** The generator threads, seen from the main thread. */
 import { Worker } from 'node:worker_threads';
-import { monotonicMs } from '../../src/base/clock.ts';
 import { LoadError } from '../errors.ts';
 import type { LoadPlan } from '../plan.ts';
 import type { DoneMessage, FromGenerator, GeneratorData, SliceMessage, ToGenerator } from './messages.ts';
@@ -9,12 +8,14 @@ const ENTRY = new URL('./thread.js', import.meta.url);
 /** New objects of a thread are small and short-lived; with room for them collections are rare and quick. */
 const YOUNG_GENERATION_MB = 64;
 /** From the start message to the first request, so that every thread has read it. */
-const START_DELAY_MS = 20;
+export const START_DELAY_MS = 20;
 
 export interface GeneratorThreads {
-  /** Begins the load; resolves when every thread has told all. */
-  run(onSlice: (slice: SliceMessage) => void): Promise<DoneMessage[]>;
-  readonly startMs: number;
+  /**
+   * Begins the load at `startMs` on the clock of `monotonicMs`, START_DELAY_MS ahead or more; resolves when every
+   * thread has told all.
+   */
+  run(startMs: number, onSlice: (slice: SliceMessage) => void): Promise<DoneMessage[]>;
   /** Sends nothing more. */
   stop(): void;
   terminate(): Promise<void>;
@@ -90,10 +91,8 @@ export async function startGenerators(
       `nothing listens on ${plan.host} port ${plan.port}; start the server first, or name another --port`,
     );
   }
-  const startMs = monotonicMs() + START_DELAY_MS;
   return {
-    startMs,
-    async run(onSlice) {
+    async run(startMs, onSlice) {
       for (const thread of started) {
         thread.onSlice = onSlice;
         thread.tell({ kind: 'start', startMs });

@@ -15,7 +15,10 @@ export interface WatcherStop {
   readonly withinMs: number;
 }
 
-/** Latencies are encoded histograms. */
+/** The first message: it watches from now on. */
+export const WATCHING = 'watching';
+
+/** The last message. Latencies are encoded histograms. */
 export interface WatcherReport {
   readonly latency: Uint8Array;
   readonly polls: Uint8Array;

@@ -13,13 +13,17 @@ export interface Watcher {
   terminate(): Promise<unknown>;
 }
 
-export function startWatcher(data: WatcherData): Watcher {
+/** Resolves when the thread watches. */
+export async function startWatcher(data: WatcherData): Promise<Watcher> {
   const worker = new Worker(ENTRY, { workerData: data, name: 'storage-watcher' });
-  const reported = new Promise<WatcherReport>((resolve, reject) => {
-    worker.once('message', resolve);
+  const failed = new Promise<never>((_, reject) => {
     worker.once('error', reject);
     worker.once('exit', () => reject(new Error('the thread that watches the files ended')));
   });
+  failed.catch(() => {});
+  const nextMessage = () => new Promise<unknown>((resolve) => worker.once('message', resolve));
+  await Promise.race([nextMessage(), failed]);
+  const reported = Promise.race([nextMessage(), failed]) as Promise<WatcherReport>;
   reported.catch(() => {});
   return {
     async finish(withinMs, fates) {

@@ -1,0 +1,165 @@
+/** What the command line does: a load or a scenario, told while it runs, and reported at the end. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { MetricsStreamError } from '../src/base/errors.ts';
+import type { LoadFlags } from './command.ts';
+import { LoadError } from './errors.ts';
+import { createPlan, type LoadPlan, type LoadResult, PLAN_DEFAULTS } from './plan.ts';
+import { ProgressLine } from './progress.ts';
+import { loadPage } from './report/load-page.ts';
+import { summaryText } from './report/summary.ts';
+import { runLoad } from './run.ts';
+
+const EXIT_OK = 0;
+const EXIT_FAILURE = 1;
+const EXIT_USAGE = 2;
+const EXIT_INTERRUPTED = 130;
+
+/** One Ctrl-C under npm arrives twice: from the terminal, and a moment later passed on by npm. */
+const SAME_SIGNAL_MS = 200;
+const OPEN_DURATION_MS = 10_000;
+
+export interface Positionals {
+  readonly port: number | undefined;
+  readonly clients: number | undefined;
+  readonly requests: number | undefined;
+  readonly interval: number | undefined;
+}
+
+function usage(text: string): never {
+  throw new MetricsStreamError('CONFIG_INVALID', text);
+}
+
+/** A value that may be given in two ways, but not in both. */
+function either(name: string, positional: number | undefined, flag: number | undefined): number | undefined {
+  if (positional !== undefined && flag !== undefined && positional !== flag) {
+    usage(`${name} is given twice: ${positional} and --${name} ${flag}`);
+  }
+  return flag ?? positional;
+}
+
+function loadOf(flags: LoadFlags, positionals: Positionals): LoadPlan['load'] {
+  const requests = either('requests', positionals.requests, flags.requests);
+  const interval = either('interval', positionals.interval, flags.interval);
+  const { rate, duration } = flags;
+  if (rate !== undefined) {
+    if (requests !== undefined || interval !== undefined) {
+      usage('--rate sets the pace of all clients together: leave out requests and interval');
+    }
+    return { kind: 'open', ratePerSecond: rate, durationMs: duration ?? OPEN_DURATION_MS };
+  }
+  const { requestsPerClient, intervalMs } = PLAN_DEFAULTS.load;
+  if (duration === undefined) {
+    return {
+      kind: 'closed',
+      requestsPerClient: requests ?? requestsPerClient,
+      intervalMs: interval ?? intervalMs,
+    };
+  }
+  return {
+    kind: 'closed',
+    intervalMs: interval ?? 0,
+    durationMs: duration,
+    ...(requests === undefined ? {} : { requestsPerClient: requests }),
+  };
+}
+
+/** @throws MetricsStreamError `CONFIG_INVALID` */
+export function planOf(flags: LoadFlags, positionals: Positionals): LoadPlan {
+  return createPlan({
+    host: flags.host,
+    port: either('port', positionals.port, flags.port) ?? PLAN_DEFAULTS.port,
+    clients: either('clients', positionals.clients, flags.clients) ?? PLAN_DEFAULTS.clients,
+    batch: flags.batch ?? PLAN_DEFAULTS.batch,
+    load: loadOf(flags, positionals),
+    keepAlive: flags.keepAlive,
+    timeoutMs: flags.timeout,
+    threads: flags.threads,
+    seed: flags.seed,
+    warmUpMs: flags.warmUp,
+    headers: flags.header,
+    ...(flags.dataDir === undefined ? {} : { dataDir: flags.dataDir }),
+  });
+}
+
+/** Aborts at the first Ctrl-C, ends the process at the second. */
+function abortOnSignal(): { readonly signal: AbortSignal; readonly release: () => void } {
+  const controller = new AbortController();
+  let firstMs = 0;
+  const onSignal = (): void => {
+    const nowMs = performance.now();
+    if (!controller.signal.aborted) {
+      firstMs = nowMs;
+      controller.abort();
+    } else if (nowMs - firstMs > SAME_SIGNAL_MS) process.exit(EXIT_INTERRUPTED);
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  return {
+    signal: controller.signal,
+    release: () => {
+      process.off('SIGINT', onSignal);
+      process.off('SIGTERM', onSignal);
+    },
+  };
+}
+
+/** Writes a file and the directory that it is in. */
+function save(path: string, text: string): void {
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, text);
+  } catch (error) {
+    throw new LoadError(`cannot write ${path}: ${(error as Error).message}`);
+  }
+}
+
+/** Where the JSON of a page goes. */
+const jsonBeside = (page: string): string => `${page.replace(/\.html?$/i, '')}.json`;
+
+/** Puts a result where the flags say; `text` is for people. */
+export function output(flags: LoadFlags, value: unknown, text: string, page: () => string): void {
+  const json = `${JSON.stringify(value, null, 2)}\n`;
+  if (flags.report !== undefined) {
+    save(flags.report, page());
+    save(jsonBeside(flags.report), json);
+  }
+  if (typeof flags.json === 'string') save(flags.json, json);
+  process.stdout.write(flags.json === true ? json : `${text}\n`);
+}
+
+export const commandText = (): string => `load ${process.argv.slice(2).join(' ')}`.trim();
+
+function exitCodeOf({ check, interrupted, sent, succeeded }: LoadResult): number {
+  if (!check.ok) return EXIT_FAILURE;
+  if (interrupted) return EXIT_INTERRUPTED;
+  return sent > 0 && succeeded === 0 ? EXIT_FAILURE : EXIT_OK;
+}
+
+async function load(flags: LoadFlags, positionals: Positionals): Promise<number> {
+  const plan = planOf(flags, positionals);
+  const { signal, release } = abortOnSignal();
+  const progress = new ProgressLine(process.stderr);
+  try {
+    const result = await runLoad(plan, { onProgress: progress.show, signal });
+    progress.end();
+    output(flags, result, summaryText(result), () => loadPage(result, commandText()));
+    return exitCodeOf(result);
+  } finally {
+    progress.end();
+    release();
+  }
+}
+
+/** Runs what the flags ask for. @returns the exit code */
+export async function loadAction(flags: LoadFlags, positionals: Positionals): Promise<number> {
+  try {
+    return await load(flags, positionals);
+  } catch (error) {
+    if (error instanceof MetricsStreamError || error instanceof LoadError) {
+      process.stderr.write(`load: ${error.message}\n`);
+      return error instanceof LoadError ? EXIT_FAILURE : EXIT_USAGE;
+    }
+    throw error;
+  }
+}
