@@ -40,6 +40,10 @@ export interface Comparison {
   readonly workload?: { readonly seed: number; readonly digest: string };
   /** Overrides `--smoke`. */
   readonly smoke?: boolean;
+  /** Rounds, where fewer than BENCH_ROUNDS have to do. */
+  readonly maxRounds?: number;
+  /** A call may take longer than a round: one call a round is enough, and none warms up within it. */
+  readonly longCalls?: boolean;
 }
 
 /** What one round of one case took, in nanoseconds per unit. */
@@ -68,7 +72,8 @@ const CHILD_ENV = 'BENCH_CHILD_CASE';
 const SMOKE_RUNS = 5;
 export const rounds = Number(process.env.BENCH_ROUNDS ?? 9);
 const roundMs = Number(process.env.BENCH_ROUND_MS ?? 100);
-export const only = process.argv.find((argument) => argument.startsWith('--only='))?.slice('--only='.length) ?? '';
+export const only =
+  process.argv.find((argument) => argument.startsWith('--only='))?.slice('--only='.length) ?? '';
 
 export const smokeRun = process.argv.includes('--smoke') || process.env.BENCH_SMOKE === '1';
 export const jsonOutput = process.argv.includes('--json');
@@ -109,7 +114,7 @@ async function serveRounds(comparison: Comparison, childCase: string): Promise<C
   process.send?.('ready');
   for await (const [message] of onMessages()) {
     if (message !== 'round') break;
-    process.send?.(timeRound(benchCase));
+    process.send?.(timeRound(benchCase, comparison.longCalls ?? false));
   }
   process.exit(0);
 }
@@ -118,11 +123,12 @@ async function* onMessages(): AsyncGenerator<[unknown]> {
   for (;;) yield (await once(process, 'message')) as [unknown];
 }
 
-function timeRound({ name, run, perRun }: BenchCase): Round {
+function timeRound({ name, run, perRun }: BenchCase, longCalls: boolean): Round {
   // The case stays optimised between rounds; a short warm-up refills the caches that others have used since.
   const bench = new Bench({
     time: roundMs,
-    iterations: 3,
+    iterations: longCalls ? 1 : 3,
+    warmup: !longCalls,
     warmupTime: roundMs / 4,
     warmupIterations: 1,
     throws: true,
@@ -159,7 +165,7 @@ async function takeTurns(comparison: Comparison): Promise<Map<string, Round[]>> 
       await answer(child, name);
     }
     // The first round only warms up: compilation ends there.
-    for (let round = 0; round <= rounds; round++) {
+    for (let round = 0; round <= roundsOf(comparison); round++) {
       for (const [name, child] of children) {
         child.send('round');
         const figures = (await answer(child, name)) as Round;
@@ -170,6 +176,10 @@ async function takeTurns(comparison: Comparison): Promise<Map<string, Round[]>> 
     for (const child of children.values()) child.kill();
   }
   return measured;
+}
+
+function roundsOf({ maxRounds = rounds }: Comparison): number {
+  return Math.min(rounds, maxRounds);
 }
 
 /** The child's next message; throws when it ends instead. */
@@ -242,12 +252,15 @@ function print(comparison: Comparison, results: readonly CaseResult[]): void {
   const { title, unit, baseline, workload } = comparison;
   if (jsonOutput) {
     console.log(
-      JSON.stringify({ title, unit, baseline, workload, machine: machine(), rounds, roundMs, results }),
+      JSON.stringify({
+        ...{ title, unit, baseline, workload, machine: machine() },
+        ...{ rounds: roundsOf(comparison), roundMs, results },
+      }),
     );
     return;
   }
   console.log(`\n${title}`);
-  console.log(`  ${machine()}; ${rounds} rounds of ${roundMs} ms in turns`);
+  console.log(`  ${machine()}; ${roundsOf(comparison)} rounds of ${roundMs} ms in turns`);
   if (workload) console.log(`  workload: seed ${workload.seed}, digest ${workload.digest}`);
   const width = Math.max(...results.map(({ name }) => name.length));
   const head = `ns/${unit}`.padStart(12);

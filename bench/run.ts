@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 
 const COMPONENTS = [
   'parser',
+  'parser-scaling',
   'limiter',
   'limiter-locks',
   'rings',

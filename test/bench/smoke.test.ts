@@ -14,6 +14,7 @@ function runBench(script: string, args: readonly string[]): string {
 const TITLES = [
   'parser to columns',
   'parser to lines',
+  'parser scaling',
   'rate limiter',
   'limiter locks',
   'recording telemetry',
