@@ -16,13 +16,18 @@ import { TrackedLoad } from '../support/tracked-load.ts';
 const PRELOAD = fileURLToPath(new URL('../support/thread-bug.js', import.meta.url));
 
 /** Lets a thread die under load, and checks how the process ends and what a restart finds. */
-async function dieUnderLoad(t: TestContext, env: Record<string, string>, letDie: () => void): Promise<void> {
-  const server = await startServer(t, { args: ['--workers', '2', '--rate-limit', '0'], env });
+async function dieUnderLoad(
+  t: TestContext,
+  env: Record<string, string>,
+  letDie: () => void,
+  args: readonly string[] = ['--workers', '2'],
+): Promise<void> {
+  const server = await startServer(t, { args: [...args, '--rate-limit', '0'], env });
   const load = new TrackedLoad(server.port, {
     ...{ prefix: 'thread', connections: 8, batchMax: 10, refusalPauseMs: 10 },
   });
   t.after(() => load.stop());
-  await eventually('the load runs', () => (load.ledger.statuses.get(200) ?? 0) > 50);
+  await eventually('the load runs', () => (load.ledger.statuses.get(200) ?? 0) >= 20, 30_000);
   letDie();
   const exit = await server.exited;
   await load.done;
@@ -47,5 +52,11 @@ describe('a thread that dies', () => {
     const file = join(temporaryDirectory(t), 'bug');
     const env = { NODE_OPTIONS: `--import ${PRELOAD}`, [BUG_FILE_VARIABLE]: file };
     await dieUnderLoad(t, env, () => writeFileSync(file, ''));
+  });
+
+  it("ends the process and says why, be it a request's own", async (t) => {
+    const file = join(temporaryDirectory(t), 'bug');
+    const env = { NODE_OPTIONS: `--import ${PRELOAD}`, [BUG_FILE_VARIABLE]: file };
+    await dieUnderLoad(t, env, () => writeFileSync(file, ''), ['--phase', '5']);
   });
 });

@@ -1,0 +1,133 @@
+/** What the dispatchers of the earlier phases promise beside the answers that all phases share. */
+import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { describe, it, type TestContext } from 'node:test';
+import { assertAccepted, assertProblem, assertRetryAfter, eventually } from '../support/assertions.ts';
+import { namesBody, uniqueName } from '../support/bodies.ts';
+import { FaultSwitch } from '../support/fault-switch.ts';
+import { fetchOnce, post, postRequest, RawConnection } from '../support/raw-http.ts';
+import { type ServerProcess, startServer } from '../support/server-process.ts';
+import { countNames, readStored } from '../support/stored.ts';
+
+const CLEAN_EXIT = { code: 0, signal: null };
+/** Long enough for a thread to start on a busy machine. */
+const SYNC_DELAY_MS = 1_500;
+
+/** A server of the phase whose syncs can be held up. */
+async function slowServer(t: TestContext, phase: number, args: readonly string[] = []) {
+  const faults = new FaultSwitch(t);
+  const server = await startServer(t, { args: ['--phase', String(phase), ...args], env: faults.env });
+  return { server, faults };
+}
+
+function threads({ pid }: ServerProcess): number {
+  return readdirSync(`/proc/${pid}/task`).length;
+}
+
+async function queueDepth(server: ServerProcess): Promise<number> {
+  return Number((await fetchOnce(server.port, { path: '/health' })).json().queueDepth);
+}
+
+describe('one request at a time', () => {
+  it('stores requests of many connections in the order they are served, and answers each', async (t) => {
+    const { server, faults } = await slowServer(t, 0);
+    faults.set({ syncDelayMs: 20 });
+    const names = Array.from({ length: 12 }, () => uniqueName('turn'));
+    const responses = await Promise.all(names.map((name) => post(server.port, namesBody(name))));
+    for (const response of responses) assertAccepted(response, 1);
+    assert.deepEqual(
+      readStored(server.dataDir)
+        .map(({ name }) => name)
+        .sort(),
+      [...names].sort(),
+    );
+  });
+
+  it('keeps everybody waiting while the disk does', async (t) => {
+    const { server, faults } = await slowServer(t, 0);
+    faults.set({ syncDelayMs: SYNC_DELAY_MS });
+    const connection = await RawConnection.open(server.port);
+    const order: string[] = [];
+    connection.send(postRequest(namesBody(uniqueName('slow'))));
+    const stored = connection.read().then((response) => {
+      order.push('stored');
+      return response;
+    });
+    // Sent behind the first on its way: the thread is in the sync when this arrives.
+    const health = fetchOnce(server.port, { path: '/health' }).then(() => order.push('health'));
+    assertAccepted(await stored, 1);
+    await health;
+    connection.close();
+    assert.equal(order.length, 2);
+  });
+});
+
+for (const phase of [1, 5]) {
+  describe(`a thread for each request, phase ${phase}`, () => {
+    it('starts one, and none is left when the answers are out', async (t) => {
+      const { server, faults } = await slowServer(t, phase);
+      const resting = threads(server);
+      faults.set({ syncDelayMs: SYNC_DELAY_MS });
+      const waiting = Array.from({ length: 3 }, () => post(server.port, namesBody(uniqueName('thread'))));
+      await eventually('three threads live', () => threads(server) >= resting + 3);
+      faults.clear();
+      for (const response of await Promise.all(waiting)) assertAccepted(response, 1);
+      await eventually('they have ended', () => threads(server) === resting);
+    });
+
+    it('is refused with 503 when as many live as may, and served when one has ended', async (t) => {
+      const { server, faults } = await slowServer(t, phase, ['--request-threads', '2']);
+      faults.set({ syncDelayMs: SYNC_DELAY_MS });
+      const waiting = Array.from({ length: 2 }, () => post(server.port, namesBody(uniqueName('waiting'))));
+      await eventually('both lanes are held', async () => (await queueDepth(server)) === 2);
+      const refused = uniqueName('refused');
+      const response = await post(server.port, namesBody(refused));
+      const problem = assertProblem(response, 503);
+      assertRetryAfter(response);
+      assert.deepEqual([problem.reason, problem.queueDepth, problem.queueCapacity], ['queue_full', 2, 2]);
+      faults.clear();
+      for (const answer of await Promise.all(waiting)) assertAccepted(answer, 1);
+      await eventually('a lane is free', async () => {
+        return (await post(server.port, namesBody(uniqueName('after')))).status === 200;
+      });
+      assert.equal(countNames(readStored(server.dataDir)).get(refused), undefined);
+    });
+
+    it('is answered when the server drains, and stored', async (t) => {
+      const { server, faults } = await slowServer(t, phase);
+      faults.set({ syncDelayMs: SYNC_DELAY_MS });
+      const names = Array.from({ length: 4 }, () => uniqueName('drain'));
+      const connections = await Promise.all(names.map(() => RawConnection.open(server.port)));
+      connections.forEach((connection, k) => {
+        connection.send(postRequest(namesBody(names[k]!)));
+      });
+      await eventually('all are under way', async () => (await queueDepth(server)) === names.length);
+      server.kill('SIGTERM');
+      faults.clear();
+      for (const connection of connections) assertAccepted(await connection.read(), 1);
+      assert.deepEqual(await server.exited, CLEAN_EXIT);
+      for (const connection of connections) connection.close();
+      const counts = countNames(readStored(server.dataDir));
+      for (const name of names) assert.equal(counts.get(name), 1);
+    });
+  });
+}
+
+describe('a thread that gives up waiting for storage', () => {
+  it('leaves its lane held until its lines are settled, and they are stored once', async (t) => {
+    const { server, faults } = await slowServer(t, 5, [
+      ...['--request-threads', '1', '--request-timeout-ms', '300'],
+    ]);
+    faults.set({ syncDelayMs: SYNC_DELAY_MS });
+    const late = uniqueName('late');
+    assertProblem(await post(server.port, namesBody(late)), 504);
+    assertProblem(await post(server.port, namesBody(uniqueName('behind'))), 503);
+    faults.clear();
+    const next = uniqueName('next');
+    await eventually('the lane is free', async () => {
+      return (await post(server.port, namesBody(next))).status === 200;
+    });
+    const counts = countNames(readStored(server.dataDir));
+    assert.deepEqual([counts.get(late), counts.get(next)], [1, 1]);
+  });
+});
