@@ -1,6 +1,7 @@
 /**
- * How many locks the limiter needs: 1, 64, 1,024 or one for each of its 10,007 sets, with 1, 2 and 4 threads that all
- * charge one client (no number of locks helps there) or 10,000 in random order.
+ * How many locks the limiter needs: 1, 64, 1,024 or one for each of its 10,007 sets, with 1, 2 and 4 threads that charge
+ * 10,000 clients in random order, or all of them the same one. For a single client no number of locks can help; it is
+ * charged once where its lock stands beside its slot and once where it does not, since that does.
  *
  * Each number of locks has a process of its own with threads that stay for all rounds; the processes take turns within
  * a round. Every round charges a fixed number of times between two barriers and is checked: the table must have counted
@@ -8,11 +9,12 @@
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { answer, jsonOutput, machine, only, rounds, type Spread, smokeRun, spreadOf } from './harness.ts';
 import {
-  CLIENT_COUNTS,
+  CLIENTS,
   type Clients,
   LOCK_COUNTS,
   SEED,
@@ -24,6 +26,9 @@ import { lineChart } from './plot/line-chart.ts';
 
 const TITLE = 'limiter locks';
 const CHARGES = smokeRun ? 2_000 : 400_000;
+/** How often a round is made at most, and until when, in milliseconds from the start, rounds are made again. */
+const ATTEMPTS = smokeRun ? 1 : 3;
+const RETRY_MS = 40_000;
 
 interface Cell {
   readonly clients: Clients;
@@ -35,6 +40,8 @@ interface CellResult extends Cell {
   readonly wallNs: Spread;
   readonly cpuNs: Spread;
   readonly perSecond: Spread;
+  /** CPU time over wall time: below the threads and cores there are, neighbours had the rest. */
+  readonly cores: number;
   /** Charges a second against the same with one lock: median of the rounds' ratios. */
   readonly ratio: number;
   /** Shares of all charges: found the lock held; slept; gave up after the limiter's bound of 1 ms. */
@@ -43,7 +50,7 @@ interface CellResult extends Cell {
   readonly busy: number;
 }
 
-const CELLS: readonly Cell[] = (['hot', 'spread'] as const).flatMap((clients) =>
+const CELLS: readonly Cell[] = CLIENTS.flatMap((clients) =>
   THREAD_COUNTS.flatMap((threads) => LOCK_COUNTS.map((locks) => ({ clients, threads, locks }))),
 );
 
@@ -59,16 +66,34 @@ async function startCrews(): Promise<Map<number, ChildProcess>> {
   return crews;
 }
 
+/** Cores that a round should have had: what it could use, less what measuring itself takes. */
+function coresWanted({ threads }: Cell): number {
+  return 0.85 * Math.min(threads, availableParallelism());
+}
+
+/**
+ * One round of one cell. Threads that do not run at the same time do not meet at a lock, so where neighbours had the
+ * cores the round is made again, twice at most; the attempt with the most cores counts.
+ */
+async function playRound(crew: ChildProcess, cell: Cell): Promise<CrewFigures> {
+  const order: CrewRound = { clients: cell.clients, threads: cell.threads, charges: CHARGES };
+  let best: CrewFigures | undefined;
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    if (best !== undefined && performance.now() > RETRY_MS) break;
+    crew.send(order);
+    const figures = (await answer(crew, `${cell.locks} locks`)) as CrewFigures;
+    if (best === undefined || figures.cores > best.cores) best = figures;
+    if (best.cores >= coresWanted(cell)) break;
+  }
+  return best!;
+}
+
 /** Figures of every round but the first, which only warms up. */
 async function takeTurns(crews: ReadonlyMap<number, ChildProcess>): Promise<Map<Cell, CrewFigures[]>> {
   const measured = new Map<Cell, CrewFigures[]>(CELLS.map((cell) => [cell, []]));
   for (let round = 0; round <= (smokeRun ? 0 : rounds); round++) {
     for (const cell of CELLS) {
-      const { clients, threads, locks } = cell;
-      const crew = crews.get(locks)!;
-      const order: CrewRound = { clients, threads, charges: CHARGES };
-      crew.send(order);
-      const figures = (await answer(crew, `${locks} locks`)) as CrewFigures;
+      const figures = await playRound(crews.get(cell.locks)!, cell);
       if (round > 0) measured.get(cell)!.push(figures);
     }
   }
@@ -89,6 +114,7 @@ function summarize(measured: ReadonlyMap<Cell, readonly CrewFigures[]>): CellRes
       wallNs: spreadOf(own.map(({ wallNs }) => wallNs)),
       cpuNs: spreadOf(own.map(({ cpuNs }) => cpuNs)),
       perSecond: spreadOf(own.map(({ perSecond }) => perSecond)),
+      cores: spreadOf(own.map(({ cores }) => cores)).p50,
       ratio: spreadOf(own.map(({ perSecond }, round) => perSecond / base[round]!.perSecond)).p50,
       contended: mean(({ contended }) => contended),
       slept: mean(({ slept }) => slept),
@@ -102,16 +128,18 @@ function print(results: readonly CellResult[], digest: string): void {
   console.log(`  ${machine()}; ${rounds} rounds in turns`);
   console.log(`  workload: seed ${SEED}, digest ${digest}`);
   console.log(
-    '  clients  threads   locks  ns/charge       p25–p75  CPU ns  M charges/s      p25–p75  × 1 lock   held   slept     busy',
+    '  client(s)  threads   locks  ns/charge       p25–p75  CPU ns  cores  M charges/s      p25–p75  × 1 lock   held   slept     busy',
   );
   for (const result of results) {
-    const { clients, threads, locks, wallNs, cpuNs, perSecond, ratio, contended, slept, busy } = result;
+    const { clients, threads, locks, wallNs, cpuNs, cores, perSecond, ratio, contended, slept, busy } =
+      result;
     const millions = (value: number): string => (value / 1e6).toFixed(1);
     console.log(
-      `  ${String(CLIENT_COUNTS[clients]).padStart(7)}${String(threads).padStart(9)}${String(locks).padStart(8)}` +
+      `  ${clients.padStart(9)}${String(threads).padStart(9)}${String(locks).padStart(8)}` +
         wallNs.p50.toFixed(0).padStart(11) +
         `${wallNs.p25.toFixed(0)}–${wallNs.p75.toFixed(0)}`.padStart(14) +
         cpuNs.p50.toFixed(0).padStart(8) +
+        cores.toFixed(1).padStart(7) +
         millions(perSecond.p50).padStart(13) +
         `${millions(perSecond.p25)}–${millions(perSecond.p75)}`.padStart(13) +
         ratio.toFixed(2).padStart(10) +
@@ -123,9 +151,9 @@ function print(results: readonly CellResult[], digest: string): void {
 }
 
 function chart(results: readonly CellResult[]): string {
-  const series = (['spread', 'hot'] as const).flatMap((clients) =>
+  const series = (['many', 'last set'] as const).flatMap((clients) =>
     [...THREAD_COUNTS].reverse().map((threads) => ({
-      name: `${threads} thread${threads === 1 ? '' : 's'}, ${clients === 'hot' ? '1 client' : '10,000 clients'}`,
+      name: `${threads} thread${threads === 1 ? '' : 's'}, ${clients === 'many' ? '10,000 clients' : 'one client'}`,
       points: results
         .filter((result) => result.clients === clients && result.threads === threads)
         .map(({ locks, perSecond }) => [locks, perSecond.p50 / 1e6] as const),

@@ -1,4 +1,7 @@
 /** What is compared, and whose keys are charged. */
+import type { LimiterConfig } from '../../src/limiter/limiter.ts';
+import { halfSipHash } from '../../src/limiter/siphash.ts';
+import { createTable, geometryFor, LimiterTable } from '../../src/limiter/table.ts';
 import { digestOf } from '../harness.ts';
 import { seededRandom } from '../workloads.ts';
 
@@ -7,32 +10,76 @@ export const LOCK_COUNTS = [1, 64, 1024, 10_007] as const;
 export const THREAD_COUNTS = [1, 2, 4] as const;
 export const THREADS_MAX = 4;
 
-/** Whom the threads charge: all of them one client, or many in random order. */
-export type Clients = 'hot' | 'spread';
-export const CLIENT_COUNTS: Record<Clients, number> = { hot: 1, spread: 10_000 };
+/**
+ * Whom the threads charge: all of them one client, in the first set, which holds the first lock; all of them one in
+ * the last set, whose lock stands elsewhere unless each set has its own; or many in random order.
+ */
+export type Clients = 'first set' | 'last set' | 'many';
+export const CLIENTS: readonly Clients[] = ['first set', 'last set', 'many'];
+export const MANY = 10_000;
+
+/** Bytes of a client's key, an IPv4 address. */
+export const KEY_BYTES = Int32Array.BYTES_PER_ELEMENT;
 
 export const SEED = 20_264;
 /** Calls after which the order of clients repeats: a power of two. */
 const ORDER = 1 << 16;
+/** 10.0.0.0, the lowest of the addresses charged. */
+const FIRST_ADDRESS = 0x0a000000;
 
-/** The IPv4 address (as an Int32 word) to charge at each call; every client is in there. */
+export const NEVER_REFUSING: LimiterConfig = {
+  requestRate: 1e8,
+  requestBurst: 1e8,
+  metricRate: 0,
+  metricBurst: 0,
+  clients: 65_536,
+};
+
+/** An empty table whose seed, its first two words, is the same in each run: so clients fall into the same sets. */
+export function tableFor(config: LimiterConfig, locks: number): SharedArrayBuffer {
+  const memory = createTable(config, geometryFor(config), locks);
+  new Int32Array(memory).set([SEED, SEED]);
+  return memory;
+}
+
+/** The IPv4 address (as an Int32 word) to charge at each call. */
 export function keysFor(clients: Clients): SharedArrayBuffer {
-  const keys = new Int32Array(new SharedArrayBuffer(ORDER * Int32Array.BYTES_PER_ELEMENT));
-  const random = seededRandom(SEED);
-  const count = CLIENT_COUNTS[clients];
-  for (let call = 0; call < ORDER; call++) {
-    // The first calls name each client once, so that all of them are there whatever the draw.
-    const client = call < count ? call : Math.floor(random() * count);
-    keys[call] = 0x0a000000 + client;
-  }
-  for (let call = ORDER - 1; call > 0; call--) {
-    // Fisher–Yates.
-    const other = Math.floor(random() * (call + 1));
-    [keys[call], keys[other]] = [keys[other]!, keys[call]!];
-  }
+  const keys = new Int32Array(new SharedArrayBuffer(ORDER * KEY_BYTES));
+  if (clients === 'many') keys.set(shuffledAddresses());
+  else keys.fill(addressIn(clients));
   return keys.buffer as SharedArrayBuffer;
 }
 
+/** Each of the addresses at least once, in random order. */
+function shuffledAddresses(): Int32Array {
+  const random = seededRandom(SEED);
+  const below = (limit: number): number => Math.floor(random() * limit);
+  const order = Int32Array.from(
+    { length: ORDER },
+    (_, call) => FIRST_ADDRESS + (call < MANY ? call : below(MANY)),
+  );
+  // Fisher–Yates.
+  for (let call = ORDER - 1; call > 0; call--) {
+    const other = below(call + 1);
+    [order[call], order[other]] = [order[other]!, order[call]!];
+  }
+  return order;
+}
+
+/** The lowest address that falls into the first or the last set. */
+function addressIn(clients: 'first set' | 'last set'): number {
+  const table = new LimiterTable(tableFor(NEVER_REFUSING, 1));
+  const wanted = clients === 'first set' ? 0 : table.sets - 1;
+  const word = new Int32Array(1);
+  const key = new Uint8Array(word.buffer);
+  const hash = new Int32Array(2);
+  for (let address = FIRST_ADDRESS; ; address++) {
+    word[0] = address;
+    halfSipHash(table.seed0, table.seed1, key, KEY_BYTES, hash);
+    if (table.setIndexOf(hash[0]!) === wanted) return address;
+  }
+}
+
 export function workloadDigest(): string {
-  return digestOf(new Uint8Array(keysFor('hot')), new Uint8Array(keysFor('spread')));
+  return digestOf(...CLIENTS.map((clients) => new Uint8Array(keysFor(clients))));
 }

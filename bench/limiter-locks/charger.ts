@@ -4,9 +4,7 @@ import { monotonicMs } from '../../src/base/clock.ts';
 import { lockWaits } from '../../src/base/futex-lock.ts';
 import { openBucketLimiter } from '../../src/limiter/bucket-limiter.ts';
 import { ADMITTED, BUSY, type Limiter, type LimiterConfig } from '../../src/limiter/limiter.ts';
-
-/** Bytes of a client's key, an IPv4 address. */
-export const KEY_BYTES = Int32Array.BYTES_PER_ELEMENT;
+import { KEY_BYTES } from './cases.ts';
 
 export interface ChargeJob {
   readonly memory: SharedArrayBuffer;

@@ -7,9 +7,16 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { takeCensus } from '../../src/limiter/census.ts';
-import type { LimiterConfig } from '../../src/limiter/limiter.ts';
-import { createTable, geometryFor } from '../../src/limiter/table.ts';
-import { CLIENT_COUNTS, type Clients, keysFor, THREADS_MAX } from './cases.ts';
+import {
+  CLIENTS,
+  type Clients,
+  KEY_BYTES,
+  keysFor,
+  MANY,
+  NEVER_REFUSING,
+  THREADS_MAX,
+  tableFor,
+} from './cases.ts';
 import type { ChargeJob, ChargeOutcome } from './charger.ts';
 
 export interface CrewRound {
@@ -26,35 +33,26 @@ export interface CrewFigures {
   readonly cpuNs: number;
   /** Charges that were decided, of all threads, a second from the first start to the last end. */
   readonly perSecond: number;
+  /** CPU time over wall time: how many cores the round really had. */
+  readonly cores: number;
   /** Shares of all charges. */
   readonly contended: number;
   readonly slept: number;
   readonly busy: number;
 }
 
-const NEVER_REFUSING: LimiterConfig = {
-  requestRate: 1e8,
-  requestBurst: 1e8,
-  metricRate: 0,
-  metricBurst: 0,
-  clients: 65_536,
-};
 /** Time goes on 0.1 µs a call, about as fast as it really does. */
 const STEP_MS = 1e-4;
 
 const locks = Number(process.argv[2]);
 const crew = Array.from({ length: THREADS_MAX }, () => new Worker(new URL('./charger.js', import.meta.url)));
 
-function tableFor(config: LimiterConfig): SharedArrayBuffer {
-  return createTable(config, geometryFor(config), locks);
-}
-
 type Task = Omit<ChargeJob, 'barrier' | 'threads' | 'firstKey'>;
 
 /** Lets `threads` of the crew do the task at once; each begins at another place of the keys. */
 async function chargeTogether(threads: number, task: Task): Promise<ChargeOutcome[]> {
   const barrier = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
-  const keyCount = task.keys.byteLength / Int32Array.BYTES_PER_ELEMENT;
+  const keyCount = task.keys.byteLength / KEY_BYTES;
   return Promise.all(
     crew.slice(0, threads).map(async (worker, thread) => {
       const outcome = once(worker, 'message');
@@ -72,7 +70,13 @@ function sum(outcomes: readonly ChargeOutcome[], pick: (outcome: ChargeOutcome) 
 /** Four threads take exactly the burst, and later exactly what came back; the table's counts agree. */
 async function verifyOneClient(): Promise<void> {
   const config = { ...NEVER_REFUSING, requestRate: 1000, requestBurst: 5000 };
-  const task = { memory: tableFor(config), config, keys: keysFor('hot'), stepMs: 0, insist: true };
+  const task = {
+    memory: tableFor(config, locks),
+    config,
+    keys: keysFor('last set'),
+    stepMs: 0,
+    insist: true,
+  };
   const charges = config.requestBurst;
   const first = await chargeTogether(THREADS_MAX, { ...task, charges, nowMs: 1e6 });
   assert.equal(
@@ -94,24 +98,18 @@ async function verifyOneClient(): Promise<void> {
 
 /** Four threads over 10,000 clients: each client has one slot, and the table has counted every charge. */
 async function verifyManyClients(): Promise<void> {
-  const memory = tableFor(NEVER_REFUSING);
-  const task = { memory, config: NEVER_REFUSING, keys: keysFor('spread'), stepMs: STEP_MS, insist: true };
-  const charges = task.keys.byteLength / Int32Array.BYTES_PER_ELEMENT;
+  const memory = tableFor(NEVER_REFUSING, locks);
+  const task = { memory, config: NEVER_REFUSING, keys: keysFor('many'), stepMs: STEP_MS, insist: true };
+  const charges = task.keys.byteLength / KEY_BYTES;
   await chargeTogether(THREADS_MAX, { ...task, charges, nowMs: 0 });
   const { occupied, overflowed, evictions } = takeCensus(memory, 0);
-  assert.deepEqual(
-    { occupied, overflowed, evictions },
-    { occupied: CLIENT_COUNTS.spread, overflowed: 0, evictions: 0 },
-  );
+  assert.deepEqual({ occupied, overflowed, evictions }, { occupied: MANY, overflowed: 0, evictions: 0 });
   assert.equal(countedIn(memory), THREADS_MAX * charges);
 }
 
 /** All charges that the table has counted as allowed. */
 function countedIn(memory: SharedArrayBuffer): number {
-  return takeCensus(memory, CLIENT_COUNTS.spread).busiest.reduce(
-    (total, { allowedRequests }) => total + allowedRequests,
-    0,
-  );
+  return takeCensus(memory, MANY).busiest.reduce((total, { allowedRequests }) => total + allowedRequests, 0);
 }
 
 interface Bench {
@@ -123,13 +121,13 @@ interface Bench {
 }
 
 function benchFor(clients: Clients): Bench {
-  return { memory: tableFor(NEVER_REFUSING), keys: keysFor(clients), admitted: 0, nowMs: 0 };
+  return { memory: tableFor(NEVER_REFUSING, locks), keys: keysFor(clients), admitted: 0, nowMs: 0 };
 }
 
-const benches: Record<Clients, Bench> = { hot: benchFor('hot'), spread: benchFor('spread') };
+const benches = new Map<Clients, Bench>(CLIENTS.map((clients) => [clients, benchFor(clients)]));
 
 async function timeRound({ clients, threads, charges }: CrewRound): Promise<CrewFigures> {
-  const bench = benches[clients];
+  const bench = benches.get(clients)!;
   const { memory, keys, nowMs } = bench;
   const task = { memory, keys, nowMs, config: NEVER_REFUSING, stepMs: STEP_MS, charges, insist: false };
   const cpu = process.cpuUsage();
@@ -148,6 +146,7 @@ async function timeRound({ clients, threads, charges }: CrewRound): Promise<Crew
     wallNs: (sum(outcomes, ({ startMs, endMs }) => endMs - startMs) * 1e6) / made,
     cpuNs: ((user + system) * 1e3) / made,
     perSecond: (admitted * 1e3) / elapsedMs,
+    cores: (user + system) / 1e3 / elapsedMs,
     contended: sum(outcomes, ({ contended }) => contended) / made,
     slept: sum(outcomes, ({ slept }) => slept) / made,
     busy: busy / made,
