@@ -14,7 +14,7 @@ const CONTENDED = 2;
 
 /** Looks at the word before sleeping: about half a microsecond, ten critical sections. */
 const SPINS = 100;
-/** A sleeper looks again after this long at the latest, whether notified or not. */
+/** Unless the caller says otherwise, a sleeper looks again after this long, whether notified or not. */
 const SLICE_MS = 0.25;
 
 /**
@@ -23,14 +23,17 @@ const SLICE_MS = 0.25;
  */
 export const lockWaits = { contended: 0, slept: 0 };
 
-/** Takes the lock within about `boundMs`; false when that was not possible. */
-export function lock(words: Int32Array, index: number, boundMs: number): boolean {
+/**
+ * Takes the lock within about `boundMs`; false when that was not possible.
+ * @param sliceMs longest sleep between two looks; longer where critical sections are, since many sleepers would look
+ */
+export function lock(words: Int32Array, index: number, boundMs: number, sliceMs = SLICE_MS): boolean {
   // Takes the lock; sees all that its last holder wrote, by pairing with the exchange in `unlock`.
   if (Atomics.compareExchange(words, index, FREE, HELD) === FREE) return true;
-  return lockContended(words, index, boundMs);
+  return lockContended(words, index, boundMs, sliceMs);
 }
 
-function lockContended(words: Int32Array, index: number, boundMs: number): boolean {
+function lockContended(words: Int32Array, index: number, boundMs: number, sliceMs: number): boolean {
   lockWaits.contended++;
   for (let spin = 0; spin < SPINS; spin++) {
     // A load first: it shares the cache line with the holder, where a compareExchange would pull it away.
@@ -47,7 +50,7 @@ function lockContended(words: Int32Array, index: number, boundMs: number): boole
     if (leftMs <= 0) return false;
     lockWaits.slept++;
     // Pairs with the notify in `unlock`; returns at once when the word changed in between.
-    Atomics.wait(words, index, CONTENDED, Math.min(leftMs, SLICE_MS));
+    Atomics.wait(words, index, CONTENDED, Math.min(leftMs, sliceMs));
   }
 }
 

@@ -6,6 +6,7 @@
  * that writes short, fails at the k-th call or stalls.
  */
 import fs from 'node:fs';
+import { MetricsStreamError } from '../base/errors.ts';
 
 /** The system's page; direct I/O wants file offsets, lengths and addresses in multiples of it. */
 export const PAGE_BYTES = 4096;
@@ -57,4 +58,10 @@ export const nodeFileOps: FileOps = {
 
 export function codeOf(error: unknown): string {
   return (error as NodeJS.ErrnoException | undefined)?.code ?? 'UNKNOWN';
+}
+
+/** Errors of the file system are handled; any other is a defect and ends the thread. */
+export function isFileError(error: unknown): boolean {
+  if (error instanceof MetricsStreamError) return error.code === 'WRITER_FAILED';
+  return typeof (error as NodeJS.ErrnoException | null)?.errno === 'number';
 }

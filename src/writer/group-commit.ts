@@ -10,12 +10,11 @@
  */
 import { monotonicMs } from '../base/clock.ts';
 import { DISK_FAILED, DISK_OK, DISK_REFUSING } from '../base/control.ts';
-import { MetricsStreamError } from '../base/errors.ts';
 import { WRITER } from '../telemetry/counters.ts';
 import { WRITER_HISTOGRAMS } from '../telemetry/histogram.ts';
 import { Batch } from './batch.ts';
 import { Durability } from './durability.ts';
-import { codeOf } from './file-ops.ts';
+import { codeOf, isFileError } from './file-ops.ts';
 import { type Outcome, REFUSED, STORED, UNKNOWN } from './journal.ts';
 import { createJournalRing, isReleased, JournalConsumer, JournalProducer } from './journal-ring.ts';
 import { type AppendContext, pageAlignedBytes, type Segment, UndoFailed } from './segment.ts';
@@ -310,12 +309,6 @@ export class GroupCommitWriter implements RunningWriter {
   private log(level: 'info' | 'warn' | 'error', fields: Record<string, unknown>, text: string): void {
     this.parts.report({ kind: 'log', level, fields, text });
   }
-}
-
-/** Errors of the file system are handled; any other is a defect and ends the thread. */
-function isFileError(error: unknown): boolean {
-  if (error instanceof MetricsStreamError) return error.code === 'WRITER_FAILED';
-  return typeof (error as NodeJS.ErrnoException | null)?.errno === 'number';
 }
 
 export const createMemory = ((lanes, journalBytes) => ({

@@ -9,22 +9,19 @@
 import { constants } from 'node:fs';
 import { join } from 'node:path';
 import { MetricsStreamError } from '../base/errors.ts';
+import { ClosedSegments, type RetentionConfig } from './closed-segments.ts';
+import type { FileOps } from './file-ops.ts';
 import { type AppendContext, type OpenFile, openNew, Segment } from './segment.ts';
-import { isSpareName, listSegments, segmentName, spareName } from './segment-name.ts';
+import { isSpareName, segmentName, spareName } from './segment-name.ts';
 
 /** Rotations that need no descriptor. */
 const SPARES = 8;
-const PROBE_BYTES = 65_536;
+export const PROBE_BYTES = 65_536;
 
-export interface SegmentStoreConfig {
-  readonly dataDir: string;
+export interface SegmentStoreConfig extends RetentionConfig {
   /** A commit that would take a segment past this size begins the next one. */
   readonly segmentBytes: number;
   readonly segmentAgeMs: number;
-  /** Delete the oldest segments while all together are larger; 0 keeps everything. */
-  readonly retentionBytes: number;
-  /** Delete segments whose last write is older; 0 keeps everything. */
-  readonly retentionAgeMs: number;
 }
 
 /** The directory could not be synced: the new segment's name may not survive a power loss. */
@@ -34,10 +31,17 @@ export class DirectorySyncFailed extends MetricsStreamError {
   }
 }
 
-interface ClosedSegment {
-  readonly path: string;
-  readonly bytes: number;
-  readonly writtenMs: number;
+export function syncDirectory(ops: FileOps, directoryFd: number, dataDir: string): void {
+  try {
+    ops.fsync(directoryFd);
+  } catch (error) {
+    throw new DirectorySyncFailed(dataDir, error);
+  }
+}
+
+/** What a process that was killed left behind. */
+export function removeSpares(ops: FileOps, dataDir: string): void {
+  for (const name of ops.readdir(dataDir)) if (isSpareName(name)) ops.unlink(join(dataDir, name));
 }
 
 export class SegmentStore {
@@ -47,7 +51,7 @@ export class SegmentStore {
   private readonly config: SegmentStoreConfig;
   private readonly directoryFd: number;
   private readonly spares: OpenFile[] = [];
-  private readonly closed: ClosedSegment[];
+  private readonly closed: ClosedSegments;
   private nextSequence: number;
   private nextSpare = 1;
 
@@ -58,12 +62,8 @@ export class SegmentStore {
     const { ops } = context;
     const { dataDir } = config;
     this.directoryFd = ops.open(dataDir, constants.O_RDONLY | constants.O_DIRECTORY);
-    for (const name of ops.readdir(dataDir)) if (isSpareName(name)) ops.unlink(join(dataDir, name));
-    this.closed = listSegments(ops, dataDir).map((sequence) => {
-      const path = join(dataDir, segmentName(sequence));
-      const { size, mtimeMs } = ops.stat(path);
-      return { path, bytes: size, writtenMs: mtimeMs };
-    });
+    removeSpares(ops, dataDir);
+    this.closed = new ClosedSegments(ops, config);
     this.openSpares();
   }
 
@@ -91,7 +91,7 @@ export class SegmentStore {
     const file = this.nameSpare(path) ?? openNew(context.ops, path);
     this.nextSequence++;
     this.current = new Segment(context, sequence, file, nowMs);
-    this.syncDirectory();
+    syncDirectory(context.ops, this.directoryFd, config.dataDir);
     if (previous !== null) this.remember(previous, wallMs);
     return previous;
   }
@@ -107,14 +107,6 @@ export class SegmentStore {
     return { ...spare, path };
   }
 
-  private syncDirectory(): void {
-    try {
-      this.context.ops.fsync(this.directoryFd);
-    } catch (error) {
-      throw new DirectorySyncFailed(this.config.dataDir, error);
-    }
-  }
-
   /** Leaves no segment open; returns the one that was, which the caller has synced and closes. */
   end(wallMs: number): Segment | null {
     const previous = this.current;
@@ -124,7 +116,7 @@ export class SegmentStore {
   }
 
   private remember({ path, bytes }: Segment, wallMs: number): void {
-    this.closed.push({ path, bytes, writtenMs: wallMs });
+    this.closed.add(path, bytes, wallMs);
   }
 
   /** Opens what is missing of spares and of the open segment's second descriptor, as far as the system allows. */
@@ -178,19 +170,7 @@ export class SegmentStore {
 
   /** Deletes whole segments, oldest first, as the retention settings ask; returns how many. Never the open one. */
   retain(wallMs: number): number {
-    const { retentionBytes, retentionAgeMs } = this.config;
-    let deleted = 0;
-    let total = this.closed.reduce((sum, { bytes }) => sum + bytes, this.current?.bytes ?? 0);
-    for (let oldest = this.closed[0]; oldest !== undefined; oldest = this.closed[0]) {
-      const tooMuch = retentionBytes > 0 && total > retentionBytes;
-      const tooOld = retentionAgeMs > 0 && wallMs - oldest.writtenMs > retentionAgeMs;
-      if (!tooMuch && !tooOld) break;
-      this.context.ops.unlink(oldest.path);
-      this.closed.shift();
-      total -= oldest.bytes;
-      deleted++;
-    }
-    return deleted;
+    return this.closed.retain(this.current?.bytes ?? 0, wallMs);
   }
 
   /** Removes the spares and closes the directory. */

@@ -8,13 +8,29 @@
 import { WRITER } from '../telemetry/counters.ts';
 import { codeOf, type FileOps } from './file-ops.ts';
 
-const LOOK_INTERVAL_MS = 100;
-const LOOK_INTERVAL_BYTES = 8 << 20;
+export const LOOK_INTERVAL_MS = 100;
+export const LOOK_INTERVAL_BYTES = 8 << 20;
 export const PROBE_INTERVAL_MS = 250;
 
 export interface SpaceGuardConfig {
   readonly dataDir: string;
   readonly minFreeBytes: number;
+}
+
+/** Why there is too little space for any commit, or null. */
+export function lackOfSpace(
+  ops: FileOps,
+  { dataDir, minFreeBytes }: SpaceGuardConfig,
+  counters: Float64Array,
+): string | null {
+  let free: number;
+  try {
+    free = ops.freeBytes(dataDir);
+  } catch (error) {
+    return `the free space cannot be read: ${codeOf(error)}`;
+  }
+  counters[WRITER.free_bytes_now] = free;
+  return free < minFreeBytes ? `${free} bytes are free, fewer than --min-free-bytes ${minFreeBytes}` : null;
 }
 
 export class SpaceGuard {
@@ -41,17 +57,9 @@ export class SpaceGuard {
   }
 
   private look(nowMs: number): string | null {
-    const { dataDir, minFreeBytes } = this.config;
     this.lookedAtMs = nowMs;
     this.bytesSinceLook = 0;
-    let free: number;
-    try {
-      free = this.ops.freeBytes(dataDir);
-    } catch (error) {
-      return `the free space cannot be read: ${codeOf(error)}`;
-    }
-    this.counters[WRITER.free_bytes_now] = free;
-    return free < minFreeBytes ? `${free} bytes are free, fewer than --min-free-bytes ${minFreeBytes}` : null;
+    return lackOfSpace(this.ops, this.config, this.counters);
   }
 
   refuse(reason: string, nowMs: number): void {
