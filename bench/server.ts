@@ -1,15 +1,17 @@
 /**
  * `npm run bench:server`: the built server beside a bare uWebSockets.js server and a Fastify server, driven by wrk,
  * compared by the CPU time that the operating system charges to the whole process, with the stored lines counted.
- * docs/benchmarking.md says how to read it.
+ * `--peers` puts databases beside it instead. docs/benchmarking.md says how to read it.
  */
 import { mkdirSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { machine } from './harness.ts';
 import { CONNECTIONS, measureCell, SERVERS, type ServerName } from './server/cell.ts';
+import { CONTENDERS, type ContenderName } from './server/contenders.ts';
 import { measureMemory, memoryReport } from './server/memory.ts';
+import { comparePeers, type PeersOptions, requirePeers, smokePeers } from './server/peers.ts';
 import { profileCell } from './server/profile.ts';
 import { type RoundResult, type RunInfo, ratiosOf, report } from './server/report.ts';
 import { requireDisk, requireMachine } from './server/tools.ts';
@@ -22,9 +24,11 @@ const SMOKE_SECONDS = 2;
 interface Options {
   readonly rounds: number;
   readonly seconds: number;
-  readonly only: readonly ServerName[];
+  readonly only?: readonly (ServerName | ContenderName)[];
   readonly batch: readonly number[];
   readonly smoke: boolean;
+  readonly peers: boolean;
+  readonly kills: number;
   readonly memory: boolean;
   readonly minutes: number;
   readonly profile?: string;
@@ -45,6 +49,10 @@ function positiveInteger(text: string): number {
   return value;
 }
 
+function countOrNone(text: string): number {
+  return text === '0' ? 0 : positiveInteger(text);
+}
+
 function listOf<T>(allowed: readonly T[]): (text: string) => T[] {
   return (text) =>
     text.split(',').map((item) => {
@@ -61,7 +69,10 @@ function parseOptions(): Options {
     .option('--rounds <count>', 'how often each cell is measured', positiveInteger, 3)
     .option('--seconds <seconds>', 'length of each measured load', positiveInteger, 6)
     .addOption(
-      new Option('--only <servers>', `of ${SERVERS.join(', ')}`).argParser(listOf(SERVERS)).default(SERVERS),
+      new Option(
+        '--only <servers>',
+        `of ${SERVERS.join(', ')}; with --peers of ${CONTENDERS.join(', ')}`,
+      ).argParser(listOf([...new Set([...SERVERS, ...CONTENDERS])])),
     )
     .addOption(
       new Option('--batch <sizes>', `metrics a request, of ${BATCH_SIZES.join(', ')}`)
@@ -73,12 +84,17 @@ function parseOptions(): Options {
       `one round of ${SMOKE_SECONDS} s to check that all is stored; prints no figures`,
       false,
     )
+    .option('--peers', 'instead: beside VictoriaMetrics and InfluxDB, with kills in mid-load', false)
+    .option('--kills <count>', 'with --peers: how often each is killed', countOrNone, 3)
     .option('--memory', 'instead: resident memory of the server at default settings under load', false)
     .option('--minutes <minutes>', 'length of the memory run', positive, 5)
     .option('--profile <directory>', 'instead: where the CPU time goes, with the profiles kept there')
     .option('--scratch <directory>', 'for data, on a disk; emptied afterwards', scratch)
     .option('--json <file>', 'writes the figures as JSON')
-    .option('--report <file>', 'writes the report as Markdown, and beside it as JSON')
+    .option(
+      '--report <file>',
+      'writes the report as Markdown, and beside it as JSON; with --peers also a directory',
+    )
     .parse()
     .opts<Options>();
 }
@@ -92,6 +108,15 @@ interface Failure {
   readonly why: string;
 }
 
+/** The servers that are asked for, or all. @throws when one of them has no part in this comparison */
+function chosen<T extends string>({ only }: Options, allowed: readonly T[]): readonly T[] {
+  return (only ?? allowed).map((name) => {
+    const found = allowed.find((known) => known === name);
+    if (found === undefined) throw new Error(`--only ${name}: choose from ${allowed.join(', ')}`);
+    return found;
+  });
+}
+
 /** Servers take turns within each batch size and round, so that a noisy neighbour hits all alike. */
 async function measureAll(
   options: Options,
@@ -99,9 +124,10 @@ async function measureAll(
 ): Promise<{ results: RoundResult[]; failures: Failure[] }> {
   const results: RoundResult[] = [];
   const failures: Failure[] = [];
+  const servers = chosen(options, SERVERS);
   for (let round = 1; round <= options.rounds; round++) {
     for (const workload of workloads) {
-      for (const server of options.only) {
+      for (const server of servers) {
         const cell = `round ${round}/${options.rounds}, ${workload.batch} a request, ${server}`;
         try {
           const result = await measureCell({
@@ -124,10 +150,14 @@ async function measureAll(
   return { results, failures };
 }
 
-function runInfo({ rounds, seconds }: Options, workloads: readonly Workload[]): RunInfo {
+function commandLine(): string {
   const args = process.argv.slice(2);
+  return ['npm run bench:server', ...(args.length > 0 ? ['--', ...args] : [])].join(' ');
+}
+
+function runInfo({ rounds, seconds }: Options, workloads: readonly Workload[]): RunInfo {
   return {
-    command: ['npm run bench:server', ...(args.length > 0 ? ['--', ...args] : [])].join(' '),
+    command: commandLine(),
     machine: machine(),
     date: new Date().toISOString().slice(0, 10),
     rounds,
@@ -177,7 +207,7 @@ async function watchMemory(options: Options): Promise<number> {
 
 async function profileAll(options: Options, directory: string): Promise<number> {
   for (const batch of options.batch) {
-    for (const server of options.only) {
+    for (const server of chosen(options, SERVERS)) {
       if (server === 'bare') continue;
       const { seconds, scratch } = options;
       console.log(
@@ -188,12 +218,34 @@ async function profileAll(options: Options, directory: string): Promise<number> 
   return 0;
 }
 
+async function besidePeers(options: Options): Promise<number> {
+  const peers: PeersOptions = {
+    servers: chosen(options, CONTENDERS),
+    batches: options.batch,
+    rounds: options.rounds,
+    seconds: options.seconds,
+    kills: options.kills,
+    scratch: options.scratch,
+    command: commandLine(),
+    progress,
+  };
+  if (options.smoke) return (await smokePeers(peers)) ? 1 : 0;
+  requirePeers(peers.servers);
+  const { text, data, failed } = await comparePeers(peers);
+  console.log(text);
+  const isDirectory = options.report !== undefined && !options.report.endsWith('.md');
+  writeOutput(isDirectory ? { ...options, report: join(options.report, 'peers.md') } : options, text, data);
+  return failed ? 1 : 0;
+}
+
 async function main(): Promise<number> {
   const given = parseOptions();
   const options = given.smoke ? { ...given, rounds: 1, seconds: SMOKE_SECONDS } : given;
-  requireMachine();
+  // Round trips need neither wrk nor a second core.
+  if (!(options.peers && options.smoke)) requireMachine();
   requireDisk(options.scratch, FREE_BYTES);
   try {
+    if (options.peers) return await besidePeers(options);
     if (options.memory) return await watchMemory(options);
     if (options.profile !== undefined) return await profileAll(options, options.profile);
     return await compareServers(options);

@@ -80,7 +80,7 @@ const METRICS_STREAM_FLAGS =
 
 const VICTORIA_METRICS: Package = { program: 'victoria-metrics', debianPackage: 'victoria-metrics' };
 /** In-memory parts go to files after at most 5 s. */
-const VICTORIA_METRICS_QUIET_MS = 6_000;
+const VICTORIA_METRICS_QUIET_MS = 7_000;
 
 function victoriaMetrics(
   name: ContenderName,

@@ -39,6 +39,8 @@ export interface PeerCellResult {
   readonly seconds: number;
   /** Of the whole process, from the start of the load to the end of the work that it left behind. */
   readonly cpuSeconds: number;
+  /** The part of it after the load. */
+  readonly deferredCpuSeconds: number;
   readonly metricsPerCpuSecond: number;
   readonly metricsPerSecond: number;
   readonly p50Ms: number;
@@ -146,6 +148,7 @@ export function measurePeerCell({
 
       const before = cpuSeconds(child.pid);
       const counts = await runWrk({ ...load, files: files(first + WARM_UP_STAMPS), seconds });
+      const loaded = cpuSeconds(child.pid);
       const settled = await untilSettled(child, dataDir, contender.quietMs);
       const memory = memoryOf(child.pid);
       const kept = await contender.storage(child, dataDir).count();
@@ -164,6 +167,7 @@ export function measurePeerCell({
         failedRequests: failed(warmUp) + failed(counts),
         seconds: counts.seconds,
         cpuSeconds: spent,
+        deferredCpuSeconds: settled.cpuSeconds - loaded,
         metricsPerCpuSecond: acknowledged / spent,
         metricsPerSecond: acknowledged / counts.seconds,
         p50Ms: counts.p50Ms,
