@@ -84,7 +84,7 @@ class ThreadPerRequest implements Dispatcher {
       answered = true;
       this.answered(exchange, answer);
     });
-    thread.once('error', this.parts.died);
+    thread.once('error', ({ message, stack }) => this.parts.died(diedBy(message, stack)));
     thread.once('exit', () => {
       this.freeLanes.push(lane);
       if (!answered) this.parts.died(new Error(`request thread ${lane.lane} ended without an answer`));
@@ -118,6 +118,13 @@ class ThreadPerRequest implements Dispatcher {
     }
     this.waiting.clear();
   }
+}
+
+/** What a thread throws arrives as an object that only looks like an error, and would be empty once passed on. */
+function diedBy(message: string, stack: string | undefined): Error {
+  const error = new Error(message);
+  if (stack !== undefined) error.stack = stack;
+  return error;
 }
 
 export const acceptThreads = (() => 1) satisfies DispatcherModule['acceptThreads'];
