@@ -166,10 +166,11 @@ function warningsOf(result: Omit<LoadResult, 'warnings'>): string[] {
   const { lateSends, generator, unsent, intended, outcomes, sent, check, storageLatency } = result;
   const warnings: string[] = [];
   if (generator.isBottleneck) {
+    const late = `${percent(sent === 0 ? 0 : lateSends.byGenerator / sent)} of the sends were late by its own fault`;
     warnings.push(
-      `the generator is the bottleneck: its busiest thread was busy ${percent(generator.busyShare)} of the time, ` +
-        `${percent(sent === 0 ? 0 : lateSends.byGenerator / sent)} of the sends were late by its own fault; ` +
-        'the figures describe it as much as the server (more --threads, more cores, or a lower rate)',
+      `the generator is the bottleneck: ${late}, its busiest thread was busy ${percent(generator.busyShare)} of the ` +
+        'time; the figures describe it as much as the server (more --threads or a lower rate; when it was not busy, ' +
+        'other work kept it from its core)',
     );
   }
   if (unsent > 0) {

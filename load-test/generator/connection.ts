@@ -14,6 +14,8 @@ export interface ConnectionEvents {
 export interface Target {
   readonly host: string;
   readonly port: number;
+  /** False: a connection ends with its first answer, whatever the server says. */
+  readonly keepAlive: boolean;
 }
 
 /** All connections of a thread read into it: what a read brings is consumed before the next one. */
@@ -81,8 +83,10 @@ export class Connection {
 
   private connect(): Socket {
     this.reader.reset();
+    const { host, port } = this.target;
     const socket: Socket = connect({
-      ...this.target,
+      host,
+      port,
       noDelay: true,
       onread: {
         buffer: readBuffer,
@@ -130,7 +134,7 @@ export class Connection {
   }
 
   private complete(): void {
-    if (this.reader.isLast) this.close();
+    if (this.reader.isLast || !this.target.keepAlive) this.close();
     this.isBusy = false;
     this.events.answered(this, this.reader);
   }

@@ -75,7 +75,7 @@ export class Generator implements ConnectionEvents {
     this.connections = Array.from({ length: clients }, (_, index) => {
       const headers = requestHeaders(plan, firstClient + index);
       const template = new RequestTemplate({ authority, batch, seed, runId, keepAlive, headers });
-      return new Connection(index, template, { host, port }, this);
+      return new Connection(index, template, { host, port, keepAlive }, this);
     });
     this.slices = new Slices(data.thread, this.measured, post, () => ({
       inFlight: this.inFlight,
