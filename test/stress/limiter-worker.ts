@@ -1,5 +1,5 @@
-/** Charges clients in turn for a while and reports what was admitted. */
-import { parentPort, workerData } from 'node:worker_threads';
+/** Charges clients in turn for a while, or clients never seen before, and reports what was admitted. */
+import { parentPort, threadId, workerData } from 'node:worker_threads';
 import { monotonicMs } from '../../src/base/clock.ts';
 import {
   ADMITTED,
@@ -18,6 +18,8 @@ export interface Hammering {
   readonly config: LimiterConfig;
   readonly clients: readonly string[];
   readonly durationMs: number;
+  /** Instead of `clients`: so many that no thread has charged before, each once. */
+  readonly newcomers?: number;
 }
 
 export interface Hammered {
@@ -51,7 +53,26 @@ function hammer(limiter: Limiter, { clients, durationMs }: Hammering): Hammered 
   return { admitted, refused, busy, firstMs, lastMs };
 }
 
-const { implementation, memory, config } = workerData as Hammering;
+/** Threads are told apart by `threadId`, so that no two make the same key. */
+function welcome(limiter: Limiter, newcomers: number): Hammered {
+  const key = new Uint8Array(2 * Int32Array.BYTES_PER_ELEMENT);
+  const words = new Int32Array(key.buffer);
+  words[1] = threadId;
+  const counts = new Map<Verdict, number>();
+  const firstMs = monotonicMs();
+  let lastMs = firstMs;
+  for (let newcomer = 0; newcomer < newcomers; newcomer++) {
+    words[0] = newcomer;
+    lastMs = monotonicMs();
+    const verdict = limiter.takeRequest(key, key.length, lastMs);
+    counts.set(verdict, (counts.get(verdict) ?? 0) + 1);
+  }
+  const count = (verdict: Verdict): number => counts.get(verdict) ?? 0;
+  return { admitted: [count(ADMITTED)], refused: [count(LIMITED)], busy: count(BUSY), firstMs, lastMs };
+}
+
+const { implementation, memory, config, newcomers } = workerData as Hammering;
 const { openLimiter } = await LIMITERS[implementation]();
 const limiter = openLimiter(memory, config);
-parentPort!.postMessage(hammer(limiter, awaitStart<Hammering>()));
+const input = awaitStart<Hammering>();
+parentPort!.postMessage(newcomers === undefined ? hammer(limiter, input) : welcome(limiter, newcomers));

@@ -98,6 +98,21 @@ for (const implementation of Object.keys(LIMITERS) as LimiterName[]) {
       assert.deepEqual({ occupied, overflowed }, { occupied: clients.length, overflowed: 0 });
     });
 
+    it('gives every newcomer one place, whoever else comes to the same set', async () => {
+      // Buckets are full again at once, so that each newcomer evicts the last ones.
+      const config = { ...METRICS_OFF, requestRate: 1e9, requestBurst: 1 };
+      const { createLimiterMemory } = await LIMITERS[implementation]();
+      const memory = createLimiterMemory(config, { sets: 2, ways: 4 });
+      const newcomers = Math.round(stressMs * 30);
+      const input: Hammering = { implementation, memory, config, clients: [], durationMs: 0, newcomers };
+      const results = await runThreads<Hammering, Hammered>(WORKER, [input, input, input, input]);
+      const charged = 4 * newcomers - sum(results.map(({ busy }) => busy));
+      const { occupied, overflowed, evictions } = takeCensus(memory, 0);
+      assert.equal(occupied, 8);
+      assert.ok(evictions > 0);
+      assert.equal(occupied + overflowed + evictions, charged);
+    });
+
     it('never resets an active client while newcomers fight for its full set', async () => {
       // The burst is large against what comes back, so that one reset would show.
       const config = { ...METRICS_OFF, requestRate: 20, requestBurst: 2000 };
