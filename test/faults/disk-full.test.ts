@@ -44,17 +44,19 @@ function freeBytes(directory: string): number {
 }
 
 describe('a full disk', { skip: mountRefusal() }, () => {
-  for (const [what, minFreeBytes] of [
-    ['met by --min-free-bytes', MIN_FREE_BYTES],
-    ['met by a write that fails', 0],
+  for (const [what, minFreeBytes, phase] of [
+    ['met by --min-free-bytes', MIN_FREE_BYTES, '6'],
+    ['met by a write that fails', 0, '6'],
+    ['met by --min-free-bytes', MIN_FREE_BYTES, '0'],
+    ['met by a write that fails', 0, '0'],
   ] as const) {
-    it(`${what} refuses with a reason, stores nothing refused, and is left without a restart`, async (t) => {
+    it(`${what} in phase ${phase} refuses with a reason, stores nothing refused, and is left without a restart`, async (t) => {
       const { directory, filler } = smallDisk(t);
       const dataDir = join(directory, 'data');
       const server = await startServer(t, {
         dataDir,
         args: [
-          ...['--workers', '2', '--rate-limit', '0', '--segment-bytes', '1m'],
+          ...['--phase', phase, '--workers', '2', '--rate-limit', '0', '--segment-bytes', '1m'],
           ...['--min-free-bytes', String(minFreeBytes), '--ack', 'synced'],
         ],
       });
