@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { MetricsStreamError } from '../../src/base/errors.ts';
+import { flagOf, OPTIONS, variableOf } from '../../src/config-options.ts';
 import { loadUws } from '../../src/transport/uws.ts';
 import { assertAccepted } from '../support/assertions.ts';
 import { namesBody, uniqueName } from '../support/bodies.ts';
@@ -65,6 +66,14 @@ describe('help', () => {
 });
 
 describe('configuration', () => {
+  it('is listed in docs/operating.md, option by option as --help tells it', () => {
+    const text = readFileSync('docs/operating.md', 'utf8');
+    for (const { key, help, allowed, fallback, derived } of OPTIONS) {
+      const row = `| \`${flagOf(key)}\` | \`${variableOf(key)}\` | ${derived ?? fallback} | ${allowed} | ${help} |`;
+      assert.ok(text.includes(row), `docs/operating.md has no line ${row}`);
+    }
+  });
+
   it('takes a flag before the environment before the file before the default, and says so', async (t) => {
     const file = join(temporaryDirectory(t), 'config.json');
     writeFileSync(file, JSON.stringify({ rateLimit: 1111, maxBatch: 2222, queueTasks: 3333 }));
