@@ -3,8 +3,8 @@
  * 10,000 clients in random order, or all of them the same one. For a single client no number of locks can help; it is
  * charged once where its lock stands beside its slot and once where it does not, since that does.
  *
- * Each number of locks has a process of its own with threads that stay for all rounds; the processes take turns within
- * a round. Every round charges a fixed number of times between two barriers and is checked: the table must have counted
+ * Each number of locks has a process of its own, whose threads stay for its rounds; the processes take turns within a
+ * round and are started anew three times. Every round charges a fixed number of times between two barriers and is checked: the table must have counted
  * each charge once. Options as in harness.ts; besides, `--report DIR` writes limiter-locks.json and .svg there.
  */
 import { type ChildProcess, fork } from 'node:child_process';
@@ -25,7 +25,10 @@ import type { CrewFigures, CrewRound } from './limiter-locks/crew.ts';
 import { lineChart } from './plot/line-chart.ts';
 
 const TITLE = 'limiter locks';
-const CHARGES = smokeRun ? 2_000 : 400_000;
+const CHARGES = smokeRun ? 2_000 : 250_000;
+/** Two processes of the same code may differ by a fifth (addresses, compilation), so each is started several times. */
+const GENERATIONS = smokeRun ? 1 : 3;
+const ROUNDS_EACH = smokeRun ? 0 : Math.ceil(rounds / GENERATIONS);
 /** How often a round is made at most, and until when, in milliseconds from the start, rounds are made again. */
 const ATTEMPTS = smokeRun ? 1 : 3;
 const RETRY_MS = 40_000;
@@ -88,13 +91,29 @@ async function playRound(crew: ChildProcess, cell: Cell): Promise<CrewFigures> {
   return best!;
 }
 
-/** Figures of every round but the first, which only warms up. */
-async function takeTurns(crews: ReadonlyMap<number, ChildProcess>): Promise<Map<Cell, CrewFigures[]>> {
-  const measured = new Map<Cell, CrewFigures[]>(CELLS.map((cell) => [cell, []]));
-  for (let round = 0; round <= (smokeRun ? 0 : rounds); round++) {
+/** Warms the crews up by a first round, then adds the figures of `count` rounds. */
+async function takeTurns(
+  crews: ReadonlyMap<number, ChildProcess>,
+  count: number,
+  measured: ReadonlyMap<Cell, CrewFigures[]>,
+): Promise<void> {
+  for (let round = 0; round <= count; round++) {
     for (const cell of CELLS) {
       const figures = await playRound(crews.get(cell.locks)!, cell);
       if (round > 0) measured.get(cell)!.push(figures);
+    }
+  }
+}
+
+/** All rounds of all cells, in several generations of crews. */
+async function measure(): Promise<Map<Cell, CrewFigures[]>> {
+  const measured = new Map<Cell, CrewFigures[]>(CELLS.map((cell) => [cell, []]));
+  for (let generation = 0; generation < GENERATIONS; generation++) {
+    const crews = await startCrews();
+    try {
+      await takeTurns(crews, ROUNDS_EACH, measured);
+    } finally {
+      for (const crew of crews.values()) crew.disconnect();
     }
   }
   return measured;
@@ -125,7 +144,7 @@ function summarize(measured: ReadonlyMap<Cell, readonly CrewFigures[]>): CellRes
 
 function print(results: readonly CellResult[], digest: string): void {
   console.log(`\n${TITLE}: hash, lookup and locked bucket; ${CHARGES} charges a thread and round`);
-  console.log(`  ${machine()}; ${rounds} rounds in turns`);
+  console.log(`  ${machine()}; ${GENERATIONS} × ${ROUNDS_EACH} rounds in turns`);
   console.log(`  workload: seed ${SEED}, digest ${digest}`);
   console.log(
     '  client(s)  threads   locks  ns/charge       p25–p75  CPU ns  cores  M charges/s      p25–p75  × 1 lock   held   slept     busy',
@@ -178,20 +197,22 @@ function reportDir(): string | undefined {
 
 async function main(): Promise<void> {
   if (!TITLE.includes(only)) return;
-  const crews = await startCrews();
-  let results: CellResult[];
-  try {
-    const measured = await takeTurns(crews);
-    if (smokeRun) {
-      console.log(`${TITLE}: ${CELLS.length} cases verified`);
-      return;
-    }
-    results = summarize(measured);
-  } finally {
-    for (const crew of crews.values()) crew.disconnect();
+  const measured = await measure();
+  if (smokeRun) {
+    console.log(`${TITLE}: ${CELLS.length} cases verified`);
+    return;
   }
+  const results = summarize(measured);
   const digest = workloadDigest();
-  const figures = { title: TITLE, machine: machine(), seed: SEED, digest, rounds, charges: CHARGES, results };
+  const figures = {
+    title: TITLE,
+    machine: machine(),
+    seed: SEED,
+    digest,
+    rounds: GENERATIONS * ROUNDS_EACH,
+    charges: CHARGES,
+    results,
+  };
   if (jsonOutput) console.log(JSON.stringify(figures));
   else print(results, digest);
   const dir = reportDir();
