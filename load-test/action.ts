@@ -7,8 +7,12 @@ import { LoadError } from './errors.ts';
 import { createPlan, type LoadPlan, type LoadResult, PLAN_DEFAULTS } from './plan.ts';
 import { ProgressLine } from './progress.ts';
 import { loadPage } from './report/load-page.ts';
+import { scenarioPage, scenarioText } from './report/scenario-page.ts';
 import { summaryText } from './report/summary.ts';
 import { runLoad } from './run.ts';
+import { SCENARIOS, scenarioOf } from './scenarios/catalogue.ts';
+import { runScenario } from './scenarios/run-scenario.ts';
+import type { ScenarioOptions } from './scenarios/scenario.ts';
 
 const EXIT_OK = 0;
 const EXIT_FAILURE = 1;
@@ -151,9 +155,72 @@ async function load(flags: LoadFlags, positionals: Positionals): Promise<number>
   }
 }
 
+/** A scenario sets its own loads: what shapes a single load has no place beside it. */
+const SINGLE_LOAD_FLAGS = ['clients', 'requests', 'interval', 'rate', 'batch'] as const;
+
+function scenarioOptions(flags: LoadFlags, positionals: Positionals): Omit<ScenarioOptions, 'tell'> {
+  for (const name of SINGLE_LOAD_FLAGS) {
+    if (flags[name] !== undefined) usage(`--${name} does not go with --scenario, which sets it itself`);
+  }
+  if (positionals.clients !== undefined)
+    usage('a scenario takes no numbers of clients, requests or intervals');
+  const port = either('port', positionals.port, flags.port);
+  const isExternal = flags.external === true || port !== undefined;
+  if (isExternal && flags.phase !== undefined)
+    usage('--phase is for a server that the scenario starts itself');
+  return {
+    ...(isExternal
+      ? {
+          external: {
+            host: flags.host,
+            port: port ?? PLAN_DEFAULTS.port,
+            ...(flags.dataDir === undefined ? {} : { dataDir: flags.dataDir }),
+          },
+        }
+      : {}),
+    ...(flags.phase === undefined ? {} : { phase: flags.phase }),
+    ...(flags.duration === undefined ? {} : { durationMs: flags.duration }),
+    threads: flags.threads,
+    seed: flags.seed,
+  };
+}
+
+async function runNamed(name: string, flags: LoadFlags, positionals: Positionals): Promise<number> {
+  const scenario = scenarioOf(name);
+  const options = scenarioOptions(flags, positionals);
+  const { signal, release } = abortOnSignal();
+  const progress = new ProgressLine(process.stderr);
+  const tell = (text: string): void => {
+    progress.end();
+    process.stderr.write(`${text}\n`);
+  };
+  try {
+    const result = await runScenario(scenario, { ...options, tell, signal, onProgress: progress.show });
+    progress.end();
+    output(flags, result, scenarioText(result), () => scenarioPage(result, scenario.expects, commandText()));
+    if (!result.ok) return EXIT_FAILURE;
+    return result.interrupted ? EXIT_INTERRUPTED : EXIT_OK;
+  } finally {
+    progress.end();
+    release();
+  }
+}
+
+function listScenarios(): number {
+  for (const { name, title, expects, needs } of SCENARIOS) {
+    const lines = [title, `expects: ${expects}`, ...(needs === undefined ? [] : [`needs: ${needs}`])];
+    process.stdout.write(`${name}\n${lines.map((line) => `    ${line}\n`).join('')}`);
+  }
+  return EXIT_OK;
+}
+
 /** Runs what the flags ask for. @returns the exit code */
 export async function loadAction(flags: LoadFlags, positionals: Positionals): Promise<number> {
   try {
+    if (flags.listScenarios === true) return listScenarios();
+    if (flags.scenario !== undefined) return await runNamed(flags.scenario, flags, positionals);
+    if (flags.phase !== undefined || flags.external === true)
+      usage('--phase and --external go with --scenario');
     return await load(flags, positionals);
   } catch (error) {
     if (error instanceof MetricsStreamError || error instanceof LoadError) {

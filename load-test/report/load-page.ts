@@ -15,6 +15,9 @@ const LATENCY_TEXT =
   'Latency counts from the moment a request was due, not from the moment it was sent: a server that keeps the ' +
   'load waiting cannot make its own figures look better (no coordinated omission).';
 
+/** What comes after the last whole second is too short to be drawn as one. */
+const DRAWN_SECONDS_MIN = 0.5;
+
 const xOf = (timeline: readonly Slice[]): number[] =>
   timeline.map(({ atSeconds }) => Number(atSeconds.toFixed(2)));
 
@@ -39,7 +42,7 @@ function latencyOverTime(timeline: readonly Slice[]): Chart {
   };
 }
 
-function throughput(timeline: readonly Slice[]): Chart {
+function throughput(timeline: readonly Slice[], batch: number): Chart {
   const perSecond = (count: (slice: Slice) => number): number[] =>
     timeline.map((slice) => (slice.seconds > 0 ? count(slice) / slice.seconds : 0));
   return {
@@ -54,7 +57,9 @@ function throughput(timeline: readonly Slice[]): Chart {
         values: perSecond(({ outcomes }) => countOf(outcomes, isSuccess)),
         tone: 'good',
       },
-      { label: 'metrics accepted', values: perSecond(({ acceptedMetrics }) => acceptedMetrics) },
+      ...(batch > 1
+        ? [{ label: 'metrics accepted', values: perSecond(({ acceptedMetrics }) => acceptedMetrics) }]
+        : []),
     ],
   };
 }
@@ -135,7 +140,9 @@ function tableOf([head = [], ...rows]: readonly Row[]) {
 
 /** @param command what was typed */
 export function loadPage(result: LoadResult, command: string): string {
-  const { plan, timeline, startedAt, runId, seconds } = result;
+  const { plan, startedAt, runId, seconds } = result;
+  const whole = result.timeline.filter((slice) => slice.seconds >= DRAWN_SECONDS_MIN);
+  const timeline = whole.length > 0 ? whole : result.timeline;
   const storage = storageText(result);
   const commit = commitText();
   const sections: Section[] = [
@@ -149,7 +156,7 @@ export function loadPage(result: LoadResult, command: string): string {
     {
       heading: 'Throughput and outcomes',
       table: { head: ['', 'count', ''], rows: countRows(result) },
-      charts: [throughput(timeline), statusMix(timeline)],
+      charts: [throughput(timeline, plan.batch), statusMix(timeline)],
     },
     {
       heading: 'How it was measured',

@@ -1,10 +1,11 @@
 /** Runs a scenario: its server, its loads one after the other, and the verdict. */
 import { LoadError } from '../errors.ts';
 import { formatCount, formatMs, formatShare } from '../format.ts';
-import { countOf, createPlan, isSuccess, type LoadPlan, type LoadResult } from '../plan.ts';
+import { createPlan, type LoadPlan, type LoadResult } from '../plan.ts';
 import { outcomesText } from '../progress.ts';
 import type { Chart } from '../report/page.ts';
 import { runLoad } from '../run.ts';
+import { successShare } from './expectations.ts';
 import { type OwnServer, startOwnServer } from './own-server.ts';
 import {
   type Expectation,
@@ -53,6 +54,8 @@ class ScenarioStage implements Stage {
     const result = await this.tryOut(target, plan);
     this.steps.push({ name, result });
     this.options.tell(`${name}: ${stepText(result)}`);
+    // What is expected of a load that was ended early means nothing.
+    this.options.signal?.throwIfAborted();
     return result;
   }
 
@@ -111,10 +114,6 @@ function stepText(result: LoadResult): string {
   );
 }
 
-export function successShare({ outcomes, intended }: LoadResult): number {
-  return intended === 0 ? 0 : countOf(outcomes, isSuccess) / intended;
-}
-
 function stepRow({ name, result }: Step): string[] {
   const { apiLatency, storageLatency } = result;
   const ms = (value: number | undefined): string => (value === undefined ? '–' : formatMs(value));
@@ -162,7 +161,6 @@ export async function runScenario(scenario: Scenario, options: ScenarioOptions):
     stage.remove();
   }
   const interrupted = options.signal?.aborted === true;
-  // What an interrupted scenario expects was not put to the test.
   stage.expectStored();
   const { name, title } = scenario;
   const { expectations, steps, notes, charts } = stage;

@@ -74,6 +74,8 @@ export interface Scenario {
   readonly title: string;
   /** In a sentence or two. */
   readonly expects: string;
+  /** What not every server has; the scenario says so and ends without it. */
+  readonly needs?: string;
   run(stage: Stage): Promise<void>;
 }
 

@@ -1,0 +1,76 @@
+/** A scenario's outcome, as text and as a page. */
+import { textTable } from '../format.ts';
+import type { ScenarioResult } from '../scenarios/scenario.ts';
+import { commitText, machineText } from './machine.ts';
+import { renderPage, type Section } from './page.ts';
+import { checkText, loadText } from './summary.ts';
+
+const verdict = (ok: boolean): string => (ok ? 'holds' : 'DOES NOT HOLD');
+
+/** Warnings of all its loads, each once. */
+function warningsOf({ steps }: ScenarioResult): string[] {
+  return steps.flatMap(({ name, result }) => result.warnings.map((warning) => `${name}: ${warning}`));
+}
+
+export function scenarioText(result: ScenarioResult): string {
+  const { title, table, expectations, notes, ok, interrupted } = result;
+  return [
+    '',
+    title,
+    '',
+    textTable([table.head, ...table.rows]),
+    '',
+    ...expectations.map(({ text, measured, ...one }) => `${verdict(one.ok).padEnd(13)} ${text}: ${measured}`),
+    ...notes,
+    ...warningsOf(result).map((warning) => `warning: ${warning}`),
+    '',
+    interrupted ? 'ended early' : ok ? 'everything expected holds' : 'not everything expected holds',
+  ].join('\n');
+}
+
+/** @param expects what the scenario says of itself */
+export function scenarioPage(result: ScenarioResult, expects: string, command: string): string {
+  const { scenario, title, table, expectations, notes, charts, steps, ok, interrupted } = result;
+  const commit = commitText();
+  const sections: Section[] = [
+    {
+      heading: 'What was expected, and what happened',
+      callouts: [
+        {
+          tone: ok && !interrupted ? 'good' : 'bad',
+          text: interrupted
+            ? 'Ended early.'
+            : ok
+              ? 'Everything expected holds.'
+              : 'Not everything expected holds.',
+        },
+        ...warningsOf(result).map((text) => ({ tone: 'warn', text }) as const),
+      ],
+      text: [...notes],
+      table: {
+        head: ['expectation', '', 'measured'],
+        rows: expectations.map((one) => [one.text, verdict(one.ok), one.measured]),
+      },
+    },
+    {
+      heading: 'Loads',
+      text: 'Latencies count from the moment a request was due, and cover 2xx answers.',
+      table,
+      charts,
+    },
+    {
+      heading: 'How it was measured',
+      table: {
+        head: ['', ''],
+        rows: [
+          ['command', `\`${command}\``],
+          ...steps.map(({ name, result: { plan } }) => [name, loadText(plan)]),
+          ...steps.map((step) => [`${step.name}: check`, checkText(step.result)]),
+          ['machine', machineText()],
+          ...(commit === '' ? [] : [['commit', commit]]),
+        ],
+      },
+    },
+  ];
+  return renderPage({ title: `Scenario ${scenario}: ${title}`, intro: `Expects: ${expects}.`, sections });
+}

@@ -1,0 +1,86 @@
+/** A steady load for long: what grows? */
+import { formatShare } from '../format.ts';
+import { expectOrderlyAnswers, successShare } from './expectations.ts';
+import { residentBytes } from './own-server.ts';
+import type { Scenario } from './scenario.ts';
+
+const DURATION_MS = 600_000;
+const RATE = 1_000;
+const BATCH = 10;
+const CLIENTS = 32;
+const SAMPLE_MS = 1_000;
+const MIB = 2 ** 20;
+/** Until then caches, compiled code and heaps have found their size. */
+const SETTLED_SHARE = 0.2;
+const SLOPE_MAX_MIB_PER_MINUTE = 2;
+/** A shorter run says nothing of a slope. */
+const SLOPE_MIN_MS = 120_000;
+const SUCCESS_MIN = 0.999;
+
+export interface MemorySample {
+  readonly atSeconds: number;
+  readonly bytes: number;
+}
+
+/** Slope by least squares, in MiB a minute, of the samples after the first fifth. */
+export function memorySlope(samples: readonly MemorySample[]): number {
+  const settled = samples.slice(Math.floor(samples.length * SETTLED_SHARE));
+  const count = settled.length;
+  if (count < 2) return Number.NaN;
+  const meanX = settled.reduce((sum, { atSeconds }) => sum + atSeconds, 0) / count;
+  const meanY = settled.reduce((sum, { bytes }) => sum + bytes, 0) / count;
+  let covariance = 0;
+  let variance = 0;
+  for (const { atSeconds, bytes } of settled) {
+    covariance += (atSeconds - meanX) * (bytes - meanY);
+    variance += (atSeconds - meanX) ** 2;
+  }
+  return (covariance / variance / MIB) * 60;
+}
+
+export const soak: Scenario = {
+  name: 'soak',
+  title: `Soak: ${RATE} requests/s with ${BATCH} metrics each for ten minutes, or for --duration`,
+  expects:
+    `${formatShare(SUCCESS_MIN)} of the requests succeed, resident memory grows by no more than ` +
+    `${SLOPE_MAX_MIB_PER_MINUTE} MiB a minute after the first fifth, and all that was accepted is stored`,
+  async run(stage) {
+    const target = await stage.server();
+    const durationMs = stage.options.durationMs ?? DURATION_MS;
+    const samples: MemorySample[] = [];
+    const beganMs = performance.now();
+    const { own } = target;
+    const sampler =
+      own &&
+      setInterval(
+        () => samples.push({ atSeconds: (performance.now() - beganMs) / 1e3, bytes: residentBytes(own.pid) }),
+        SAMPLE_MS,
+      );
+    const result = await stage
+      .load('soak', target, {
+        clients: CLIENTS,
+        batch: BATCH,
+        load: { kind: 'open', ratePerSecond: RATE, durationMs },
+      })
+      .finally(() => clearInterval(sampler));
+    expectOrderlyAnswers(stage, [{ name: 'soak', result }]);
+    stage.expect(
+      `${formatShare(SUCCESS_MIN)} of the requests succeed`,
+      successShare(result) >= SUCCESS_MIN,
+      formatShare(successShare(result)),
+    );
+    if (own === undefined) return stage.note('memory is watched on a server of its own only');
+    const slope = memorySlope(samples);
+    const peak = Math.max(...samples.map(({ bytes }) => bytes)) / MIB;
+    const measured = `${slope.toFixed(2)} MiB a minute, ${peak.toFixed(0)} MiB at most`;
+    if (durationMs < SLOPE_MIN_MS) stage.note(`memory: ${measured}; too short a run to judge the slope`);
+    else stage.expect('memory does not grow', slope <= SLOPE_MAX_MIB_PER_MINUTE, measured);
+    stage.chart({
+      title: 'Resident memory of the server',
+      x: samples.map(({ atSeconds }) => Number(atSeconds.toFixed(1))),
+      xLabel: 'seconds',
+      yLabel: 'MiB',
+      series: [{ label: 'resident', values: samples.map(({ bytes }) => Math.round(bytes / MIB)) }],
+    });
+  },
+};
