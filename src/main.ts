@@ -2,6 +2,7 @@
 /** The command line: arguments, exit codes, and one line for errors a person can act on. */
 import { readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
+import { addLoadCommand } from '../load-test/command.ts';
 import { MetricsStreamError } from './base/errors.ts';
 import { flagOf, OPTIONS, type OptionSpec, variableOf } from './config-options.ts';
 
@@ -63,6 +64,8 @@ program
     const { verify } = await import('./cli/verify.ts');
     exitWith(await verify({ dataDir, json }));
   });
+
+addLoadCommand(program);
 
 program
   .command('phases')

@@ -47,7 +47,7 @@ const imports = sources.flatMap(importsOf);
  * Layers from the ground up; a file may import its own layer and those below. The first pattern that fits counts.
  */
 const LAYERS: readonly (readonly [string, RegExp])[] = [
-  ['command line', /^src\/(main|cli\/.*)\.ts$/],
+  ['command line', /^(src\/(main|cli\/.*)\.ts|load-test\/.*)$/],
   ['composition', /^src\/(server\.ts|threads\/.*)$/],
   ['phases', /^src\/(phases|memory|open-pipeline)\.ts$/],
   ['connections', /^src\/(dispatch|transport)\//],
@@ -104,7 +104,7 @@ describe('imports', () => {
 
   it('of the product name neither tests nor benches', () => {
     assert.deepEqual(
-      imports.filter(({ to }) => !to.startsWith('src/') && to !== 'package.json'),
+      imports.filter(({ to }) => !/^(src|load-test)\/|^package\.json$/.test(to)),
       [],
     );
   });

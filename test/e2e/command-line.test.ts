@@ -28,7 +28,7 @@ describe('help', () => {
   it('names the subcommands', async () => {
     const { code, stdout } = await runCli(['--help']);
     assert.equal(code, 0);
-    for (const name of ['serve', 'tail', 'verify', 'config', 'phases'])
+    for (const name of ['serve', 'tail', 'verify', 'load', 'config', 'phases'])
       assert.match(stdout, new RegExp(`\\b${name}\\b`));
   });
 
