@@ -4,8 +4,9 @@
  * charged once where its lock stands beside its slot and once where it does not, since that does.
  *
  * Each number of locks has a process of its own, whose threads stay for its rounds; the processes take turns within a
- * round and are started anew three times. Every round charges a fixed number of times between two barriers and is checked: the table must have counted
- * each charge once. Options as in harness.ts; besides, `--report DIR` writes limiter-locks.json and .svg there.
+ * round and are started anew three times. Every round charges a fixed number of times between two barriers and is
+ * checked: the table must have counted each charge once. Options as in harness.ts; besides, `--report DIR` writes
+ * limiter-locks.json and .svg there.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
