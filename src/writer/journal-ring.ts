@@ -56,11 +56,18 @@ export function createJournalRing(capacityBytes: number, origin = 0): SharedArra
   const memory = new SharedArrayBuffer(HEADER_BYTES + capacityBytes);
   const header = words(memory);
   for (const word of [PUBLISHED, RELEASED, TAKEN, OUTCOMES_PUSHED, OUTCOMES_POPPED]) header[word] = origin;
+  // The run before the first ended where the first begins.
+  header[endOfRunBefore(origin)] = origin;
   return memory;
 }
 
 function words(memory: SharedArrayBuffer): Int32Array {
   return new Int32Array(memory, 0, HEADER_BYTES / Int32Array.BYTES_PER_ELEMENT);
+}
+
+/** The word that holds the end cursor of the run before run `count`. */
+function endOfRunBefore(count: number): number {
+  return RUNS + ((count - 1) & RUN_SLOT_MASK) * ENTRY_I32 + 3;
 }
 
 export class JournalProducer implements Journal {
@@ -244,8 +251,7 @@ export function isReleased(memory: SharedArrayBuffer): boolean {
   const published = Atomics.load(header, PUBLISHED);
   // Pairs with the stores in `JournalConsumer.release`.
   if (published !== Atomics.load(header, TAKEN)) return false;
-  const lastRun = RUNS + ((published - 1) & RUN_SLOT_MASK) * ENTRY_I32;
-  return Atomics.load(header, RELEASED) === header[lastRun + 3];
+  return Atomics.load(header, RELEASED) === header[endOfRunBefore(published)];
 }
 
 export class JournalConsumer {

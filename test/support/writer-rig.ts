@@ -1,4 +1,4 @@
-/** A writer in the test's own thread, turned by hand: real rings, real files, and whatever `FileOps` the test gives. */
+/** A writer in the test's own thread, turned by hand: real memory, real files, and whatever `FileOps` the test gives. */
 import fs from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
@@ -7,10 +7,19 @@ import { Control, createControlBlock } from '../../src/base/control.ts';
 import { createCounterBlock, WRITER, WRITER_SLOTS, type WriterSlot } from '../../src/telemetry/counters.ts';
 import { createHistogramBlock, Histograms, WRITER_HISTOGRAM_NAMES } from '../../src/telemetry/histogram.ts';
 import { type FileOps, nodeFileOps } from '../../src/writer/file-ops.ts';
-import { createMemory, GroupCommitWriter } from '../../src/writer/group-commit.ts';
+import { createMemory as createGroupCommitMemory, GroupCommitWriter } from '../../src/writer/group-commit.ts';
+import { FULL, type Journal } from '../../src/writer/journal.ts';
 import { JournalProducer } from '../../src/writer/journal-ring.ts';
 import { recover } from '../../src/writer/recovery.ts';
-import type { WriterConfig, WriterMessage } from '../../src/writer/writer.ts';
+import { createMemory as createSynchronousMemory, SynchronousJournal } from '../../src/writer/synchronous.ts';
+import { Housekeeper } from '../../src/writer/synchronous-housekeeper.ts';
+import type {
+  RunningWriter,
+  WriterConfig,
+  WriterMemory,
+  WriterMessage,
+  WriterParts,
+} from '../../src/writer/writer.ts';
 
 export function temporaryDirectory(): string {
   return fs.mkdtempSync(join(os.tmpdir(), 'metricsstream-test-'));
@@ -32,33 +41,65 @@ export function line(id: number, pad = 0): string {
   return `{"timestamp":1700000000000,"name":"m.${id}","value":${id},"type":"gauge","tags":{"k":"${'x'.repeat(pad)}"}}\n`;
 }
 
+interface TurnedWriter extends RunningWriter {
+  /** One turn at that monotonic time. */
+  turn(nowMs: number): unknown;
+}
+
+/** An implementation, both of its ends in one thread. */
+export interface TestedWriter {
+  readonly name: string;
+  createMemory(lanes: number, journalBytes: number): WriterMemory;
+  /** @param nowMs the test's clock */
+  openJournal(parts: WriterParts, lane: number, nowMs: () => number): Journal;
+  createWriter(parts: WriterParts): TurnedWriter;
+}
+
+export const groupCommit: TestedWriter = {
+  name: 'group commit',
+  createMemory: createGroupCommitMemory,
+  openJournal: ({ memory }, lane) => new JournalProducer(memory.journals[lane]!),
+  createWriter: (parts) => new GroupCommitWriter(parts),
+};
+
+export const synchronous: TestedWriter = {
+  name: 'synchronous',
+  createMemory: createSynchronousMemory,
+  openJournal: (parts, lane, nowMs) => new SynchronousJournal({ ...parts, lane }, nowMs),
+  createWriter: (parts) => new Housekeeper(parts),
+};
+
 export interface RigOptions {
+  readonly tested?: TestedWriter;
   readonly dataDir?: string;
   readonly config?: Partial<WriterConfig>;
   readonly ops?: FileOps;
-  readonly rings?: number;
-  readonly ringBytes?: number;
+  readonly lanes?: number;
+  readonly journalBytes?: number;
 }
 
 export class WriterRig {
   readonly dataDir: string;
   readonly config: WriterConfig;
+  readonly memory: WriterMemory;
   readonly control = new Control(createControlBlock());
   readonly bell = new Bell(createBell());
-  readonly producers: JournalProducer[];
+  readonly journals: Journal[];
   readonly messages: WriterMessage[] = [];
-  readonly writer: GroupCommitWriter;
+  readonly writer: TurnedWriter;
   private readonly counters = new Float64Array(createCounterBlock(WRITER_SLOTS));
+  private readonly tested: TestedWriter;
+  private readonly parts: WriterParts;
   private nowMs = 1_000;
 
-  constructor({ dataDir, config, ops = nodeFileOps, rings = 1, ringBytes = 16 << 20 }: RigOptions = {}) {
-    this.dataDir = dataDir ?? temporaryDirectory();
-    this.config = { ...WRITER_DEFAULTS, ...config, dataDir: this.dataDir };
-    const memory = createMemory(rings, ringBytes);
-    this.producers = memory.journals.map((ring) => new JournalProducer(ring));
+  constructor(options: RigOptions = {}) {
+    const { tested = groupCommit, ops = nodeFileOps, lanes = 1, journalBytes = 16 << 20 } = options;
+    this.dataDir = options.dataDir ?? temporaryDirectory();
+    this.config = { ...WRITER_DEFAULTS, ...options.config, dataDir: this.dataDir };
+    this.memory = tested.createMemory(lanes, journalBytes);
     const { nextCommit, nextSegment } = recover(nodeFileOps, this.dataDir);
-    this.writer = new GroupCommitWriter({
-      memory,
+    const parts: WriterParts = {
+      memory: this.memory,
       config: this.config,
       ops,
       bell: this.bell,
@@ -69,43 +110,65 @@ export class WriterRig {
       nextSegment,
       report: (message) => this.messages.push(message),
       sample: () => {},
-    });
+    };
+    this.tested = tested;
+    this.parts = parts;
+    this.writer = tested.createWriter(parts);
+    this.journals = Array.from({ length: lanes });
+    for (let lane = 0; lane < lanes; lane++) this.reopen(lane);
+  }
+
+  /** A new producer on a lane whose last one has ended. */
+  reopen(lane: number): Journal {
+    const journal = this.tested.openJournal(this.parts, lane, () => this.nowMs);
+    this.journals[lane] = journal;
+    return journal;
   }
 
   count(slot: WriterSlot): number {
     return this.counters[WRITER[slot]]!;
   }
 
-  /** Puts lines into a ring and publishes them; returns their cursor. */
-  put(text: string, ring = 0): number {
-    const producer = this.producers[ring]!;
-    const bytes = Buffer.from(text);
-    const offset = producer.claim(bytes.length);
-    if (offset < 0) throw new Error('the ring is full');
-    producer.bytes.set(bytes, offset);
-    const cursor = producer.commit(offset + bytes.length, text.split('\n').length - 1);
-    producer.publish();
+  /** Puts lines into a journal and publishes them; returns their cursor. */
+  put(text: string, lane = 0): number {
+    const journal = this.journals[lane]!;
+    const cursor = this.commit(text, lane);
+    journal.publish();
     this.bell.ring();
     return cursor;
   }
 
+  /** Puts lines into a journal and leaves them there. */
+  commit(text: string, lane = 0): number {
+    const journal = this.journals[lane]!;
+    const bytes = Buffer.from(text);
+    const offset = journal.claim(bytes.length);
+    if (offset === FULL) throw new Error('the journal is full');
+    journal.bytes.set(bytes, offset);
+    return journal.commit(offset + bytes.length, text.split('\n').length - 1);
+  }
+
   /** One turn of the writer, `afterMs` later than the last on its clock. */
-  turn(afterMs = 1): boolean {
+  turn(afterMs = 1): unknown {
     this.nowMs += afterMs;
     return this.writer.turn(this.nowMs);
   }
 
   /** What became of lines put: an outcome, or null while they are not settled. */
-  outcome(cursor: number, ring = 0): number | null {
-    const producer = this.producers[ring]!;
-    return ((producer.storedCursor() - cursor) | 0) < 0 ? null : producer.outcome(cursor);
+  outcome(cursor: number, lane = 0): number | null {
+    const journal = this.journals[lane]!;
+    return ((journal.storedCursor() - cursor) | 0) < 0 ? null : journal.outcome(cursor);
   }
 
   /** Puts, turns once and tells the outcome. */
-  store(text: string): number | null {
-    const cursor = this.put(text);
+  store(text: string, lane = 0): number | null {
+    const cursor = this.put(text, lane);
     this.turn();
-    return this.outcome(cursor);
+    return this.outcome(cursor, lane);
+  }
+
+  fatal(): Extract<WriterMessage, { kind: 'fatal' }>[] {
+    return this.messages.filter((message) => message.kind === 'fatal');
   }
 
   /** Waits for what happens in later turns of the event loop, background syncs say. */

@@ -144,7 +144,7 @@ describe('the segment reader', () => {
   });
 
   test('takes commits that are larger than its buffer', async () => {
-    const rig = new WriterRig({ ringBytes: 32 << 20 });
+    const rig = new WriterRig({ journalBytes: 32 << 20 });
     for (const lines of [30_000, 1, 50_000, 2]) rig.store(line(5).repeat(lines));
     await rig.stop();
     const items = read(`${rig.dataDir}/${rig.segments()[0]!}`);

@@ -1,11 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FULL, REFUSED, STORED, UNKNOWN } from '../../src/writer/journal.ts';
-import { createJournalRing, JournalConsumer, JournalProducer } from '../../src/writer/journal-ring.ts';
+import {
+  createJournalRing,
+  isReleased,
+  JournalConsumer,
+  JournalProducer,
+} from '../../src/writer/journal-ring.ts';
 
 function ring(capacityBytes: number, origin = 0) {
   const memory = createJournalRing(capacityBytes, origin);
-  return { producer: new JournalProducer(memory), consumer: new JournalConsumer(memory) };
+  return { memory, producer: new JournalProducer(memory), consumer: new JournalConsumer(memory) };
 }
 
 /** Claims, commits and publishes one line of `bytes`; returns its cursor. */
@@ -194,4 +199,103 @@ test('a cursor that comes round after 2^32 bytes is not taken for a skip of long
   assert.equal(producer.usedBytes, 400 * unit);
   assert.equal(producer.claim(600 * unit), 0);
   assert.equal(producer.claim(601 * unit), FULL);
+});
+
+test('a ring is released when nothing of its producer is outstanding: neither published, nor taken, nor written', () => {
+  for (const origin of [0, 5, 2 ** 31 - 1, -1]) {
+    const { memory, producer, consumer } = ring(1_024, origin);
+    assert.equal(isReleased(memory), true, `fresh, origin ${origin}`);
+    for (let round = 0; round < 3; round++) {
+      put(producer, 400);
+      assert.equal(isReleased(memory), false, 'published');
+      takeAll(consumer);
+      assert.equal(isReleased(memory), false, 'taken');
+      consumer.pushOutcome(REFUSED);
+      assert.equal(isReleased(memory), false, 'its outcome told');
+      consumer.release();
+      assert.equal(isReleased(memory), true, 'released');
+      producer.storedCursor();
+      producer.outcome(producer.storedCursor());
+    }
+  }
+});
+
+test('between the stores of a release the ring is not yet released', () => {
+  const { memory, producer, consumer } = ring(1_024);
+  put(producer, 100);
+  put(producer, 100);
+  assert.equal(consumer.next(), true);
+  consumer.release();
+  // One of two runs: TAKEN and RELEASED both are behind.
+  assert.equal(isReleased(memory), false);
+  const header = new Int32Array(memory, 0, 32);
+  // What a release stores first: the count of runs taken, in line 1.
+  header[17] = 2;
+  assert.equal(isReleased(memory), false);
+  header[16] = 200;
+  assert.equal(isReleased(memory), true);
+});
+
+test('a new producer goes on where the last one ended, wherever in the ring that is', () => {
+  for (const origin of [0, 2 ** 31 - 3_000, -3_000]) {
+    const { memory, consumer } = ring(1_024, origin);
+    let seed = 7;
+    for (let holder = 0; holder < 200; holder++) {
+      assert.equal(isReleased(memory), true);
+      const producer = new JournalProducer(memory);
+      assert.equal(producer.usedBytes, 0);
+      const texts: string[] = [];
+      let last = producer.storedCursor();
+      for (let k = 0; k <= holder % 3; k++) {
+        seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0;
+        // Together at most half the ring, so that there is room wherever they begin.
+        const text = `${holder}.${k}.`.padEnd(12 + (seed % 150), 'x');
+        const offset = producer.claim(text.length + (seed % 10));
+        assert.notEqual(offset, FULL, `origin ${origin}, holder ${holder}`);
+        producer.bytes.set(Buffer.from(text), offset);
+        last = producer.commit(offset + text.length, 1);
+        texts.push(text);
+      }
+      assert.equal(producer.publish(), true);
+      let taken = '';
+      while (consumer.next()) {
+        taken += Buffer.from(
+          consumer.bytes.subarray(consumer.runOffset, consumer.runOffset + consumer.runBytes),
+        );
+      }
+      consumer.release();
+      assert.equal(taken, texts.join(''));
+      assert.equal(producer.storedCursor(), last);
+    }
+  }
+});
+
+test('outcomes that the last producer never asked about are not taken for those of the next', () => {
+  const { memory, producer, consumer } = ring(1_024);
+  for (let k = 0; k < 10; k++) {
+    put(producer, 10);
+    takeAll(consumer);
+    consumer.pushOutcome(UNKNOWN);
+    consumer.release();
+  }
+  // It gave up waiting; its lane is leased to another.
+  const next = new JournalProducer(memory);
+  const stored = put(next, 10);
+  takeAll(consumer);
+  consumer.release();
+  const refused = put(next, 10);
+  takeAll(consumer);
+  consumer.pushOutcome(REFUSED);
+  consumer.release();
+  next.storedCursor();
+  assert.equal(next.outcome(stored), STORED);
+  assert.equal(next.outcome(refused), REFUSED);
+  // Their slots are free again.
+  for (let k = 0; k < 15; k++) {
+    put(next, 10);
+    takeAll(consumer);
+    assert.equal(consumer.hasOutcomeRoom(), true);
+    consumer.pushOutcome(REFUSED);
+    consumer.release();
+  }
 });
