@@ -1,0 +1,201 @@
+/**
+ * One cell: a fresh server with a fresh data directory, pinned to its core; a warm-up; a measured load; and the proof
+ * that the files hold what was accepted.
+ *
+ * The load generator runs in this process, which `pinSelf` keeps off the server's core.
+ */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { countOf, createPlan, isSuccess, type LoadPlan, type LoadResult } from '../../load-test/plan.ts';
+import { runLoad } from '../../load-test/run.ts';
+import { slotsOf } from '../../src/phases.ts';
+import { type Child, cpuSeconds, memoryOf, startChild, untilIdle } from '../server/child.ts';
+import type { ClosedCell, Figures, OpenCell, Variant } from './figures.ts';
+
+const SERVER_CORE = 0;
+const GENERATOR_CORE = 1;
+const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
+/** The limit is high rather than off, so that its cost is paid. */
+export const SERVER_ARGS = ['--workers', '1', '--ack', 'synced', '--rate-limit', '1000000000'] as const;
+/** Few, so that a server that starts a thread for each request is not left with a heap of them. */
+const WARM_UP_CLIENTS = 10;
+/** The generator's threads are new in every load and compile their code first. */
+const GENERATOR_WARM_UP_MS = 300;
+const SAMPLE_MS = 100;
+
+export interface CellOptions extends Variant {
+  readonly batch: number;
+  readonly load: ClosedCell | OpenCell;
+  readonly seconds: number;
+  /** 0: none. */
+  readonly warmUpSeconds: number;
+  /** Where a closed load ends after so many requests of each client instead of after `seconds`. */
+  readonly requestsPerClient?: number;
+  /** Whether server and generator have a core each. */
+  readonly pinned: boolean;
+  /** A directory for the cell is made in it, and removed afterwards. */
+  readonly scratch: string;
+  readonly nodeArgs?: readonly string[];
+  /** Called when the measured load begins. */
+  readonly onMeasuredLoad?: (pid: number) => void;
+}
+
+/** @throws when there is no second core, or no taskset to keep to one */
+export function pinSelf(): void {
+  if (os.availableParallelism() < 2) {
+    throw new Error('two cores are needed: one for the server, one for the load generator');
+  }
+  try {
+    // Threads started later inherit it.
+    execFileSync('taskset', ['-a', '-c', '-p', String(GENERATOR_CORE), String(process.pid)], {
+      stdio: 'ignore',
+    });
+  } catch (error) {
+    throw new Error("taskset is needed; it is in Debian's util-linux: apt-get install util-linux", {
+      cause: error,
+    });
+  }
+}
+
+export function variantArgs({ phase, setBack }: Variant): string[] {
+  return ['--phase', String(phase), ...(setBack === undefined ? [] : ['--set-back', setBack])];
+}
+
+export const variantName = ({ phase, setBack }: Variant): string =>
+  setBack === undefined ? `phase ${phase}` : `phase ${phase}, ${setBack} set back`;
+
+/** Requests of the generator's warm-up are not measured: where they take seconds, those would be most of all. */
+function generatorWarmUpMs(options: CellOptions): number {
+  return options.requestsPerClient !== undefined || startsThreads(options) ? 0 : GENERATOR_WARM_UP_MS;
+}
+
+function planOf(options: CellOptions, port: number, dataDir: string): LoadPlan {
+  const { load, batch, seconds, requestsPerClient } = options;
+  const durationMs = seconds * 1e3;
+  return createPlan({
+    port,
+    dataDir,
+    batch,
+    clients: load.clients,
+    threads: 1,
+    watchStorage: false,
+    warmUpMs: generatorWarmUpMs(options),
+    load:
+      load.kind === 'open'
+        ? { kind: 'open', ratePerSecond: load.ratePerSecond, durationMs }
+        : {
+            kind: 'closed',
+            intervalMs: 0,
+            ...(requestsPerClient === undefined ? { durationMs } : { requestsPerClient }),
+          },
+  });
+}
+
+/** @throws when the files do not hold exactly what was accepted */
+async function checkedLoad(plan: LoadPlan): Promise<LoadResult> {
+  const result = await runLoad(plan);
+  const { check } = result;
+  if (check.kind !== 'files' || !check.ok) throw new Error(`accepted is not stored: ${check.detail}`);
+  return result;
+}
+
+/** Counts the threads of a process until `end` is called; returns the most seen at once. */
+function watchThreads(pid: number): { end(): number } {
+  let most = 0;
+  const sample = (): void => {
+    most = Math.max(most, readdirSync(`/proc/${pid}/task`).length);
+  };
+  const timer = setInterval(sample, SAMPLE_MS);
+  sample();
+  return {
+    end: () => {
+      clearInterval(timer);
+      return most;
+    },
+  };
+}
+
+/** Whether each request gets a thread of its own. */
+export function startsThreads({ phase, setBack }: Variant): boolean {
+  return slotsOf({ phase, setBack: setBack ?? 'none' }).dispatch === 'thread-per-request';
+}
+
+/** Only a refusal is answered without a thread. */
+function threadsStarted(variant: Variant, { outcomes }: LoadResult): number {
+  if (!startsThreads(variant)) return 0;
+  return countOf(outcomes, (outcome) => isSuccess(outcome) || outcome === '504');
+}
+
+async function measureOn(server: Child, options: CellOptions, dataDir: string): Promise<Figures> {
+  const { warmUpSeconds, onMeasuredLoad } = options;
+  const { pid, port } = server;
+  if (warmUpSeconds > 0) {
+    const load: ClosedCell = { kind: 'closed', clients: WARM_UP_CLIENTS };
+    // Where every request runs in a new thread there is little to warm.
+    const seconds = startsThreads(options) ? warmUpSeconds / 3 : warmUpSeconds;
+    await checkedLoad(planOf({ ...options, load, seconds }, port, dataDir));
+    await untilIdle(pid);
+  }
+  const before = cpuSeconds(pid);
+  const threads = watchThreads(pid);
+  onMeasuredLoad?.(pid);
+  const result = await checkedLoad(planOf(options, port, dataDir)).finally(() => threads.end());
+  await untilIdle(pid);
+  const spent = cpuSeconds(pid) - before;
+  const { apiLatency, check } = result;
+  const latency = (ms: number): number | null => (apiLatency.count === 0 ? null : ms);
+  return {
+    seconds: result.seconds,
+    intended: result.intended,
+    sent: result.sent,
+    unsent: result.unsent,
+    outcomes: result.outcomes,
+    succeeded: result.succeeded,
+    storedPerSecond: result.acceptedMetricsPerSecond,
+    p50Ms: latency(apiLatency.p50Ms),
+    p99Ms: latency(apiLatency.p99Ms),
+    maxMs: latency(apiLatency.maxMs),
+    lateByGenerator: result.lateSends.byGenerator,
+    generatorBusyShare: result.generator.busyShare,
+    generatorIsBottleneck: result.generator.isBottleneck,
+    cpuSeconds: spent,
+    accepted: check.accepted,
+    stored: check.stored ?? 0,
+    ...memoryOf(pid),
+    threads: threads.end(),
+    threadsStarted: threadsStarted(options, result),
+  };
+}
+
+/** @throws when the server does not start, misses a metric it accepted, or does not stop in order */
+export async function measureCell(options: CellOptions): Promise<Figures> {
+  const { scratch, nodeArgs = [], pinned } = options;
+  mkdirSync(scratch, { recursive: true });
+  const dataDir = mkdtempSync(join(scratch, 'journey-'));
+  const remove = () => rmSync(dataDir, { recursive: true, force: true });
+  process.once('exit', remove);
+  let server: Child | undefined;
+  try {
+    const args = [
+      MAIN,
+      'serve',
+      '--port',
+      '0',
+      '--data-dir',
+      dataDir,
+      ...SERVER_ARGS,
+      ...variantArgs(options),
+    ];
+    server = await startChild([...nodeArgs, ...args], pinned ? SERVER_CORE : undefined);
+    const figures = await measureOn(server, options, dataDir);
+    await server.stop();
+    return figures;
+  } finally {
+    server?.kill();
+    process.off('exit', remove);
+    remove();
+  }
+}

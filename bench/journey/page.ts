@@ -1,0 +1,189 @@
+/** journey.html: one page that needs nothing else, a pure function of journey.json. */
+import { type Chart, type ChartSeries, renderPage, type Section } from '../../load-test/report/page.ts';
+import type { Spread } from '../server/report.ts';
+import { type Cell, type Figures, type Journey, RATE_KINDS } from './figures.ts';
+import { methodText } from './markdown.ts';
+import { headlineSentences, setBackSentences, stepSentences } from './sentences.ts';
+import {
+  clientsOf,
+  cpuPerMillion,
+  figureOf,
+  ladderCellsOf,
+  metricsPerCpuSecond,
+  openCellsOf,
+  phasesOf,
+  ratioOf,
+  saturationOf,
+  setBackCellsOf,
+} from './summary.ts';
+import {
+  openTable,
+  profileTable,
+  saturationTable,
+  setBackBatchesOf,
+  setBackSlotsOf,
+  setBackTable,
+} from './tables.ts';
+import { originText, phaseName, RATE_TEXTS } from './text.ts';
+
+/** Nothing that a logarithmic scale could not show. */
+const point = (spread: Spread | undefined): number | null =>
+  spread === undefined || spread.median <= 0 ? null : Number(spread.median.toPrecision(4));
+
+const numbersTo = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
+
+function phaseLines(
+  journey: Journey,
+  chart: Pick<Chart, 'title' | 'xLabel' | 'yLabel' | 'categories'>,
+  cellsOf: (phase: number, at: number) => readonly Cell[],
+  pick: (figures: Figures) => number | null,
+): Chart {
+  const categories = chart.categories ?? [];
+  const x = numbersTo(categories.length);
+  const series = phasesOf(journey).map(
+    (phase): ChartSeries => ({
+      label: phaseName(journey, phase),
+      values: x.map((at) => point(figureOf(cellsOf(phase, at), pick))),
+      points: true,
+    }),
+  );
+  return { ...chart, x, yScale: 'log', series };
+}
+
+function ladderCharts(journey: Journey): Chart[] {
+  const clients = clientsOf(journey);
+  const axis = { xLabel: 'clients', categories: clients.map(String) };
+  const cells = (phase: number, at: number): Cell[] => ladderCellsOf(journey, phase, clients[at]!);
+  return [
+    phaseLines(
+      journey,
+      { ...axis, title: 'Metrics stored a second over clients', yLabel: 'metrics/s' },
+      cells,
+      (f) => f.storedPerSecond,
+    ),
+    phaseLines(
+      journey,
+      { ...axis, title: 'p99 of 2xx answers over clients', yLabel: 'ms' },
+      cells,
+      (f) => f.p99Ms,
+    ),
+  ];
+}
+
+function openChart(journey: Journey): Chart {
+  return phaseLines(
+    journey,
+    {
+      title: 'p99 of 2xx answers over the offered rate',
+      xLabel: 'offered rate',
+      yLabel: 'ms',
+      categories: RATE_KINDS.map((kind) => RATE_TEXTS[kind]),
+    },
+    (phase, at) => openCellsOf(journey, phase, RATE_KINDS[at]!),
+    (f) => f.p99Ms,
+  );
+}
+
+/** One figure at saturation, phase by phase. */
+function phaseChart(
+  journey: Journey,
+  title: string,
+  yLabel: string,
+  pick: (figures: Figures) => number | null,
+): Chart {
+  const phases = phasesOf(journey);
+  const values = phases.map((phase) =>
+    point(figureOf(saturationOf(journey.ladder, phase)?.cells ?? [], pick)),
+  );
+  return {
+    title,
+    x: numbersTo(phases.length),
+    xLabel: 'phase',
+    yLabel,
+    yScale: 'log',
+    categories: phases.map(String),
+    series: [{ label: yLabel, values, points: true }],
+  };
+}
+
+function setBackChart(journey: Journey): Chart {
+  const slots = setBackSlotsOf(journey).filter((slot) => slot !== undefined);
+  return {
+    title: 'Metrics per CPU second with one slot set back, relative to the last phase',
+    x: numbersTo(slots.length),
+    xLabel: 'slot set back',
+    yLabel: 'ratio',
+    kind: 'bars',
+    categories: slots,
+    series: setBackBatchesOf(journey).map((batch) => ({
+      label: `${batch} a request`,
+      values: slots.map((slot) =>
+        point(
+          ratioOf(
+            setBackCellsOf(journey, slot, batch),
+            setBackCellsOf(journey, undefined, batch),
+            metricsPerCpuSecond,
+          ),
+        ),
+      ),
+    })),
+  };
+}
+
+function sections(journey: Journey): Section[] {
+  const { failures, open, setBacks, profiles } = journey;
+  const wide: Section[] = [
+    {
+      heading: 'At saturation',
+      text: stepSentences(journey),
+      callouts: [
+        ...headlineSentences(journey).map(({ met, text }) => ({
+          tone: met ? ('good' as const) : ('bad' as const),
+          text,
+        })),
+        ...failures.map((text) => ({ tone: 'bad' as const, text: `A cell failed: ${text}` })),
+      ],
+      table: saturationTable(journey),
+      charts: [
+        phaseChart(journey, 'Metrics stored a second, phase by phase', 'metrics/s', (f) => f.storedPerSecond),
+        phaseChart(journey, 'CPU seconds per million metrics stored, phase by phase', 'CPU s', cpuPerMillion),
+      ],
+    },
+    {
+      heading: 'The client ladder, closed loop',
+      text: 'Each client sends its next request when the answer before has arrived, at once, a refusal included.',
+      charts: ladderCharts(journey),
+    },
+  ];
+  if (open.length > 0) {
+    wide.push({
+      heading: 'Constant rates, open loop',
+      text: 'Requests are due at a constant rate, whatever the server does.',
+      charts: [openChart(journey)],
+    });
+    for (const kind of RATE_KINDS) {
+      const table = openTable(journey, kind);
+      if (table.rows.length > 0) wide.push({ heading: `Offered: ${RATE_TEXTS[kind]}`, table });
+    }
+  }
+  if (setBacks.length > 0) {
+    wide.push({
+      heading: 'The other way round: the last phase with one slot set back',
+      text: setBackSentences(journey),
+      charts: [setBackChart(journey)],
+    });
+    for (const batch of setBackBatchesOf(journey)) {
+      wide.push({ heading: `Set back, ${batch} a request`, table: setBackTable(journey, batch) });
+    }
+  }
+  if (profiles.length > 0) wide.push({ heading: 'Where the CPU time goes', table: profileTable(journey) });
+  return wide;
+}
+
+export function page(journey: Journey): string {
+  return renderPage({
+    title: 'The optimisation journey, measured',
+    intro: [originText(journey), methodText(journey)],
+    sections: sections(journey),
+  });
+}

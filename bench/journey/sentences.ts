@@ -1,0 +1,166 @@
+/** What the figures say, in sentences made from them; where a step does not pay, with the profile's reason. */
+import type { Spread } from '../server/report.ts';
+import type { Figures, Journey, Profile, SetBackSlot } from './figures.ts';
+import { COMPILE, GARBAGE, isThreadStart, LAZY_COMPILE, LIMIT, PARSE, STORE, TELEMETRY } from './stacks.ts';
+import {
+  type Change,
+  changeOf,
+  cpuPerMillion,
+  type Headline,
+  headlinesOf,
+  metricsPerCpuSecond,
+  phasesOf,
+  profileOf,
+  ratioOf,
+  saturationOf,
+  setBackCellsOf,
+  shareOf,
+  TARGET_FACTOR,
+} from './summary.ts';
+import { factor, medianAndRange, number, percent } from './text.ts';
+
+const stored = ({ storedPerSecond }: Figures): number => storedPerSecond;
+
+function headlineText({ name, ratio, met, first, last }: Headline, unit: string, better: string): string {
+  return (
+    `${name[0]!.toUpperCase()}${name.slice(1)}: phase 0 ${medianAndRange(first)} ${unit}, last phase ` +
+    `${medianAndRange(last)} ${unit}: ${medianAndRange(ratio, factor)} ${better}. ` +
+    `Target at least ${TARGET_FACTOR}×: ${met ? 'met' : 'NOT MET'}.`
+  );
+}
+
+export function headlineSentences(journey: Journey): { met: boolean; text: string }[] {
+  const { throughput, p99 } = headlinesOf(journey);
+  return [
+    ...(throughput ? [{ met: throughput.met, text: headlineText(throughput, 'metrics/s', 'as many') }] : []),
+    ...(p99 ? [{ met: p99.met, text: headlineText(p99, 'ms', 'lower') }] : []),
+  ];
+}
+
+/** Which work a slot is, in a profile. */
+const SLOT_WORK: Readonly<Record<SetBackSlot, { readonly work: string; readonly share: string | null }>> = {
+  dispatch: { work: 'starting and ending threads', share: null },
+  writer: { work: 'writing and syncing', share: STORE },
+  parser: { work: 'parsing', share: PARSE },
+  limiter: { work: 'limiting', share: LIMIT },
+  telemetry: { work: 'recording telemetry', share: TELEMETRY },
+};
+
+function replacedSlot({ phases }: Journey, phase: number): SetBackSlot | undefined {
+  const row = phases.find(({ number: own }) => own === phase);
+  const before = phases.find(({ number: own }) => own === phase - 1);
+  if (!row || !before) return undefined;
+  return (Object.keys(row.slots) as SetBackSlot[]).find((slot) => row.slots[slot] !== before.slots[slot]);
+}
+
+/** Where a request's thread is new, its heap, its code and its modules are, too. */
+export function threadCosts(profile: Profile): { start: number; codeAndHeap: number } {
+  return {
+    start: shareOf(profile, isThreadStart),
+    codeAndHeap: shareOf(profile, (name) => name === COMPILE || name === LAZY_COMPILE || name === GARBAGE),
+  };
+}
+
+function threadText(journey: Journey, phase: number): string {
+  const profile = profileOf(journey, phase);
+  if (profile === undefined) return '';
+  const { start, codeAndHeap } = threadCosts(profile);
+  if (start === 0) return '';
+  return (
+    `In the profile of phase ${phase} ${percent(start)} of the CPU time is starting and ending threads, and ` +
+    `${percent(codeAndHeap)} compiling and collecting garbage, since code and heap are as new as the thread.`
+  );
+}
+
+/** Amdahl: what part of the time was there to win. */
+function boundText(journey: Journey, phase: number, slot: SetBackSlot): string {
+  const { work, share: name } = SLOT_WORK[slot];
+  const before = profileOf(journey, phase - 1);
+  if (before === undefined || name === null) return '';
+  const share = shareOf(before, (own) => own === name);
+  const most = share < 1 ? (1 / (1 - share) - 1) * 100 : Number.POSITIVE_INFINITY;
+  const little = share < 0.005 ? 'less than 0.5%' : percent(share);
+  const gain = share < 0.005 ? 'half a percent' : `${number(most)}%`;
+  return `In the profile of phase ${phase - 1} ${work} takes ${little} of the CPU time: replacing it could gain ${gain} at the very most.`;
+}
+
+const CHANGE_TEXTS: Readonly<Record<Change, string>> = {
+  more: 'more in every round',
+  less: 'less in every round',
+  none: 'no difference that holds in every round',
+};
+
+/** One paragraph for a phase: what it changed at saturation, and where it did not pay, why. */
+export function stepSentence(journey: Journey, phase: number): string {
+  const slot = replacedSlot(journey, phase);
+  const before = saturationOf(journey.ladder, phase - 1);
+  const after = saturationOf(journey.ladder, phase);
+  if (!slot || !before || !after) return '';
+  const ratio = ratioOf(after.cells, before.cells, stored);
+  const cpu = ratioOf(after.cells, before.cells, cpuPerMillion);
+  if (!ratio) return '';
+  const change = changeOf(ratio);
+  const facts =
+    `${medianAndRange(ratio, factor)} the metrics stored a second of phase ${phase - 1}: ${CHANGE_TEXTS[change]}` +
+    `${cpu ? `; ${medianAndRange(cpu, factor)} the CPU time for each metric` : ''}.`;
+  const reasons =
+    change === 'more'
+      ? []
+      : [slot === 'dispatch' ? '' : boundText(journey, phase, slot), threadText(journey, phase)];
+  return [`Phase ${phase} (${slot}) stores ${facts}`, ...reasons].filter((text) => text !== '').join(' ');
+}
+
+export function stepSentences(journey: Journey): string[] {
+  return phasesOf(journey)
+    .map((phase) => stepSentence(journey, phase))
+    .filter((text) => text !== '');
+}
+
+/** Under which load a slot's older implementation does cost, and the benchmark that shows it. */
+const WHERE_IT_PAYS: Readonly<Record<SetBackSlot, string>> = {
+  dispatch: 'It pays under every load: see the cells above.',
+  writer:
+    'It pays where many requests wait at once and a sync is slow: one sync covers all that wait (`npm run bench -- --only=writer`).',
+  parser:
+    'It pays on bodies of 64 KB and more, the more when optional fields are absent, since each search for one runs to the end of the text (`bench/parser-scaling.ts`).',
+  limiter:
+    'It pays with several threads that charge at once: one worker never waits for a lock that nobody else takes (`bench/limiter-locks.ts`).',
+  telemetry:
+    'It pays with several threads that record at once, or while a scrape holds the lock (`bench/telemetry.ts`).',
+};
+
+interface SetBackRatio {
+  readonly batch: number;
+  readonly cpu: Spread;
+}
+
+const inBatches = (ratios: readonly SetBackRatio[]): string =>
+  ratios
+    .map(({ batch, cpu }) => `${medianAndRange(cpu, factor)} at ${number(batch).replace(/\.00$/, '')}`)
+    .join(', ');
+
+/** One paragraph for a slot set back in the last phase. */
+export function setBackSentence(journey: Journey, slot: SetBackSlot): string {
+  const batches = [...new Set(journey.setBacks.map(({ batch }) => batch))];
+  const ratios = batches.flatMap((batch) => {
+    const cells = setBackCellsOf(journey, slot, batch);
+    const cpu = ratioOf(cells, setBackCellsOf(journey, undefined, batch), metricsPerCpuSecond);
+    return cpu ? [{ batch, cpu }] : [];
+  });
+  if (ratios.length === 0) return '';
+  const costly = ratios.filter(({ cpu }) => changeOf(cpu) === 'less');
+  const even = ratios.filter(({ cpu }) => changeOf(cpu) === 'none');
+  const better = ratios.filter(({ cpu }) => changeOf(cpu) === 'more');
+  const parts = [
+    costly.length > 0 ? `costs: ${inBatches(costly)} metrics a request the metrics per CPU second` : '',
+    even.length > 0 ? `makes no difference that holds in every round: ${inBatches(even)}` : '',
+    better.length > 0 ? `is even cheaper: ${inBatches(better)}` : '',
+  ].filter((text) => text !== '');
+  const where = costly.length === ratios.length ? '' : ` ${WHERE_IT_PAYS[slot]}`;
+  return `Setting the ${slot} back ${parts.join('; it ')}.${where}`;
+}
+
+export function setBackSentences(journey: Journey): string[] {
+  const slots = [...new Set(journey.setBacks.flatMap(({ setBack }) => setBack ?? []))];
+  return slots.map((slot) => setBackSentence(journey, slot)).filter((text) => text !== '');
+}

@@ -1,0 +1,50 @@
+/** The short check of a journey: every phase, and the last one with each slot set back, stores what it accepts. */
+import { type CellOptions, measureCell, variantName } from './cell.ts';
+import type { Variant } from './figures.ts';
+import { BATCH, LAST_PHASE, SET_BACK_SLOTS } from './plan.ts';
+
+/** Fewer clients than threads that may live at once, and few requests, since some phases start a thread for each. */
+const CLIENTS = 5;
+const REQUESTS_PER_CLIENT = 4;
+
+async function check(variant: Variant, scratch: string): Promise<number> {
+  const options: CellOptions = {
+    ...variant,
+    batch: BATCH,
+    load: { kind: 'closed', clients: CLIENTS },
+    seconds: 0,
+    warmUpSeconds: 0,
+    requestsPerClient: REQUESTS_PER_CLIENT,
+    pinned: false,
+    scratch,
+  };
+  const { accepted, stored, sent } = await measureCell(options);
+  if (sent !== CLIENTS * REQUESTS_PER_CLIENT) throw new Error(`${sent} requests sent`);
+  if (accepted === 0) throw new Error('nothing was accepted');
+  return stored;
+}
+
+/** Returns the exit code: 1 when a variant failed. */
+export async function smoke(
+  scratch: string,
+  phases: readonly number[],
+  progress: (text: string) => void,
+): Promise<number> {
+  const setBacks = phases.includes(LAST_PHASE) ? SET_BACK_SLOTS : [];
+  const variants: Variant[] = [
+    ...phases.map((phase) => ({ phase })),
+    ...setBacks.map((setBack) => ({ phase: LAST_PHASE, setBack })),
+  ];
+  let failed = 0;
+  for (const variant of variants) {
+    try {
+      const stored = await check(variant, scratch);
+      console.log(`${variantName(variant)}: all accepted metrics are stored, ${stored} in the files`);
+    } catch (error) {
+      failed++;
+      console.log(`${variantName(variant)}: FAILED: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+  progress(`${variants.length - failed} of ${variants.length} store what they accept`);
+  return failed === 0 ? 0 : 1;
+}
