@@ -10,6 +10,7 @@ const COMPONENTS = [
   'parser-scaling',
   'limiter',
   'limiter-locks',
+  'dispatch',
   'rings',
   'telemetry',
   'crc',

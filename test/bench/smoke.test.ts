@@ -17,6 +17,7 @@ const TITLES = [
   'parser scaling',
   'rate limiter',
   'limiter locks',
+  'dispatch',
   'recording telemetry',
   'locked and ring telemetry',
   'CRC-32',

@@ -1,0 +1,60 @@
+/** The tasks that are handed over: bodies of three sizes, made from a seed, each to be answered with its checksum. */
+import zlib from 'node:zlib';
+import { digestOf } from '../harness.ts';
+import { seededRandom } from '../workloads.ts';
+
+/** The ways to have a task done that are compared. */
+export const WAYS = ['in place', 'ring', 'message', 'message, moved', 'thread', 'thread, loaded'] as const;
+export type Way = (typeof WAYS)[number];
+
+export const BODY_BYTES = [240, 10_000, 100_000] as const;
+/** Tasks that are out at once: one, to see how long it takes; or as many as a busy worker gets in a turn. */
+export const DEPTHS = [1, 16] as const;
+export const DEPTH_MAX = 16;
+
+/** What is timed: at this size, so many out at once. */
+export interface Setting {
+  readonly bodyBytes: number;
+  readonly depth: number;
+}
+
+export const SETTINGS: readonly Setting[] = BODY_BYTES.flatMap((bodyBytes) =>
+  DEPTHS.map((depth) => ({ bodyBytes, depth })),
+);
+
+export const SEED = 20_267;
+/** Bodies of one size that take turns, so that no answer fits its neighbour: a power of two. */
+const BODIES = 16;
+
+/** The work of a task: reads each byte once. */
+export function checksum(body: Uint8Array): number {
+  return zlib.crc32(body) | 0;
+}
+
+export interface Bodies {
+  body(task: number): Uint8Array;
+  /** What the task has to be answered with. */
+  checksum(task: number): number;
+}
+
+export function bodiesOf(bodyBytes: number): Bodies {
+  const random = seededRandom(SEED + bodyBytes);
+  // Each owns all of its buffer, as what uWebSockets.js gives does: posting a view would copy the buffer behind it.
+  const all = Array.from({ length: BODIES }, () =>
+    new Uint8Array(bodyBytes).map(() => Math.floor(random() * 256)),
+  );
+  const sums = all.map(checksum);
+  return {
+    body: (task) => all[task & (BODIES - 1)]!,
+    checksum: (task) => sums[task & (BODIES - 1)]!,
+  };
+}
+
+export function workloadDigest(): string {
+  return digestOf(
+    ...BODY_BYTES.flatMap((bodyBytes) => {
+      const bodies = bodiesOf(bodyBytes);
+      return Array.from({ length: BODIES }, (_, at) => bodies.body(at));
+    }),
+  );
+}
