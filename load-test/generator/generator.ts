@@ -59,6 +59,7 @@ export class Generator implements ConnectionEvents {
   private inFlight = 0;
   private nextSampleMs = 0;
   private lastEventMs = 0;
+  private sendingEndedMs = 0;
   private interruptedMs = Number.POSITIVE_INFINITY;
 
   /** The pending wake-up: a timer, a turn of the loop, or neither. */
@@ -115,7 +116,7 @@ export class Generator implements ConnectionEvents {
       kind: 'done',
       thread,
       due: pace.measuredDue(untilMs),
-      unsentOldestWaitMs: firstUnsentMs < untilMs ? this.lastEventMs - firstUnsentMs : 0,
+      unsentOldestWaitMs: firstUnsentMs < untilMs ? this.sendingEndedMs - firstUnsentMs : 0,
       endedMs: Number.isFinite(untilMs) ? Math.max(untilMs, this.lastEventMs) : this.lastEventMs,
       fates: this.fates.all(),
     });
@@ -237,6 +238,7 @@ export class Generator implements ConnectionEvents {
 
   private endSending(): void {
     this.isSending = false;
+    this.sendingEndedMs = monotonicMs();
     this.finishWhenDone();
   }
 

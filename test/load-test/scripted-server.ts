@@ -14,6 +14,8 @@ export interface ScriptedServer {
   /** Connections opened so far. */
   readonly connections: () => number;
   readonly requests: () => readonly string[];
+  /** Refuses further connections. */
+  readonly close: () => void;
 }
 
 /** The length of the first request in `text`, or 0 while it is not whole. */
@@ -53,6 +55,7 @@ export async function startScriptedServer(owner: Owner, respond: Respond): Promi
     port: (server.address() as AddressInfo).port,
     connections: () => connections,
     requests: () => requests,
+    close: () => server.close(),
   };
 }
 

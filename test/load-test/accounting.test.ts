@@ -1,0 +1,227 @@
+import assert from 'node:assert/strict';
+import { describe, it, type TestContext } from 'node:test';
+import { createPlan, type LoadPlan, type LoadResult } from '../../load-test/plan.ts';
+import { runLoad } from '../../load-test/run.ts';
+import {
+  accepted,
+  answer,
+  type Respond,
+  type ScriptedServer,
+  startScriptedServer,
+} from './scripted-server.ts';
+
+const STALL_MS = 500;
+
+interface Run {
+  readonly result: LoadResult;
+  readonly server: ScriptedServer;
+}
+
+async function load(context: TestContext, respond: Respond, plan: Partial<LoadPlan>): Promise<Run> {
+  const server = await startScriptedServer(context, respond);
+  return { result: await runLoad(createPlan({ port: server.port, ...plan })), server };
+}
+
+const isPost = (request: string): boolean => request.startsWith('POST ');
+
+/** Accepts every POST at once. */
+const accept: Respond = (socket, request) =>
+  isPost(request) ? socket.write(accepted(bodyOf(request).metrics.length)) : socket.end(answer(404));
+
+/** As `accept`, but the answer to one POST comes STALL_MS late. */
+function stallAt(number: number): Respond {
+  let posts = 0;
+  return (socket, request, ...rest) => {
+    if (!isPost(request) || ++posts !== number) return accept(socket, request, ...rest);
+    setTimeout(accept, STALL_MS, socket, request, ...rest);
+  };
+}
+
+interface SentMetric {
+  readonly name: string;
+  readonly tags: { readonly id: string };
+}
+
+function bodyOf(request: string): { readonly metrics: readonly SentMetric[] } {
+  return JSON.parse(request.slice(request.indexOf('\r\n\r\n') + 4));
+}
+
+const postsTo = ({ requests }: ScriptedServer) => requests().filter(isPost).map(bodyOf);
+
+describe('a stall of the server', { concurrency: 2 }, () => {
+  it('counts for every request that was due meanwhile, at a constant rate', async (context) => {
+    const { result } = await load(context, stallAt(50), {
+      clients: 1,
+      load: { kind: 'open', ratePerSecond: 200, durationMs: 1_500 },
+    });
+    assert.equal(result.intended, 300);
+    assert.equal(result.sent, 300);
+    assert.equal(result.apiLatency.count, 300);
+    // A hundred requests, five milliseconds apart, were due in half a second: thirty of them waited 350 ms and more.
+    assert.ok(result.apiLatency.p90Ms >= 345, `p90 ${result.apiLatency.p90Ms} ms`);
+    assert.ok(result.apiLatency.maxMs >= STALL_MS * 0.99, `max ${result.apiLatency.maxMs} ms`);
+    assert.ok(
+      result.lateSends.waitedForConnection >= 95,
+      `${result.lateSends.waitedForConnection} waited for the connection`,
+    );
+  });
+
+  it('counts for the requests of the client whose turn it was, at an interval', async (context) => {
+    const { result } = await load(context, stallAt(20), {
+      clients: 1,
+      load: { kind: 'closed', requestsPerClient: 100, intervalMs: 10 },
+    });
+    assert.equal(result.sent, 100);
+    assert.equal(result.apiLatency.count, 100);
+    // Fifty were due; ten of them waited 400 ms and more.
+    assert.ok(result.apiLatency.p90Ms >= 395, `p90 ${result.apiLatency.p90Ms} ms`);
+    assert.ok(result.lateSends.waitedForConnection >= 45);
+  });
+
+  it('counts once where the next request waits for the answer', async (context) => {
+    const { result } = await load(context, stallAt(20), {
+      clients: 1,
+      load: { kind: 'closed', requestsPerClient: 100, intervalMs: 0 },
+    });
+    assert.equal(result.sent, 100);
+    assert.equal(result.lateSends.waitedForConnection, 0);
+    assert.ok(result.apiLatency.maxMs >= STALL_MS * 0.99);
+  });
+});
+
+describe('a request that is due', { concurrency: 4 }, () => {
+  it('and never sent is told of', async (context) => {
+    const { result } = await load(
+      context,
+      (socket, request) => (isPost(request) ? undefined : socket.end(answer(404))),
+      { clients: 2, timeoutMs: 2_500, load: { kind: 'open', ratePerSecond: 100, durationMs: 500 } },
+    );
+    assert.equal(result.intended, 50);
+    assert.equal(result.sent, 2);
+    assert.equal(result.unsent, 48);
+    assert.ok(result.unsentOldestWaitMs >= 400, `${result.unsentOldestWaitMs} ms`);
+    assert.deepEqual(result.outcomes, { timeout: 2 });
+    assert.match(result.warnings.join('\n'), /48 of 50 requests were never sent/);
+  });
+
+  it('is sent once, by some client of some thread, and each metric is another', async (context) => {
+    const { result, server } = await load(context, accept, {
+      clients: 5,
+      batch: 4,
+      threads: 2,
+      load: { kind: 'closed', requestsPerClient: 6, intervalMs: 5 },
+    });
+    assert.equal(result.generator.threads, 2);
+    assert.equal(result.sent, 30);
+    assert.equal(result.acceptedMetrics, 120);
+    const posts = postsTo(server);
+    assert.equal(posts.length, 30);
+    assert.equal(new Set(posts.map(({ metrics }) => metrics[0]?.tags.id)).size, 30);
+    assert.equal(
+      new Set(posts.flatMap(({ metrics }) => metrics.map((one) => JSON.stringify(one)))).size,
+      120,
+    );
+    for (const { metrics } of posts) {
+      for (const { tags } of metrics) assert.ok(tags.id.startsWith(result.runId), tags.id);
+    }
+  });
+
+  it('at a constant rate is taken by every connection in turn', async (context) => {
+    const { server, result } = await load(context, accept, {
+      clients: 4,
+      headers: { 'X-Client': 'number {client}' },
+      load: { kind: 'open', ratePerSecond: 200, durationMs: 400 },
+    });
+    assert.equal(result.sent, 80);
+    const clients = server
+      .requests()
+      .filter(isPost)
+      .map((request) => /^x-client: (.*)$/im.exec(request)?.[1]);
+    for (let client = 0; client < 4; client++) {
+      assert.ok(clients.filter((name) => name === `number ${client}`).length >= 10, `client ${client}`);
+    }
+  });
+
+  it('in the warm-up is sent and not counted', async (context) => {
+    const { server, result } = await load(context, accept, {
+      clients: 2,
+      warmUpMs: 200,
+      load: { kind: 'closed', requestsPerClient: 10, intervalMs: 20 },
+    });
+    assert.equal(result.sent, 20);
+    assert.equal(result.apiLatency.count, 20);
+    assert.equal(postsTo(server).length, 40);
+    assert.equal(result.check.accepted, 40);
+  });
+
+  it('has the same names and values for the same seed, and another id', async (context) => {
+    const plan = {
+      clients: 1,
+      batch: 3,
+      load: { kind: 'closed', requestsPerClient: 1, intervalMs: 0 },
+    } as const;
+    const withoutIds = async (seed: number) => {
+      const { server } = await load(context, accept, { ...plan, seed });
+      return postsTo(server).flatMap(({ metrics }) =>
+        metrics.map(({ tags, ...rest }) => JSON.stringify({ ...rest, host: { ...tags, id: '' } })),
+      );
+    };
+    const [first, second, other] = [await withoutIds(7), await withoutIds(7), await withoutIds(8)];
+    assert.deepEqual(first, second);
+    assert.notDeepEqual(first, other);
+  });
+});
+
+describe('a load', { concurrency: 4 }, () => {
+  it('that is ended early tells what was measured', async (context) => {
+    const controller = new AbortController();
+    const server = await startScriptedServer(context, (socket, request, count, stop) => {
+      if (count === 20) controller.abort();
+      accept(socket, request, count, stop);
+    });
+    const plan = createPlan({
+      port: server.port,
+      clients: 2,
+      load: { kind: 'closed', intervalMs: 10, durationMs: 60_000 },
+    });
+    const result = await runLoad(plan, { signal: controller.signal });
+    assert.equal(result.interrupted, true);
+    assert.ok(result.sent >= 18 && result.sent < 6_000, `${result.sent} sent`);
+    assert.equal(result.succeeded, result.sent);
+  });
+
+  it('tells how far it is while it runs', async (context) => {
+    const server = await startScriptedServer(context, accept);
+    const seen: number[] = [];
+    await runLoad(
+      createPlan({
+        port: server.port,
+        clients: 2,
+        load: { kind: 'open', ratePerSecond: 100, durationMs: 2_500 },
+      }),
+      { onProgress: ({ sent }) => seen.push(sent) },
+    );
+    assert.ok(
+      seen.some((sent) => sent > 0 && sent < 250),
+      seen.join(', '),
+    );
+  });
+
+  it('without a server says so', async (context) => {
+    const server = await startScriptedServer(context, accept);
+    server.close();
+    await assert.rejects(runLoad(createPlan({ port: server.port })), /nothing listens on 127\.0\.0\.1/);
+  });
+
+  for (const [what, plan, message] of [
+    ['no end', { load: { kind: 'closed', intervalMs: 10 } }, /requests for each client, a duration, or both/],
+    ['no clients', { clients: 0 }, /clients 0: give a whole number from 1/],
+    ['half a metric', { batch: 0.5 }, /batch 0\.5/],
+    ['a rate of nothing', { load: { kind: 'open', ratePerSecond: 0, durationMs: 1_000 } }, /rate 0/],
+    ['a header with a line end', { headers: { 'X-A': 'b\r\nc: d' } }, /header X-A/],
+  ] as const) {
+    it(`with ${what} is refused`, () => {
+      assert.throws(() => createPlan(plan), message);
+    });
+  }
+});
