@@ -4,7 +4,6 @@ export const CHART_SCRIPT = `(() => {
   const charts = JSON.parse(document.getElementById('charts').textContent);
   const HEIGHT = 300;
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue('--' + name).trim();
-  const fade = (hex, share) => hex + Math.round(share * 255).toString(16).padStart(2, '0');
 
   const number = (value) => {
     if (value === null || value === undefined) return '–';
@@ -25,14 +24,13 @@ export const CHART_SCRIPT = `(() => {
     return series.map(({ values }) => values.map((value, i) => (sums[i] = (sums[i] || 0) + (value || 0))));
   };
 
-  const groupedBars = (index, count) => (u, seriesIndex, from, to) => {
+  const groupedBars = (index, count, fill) => (u, seriesIndex, from, to) => {
     const { ctx } = u;
-    const series = u.series[seriesIndex];
     const slot = u.valToPos(1, 'x', true) - u.valToPos(0, 'x', true);
     const width = (slot * 0.8) / count;
     const floor = u.bbox.top + u.bbox.height;
     ctx.save();
-    ctx.fillStyle = series._fill;
+    ctx.fillStyle = fill;
     for (let i = from; i <= to; i++) {
       const value = u.data[seriesIndex][i];
       if (value === null) continue;
@@ -57,12 +55,11 @@ export const CHART_SCRIPT = `(() => {
       return {
         label: one.label,
         stroke,
-        _fill: stroke,
         width: 2,
         dash: one.dashed ? [6, 4] : undefined,
-        fill: isStack ? fade(stroke, 0.55) : undefined,
+        fill: isStack ? stroke : undefined,
         points: { show: kind !== 'bars' && (one.points || chart.x.length < 3), size: 6, fill: stroke },
-        paths: kind === 'bars' ? groupedBars(i, count) : undefined,
+        paths: kind === 'bars' ? groupedBars(i, count, stroke) : undefined,
         value: (u, value, s, at) => number(at === null || at === undefined ? null : chart.series[i].values[at]),
       };
     });
@@ -89,6 +86,7 @@ export const CHART_SCRIPT = `(() => {
           ...axis,
           label: chart.xLabel,
           ...(categories ? { splits: () => categories.map((_, i) => i) } : {}),
+          ...(categories && width < 90 * categories.length ? { rotate: -35, size: 80 } : {}),
           values: (u, ticks) => ticks.map((x) => (x === null ? '' : xText(x))),
         },
         { ...axis, label: chart.yLabel, size: 60, values: (u, ticks) => ticks.map((y) => (y === null ? '' : number(y))) },

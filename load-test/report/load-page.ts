@@ -162,6 +162,7 @@ export function loadPage(result: LoadResult, command: string): string {
       heading: 'How it was measured',
       table: {
         head: ['', ''],
+        kind: 'text',
         rows: [
           ['command', `\`${command}\``],
           ['load', loadText(plan)],

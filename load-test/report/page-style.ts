@@ -24,6 +24,7 @@ code { font: .9em ui-monospace, monospace; background: var(--panel); padding: .1
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; }
 th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: normal; min-width: 8rem; }
+.text th, .text td { text-align: left; padding-left: 0; white-space: normal; vertical-align: top; overflow-wrap: anywhere; }
 th { color: var(--soft); font-weight: 600; }
 figure { margin: 1.25rem 0; }
 figcaption { font-weight: 600; font-size: .95rem; margin-bottom: .25rem; }

@@ -42,7 +42,8 @@ export interface Chart {
 
 export interface Table {
   readonly head: readonly string[];
-  /** The first column stands to the left, the others to the right. */
+  /** `text`: all columns stand to the left and wrap. Default: the first column does, the others are numbers. */
+  readonly kind?: 'numbers' | 'text';
   readonly rows: readonly (readonly string[])[];
 }
 
@@ -83,10 +84,10 @@ function paragraphs(text: string | readonly string[] = []): string {
     .join('\n');
 }
 
-function tableHtml({ head, rows }: Table): string {
+function tableHtml({ head, rows, kind = 'numbers' }: Table): string {
   const row = (cells: readonly string[], tag: 'th' | 'td'): string =>
     `<tr>${cells.map((cell) => `<${tag}>${inline(cell)}</${tag}>`).join('')}</tr>`;
-  return `<div class="table"><table><thead>${row(head, 'th')}</thead><tbody>${rows
+  return `<div class="table"><table class="${kind}"><thead>${row(head, 'th')}</thead><tbody>${rows
     .map((cells) => row(cells, 'td'))
     .join('\n')}</tbody></table></div>`;
 }

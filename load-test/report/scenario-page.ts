@@ -30,7 +30,7 @@ export function scenarioText(result: ScenarioResult): string {
 
 /** @param expects what the scenario says of itself */
 export function scenarioPage(result: ScenarioResult, expects: string, command: string): string {
-  const { scenario, title, table, expectations, notes, charts, steps, ok, interrupted } = result;
+  const { title, table, expectations, notes, charts, steps, ok, interrupted } = result;
   const commit = commitText();
   const sections: Section[] = [
     {
@@ -49,6 +49,7 @@ export function scenarioPage(result: ScenarioResult, expects: string, command: s
       text: [...notes],
       table: {
         head: ['expectation', '', 'measured'],
+        kind: 'text',
         rows: expectations.map((one) => [one.text, verdict(one.ok), one.measured]),
       },
     },
@@ -62,6 +63,7 @@ export function scenarioPage(result: ScenarioResult, expects: string, command: s
       heading: 'How it was measured',
       table: {
         head: ['', ''],
+        kind: 'text',
         rows: [
           ['command', `\`${command}\``],
           ...steps.map(({ name, result: { plan } }) => [name, loadText(plan)]),
@@ -72,5 +74,5 @@ export function scenarioPage(result: ScenarioResult, expects: string, command: s
       },
     },
   ];
-  return renderPage({ title: `Scenario ${scenario}: ${title}`, intro: `Expects: ${expects}.`, sections });
+  return renderPage({ title, intro: `Expects: ${expects}.`, sections });
 }
