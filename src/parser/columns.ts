@@ -1,5 +1,5 @@
 /**
- * The columns that the single-pass parser fills, one set per thread; constants for the reason given in
+ * The columns that parsers fill, one set per thread; constants for the reason given in
  * `input-buffer.ts`.
  */
 import { inputBytes, inputView } from './input-buffer.ts';

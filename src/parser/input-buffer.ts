@@ -1,13 +1,13 @@
 /**
- * The memory that the single-pass parser reads, one per thread.
+ * The memory that parsers read, one per thread.
  *
  * ```
  *  0                        BODY_CEILING_BYTES      SCRATCH_START                          end
  *  ├ body, sentinel ────────┼ slack ────────────────┼ keys after unescaping ───────────────┤
  * ```
  * It is a module constant of the largest size a body may be configured to have, not sized at start: the optimising
- * compiler folds the address and length of a constant buffer into each access, which makes the parser a third
- * faster. Only pages that were touched take memory, so the unused part costs address space and nothing else.
+ * compiler folds the address and length of a constant buffer into each access, which makes the single-pass parser a
+ * third faster. Only pages that were touched take memory, so the unused part costs address space and nothing else.
  */
 import { BODY_CEILING_BYTES, INPUT_SLACK_BYTES } from './parser.ts';
 
