@@ -69,7 +69,7 @@ function loadOf(flags: LoadFlags, positionals: Positionals): LoadPlan['load'] {
 }
 
 /** @throws MetricsStreamError `CONFIG_INVALID` */
-export function planOf(flags: LoadFlags, positionals: Positionals): LoadPlan {
+function planOf(flags: LoadFlags, positionals: Positionals): LoadPlan {
   return createPlan({
     host: flags.host,
     port: either('port', positionals.port, flags.port) ?? PLAN_DEFAULTS.port,
@@ -122,7 +122,7 @@ function save(path: string, text: string): void {
 const jsonBeside = (page: string): string => `${page.replace(/\.html?$/i, '')}.json`;
 
 /** Puts a result where the flags say; `text` is for people. */
-export function output(flags: LoadFlags, value: unknown, text: string, page: () => string): void {
+function output(flags: LoadFlags, value: unknown, text: string, page: () => string): void {
   const json = `${JSON.stringify(value, null, 2)}\n`;
   if (flags.report !== undefined) {
     save(flags.report, page());
@@ -132,7 +132,11 @@ export function output(flags: LoadFlags, value: unknown, text: string, page: () 
   process.stdout.write(flags.json === true ? json : `${text}\n`);
 }
 
-export const commandText = (): string => `load ${process.argv.slice(2).join(' ')}`.trim();
+/** What was typed: as a program of its own, or behind the product's name. */
+function commandText(): string {
+  const args = process.argv.slice(2);
+  return ['load', ...(args[0] === 'load' ? args.slice(1) : args)].join(' ');
+}
 
 function exitCodeOf({ check, interrupted, sent, succeeded }: LoadResult): number {
   if (!check.ok) return EXIT_FAILURE;

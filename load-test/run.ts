@@ -20,7 +20,7 @@ import { createSampleRing } from './storage/sample-ring.ts';
 import { endOfFiles } from './storage/segment-follower.ts';
 import { type Answers, checkCounters, checkFiles, readCounters } from './storage/stored-check.ts';
 import { startWatcher, type Watcher } from './storage/watcher.ts';
-import { Tally } from './tally.ts';
+import { LATE_SHARE_MAX, Tally } from './tally.ts';
 
 const PROGRESS_MS = 250;
 /** The watcher ends when all samples were found; those of refused requests never are. */
@@ -171,6 +171,12 @@ function warningsOf(result: Omit<LoadResult, 'warnings'>): string[] {
       `the generator is the bottleneck: ${late}, its busiest thread was busy ${percent(generator.busyShare)} of the ` +
         'time; the figures describe it as much as the server (more --threads or a lower rate; when it was not busy, ' +
         'other work kept it from its core)',
+    );
+  }
+  if (sent > 0 && lateSends.waitedForConnection / sent > LATE_SHARE_MAX) {
+    warnings.push(
+      `${percent(lateSends.waitedForConnection / sent)} of the sends waited more than 1 ms for a free connection: ` +
+        'the server is slower than the load, or there are too few --clients; the wait is in the latency',
     );
   }
   if (unsent > 0) {

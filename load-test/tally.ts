@@ -1,11 +1,12 @@
 /** Adds up what the generator threads hand over: totals, one line a second, and the figures of a result. */
 import { type DoneMessage, FAILURE_INDEX, type SliceMessage } from './generator/messages.ts';
 import { LatencyHistogram } from './latency.ts';
-import type { Generator, LateSends, Outcome, OutcomeCounts, Slice } from './plan.ts';
+import type { Generator, LateSends, Outcome, Slice } from './plan.ts';
 
 /** A thread that is busier than this has no time to be punctual. */
 const BUSY_SHARE_MAX = 0.9;
-const LATE_SHARE_MAX = 0.01;
+/** More late sends than this are told of. */
+export const LATE_SHARE_MAX = 0.01;
 /** Seconds at the start and the end of the load need not be whole; shorter ones say nothing of how busy a thread was. */
 const BUSY_SECONDS_MIN = 0.5;
 
@@ -165,7 +166,3 @@ export class Tally {
     for (const { latency } of this.slices.values()) latency.destroy();
   }
 }
-
-/** Failures whose request may have been stored all the same. */
-export const sumOf = (counts: OutcomeCounts): number =>
-  Object.values(counts).reduce((sum: number, count) => sum + (count ?? 0), 0);
