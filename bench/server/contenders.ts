@@ -43,6 +43,8 @@ export interface Contender {
   readonly from?: Package;
   /** Longer than its background timers: quiet for so long, it has written all it will write. */
   readonly quietMs: number;
+  /** Load before a kill: long enough that some of it has outlived those timers. */
+  readonly killSeconds: number;
   readonly acknowledgement: string;
   /** How it is run, for the report; `DIR` and `PORT` in place of what changes. */
   readonly configuration: string;
@@ -56,6 +58,7 @@ export interface Contender {
 /** Go is told, too, that it has one core. */
 const ONE_CORE = { GOMAXPROCS: '1' } as const;
 const FILES_QUIET_MS = 2_000;
+const FILES_KILL_SECONDS = 4;
 
 function ownContender(
   name: ContenderName & ServerName,
@@ -67,6 +70,7 @@ function ownContender(
     encoding: METRICS_JSON,
     path: '/metrics',
     quietMs: FILES_QUIET_MS,
+    killSeconds: FILES_KILL_SECONDS,
     ...texts,
     start: (dataDir) => startChild(serverArgs(name, dataDir), SERVER_CORE),
     storage: (_child, dataDir) => fileStorage(dataDir),
@@ -79,8 +83,9 @@ const METRICS_STREAM_FLAGS =
   'request limit high rather than off, so that its cost is paid';
 
 const VICTORIA_METRICS: Package = { program: 'victoria-metrics', debianPackage: 'victoria-metrics' };
-/** In-memory parts go to files after at most 5 s. */
-const VICTORIA_METRICS_QUIET_MS = 7_000;
+/** Rows become an in-memory part within 1 s; every 5 s those parts go to files that are older than 5 s. */
+const VICTORIA_METRICS_QUIET_MS = 11_000;
+const VICTORIA_METRICS_KILL_SECONDS = 15;
 
 function victoriaMetrics(
   name: ContenderName,
@@ -95,6 +100,7 @@ function victoriaMetrics(
     path,
     from: VICTORIA_METRICS,
     quietMs: VICTORIA_METRICS_QUIET_MS,
+    killSeconds: VICTORIA_METRICS_KILL_SECONDS,
     acknowledgement: "parsed and in the process's memory; files are written in the background",
     configuration:
       '`victoria-metrics -storageDataPath=DIR -httpListenAddr=127.0.0.1:PORT`, GOMAXPROCS=1: all else as the ' +
@@ -115,6 +121,7 @@ const INFLUXDB: Package = { program: 'influxd', debianPackage: 'influxdb' };
 const INFLUX_DATABASE = 'bench';
 const INFLUX_COLD_SECONDS = 4;
 const INFLUX_QUIET_MS = 6_000;
+const INFLUX_KILL_SECONDS = 6;
 
 function influxConfiguration(dataDir: string, httpPort: number | string, rpcPort: number | string): string {
   return `reporting-enabled = false
@@ -142,6 +149,7 @@ const influxdb: Contender = {
   path: `/write?db=${INFLUX_DATABASE}&precision=ms`,
   from: INFLUXDB,
   quietMs: INFLUX_QUIET_MS,
+  killSeconds: INFLUX_KILL_SECONDS,
   acknowledgement: 'in its write-ahead log, and the log synced',
   configuration:
     "`influxd -config FILE`, GOMAXPROCS=1; usage reports off as in the package's file. Changed: loopback only, no " +

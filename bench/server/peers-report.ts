@@ -56,6 +56,10 @@ function thousands(value: number): string {
   return scaled.toFixed(scaled < 100 ? 1 : 0);
 }
 
+function times(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? '' : 's'}`;
+}
+
 const mebibytes = (bytes: number): string => (bytes / 2 ** 20).toFixed(0);
 const milliseconds = (value: number): string => value.toFixed(value < 100 ? 2 : 0);
 const seconds = (value: number): string => value.toFixed(value < 0.1 ? 3 : 1);
@@ -189,7 +193,8 @@ function standing(results: PeersResults, figure: Figure, batch: number): Standin
   const factor = (server: ContenderName): string => {
     const [a, b] = [value(server), value(best)];
     if (Math.min(a, b) === 0) return '';
-    return ` (${(Math.max(a, b) / Math.min(a, b)).toFixed(1)}× ${isBetter(b, a) ? 'worse' : 'better'})`;
+    const ratio = Math.max(a, b) / Math.min(a, b);
+    return ` (${ratio.toFixed(ratio < 2 ? 2 : 1)}× ${isBetter(b, a) ? 'worse' : 'better'})`;
   };
   return {
     behind: behind.length,
@@ -216,7 +221,8 @@ function standings(info: PeersInfo, results: PeersResults): string[] {
   return [
     '## Where MetricsStream loses',
     `Against whichever other server is best at it, MetricsStream is behind in ${behind.length} of ` +
-      `${all.length} comparisons, in ${both} of them under both acknowledgements.`,
+      `${all.length} comparisons, in ${both} of them under both acknowledgements. Every difference of ` +
+      'medians counts here, however small; the spread is in the tables further down.',
     ...(behind.length > 0
       ? [
           table(
@@ -252,17 +258,17 @@ function killTable({ workloads }: PeersInfo, { kills }: PeersResults): string {
         [
           CONTENDER[server].label,
           String(batch),
-          String(own.length),
+          own.map((kill) => kill.seconds.toFixed(1)).join(', '),
           count(sum(({ acknowledged }) => acknowledged)),
           count(sum(({ lost }) => lost)),
-          own.map(({ lostSeconds }) => seconds(lostSeconds)).join(', '),
+          own.map(({ lost, lostSeconds }) => (lost > 0 ? seconds(lostSeconds) : '–')).join(', '),
           count(sum(({ torn }) => torn)),
           seconds(most(({ restartSeconds }) => restartSeconds)),
         ],
       ];
     }),
   );
-  const head = ['server', 'metrics a request', 'kills', 'acknowledged', 'lost', 'the last … s lost'];
+  const head = ['server', 'metrics a request', 'killed after s', 'acknowledged', 'lost', 'the last … s lost'];
   return table([...head, 'requests kept in part', 'restart s, at most'], rows);
 }
 
@@ -300,8 +306,8 @@ export function peersReport(info: PeersInfo, results: PeersResults): string {
     '# Beside what users would pick instead',
     `Command: \`${info.command}\``,
     `Machine: ${info.machine}; ${info.date}. ${info.versions.join(', ')}.`,
-    `${info.rounds} rounds in turns, ${info.seconds} s each after a warm-up, ${info.connections} connections; ` +
-      `${info.kills} kills of each. Every server gets the same series, timestamps and values, in its natural ` +
+    `${times(info.rounds, 'round')} in turns, ${info.seconds} s each after a warm-up, ${info.connections} connections; ` +
+      `${times(info.kills, 'kill')} of each. Every server gets the same series, timestamps and values, in its natural ` +
       'format, pinned to one core, wrk to the other; a fresh process and directory for each cell. Medians; CPU ' +
       'seconds are those of the whole process, work put off included. What the columns are, and how the load is ' +
       'made: [benchmarking](../benchmarking.md#beside-other-databases---peers).',
@@ -323,8 +329,8 @@ export function peersReport(info: PeersInfo, results: PeersResults): string {
   parts.push(
     '## What an acknowledgement was worth',
     'The same load, from a client that notes when each request was acknowledged; `kill -9` in the middle of it; a ' +
-      'restart on what is left; every metric of every acknowledged request looked for. Power loss was not tried: ' +
-      'it takes what was not synced, too.',
+      'restart on what is left; every metric of every acknowledged request looked for. The load before the kill is ' +
+      'longer where a server writes later. Power loss was not tried: it takes what was not synced, too.',
     acknowledgements(results, servers),
     killTable(info, results),
     '## What was waited for',
@@ -340,7 +346,7 @@ export function peersReport(info: PeersInfo, results: PeersResults): string {
       '- Few series, each written often: kind to databases, whose cost grows with the number of series. ' +
       'MetricsStream does not know series.\n' +
       '- Values have random digits, timestamps are regular; both matter to compression only.\n' +
-      '- Minutes of load. Merges of days, retention and queries beside the load are not in it.\n' +
+      '- Seconds of load. Merges of days, retention and queries beside the load are not in it.\n' +
       '- Percentiles are those of a full server in a closed loop: compare them with the throughput beside them.',
   );
   return `${parts.join('\n\n')}\n`;

@@ -22,8 +22,7 @@ export interface PeersOptions {
   progress(text: string): void;
 }
 
-/** Longer than the databases' flush timers; each try ends at another point between two flushes. */
-const KILL_SECONDS = 6;
+/** Each try ends at another point between two flushes. */
 const KILL_STEP_SECONDS = 1.3;
 const SMOKE_BATCH = 100;
 const SMOKE_KILL_SECONDS = 0.5;
@@ -129,7 +128,7 @@ export async function comparePeers(options: PeersOptions): Promise<PeersOutcome>
     workloads,
     { turns: options.kills, title: 'kill' },
     async (contender, workload, turn) => {
-      const killAfter = KILL_SECONDS + (turn - 1) * KILL_STEP_SECONDS;
+      const killAfter = contender.killSeconds + (turn - 1) * KILL_STEP_SECONDS;
       const kill = await killInLoad({ contender, workload, seconds: killAfter, scratch });
       const loss = kill.lost === 0 ? '' : `, the last ${kill.lostSeconds.toFixed(3)} s`;
       return [kill, `${kill.lost} of ${kill.acknowledged} lost${loss}`];
