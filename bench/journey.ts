@@ -135,7 +135,7 @@ function readJourney(out: string): Journey {
 
 function write(journey: Journey, out: string): void {
   mkdirSync(out, { recursive: true });
-  writeFileSync(join(out, 'journey.json'), `${JSON.stringify(journey)}\n`);
+  writeFileSync(join(out, 'journey.json'), `${JSON.stringify(journey, undefined, 2)}\n`);
   writeFileSync(join(out, 'journey.md'), markdown(journey));
   writeFileSync(join(out, 'journey.html'), page(journey));
   const filled = fillDocuments(join(out, '../phases'), journey);

@@ -13,7 +13,7 @@ import {
   setBackTable,
   type Table,
 } from './tables.ts';
-import { number, originText, RATE_TEXTS } from './text.ts';
+import { originText, RATE_TEXTS, whole } from './text.ts';
 
 const table = ({ head, rows }: Table): string => markdownTable(head, rows);
 
@@ -62,7 +62,7 @@ function setBackSection(journey: Journey): string[] {
     `Starting threads hides what phases 3 to 5 gain. So here phase ${last} runs with one slot as it was before its last ` +
       `change, ${setBacks[0]!.load.clients} clients, closed loop. With the dispatch set back it is phase ${last - 1}.`,
     ...setBackBatchesOf(journey).flatMap((batch) => [
-      `### ${number(batch).replace(/\.\d+$/, '')} metric${batch === 1 ? '' : 's'} a request`,
+      `### ${whole(batch)} metric${batch === 1 ? '' : 's'} a request`,
       table(setBackTable(journey, batch)),
     ]),
     list(setBackSentences(journey)),
@@ -85,7 +85,7 @@ function profileSection(journey: Journey): string[] {
     list(
       profiles.map(
         ({ phase, setBack, functions, samples }) =>
-          `Phase ${phase}${setBack ? `, ${setBack} set back` : ''}, ${number(samples)} samples, most costly functions: ` +
+          `Phase ${phase}${setBack ? `, ${setBack} set back` : ''}, ${whole(samples)} samples, most costly functions: ` +
           functions
             .slice(0, 6)
             .map(({ name, share }) => `\`${name}\` ${(share * 100).toFixed(1)}%`)

@@ -1,7 +1,7 @@
 /** journey.html: one page that needs nothing else, a pure function of journey.json. */
 import { type Chart, type ChartSeries, renderPage, type Section } from '../../load-test/report/page.ts';
 import type { Spread } from '../server/report.ts';
-import { type Cell, type Figures, type Journey, RATE_KINDS } from './figures.ts';
+import { type Cell, type Figures, type Journey, RATE_KINDS, type RateKind } from './figures.ts';
 import { methodText } from './markdown.ts';
 import { headlineSentences, setBackSentences, stepSentences } from './sentences.ts';
 import {
@@ -25,6 +25,14 @@ import {
   setBackTable,
 } from './tables.ts';
 import { originText, phaseName, RATE_TEXTS } from './text.ts';
+
+/** Short, to stand under an axis. */
+const RATE_TICKS: Readonly<Record<RateKind, string>> = {
+  fixed: '100/s',
+  baseline: "phase 0's saturation",
+  below: '80% of the own',
+  above: '150% of the own',
+};
 
 /** Nothing that a logarithmic scale could not show. */
 const point = (spread: Spread | undefined): number | null =>
@@ -77,7 +85,7 @@ function openChart(journey: Journey): Chart {
       title: 'p99 of 2xx answers over the offered rate',
       xLabel: 'offered rate',
       yLabel: 'ms',
-      categories: RATE_KINDS.map((kind) => RATE_TEXTS[kind]),
+      categories: RATE_KINDS.map((kind) => RATE_TICKS[kind]),
     },
     (phase, at) => openCellsOf(journey, phase, RATE_KINDS[at]!),
     (f) => f.p99Ms,

@@ -13,11 +13,11 @@ import {
   mebibytes,
   median,
   medianAndRange,
-  number,
   originText,
   percent,
   phaseName,
   rateOf,
+  whole,
 } from './text.ts';
 
 const BEGIN = /<!-- journey:(\d+) -->/;
@@ -64,7 +64,14 @@ const SATURATED: readonly Line[] = [
       ),
     ratio: (f) => f.peakBytes,
   },
-  { name: 'threads at once, at most', show: (cells) => median(figureOf(cells, (f) => f.threads)) },
+  {
+    name: 'threads at once, at most',
+    show: (cells) =>
+      median(
+        figureOf(cells, (f) => f.threads),
+        whole,
+      ),
+  },
   { name: 'threads started a second', show: startedPerSecond },
 ];
 
@@ -116,7 +123,7 @@ export function phaseSection(journey: Journey, phase: number): string {
   return [
     table(head, rows),
     stepSentence(journey, phase),
-    `${originText(journey)} ${number(journey.rounds).replace(/\.\d+$/, '')} rounds; medians, in parentheses minimum and maximum; ${journey.batch} ` +
+    `${originText(journey)} ${journey.rounds} round${journey.rounds === 1 ? '' : 's'}; medians, in parentheses minimum and maximum; ${journey.batch} ` +
       'metrics a request, `--ack synced`; each phase on the rung of the client ladder where it stores most, and at ' +
       "phase 0's saturation rate. All cells: [results/journey.md](../results/journey.md).",
   ]

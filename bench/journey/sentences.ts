@@ -17,13 +17,13 @@ import {
   shareOf,
   TARGET_FACTOR,
 } from './summary.ts';
-import { factor, medianAndRange, number, percent } from './text.ts';
+import { factor, medianAndRange, percent, whole } from './text.ts';
 
 const stored = ({ storedPerSecond }: Figures): number => storedPerSecond;
 
 function headlineText({ name, ratio, met, first, last }: Headline, unit: string, better: string): string {
   return (
-    `${name[0]!.toUpperCase()}${name.slice(1)}: phase 0 ${medianAndRange(first)} ${unit}, last phase ` +
+    `${name[0]!.toUpperCase()}${name.slice(1)}: phase 0 ${medianAndRange(first)} ${unit}, the last phase ` +
     `${medianAndRange(last)} ${unit}: ${medianAndRange(ratio, factor)} ${better}. ` +
     `Target at least ${TARGET_FACTOR}×: ${met ? 'met' : 'NOT MET'}.`
   );
@@ -36,6 +36,9 @@ export function headlineSentences(journey: Journey): { met: boolean; text: strin
     ...(p99 ? [{ met: p99.met, text: headlineText(p99, 'ms', 'lower') }] : []),
   ];
 }
+
+/** Smaller shares are left out of a profile. */
+const MIN_SHARE = 0.005;
 
 /** Which work a slot is, in a profile. */
 const SLOT_WORK: Readonly<Record<SetBackSlot, { readonly work: string; readonly share: string | null }>> = {
@@ -72,16 +75,14 @@ function threadText(journey: Journey, phase: number): string {
   );
 }
 
-/** Amdahl: what part of the time was there to win. */
+/** What part of the time there was to save. */
 function boundText(journey: Journey, phase: number, slot: SetBackSlot): string {
   const { work, share: name } = SLOT_WORK[slot];
   const before = profileOf(journey, phase - 1);
   if (before === undefined || name === null) return '';
   const share = shareOf(before, (own) => own === name);
-  const most = share < 1 ? (1 / (1 - share) - 1) * 100 : Number.POSITIVE_INFINITY;
-  const little = share < 0.005 ? 'less than 0.5%' : percent(share);
-  const gain = share < 0.005 ? 'half a percent' : `${number(most)}%`;
-  return `In the profile of phase ${phase - 1} ${work} takes ${little} of the CPU time: replacing it could gain ${gain} at the very most.`;
+  const text = share < MIN_SHARE ? `less than ${percent(MIN_SHARE)}` : percent(share);
+  return `In the profile of phase ${phase - 1} ${work} takes ${text} of the CPU time: more than that no replacement can save.`;
 }
 
 const CHANGE_TEXTS: Readonly<Record<Change, string>> = {
@@ -129,15 +130,19 @@ const WHERE_IT_PAYS: Readonly<Record<SetBackSlot, string>> = {
     'It pays with several threads that record at once, or while a scrape holds the lock (`bench/telemetry.ts`).',
 };
 
+const SET_BACK_TEXTS: Readonly<Record<Change, string>> = {
+  less: 'fewer',
+  none: 'no difference that holds in every round',
+  more: 'more',
+};
+
 interface SetBackRatio {
   readonly batch: number;
   readonly cpu: Spread;
 }
 
 const inBatches = (ratios: readonly SetBackRatio[]): string =>
-  ratios
-    .map(({ batch, cpu }) => `${medianAndRange(cpu, factor)} at ${number(batch).replace(/\.00$/, '')}`)
-    .join(', ');
+  ratios.map(({ batch, cpu }) => `${medianAndRange(cpu, factor)} at ${whole(batch)}`).join(', ');
 
 /** One paragraph for a slot set back in the last phase. */
 export function setBackSentence(journey: Journey, slot: SetBackSlot): string {
@@ -147,17 +152,16 @@ export function setBackSentence(journey: Journey, slot: SetBackSlot): string {
     const cpu = ratioOf(cells, setBackCellsOf(journey, undefined, batch), metricsPerCpuSecond);
     return cpu ? [{ batch, cpu }] : [];
   });
-  if (ratios.length === 0) return '';
-  const costly = ratios.filter(({ cpu }) => changeOf(cpu) === 'less');
-  const even = ratios.filter(({ cpu }) => changeOf(cpu) === 'none');
-  const better = ratios.filter(({ cpu }) => changeOf(cpu) === 'more');
-  const parts = [
-    costly.length > 0 ? `costs: ${inBatches(costly)} metrics a request the metrics per CPU second` : '',
-    even.length > 0 ? `makes no difference that holds in every round: ${inBatches(even)}` : '',
-    better.length > 0 ? `is even cheaper: ${inBatches(better)}` : '',
-  ].filter((text) => text !== '');
-  const where = costly.length === ratios.length ? '' : ` ${WHERE_IT_PAYS[slot]}`;
-  return `Setting the ${slot} back ${parts.join('; it ')}.${where}`;
+  const of = (change: Change) => ratios.filter(({ cpu }) => changeOf(cpu) === change);
+  const texts = (['less', 'none', 'more'] as const).flatMap((change) =>
+    of(change).length === 0 ? [] : [`${SET_BACK_TEXTS[change]}, ${inBatches(of(change))}`],
+  );
+  if (texts.length === 0) return '';
+  const where = of('less').length === ratios.length ? '' : ` ${WHERE_IT_PAYS[slot]}`;
+  return (
+    `With the ${slot} set back, metrics stored per CPU second against the last phase as it is: ${texts.join('; ')} ` +
+    `metrics a request.${where}`
+  );
 }
 
 export function setBackSentences(journey: Journey): string[] {

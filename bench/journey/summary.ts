@@ -80,12 +80,14 @@ export function ratioOf(
   return ratios.length === 0 ? undefined : spreadOf(ratios);
 }
 
-/** More or less in every round, or neither. */
+/** More or less in every round, and by more than a machine at rest differs from itself; or neither. */
 export type Change = 'more' | 'less' | 'none';
 
+const NOISE = 0.03;
+
 export function changeOf(ratio: Spread): Change {
-  if (ratio.min > 1) return 'more';
-  return ratio.max < 1 ? 'less' : 'none';
+  if (ratio.min > 1 && ratio.median > 1 + NOISE) return 'more';
+  return ratio.max < 1 && ratio.median < 1 - NOISE ? 'less' : 'none';
 }
 
 export interface Headline {

@@ -26,6 +26,7 @@ import {
   rateOf,
   stepText,
   variantText,
+  whole,
 } from './text.ts';
 
 export interface Table {
@@ -63,7 +64,10 @@ export function saturationTable(journey: Journey): Table {
           figureOf(cells, (f) => f.peakBytes),
           mebibytes,
         ),
-        median(figureOf(cells, (f) => f.threads)),
+        median(
+          figureOf(cells, (f) => f.threads),
+          whole,
+        ),
         startedText(cells),
       ],
     ];
@@ -125,7 +129,10 @@ export const ladderFigures: readonly {
       `${median(
         figureOf(cells, (f) => f.peakBytes),
         mebibytes,
-      )} · ${median(figureOf(cells, (f) => f.threads))} · ${startedText(cells)}`,
+      )} · ${median(
+        figureOf(cells, (f) => f.threads),
+        whole,
+      )} · ${startedText(cells)}`,
   },
 ];
 
@@ -140,7 +147,7 @@ export function openTable(journey: Journey, rateKind: RateKind): Table {
       [
         phaseName(journey, phase),
         rateOf(load),
-        median(figureOf(cells, answersOf)),
+        median(figureOf(cells, answersOf), whole),
         medianAndRange(figureOf(cells, successShare), percent),
         median(figureOf(cells, (f) => f.storedPerSecond)),
         median(figureOf(cells, (f) => f.p50Ms)),
@@ -233,7 +240,9 @@ export function profileTable(journey: Journey): Table {
           return own === undefined ? '' : percent(own.share);
         }),
       ),
-      row('time in which the process had no core', ({ idleShare }) => percent(idleShare)),
+      row('time in which it waited: for requests, the disk or the core', ({ idleShare }) =>
+        percent(idleShare),
+      ),
       row('metrics/s stored under the profiler', ({ storedPerSecond }) => number(storedPerSecond)),
     ],
   };

@@ -26,8 +26,15 @@ export const range = (spread: Spread | undefined, format = number): string =>
 
 export const factor = (value: number): string => `${number(value)}×`;
 
-export const medianAndRange = (spread: Spread | undefined, format = number): string =>
-  spread === undefined ? NONE : `${format(spread.median)} (${range(spread, format)})`;
+/** Without a range where all values are the same. */
+export function medianAndRange(spread: Spread | undefined, format = number): string {
+  if (spread === undefined) return NONE;
+  return spread.min === spread.max
+    ? format(spread.median)
+    : `${format(spread.median)} (${range(spread, format)})`;
+}
+
+export const whole = (value: number): string => Math.round(value).toLocaleString('en');
 
 /** `5, ring telemetry`. */
 export function phaseName({ phases }: Journey, phase: number): string {

@@ -1,0 +1,310 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { type Cell, type Figures, FORMAT, type Journey, type Profile } from '../../bench/journey/figures.ts';
+import { markdown } from '../../bench/journey/markdown.ts';
+import { page } from '../../bench/journey/page.ts';
+import { fillDocument, phaseSection } from '../../bench/journey/phase-documents.ts';
+import { LAST_PHASE, SET_BACK_SLOTS } from '../../bench/journey/plan.ts';
+import { readPerfScript } from '../../bench/journey/profile.ts';
+import { setBackSentence, stepSentence } from '../../bench/journey/sentences.ts';
+import {
+  classify,
+  GARBAGE,
+  isThreadStart,
+  PARSE,
+  PROFILER,
+  STORE,
+  THREAD_MODULES,
+  THREAD_RUNTIME,
+} from '../../bench/journey/stacks.ts';
+import { headlinesOf, saturationOf } from '../../bench/journey/summary.ts';
+import { PHASES } from '../../src/phases.ts';
+
+const SCRIPT = fileURLToPath(new URL('../../bench/journey.js', import.meta.url));
+
+/** What a run of the smoke check may take on a busy machine. */
+const RUN_TIMEOUT_MS = 180_000;
+
+function runJourney(...args: string[]) {
+  return spawnSync(process.execPath, [SCRIPT, ...args], { encoding: 'utf8', timeout: RUN_TIMEOUT_MS });
+}
+
+function figures(given: Partial<Figures>): Figures {
+  return {
+    seconds: 3,
+    intended: 300,
+    sent: 300,
+    unsent: 0,
+    outcomes: { '200': 300 },
+    succeeded: 300,
+    storedPerSecond: 10_000,
+    p50Ms: 2,
+    p99Ms: 20,
+    maxMs: 30,
+    lateByGenerator: 0,
+    generatorBusyShare: 0.1,
+    generatorIsBottleneck: false,
+    cpuSeconds: 1,
+    accepted: 30_000,
+    stored: 30_000,
+    residentBytes: 100e6,
+    peakBytes: 120e6,
+    threads: 13,
+    threadsStarted: 0,
+    ...given,
+  };
+}
+
+/** Metrics stored a second by phase: step 4 changes nothing, the last phase stores twenty times as many as the first. */
+const SPEEDS = [10_000, 500, 600, 900, 900, 1_000, 200_000];
+const ROUNDS = [1, 2, 3];
+/** Rounds differ a little. */
+const drift = (round: number): number => 1 + (round - 2) / 100;
+
+function ladderCell(phase: number, clients: number, round: number): Cell {
+  // Step 4 makes the noise of rounds and nothing else.
+  const wobble = phase === 4 ? 2 - drift(round) : drift(round);
+  const storedPerSecond = SPEEDS[phase]! * wobble * (clients === 50 ? 1 : 0.5);
+  const load = { kind: 'closed' as const, clients };
+  return { phase, round, batch: 100, load, figures: figures({ storedPerSecond, cpuSeconds: 1 / wobble }) };
+}
+
+function openCell(phase: number, round: number): Cell {
+  const load = { kind: 'open' as const, rateKind: 'baseline' as const, ratePerSecond: 100, clients: 150 };
+  const p99Ms = (phase === LAST_PHASE ? 4 : 400) * drift(round);
+  return { phase, round, batch: 100, load, figures: figures({ p99Ms }) };
+}
+
+function setBackCell(setBack: Cell['setBack'], round: number, cpuSeconds: number): Cell {
+  const load = { kind: 'closed' as const, clients: 50 };
+  const cell = { phase: LAST_PHASE, round, batch: 100, load, figures: figures({ cpuSeconds }) };
+  return setBack === undefined ? cell : { ...cell, setBack };
+}
+
+function profile(phase: number, shares: Profile['shares']): Profile {
+  const facts = { tool: 'perf' as const, clients: 20, batch: 100, storedPerSecond: 100, samples: 1_000 };
+  return {
+    phase,
+    ...facts,
+    idleShare: 0.1,
+    shares,
+    functions: [{ name: 'parse parser/naive.js:1', share: 0.1 }],
+  };
+}
+
+function journey(given: Partial<Journey> = {}): Journey {
+  const phases = PHASES.map(({ number }) => number);
+  return {
+    format: FORMAT,
+    command: 'npm run journey',
+    machine: 'a machine, abc1234',
+    date: '2026-01-02',
+    rounds: 3,
+    seconds: 3,
+    warmUpSeconds: 1.5,
+    serverArgs: ['--ack', 'synced'],
+    phases: PHASES,
+    batch: 100,
+    openClients: 150,
+    ladder: ROUNDS.flatMap((round) =>
+      phases.flatMap((phase) => [10, 50].map((clients) => ladderCell(phase, clients, round))),
+    ),
+    open: ROUNDS.flatMap((round) => phases.map((phase) => openCell(phase, round))),
+    setBacks: ROUNDS.flatMap((round) => [
+      setBackCell(undefined, round, 1),
+      setBackCell('writer', round, 3 * drift(round)),
+      setBackCell('limiter', round, drift(round)),
+    ]),
+    profiles: [
+      profile(3, [
+        { name: THREAD_RUNTIME, share: 0.5 },
+        { name: 'limit', share: 0.02 },
+      ]),
+      profile(4, [
+        { name: THREAD_MODULES, share: 0.6 },
+        { name: GARBAGE, share: 0.2 },
+      ]),
+    ],
+    failures: [],
+    ...given,
+  };
+}
+
+test('every phase and every set-back stores what it accepts', () => {
+  const { status, stdout, stderr } = runJourney('--smoke');
+  assert.equal(status, 0, `${stdout}\n${stderr}`);
+  for (const { number } of PHASES)
+    assert.match(stdout, new RegExp(`^phase ${number}: all accepted .* stored`, 'm'));
+  for (const slot of SET_BACK_SLOTS) {
+    assert.match(stdout, new RegExp(`^phase ${LAST_PHASE}, ${slot} set back: all accepted .* stored`, 'm'));
+  }
+});
+
+test('an unknown phase is refused with those there are', () => {
+  const { status, stderr } = runJourney('--only', '0,9');
+  assert.notEqual(status, 0);
+  assert.match(stderr, /choose from 0 to 6/);
+});
+
+describe('the report', () => {
+  test('is the same for the same figures, whether they were just measured or read again', () => {
+    const measured = journey();
+    const read = JSON.parse(JSON.stringify(measured)) as Journey;
+    assert.equal(markdown(read), markdown(measured));
+    assert.equal(page(read), page(measured));
+  });
+
+  test('takes a phase at the rung on which it stores most', () => {
+    const own = saturationOf(journey().ladder, 2);
+    assert.equal(own?.clients, 50);
+    assert.equal(own?.storedPerSecond.median, 600);
+  });
+
+  test('says that the targets are met by ratios within rounds', () => {
+    const { throughput, p99 } = headlinesOf(journey());
+    assert.ok(throughput?.met);
+    assert.ok(Math.abs(throughput.ratio.median - 20) < 1e-9);
+    assert.ok(Math.abs(throughput.ratio.max - 20) < 1e-9);
+    assert.ok(p99?.met);
+    assert.ok(Math.abs(p99.ratio.median - 100) < 1e-9);
+  });
+
+  test('says that a target is not met', () => {
+    const { ladder } = journey();
+    const slow = ladder.map((cell) =>
+      cell.phase === LAST_PHASE ? { ...cell, figures: figures({ storedPerSecond: 90_000 }) } : cell,
+    );
+    assert.match(markdown(journey({ ladder: slow })), /as many\. Target at least 10×: NOT MET/);
+  });
+
+  test('names a step that gains nothing, with the share of thread start and of what was replaced', () => {
+    const text = stepSentence(journey(), 4);
+    assert.match(text, /Phase 4 \(limiter\).*no difference that holds in every round/);
+    assert.match(text, /profile of phase 3 limiting takes 2\.0% of the CPU time/);
+    assert.match(text, /profile of phase 4 60% .* starting and ending threads, and 20% compiling/);
+  });
+
+  test('gives no excuse to a step that gains', () => {
+    const text = stepSentence(journey(), LAST_PHASE);
+    assert.match(text, /more in every round/);
+    assert.doesNotMatch(text, /profile/);
+  });
+
+  test('says under which load a set-back would cost where it costs nothing, and only there', () => {
+    assert.match(setBackSentence(journey(), 'limiter'), /no difference.*several threads.*limiter-locks/);
+    const writer = setBackSentence(journey(), 'writer');
+    assert.match(writer, /fewer, 0\.33×/);
+    assert.doesNotMatch(writer, /pays/);
+  });
+
+  test('shows cells that failed, and a figure that nobody could measure as a dash', () => {
+    const none = {
+      p50Ms: null,
+      p99Ms: null,
+      succeeded: 0,
+      storedPerSecond: 0,
+      stored: 0,
+      outcomes: { '503': 9 },
+    };
+    const { ladder } = journey();
+    const refused = ladder.map((cell) =>
+      cell.phase === 1 ? { ...cell, figures: figures(none as Partial<Figures>) } : cell,
+    );
+    const text = markdown(journey({ ladder: refused, failures: ['ladder: phase 3 lost a metric'] }));
+    assert.match(text, /\*\*Cells that failed:\*\*\n\n- ladder: phase 3 lost a metric/);
+    assert.match(text, /\| 1, thread per request\s+\|.*–/);
+    assert.doesNotMatch(text, /NaN|Infinity|undefined/);
+    assert.doesNotMatch(page(journey({ ladder: refused })), />NaN|>Infinity|>undefined/);
+  });
+
+  test('is a page that asks no other server for anything', () => {
+    assert.doesNotMatch(page(journey()), /(?:src|href)="|@import|url\(/);
+  });
+
+  test('is made again from the JSON file, and its tables go into the phase documents', () => {
+    const directory = mkdtempSync(join(os.tmpdir(), 'journey-test-'));
+    try {
+      const results = join(directory, 'results');
+      const documents = join(directory, 'phases');
+      mkdirSync(results);
+      mkdirSync(documents);
+      writeFileSync(join(results, 'journey.json'), JSON.stringify(journey()));
+      writeFileSync(join(documents, '1-threads.md'), '# One\n\n<!-- journey:1 -->\n\nThe end.\n');
+      const { status, stderr } = runJourney('--render', '--out', results);
+      assert.equal(status, 0, stderr);
+      assert.equal(readFileSync(join(results, 'journey.md'), 'utf8'), markdown(journey()));
+      assert.equal(readFileSync(join(results, 'journey.html'), 'utf8'), page(journey()));
+      assert.match(readFileSync(join(documents, '1-threads.md'), 'utf8'), /metrics stored a second/);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+});
+
+describe('a phase document', () => {
+  const BEGIN = '<!-- journey:2 -->';
+  const END = '<!-- /journey -->';
+
+  test('gets the table between its marks, whatever stood there, and keeps the rest', () => {
+    const filled = fillDocument(`above\n${BEGIN}\nold\n${END}\nbelow\n`, journey());
+    assert.equal(filled, `above\n${BEGIN}\n\n${phaseSection(journey(), 2)}\n\n${END}\nbelow\n`);
+    assert.match(filled, /phase 1, thread per request.*phase 2, group commit.*ratio/);
+  });
+
+  test('gets an end mark where it has none, and stays the same when filled again', () => {
+    const filled = fillDocument(`above\n\n${BEGIN}\n\nbelow\n`, journey());
+    assert.match(filled, new RegExp(`${END}\\n\\nbelow\\n$`));
+    assert.equal(fillDocument(filled, journey()), filled);
+  });
+
+  test('keeps what stands there when its phase was not measured', () => {
+    const text = `${BEGIN}\nold\n${END}\n`;
+    const { ladder } = journey();
+    assert.equal(fillDocument(text, journey({ ladder: ladder.filter(({ phase }) => phase !== 2) })), text);
+  });
+});
+
+describe('a sampled stack', () => {
+  const parser = 'JS:*parse file:///srv/dist/src/parser/naive.js:199:15';
+  const inThread = ['v8::internal::Execution::Call', 'node::worker::Worker::Run', 'start_thread'];
+
+  test('counts as what the innermost frame that is known was doing', () => {
+    assert.equal(classify(['clear_page_erms', 'exc_page_fault', parser, ...inThread], true), PARSE);
+    assert.equal(classify(['__schedule', '__x64_sys_fdatasync', 'uv_fs_fdatasync', parser], false), STORE);
+    assert.equal(
+      classify(['v8::internal::Scanner::Next', 'node::loader::ModuleWrap::New', ...inThread], true),
+      THREAD_MODULES,
+    );
+  });
+
+  test('counts as garbage collection, or as the profiler itself, wherever that stands', () => {
+    assert.equal(classify(['memmove', 'v8::internal::Scavenger::Process', parser], false), GARBAGE);
+    assert.equal(
+      classify(['write', 'v8::internal::LinuxPerfBasicLogger::Write', ...inThread], true),
+      PROFILER,
+    );
+  });
+
+  test('is no thread start where the server starts none while it serves', () => {
+    const stack = ['node::CreateEnvironment', ...inThread];
+    assert.equal(classify(stack, true), THREAD_RUNTIME);
+    assert.ok(!isThreadStart(classify(stack, false)));
+  });
+
+  test('is read from the output of perf script', async () => {
+    const lines = ['node 12 ', '\t  b34 inner(int)', '\t  b35 outer', '', 'node 13 ', '\t  c1 [unknown]', ''];
+    const stacks: string[][] = [];
+    await readPerfScript(
+      (async function* () {
+        yield* lines;
+      })(),
+      (frames) => stacks.push(frames),
+    );
+    assert.deepEqual(stacks, [['inner(int)', 'outer'], ['[unknown]']]);
+  });
+});
