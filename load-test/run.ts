@@ -190,7 +190,9 @@ function warningsOf(result: Omit<LoadResult, 'warnings'>): string[] {
   if (check.kind === 'none')
     warnings.push(`whether what was accepted is stored was not checked (${check.detail})`);
   if (storageLatency !== undefined && storageLatency.skipped > storageLatency.found) {
-    warnings.push('the files grew too fast to be watched: the storage latency rests on few requests');
+    warnings.push(
+      'the files grew too fast, or the machine was too busy, to watch them: the storage latency rests on few requests',
+    );
   }
   return warnings;
 }

@@ -182,7 +182,7 @@ export class IntervalPace implements Pace {
   }
 
   measuredDue(atMs: number): number {
-    return this.dueBefore(atMs) - this.dueBefore(this.times.measureMs);
+    return Math.max(0, this.dueBefore(atMs) - this.dueBefore(this.times.measureMs));
   }
 
   waiting(nowMs: number): number {

@@ -116,7 +116,8 @@ function stepText(result: LoadResult): string {
 
 function stepRow({ name, result }: Step): string[] {
   const { apiLatency, storageLatency } = result;
-  const ms = (value: number | undefined): string => (value === undefined ? '–' : formatMs(value));
+  const stored = storageLatency?.latency;
+  const ms = (value: number, count = apiLatency.count): string => (count === 0 ? '–' : formatMs(value));
   return [
     name,
     formatCount(result.intended),
@@ -127,7 +128,7 @@ function stepRow({ name, result }: Step): string[] {
     ms(apiLatency.p99Ms),
     ms(apiLatency.p999Ms),
     ms(apiLatency.maxMs),
-    ms(storageLatency?.latency.p99Ms),
+    ms(stored?.p99Ms ?? 0, stored?.count ?? 0),
     result.check.ok ? (result.check.kind === 'none' ? 'not checked' : 'yes') : 'NO',
   ];
 }
