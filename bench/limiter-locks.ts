@@ -6,7 +6,7 @@
  * Each number of locks has a process of its own, whose threads stay for its rounds; the processes take turns within a
  * round and are started anew three times. Every round charges a fixed number of times between two barriers and is
  * checked: the table must have counted each charge once. Options as in harness.ts; besides, `--report DIR` writes
- * limiter-locks.json and .svg there.
+ * limiter-locks.md, .json and .svg there.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -143,31 +143,39 @@ function summarize(measured: ReadonlyMap<Cell, readonly CrewFigures[]>): CellRes
   });
 }
 
-function print(results: readonly CellResult[], digest: string): void {
-  console.log(`\n${TITLE}: hash, lookup and locked bucket; ${CHARGES} charges a thread and round`);
-  console.log(`  ${machine()}; ${GENERATIONS} × ${ROUNDS_EACH} rounds in turns`);
-  console.log(`  workload: seed ${SEED}, digest ${digest}`);
-  console.log(
-    '  client(s)  threads   locks  ns/charge       p25–p75  CPU ns  cores  M charges/s      p25–p75  × 1 lock   held   slept     busy',
-  );
-  for (const result of results) {
-    const { clients, threads, locks, wallNs, cpuNs, cores, perSecond, ratio, contended, slept, busy } =
-      result;
-    const millions = (value: number): string => (value / 1e6).toFixed(1);
-    console.log(
-      `  ${clients.padStart(9)}${String(threads).padStart(9)}${String(locks).padStart(8)}` +
-        wallNs.p50.toFixed(0).padStart(11) +
-        `${wallNs.p25.toFixed(0)}–${wallNs.p75.toFixed(0)}`.padStart(14) +
-        cpuNs.p50.toFixed(0).padStart(8) +
-        cores.toFixed(1).padStart(7) +
-        millions(perSecond.p50).padStart(13) +
-        `${millions(perSecond.p25)}–${millions(perSecond.p75)}`.padStart(13) +
-        ratio.toFixed(2).padStart(10) +
-        `${(contended * 100).toFixed(2)}%`.padStart(7) +
-        `${(slept * 100).toFixed(3)}%`.padStart(8) +
-        `${(busy * 1e6).toFixed(1)} ppm`.padStart(9),
-    );
-  }
+/** A column of the table: its head, and what stands in a row. */
+const COLUMNS: readonly (readonly [string, (result: CellResult) => string])[] = [
+  ['client(s)', ({ clients }) => clients],
+  ['threads', ({ threads }) => String(threads)],
+  ['locks', ({ locks }) => String(locks)],
+  ['ns/charge', ({ wallNs }) => wallNs.p50.toFixed(0)],
+  ['p25–p75', ({ wallNs }) => `${wallNs.p25.toFixed(0)}–${wallNs.p75.toFixed(0)}`],
+  ['CPU ns', ({ cpuNs }) => cpuNs.p50.toFixed(0)],
+  ['cores', ({ cores }) => cores.toFixed(1)],
+  ['M charges/s', ({ perSecond }) => millions(perSecond.p50)],
+  ['p25–p75', ({ perSecond }) => `${millions(perSecond.p25)}–${millions(perSecond.p75)}`],
+  ['× 1 lock', ({ ratio }) => ratio.toFixed(2)],
+  ['held', ({ contended }) => `${(contended * 100).toFixed(2)}%`],
+  ['slept', ({ slept }) => `${(slept * 100).toFixed(3)}%`],
+  ['busy', ({ busy }) => `${(busy * 1e6).toFixed(1)} ppm`],
+];
+
+function millions(value: number): string {
+  return (value / 1e6).toFixed(1);
+}
+
+function textOf(results: readonly CellResult[], digest: string): string {
+  const rows = [
+    COLUMNS.map(([head]) => head),
+    ...results.map((result) => COLUMNS.map(([, text]) => text(result))),
+  ];
+  const widths = COLUMNS.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  return [
+    `${TITLE}: hash, lookup and locked bucket; ${CHARGES} charges a thread and round`,
+    `  ${machine()}; ${GENERATIONS} × ${ROUNDS_EACH} rounds in turns`,
+    `  workload: seed ${SEED}, digest ${digest}`,
+    ...rows.map((row) => row.map((text, column) => text.padStart(widths[column]! + 2)).join('')),
+  ].join('\n');
 }
 
 function chart(results: readonly CellResult[]): string {
@@ -189,6 +197,21 @@ function chart(results: readonly CellResult[]): string {
     xTicks: LOCK_COUNTS,
     xText: (value) => value.toLocaleString('en'),
   });
+}
+
+function markdownOf(text: string): string {
+  return `# Locks of the limiter
+
+Command: \`node dist/bench/limiter-locks.js --report DIR\`. *cores*: CPU time over wall time. *held*: charges that
+found their lock held; *slept*: sleeps on a lock; *busy*: charges given up after 1 ms; all as shares of the charges.
+*first set*, *last set*: all threads charge one client, beside the first lock or apart from it; *many*: 10,000.
+
+\`\`\`
+${text}
+\`\`\`
+
+![Charges a second over the number of locks](limiter-locks.svg)
+`;
 }
 
 function reportDir(): string | undefined {
@@ -215,12 +238,13 @@ async function main(): Promise<void> {
     results,
   };
   if (jsonOutput) console.log(JSON.stringify(figures));
-  else print(results, digest);
+  else console.log(`\n${textOf(results, digest)}`);
   const dir = reportDir();
   if (dir === undefined) return;
   mkdirSync(dir, { recursive: true });
   writeFileSync(join(dir, 'limiter-locks.json'), `${JSON.stringify(figures, null, 2)}\n`);
   writeFileSync(join(dir, 'limiter-locks.svg'), chart(results));
+  writeFileSync(join(dir, 'limiter-locks.md'), markdownOf(textOf(results, digest)));
 }
 
 await main();
