@@ -205,7 +205,7 @@ function plot(curves: ReadonlyMap<WorkloadName, readonly Point[]>): string {
 
 function writeReport(folder: string, curves: ReadonlyMap<WorkloadName, readonly Point[]>): void {
   mkdirSync(folder, { recursive: true });
-  const about = { command: 'npm run bench -- --only="parser scaling" --report DIR', machine: machine() };
+  const about = { command: 'node dist/bench/parser-scaling.js --report docs/results', machine: machine() };
   const data = { ...about, unit: 'ns per byte', curves: Object.fromEntries(curves) };
   writeFileSync(join(folder, 'parser-scaling.json'), `${JSON.stringify(data, null, 2)}\n`);
   writeFileSync(join(folder, 'parser-scaling.svg'), plot(curves));
