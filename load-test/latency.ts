@@ -2,7 +2,12 @@
  * Latencies in HDR histograms (Gil Tene's HdrHistogram: constant relative error, here three significant digits, in
  * microseconds up to an hour). The WebAssembly variant records in a quarter of the time of the JavaScript one.
  */
-import { initWebAssembly, WasmHistogram } from 'hdr-histogram-js';
+import {
+  decodeFromCompressedBase64,
+  encodeIntoCompressedBase64,
+  initWebAssembly,
+  WasmHistogram,
+} from 'hdr-histogram-js';
 import type { Latency, LatencySummary } from './plan.ts';
 
 await initWebAssembly();
@@ -68,7 +73,11 @@ export class LatencyHistogram {
   }
 
   report(): Latency {
-    return { ...this.summary(), distribution: this.distribution() };
+    return {
+      ...this.summary(),
+      distribution: this.distribution(),
+      hdr: encodeIntoCompressedBase64(this.histogram),
+    };
   }
 
   /** Ever finer towards 100%, until one request makes the difference. */
@@ -84,4 +93,19 @@ export class LatencyHistogram {
     points.push([100, this.percentileMs(100)]);
     return points;
   }
+}
+
+/**
+ * Percentiles of a histogram (`Latency.hdr`) after the correction that wrk applies to a closed loop: a value above
+ * twice the expected interval stands for requests that should have been sent meanwhile, too (HdrHistogram's
+ * `copyCorrectedForCoordinatedOmission`).
+ */
+export function correctedPercentilesMs(
+  hdr: string,
+  expectedIntervalMs: number,
+  percentiles: readonly number[],
+): number[] {
+  const histogram = decodeFromCompressedBase64(hdr, COUNTER_BITS, false);
+  const corrected = histogram.copyCorrectedForCoordinatedOmission(Math.round(expectedIntervalMs * US_PER_MS));
+  return percentiles.map((percentile) => corrected.getValueAtPercentile(percentile) / US_PER_MS);
 }

@@ -167,6 +167,8 @@ export interface LatencySummary {
 export interface Latency extends LatencySummary {
   /** Percentile and the latency that so many stay within, in milliseconds: the curve of an HDR plot. */
   readonly distribution: readonly (readonly [percentile: number, ms: number])[];
+  /** The whole histogram, in microseconds, as HdrHistogram's tools exchange it (V2, compressed, base64). */
+  readonly hdr: string;
 }
 
 /** One second of the measured load. */
