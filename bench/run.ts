@@ -15,6 +15,7 @@ const COMPONENTS = [
   'telemetry',
   'crc',
   'writer',
+  'writer-batches',
   'pipeline',
 ] as const;
 

@@ -22,6 +22,7 @@ const TITLES = [
   'locked and ring telemetry',
   'CRC-32',
   'journal ring',
+  'writer batches',
   'pipeline',
 ];
 
