@@ -1,10 +1,10 @@
 /** What the figures say, in sentences made from them; where a step does not pay, with the profile's reason. */
-import type { Spread } from '../server/report.ts';
 import type { Figures, Journey, Profile, SetBackSlot } from './figures.ts';
 import { COMPILE, GARBAGE, isThreadStart, LAZY_COMPILE, LIMIT, PARSE, STORE, TELEMETRY } from './stacks.ts';
 import {
   type Change,
-  changeOf,
+  type Comparison,
+  compare,
   cpuPerMillion,
   type Headline,
   headlinesOf,
@@ -82,13 +82,13 @@ function boundText(journey: Journey, phase: number, slot: SetBackSlot): string {
   if (before === undefined || name === null) return '';
   const share = shareOf(before, (own) => own === name);
   const text = share < MIN_SHARE ? `less than ${percent(MIN_SHARE)}` : percent(share);
-  return `In the profile of phase ${phase - 1} ${work} takes ${text} of the CPU time: more than that no replacement can save.`;
+  return `In the profile of phase ${phase - 1} ${work} takes ${text} of the CPU time: no replacement can save more of it than that.`;
 }
 
 const CHANGE_TEXTS: Readonly<Record<Change, string>> = {
-  more: 'more in every round',
-  less: 'less in every round',
-  none: 'no difference that holds in every round',
+  more: 'more, beyond the spread of the rounds',
+  less: 'less, beyond the spread of the rounds',
+  none: 'no difference beyond the spread of the rounds',
 };
 
 /** One paragraph for a phase: what it changed at saturation, and where it did not pay, why. */
@@ -97,13 +97,13 @@ export function stepSentence(journey: Journey, phase: number): string {
   const before = saturationOf(journey.ladder, phase - 1);
   const after = saturationOf(journey.ladder, phase);
   if (!slot || !before || !after) return '';
-  const ratio = ratioOf(after.cells, before.cells, stored);
+  const gain = compare(after.cells, before.cells, stored);
   const cpu = ratioOf(after.cells, before.cells, cpuPerMillion);
-  if (!ratio) return '';
-  const change = changeOf(ratio);
+  if (!gain) return '';
+  const { ratio, change } = gain;
   const facts =
-    `${medianAndRange(ratio, factor)} the metrics stored a second of phase ${phase - 1}: ${CHANGE_TEXTS[change]}` +
-    `${cpu ? `; ${medianAndRange(cpu, factor)} the CPU time for each metric` : ''}.`;
+    `${medianAndRange(ratio, factor)} as many metrics a second as phase ${phase - 1}: ${CHANGE_TEXTS[change]}` +
+    `${cpu ? `; each metric takes ${medianAndRange(cpu, factor)} the CPU time` : ''}.`;
   const reasons =
     change === 'more'
       ? []
@@ -121,7 +121,7 @@ export function stepSentences(journey: Journey): string[] {
 const WHERE_IT_PAYS: Readonly<Record<SetBackSlot, string>> = {
   dispatch: 'It pays under every load: see the cells above.',
   writer:
-    'It pays where many requests wait at once and a sync is slow: one sync covers all that wait (`npm run bench -- --only=writer`).',
+    'It pays where many requests wait at once and a sync is slow: one sync covers all that wait (`bench/writer-batches.ts`).',
   parser:
     'It pays on bodies of 64 KB and more, the more when optional fields are absent, since each search for one runs to the end of the text (`bench/parser-scaling.ts`).',
   limiter:
@@ -132,27 +132,27 @@ const WHERE_IT_PAYS: Readonly<Record<SetBackSlot, string>> = {
 
 const SET_BACK_TEXTS: Readonly<Record<Change, string>> = {
   less: 'fewer',
-  none: 'no difference that holds in every round',
+  none: 'no difference beyond the spread of the rounds',
   more: 'more',
 };
 
-interface SetBackRatio {
+interface SetBackRatio extends Comparison {
   readonly batch: number;
-  readonly cpu: Spread;
 }
 
 const inBatches = (ratios: readonly SetBackRatio[]): string =>
-  ratios.map(({ batch, cpu }) => `${medianAndRange(cpu, factor)} at ${whole(batch)}`).join(', ');
+  ratios.map(({ batch, ratio }) => `${medianAndRange(ratio, factor)} at ${whole(batch)}`).join(', ');
 
 /** One paragraph for a slot set back in the last phase. */
 export function setBackSentence(journey: Journey, slot: SetBackSlot): string {
   const batches = [...new Set(journey.setBacks.map(({ batch }) => batch))];
   const ratios = batches.flatMap((batch) => {
     const cells = setBackCellsOf(journey, slot, batch);
-    const cpu = ratioOf(cells, setBackCellsOf(journey, undefined, batch), metricsPerCpuSecond);
-    return cpu ? [{ batch, cpu }] : [];
+    const against = setBackCellsOf(journey, undefined, batch);
+    const comparison = compare(cells, against, metricsPerCpuSecond);
+    return comparison ? [{ batch, ...comparison }] : [];
   });
-  const of = (change: Change) => ratios.filter(({ cpu }) => changeOf(cpu) === change);
+  const of = (change: Change) => ratios.filter((ratio) => ratio.change === change);
   const texts = (['less', 'none', 'more'] as const).flatMap((change) =>
     of(change).length === 0 ? [] : [`${SET_BACK_TEXTS[change]}, ${inBatches(of(change))}`],
   );

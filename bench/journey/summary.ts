@@ -80,14 +80,29 @@ export function ratioOf(
   return ratios.length === 0 ? undefined : spreadOf(ratios);
 }
 
-/** More or less in every round, and by more than a machine at rest differs from itself; or neither. */
+/** Beyond the spread of the rounds and by more than a machine at rest differs from itself; or neither. */
 export type Change = 'more' | 'less' | 'none';
 
 const NOISE = 0.03;
 
-export function changeOf(ratio: Spread): Change {
-  if (ratio.min > 1 && ratio.median > 1 + NOISE) return 'more';
-  return ratio.max < 1 && ratio.median < 1 - NOISE ? 'less' : 'none';
+export interface Comparison {
+  /** Formed within rounds. */
+  readonly ratio: Spread;
+  readonly change: Change;
+}
+
+/** Undefined when no round has both. */
+export function compare(
+  cells: readonly Cell[],
+  against: readonly Cell[],
+  pick: (figures: Figures) => number | null,
+): Comparison | undefined {
+  const ratio = ratioOf(cells, against, pick);
+  const own = figureOf(cells, pick);
+  const other = figureOf(against, pick);
+  if (!ratio || !own || !other) return undefined;
+  if (own.min > other.max && ratio.median > 1 + NOISE) return { ratio, change: 'more' };
+  return { ratio, change: own.max < other.min && ratio.median < 1 - NOISE ? 'less' : 'none' };
 }
 
 export interface Headline {

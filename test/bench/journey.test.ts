@@ -184,14 +184,14 @@ describe('the report', () => {
 
   test('names a step that gains nothing, with the share of thread start and of what was replaced', () => {
     const text = stepSentence(journey(), 4);
-    assert.match(text, /Phase 4 \(limiter\).*no difference that holds in every round/);
+    assert.match(text, /Phase 4 \(limiter\).*no difference beyond the spread/);
     assert.match(text, /profile of phase 3 limiting takes 2\.0% of the CPU time/);
     assert.match(text, /profile of phase 4 60% .* starting and ending threads, and 20% compiling/);
   });
 
   test('gives no excuse to a step that gains', () => {
     const text = stepSentence(journey(), LAST_PHASE);
-    assert.match(text, /more in every round/);
+    assert.match(text, /more, beyond the spread/);
     assert.doesNotMatch(text, /profile/);
   });
 
