@@ -3,7 +3,7 @@
  * measured, why, and with what spread, as docs/results/journey.{md,json,html} and in the tables of docs/phases.
  * docs/benchmarking.md says how to read it.
  */
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command, InvalidArgumentError, Option } from 'commander';
@@ -231,6 +231,15 @@ async function profileOnly(options: Options): Promise<Journey> {
   return { ...journey, profiles: all, profiled, failures: [...journey.failures, ...failures] };
 }
 
+/** Cells remove what is theirs; another run may still be using the rest, or may have removed it. */
+function removeEmpty(directory: string): void {
+  try {
+    rmdirSync(directory);
+  } catch {
+    // Not empty, or gone.
+  }
+}
+
 /** Returns the exit code. */
 async function main(): Promise<number> {
   const options = parseOptions();
@@ -249,8 +258,7 @@ async function main(): Promise<number> {
     for (const failure of journey.failures) console.log(`FAILED ${failure}`);
     return journey.failures.length === 0 ? 0 : 1;
   } finally {
-    // Cells remove what is theirs; another run may still be using the rest.
-    if (readdirSync(scratch).length === 0) rmdirSync(scratch);
+    removeEmpty(scratch);
   }
 }
 
