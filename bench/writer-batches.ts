@@ -44,12 +44,15 @@ type Spreads = { readonly [Figure in keyof BatchFigures]: Spread };
 interface CellResult extends Cell, Spreads {
   /** How long the load needs for the lines of the loss window. */
   readonly lossMs: number;
+  /** Lines a second against the synchronous writer: median of the rounds' ratios. */
+  readonly ratio: number;
 }
 
 const CELLS: readonly Cell[] = ACKS.flatMap((ack) =>
   CLIENT_COUNTS.flatMap((clients) =>
-    WRITERS.flatMap((writer) =>
-      REQUEST_LINES.map((requestLines) => ({ ack, clients, writer, requestLines })),
+    // The two that are compared come one after the other.
+    REQUEST_LINES.flatMap((requestLines) =>
+      WRITERS.map((writer) => ({ ack, clients, writer, requestLines })),
     ),
   ),
 );
@@ -96,8 +99,18 @@ function summarize(measured: ReadonlyMap<Cell, readonly BatchFigures[]>): CellRe
     const spreads = Object.fromEntries(
       figures.map((figure) => [figure, spreadOf(own.map((round) => round[figure]))]),
     ) as Spreads;
+    const base = CELLS.find(
+      ({ ack, clients, writer, requestLines }) =>
+        ack === cell.ack &&
+        clients === cell.clients &&
+        requestLines === cell.requestLines &&
+        writer === 'synchronous',
+    )!;
+    const ratios = own.map(
+      ({ linesPerSecond }, round) => linesPerSecond / measured.get(base)![round]!.linesPerSecond,
+    );
     const lossMs = (spreads.unsyncedLines.p50 * 1e3) / spreads.linesPerSecond.p50;
-    return { ...cell, ...spreads, lossMs };
+    return { ...cell, ...spreads, lossMs, ratio: spreadOf(ratios).p50 };
   });
 }
 
@@ -108,6 +121,7 @@ const COLUMNS: readonly (readonly [string, (result: CellResult) => string])[] = 
   ['lines/commit', ({ commitLines }) => significant.format(commitLines.p50)],
   ['lines/s', ({ linesPerSecond }) => significant.format(linesPerSecond.p50)],
   ['p25–p75', ({ linesPerSecond: { p25, p75 } }) => `${significant.format(p25)}–${significant.format(p75)}`],
+  ['×', ({ ratio }) => significant.format(ratio)],
   ['CPU s/M lines', ({ cpuSeconds }) => significant.format(cpuSeconds.p50)],
   ['syncs/s', ({ syncsPerSecond }) => significant.format(syncsPerSecond.p50)],
   ['p50 ms', ({ p50Ms }) => significant.format(p50Ms.p50)],
@@ -125,7 +139,11 @@ const COLUMNS: readonly (readonly [string, (result: CellResult) => string])[] = 
 function tables(results: readonly CellResult[]): string {
   const blocks = ACKS.flatMap((ack) =>
     CLIENT_COUNTS.map((clients) => {
-      const rows = results.filter((result) => result.ack === ack && result.clients === clients);
+      const rows = WRITERS.flatMap((writer) =>
+        results.filter(
+          (result) => result.ack === ack && result.clients === clients && result.writer === writer,
+        ),
+      );
       const head = ['writer', ...COLUMNS.map(([title]) => title)];
       const lines = [
         `\`${ack}\`, ${clients === 1 ? 'one client' : `${clients} clients`}:\n`,
