@@ -7,7 +7,7 @@
  * is taken to stand for those that should have been sent meanwhile. So the same is done to the generator's.
  *
  *     npm run build && node dist/load-test/wrk-agreement.js
- *     node dist/load-test/wrk-agreement.js --sync-delay 10    # a slow disk is the limit: neighbours matter little
+ *     node dist/load-test/wrk-agreement.js --answer-after 20   # by a server that only waits: neighbours matter less
  */
 import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -27,12 +27,21 @@ import { RequestTemplate, RUN_ID_CHARS } from './generator/request-template.ts';
 import { correctedPercentilesMs } from './latency.ts';
 import type { LoadResult } from './plan.ts';
 import { machineText } from './report/machine.ts';
-import { faultyDisk } from './scenarios/faulty-disk.ts';
 
 const BODIES = 8;
 const WARM_UP_SECONDS = 3;
 const EXIT_DISAGREE = 1;
 const RESULT_MAX_BYTES = 64 << 20;
+
+interface Flags {
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly batch: number;
+  readonly connections: number;
+  readonly ack: string;
+  readonly answerAfter: number;
+  readonly tolerance: number;
+}
 
 interface Figures {
   readonly requestsPerSecond: number;
@@ -84,7 +93,8 @@ async function generatorFigures({ port, connections, seconds, batch }: Load): Pr
   const main = fileURLToPath(new URL('./main.js', import.meta.url));
   const args = ['-c', String(WRK_CORE), process.execPath, main];
   args.push('--port', String(port), '--clients', String(connections), '--batch', String(batch));
-  args.push('--duration', `${seconds}s`, '--threads', '1', '--json');
+  // Unlike wrk it has code to compile first.
+  args.push('--duration', `${seconds}s`, '--warm-up', '1s', '--threads', '1', '--json');
   const { stdout } = await promisify(execFile)('taskset', args, { maxBuffer: RESULT_MAX_BYTES });
   const result = JSON.parse(stdout) as LoadResult;
   if (result.succeeded !== result.sent) throw new Error(JSON.stringify(result.outcomes));
@@ -103,15 +113,23 @@ function median(values: readonly number[]): number {
   return ((sorted[Math.floor(middle)] ?? Number.NaN) + (sorted[Math.ceil(middle)] ?? Number.NaN)) / 2;
 }
 
-async function measure(load: Omit<Load, 'port'>, ack: string, rounds: number): Promise<Round[]> {
-  const directory = mkdtempSync(join(tmpdir(), 'metricsstream-agreement-'));
-  const dataDir = join(directory, 'data');
-  mkdirSync(dataDir);
+/** Arguments for Node that start the server. */
+function serverArgs({ answerAfter, ack }: Pick<Flags, 'answerAfter' | 'ack'>, dataDir: string): string[] {
+  if (answerAfter > 0) {
+    return [fileURLToPath(new URL('./delaying-server.js', import.meta.url)), String(answerAfter)];
+  }
   const main = fileURLToPath(new URL('../src/main.js', import.meta.url));
   const args = [main, 'serve', '--port', '0', '--data-dir', dataDir, '--workers', '1', '--ack', ack];
   // Old segments make room, so that long runs fit on a small disk.
-  args.push('--rate-limit', '1000000000', '--retention-bytes', String(2 ** 30));
-  const server = await startChild(args, SERVER_CORE);
+  return [...args, '--rate-limit', '1000000000', '--retention-bytes', String(2 ** 30)];
+}
+
+async function measure(load: Omit<Load, 'port'>, flags: Flags): Promise<Round[]> {
+  const { rounds } = flags;
+  const directory = mkdtempSync(join(tmpdir(), 'metricsstream-agreement-'));
+  const dataDir = join(directory, 'data');
+  mkdirSync(dataDir);
+  const server = await startChild(serverArgs(flags, dataDir), SERVER_CORE);
   try {
     const { port, pid } = server;
     const files = writeWrkFiles(directory, {
@@ -176,23 +194,10 @@ const program = new Command('wrk-agreement')
   .option('--batch <n>', 'metrics a request', Number, 100)
   .option('--connections <n>', 'clients of both', Number, 64)
   .option('--ack <level>', 'of the server', 'synced')
-  .option('--sync-delay <ms>', "added to each of the server's syncs: its disk is the limit", Number, 0)
+  .option('--answer-after <ms>', 'in place of the real server: one that answers after this time', Number, 0)
   .option('--tolerance <share>', 'how far a median ratio may be from 1', Number, 0.05);
-const flags = program.parse().opts<{
-  rounds: number;
-  seconds: number;
-  batch: number;
-  connections: number;
-  ack: string;
-  syncDelay: number;
-  tolerance: number;
-}>();
+const flags = program.parse().opts<Flags>();
 requireMachine();
-// The server's environment is this process's.
-if (flags.syncDelay > 0) Object.assign(process.env, faultyDisk({ syncDelayMs: flags.syncDelay }));
 const { batch, connections, seconds } = flags;
-const agrees = report(
-  await measure({ batch, connections, seconds }, flags.ack, flags.rounds),
-  flags.tolerance,
-);
+const agrees = report(await measure({ batch, connections, seconds }, flags), flags.tolerance);
 process.exitCode = agrees ? 0 : EXIT_DISAGREE;
