@@ -220,6 +220,11 @@ function listScenarios(): number {
 
 /** Runs what the flags ask for. @returns the exit code */
 export async function loadAction(flags: LoadFlags, positionals: Positionals): Promise<number> {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    // Whoever reads has seen enough, as `head` has.
+    if (error.code === 'EPIPE') process.exit();
+    throw error;
+  });
   try {
     if (flags.listScenarios === true) return listScenarios();
     if (flags.scenario !== undefined) return await runNamed(flags.scenario, flags, positionals);
