@@ -109,8 +109,8 @@ function summarize(measured: ReadonlyMap<Cell, readonly BatchFigures[]>): CellRe
     const ratios = own.map(
       ({ linesPerSecond }, round) => linesPerSecond / measured.get(base)![round]!.linesPerSecond,
     );
-    const lossMs = (spreads.unsyncedLines.p50 * 1e3) / spreads.linesPerSecond.p50;
-    return { ...cell, ...spreads, lossMs, ratio: spreadOf(ratios).p50 };
+    const losses = own.map(({ unsyncedLines, linesPerSecond }) => (unsyncedLines * 1e3) / linesPerSecond);
+    return { ...cell, ...spreads, lossMs: spreadOf(losses).p50, ratio: spreadOf(ratios).p50 };
   });
 }
 
