@@ -20,11 +20,14 @@ export function describeEachPhase(
     describe(`phase ${phase.number}, ${phase.name}:`, () => {
       // Filled by the hook; tests read it when they run.
       const server = {} as ServerProcess;
+      const cleanups: (() => unknown)[] = [];
+      // What a hook leaves to `after` runs at the hook's end, so clean-ups are kept for the suite's.
+      const owner = { after: (cleanup: () => unknown) => void cleanups.push(cleanup) };
       before(async () => {
-        Object.assign(
-          server,
-          await startServer({ after }, { ...options, args: [...phaseArgs(phase), ...args] }),
-        );
+        Object.assign(server, await startServer(owner, { ...options, args: [...phaseArgs(phase), ...args] }));
+      });
+      after(async () => {
+        for (const cleanup of cleanups.reverse()) await cleanup();
       });
       suite(server, phase);
     });
