@@ -26,13 +26,13 @@ import type { CrewFigures, CrewRound } from './limiter-locks/crew.ts';
 import { lineChart } from './plot/line-chart.ts';
 
 const TITLE = 'limiter locks';
-const CHARGES = smokeRun ? 2_000 : 250_000;
+const CHARGES = smokeRun ? 2_000 : 50_000;
 /** Two processes of the same code may differ by a fifth (addresses, compilation), so each is started several times. */
 const GENERATIONS = smokeRun ? 1 : 3;
 const ROUNDS_EACH = smokeRun ? 0 : Math.ceil(rounds / GENERATIONS);
 /** How often a round is made at most, and until when, in milliseconds from the start, rounds are made again. */
-const ATTEMPTS = smokeRun ? 1 : 3;
-const RETRY_MS = 40_000;
+const ATTEMPTS = smokeRun ? 1 : 12;
+const RETRY_MS = 80_000;
 
 interface Cell {
   readonly clients: Clients;
@@ -77,7 +77,8 @@ function coresWanted({ threads }: Cell): number {
 
 /**
  * One round of one cell. Threads that do not run at the same time do not meet at a lock, so where neighbours had the
- * cores the round is made again, twice at most; the attempt with the most cores counts.
+ * cores the round is made again; the attempt with the most cores counts. Rounds are short (5 to 25 ms), so that one
+ * without neighbours is found soon.
  */
 async function playRound(crew: ChildProcess, cell: Cell): Promise<CrewFigures> {
   const order: CrewRound = { clients: cell.clients, threads: cell.threads, charges: CHARGES };
