@@ -63,13 +63,14 @@ export class Intake {
 
   /**
    * Takes the body in `input[0, length)` through the pipeline.
+   * @param startMs monotonic ms now
    * @param receiptMs Unix ms, the timestamp of metrics that have none
    * @returns true when its lines are in the journal up to `pipeline.cursor`; false when `exchange` holds a refusal
    */
-  take(exchange: Exchange, length: number, receiptMs: number): boolean {
+  take(exchange: Exchange, length: number, startMs: number, receiptMs: number): boolean {
     const ingest = this.pipeline;
-    const { format, strict, clientKey, receivedMs } = exchange;
-    const code = ingest.process(length, format, strict, clientKey, receivedMs, receiptMs);
+    const { format, strict, clientKey } = exchange;
+    const code = ingest.process(length, format, strict, clientKey, startMs, receiptMs);
     exchange.limitNs = ingest.limitNs;
     exchange.parseNs = ingest.parseNs;
     exchange.encodeNs = ingest.encodeNs;

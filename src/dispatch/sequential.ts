@@ -47,7 +47,7 @@ class Sequential implements Dispatcher {
     this.intake.count(length);
     const reason = this.unavailableReason();
     if (reason !== null) return this.refuseUnavailable(exchange, reason);
-    if (this.intake.take(exchange, length, Date.now())) this.store(exchange);
+    if (this.intake.take(exchange, length, exchange.receivedMs, Date.now())) this.store(exchange);
     answers.answerPrepared(exchange);
   }
 

@@ -70,7 +70,8 @@ class PoolWorker implements Dispatcher {
     const reason = this.unavailableReason();
     if (reason !== null) return this.refuseUnavailable(exchange, reason);
     if (!answers.turnOpen) this.receiptMs = Date.now();
-    if (!intake.take(exchange, length, this.receiptMs)) return answers.answerPrepared(exchange);
+    if (!intake.take(exchange, length, exchange.receivedMs, this.receiptMs))
+      return answers.answerPrepared(exchange);
     if (this.config.ack === 'received') {
       intake.setSettled(exchange, STORED);
       return answers.answerPrepared(exchange);

@@ -30,7 +30,8 @@ const exchange = new Exchange({ aborted: () => {}, received: () => {} });
 Object.assign(exchange, request);
 intake.count(body.length);
 intake.input.set(body);
-if (intake.take(exchange, body.length, Date.now())) {
+// The limiter's clock is now: threads overtake each other between a body's last byte and here.
+if (intake.take(exchange, body.length, monotonicMs(), Date.now())) {
   const outcome = storeNow(pipeline.journal, pipeline.cursor, new Bell(memory.bell), config.requestTimeoutMs);
   if (outcome === null) intake.setTimedOut(exchange);
   else intake.setSettled(exchange, outcome);
