@@ -107,7 +107,11 @@ async function profileByPerf(options: Options, directory: string): Promise<Profi
     recorded = record(pid, data, seconds);
   };
   try {
-    const nodeArgs = ['--perf-basic-prof', '--interpreted-frames-native-stack'];
+    const nodeArgs = [
+      ...['--perf-basic-prof', '--interpreted-frames-native-stack'],
+      // Or each thread leaves a log of V8's in the working directory.
+      ...['--no-logfile-per-isolate', `--logfile=${join(directory, 'v8.log')}`],
+    ];
     const samples = new Samples(startsThreads(options));
     const figures = await measureCell({ ...options, nodeArgs, onMeasuredLoad });
     await recorded;
