@@ -6,7 +6,7 @@
  *  line 1  DISK           Int32  DISK_OK, DISK_REFUSING or DISK_FAILED       written by the writer
  *  line 2  STOP_WRITER    Int32  1: write what is published, sync, and end   written by main
  * ```
- * Each word has one writer. Stores and loads are atomic so that a loop that polls a word sees it change.
+ * Each word has one writer at a time. Stores and loads are atomic so that a loop that polls a word sees it change.
  */
 import { LINE_BYTES, LINE_I32 } from './shared-memory.ts';
 

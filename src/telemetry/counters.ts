@@ -1,5 +1,6 @@
 /**
- * Exact counters and gauges: one Float64 slot per name in a block that only its own thread writes.
+ * Exact counters and gauges: one Float64 slot per name in a block that only its own thread writes (that of the
+ * synchronous writer: only whoever holds its lock).
  *
  * Plain stores suffice: an aligned 8-byte store is not torn on the platforms supported, a scrape may be a few
  * events late, and sums over threads are taken at scrape time. Each block is padded to whole cache lines.
