@@ -16,13 +16,8 @@ export function showPhases(json: boolean): number {
     ]),
   ];
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  for (const row of rows) {
-    process.stdout.write(
-      `${row
-        .map((cell, column) => cell.padEnd(widths[column]!))
-        .join('  ')
-        .trimEnd()}\n`,
-    );
-  }
+  const lines = rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column]!)).join('  '));
+  // In one piece: a reader such as head may go away after the first line.
+  process.stdout.write(lines.map((line) => `${line.trimEnd()}\n`).join(''));
   return 0;
 }
