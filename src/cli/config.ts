@@ -23,8 +23,8 @@ export function showConfig(flags: Record<string, unknown>, options: ConfigComman
   const rows = OPTIONS.map(({ key }) => [flagOf(key), String(values[key]), sources[key]!, variableOf(key)]);
   rows.unshift(['option', 'value', 'from', 'environment variable']);
   const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => row[column]!.length)));
-  for (const row of rows) {
-    process.stdout.write(`${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')}\n`);
-  }
+  const lines = rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  '));
+  // In one piece: a reader such as head may go away after the first line.
+  process.stdout.write(lines.map((line) => `${line}\n`).join(''));
   return 0;
 }
