@@ -50,6 +50,12 @@ function choice(
   return { key, value: `<${key}>`, schema: z.enum(values), allowed: values.join(', '), fallback, help };
 }
 
+/** A path that may be absent. */
+function text(key: string, allowed: string, help: string): OptionSpec {
+  const schema = z.string().min(1).max(4096);
+  return { key, value: '<file>', schema, allowed, fallback: undefined, derived: 'none', help };
+}
+
 function count(key: string, fallback: number, min: number, max: number, help: string): OptionSpec {
   return { key, value: '<n>', schema: integer(min, max), allowed: `${min} to ${max}`, fallback, help };
 }
@@ -78,9 +84,12 @@ export const OPTIONS: readonly OptionSpec[] = [
     help: 'directory of the metrics files; created when missing',
   },
   {
-    ...count('workers', 0, 1, 64, 'ingest threads'),
-    fallback: undefined,
-    derived: 'the CPUs this process may use',
+    key: 'workers',
+    value: '<n|auto>',
+    schema: z.union([z.literal('auto'), integer(1, 64)]),
+    allowed: 'auto (the CPUs this process may use), or 1 to 64',
+    fallback: 'auto',
+    help: 'ingest threads',
   },
   count('phase', 6, 0, 6, 'phase of the optimisation journey to run (see: metricsstream phases)'),
   choice('setBack', SET_BACK, 'none', 'a component to run as it was before its last change, to compare'),
@@ -156,7 +165,48 @@ export const OPTIONS: readonly OptionSpec[] = [
   duration('syncIntervalMs', 1_000, 10, 60_000, 'background sync for --ack received and written'),
   duration('requestTimeoutMs', 5_000, 50, 600_000, 'longest wait for storage before 504'),
   duration('bodyTimeoutMs', 8_000, 100, 9_000, 'longest time for a body to arrive before 408'),
+  duration(
+    'syncTimeoutMs',
+    3_000,
+    50,
+    600_000,
+    'sync after which storage counts as stalled and its breaker opens',
+  ),
   duration('drainTimeoutMs', 5_000, 100, 600_000, 'longest orderly shutdown'),
+  duration(
+    'targetDelayMs',
+    50,
+    0,
+    60_000,
+    'delay that admission aims at (phase 6); 0 leaves only the static bounds',
+  ),
+  count('breakerFailures', 5, 1, 1_000, 'failures in a row that open the storage breaker'),
+  count(
+    'breakerErrorPercent',
+    50,
+    1,
+    100,
+    'share of failures within the window that opens the storage breaker',
+  ),
+  duration('breakerWindowMs', 10_000, 1_000, 600_000, 'window over which failures are judged'),
+  duration(
+    'breakerOpenMs',
+    1_000,
+    100,
+    600_000,
+    'time from opening to the first probe; doubles up to 8 times as long',
+  ),
+  text(
+    'tokensFile',
+    'a file that this process may read',
+    'bearer tokens that POST needs; read again on SIGHUP',
+  ),
+  text(
+    'tlsCert',
+    'a file that this process may read',
+    'certificate chain (PEM) to serve HTTPS with; read again on SIGHUP',
+  ),
+  text('tlsKey', 'a file that this process may read', 'private key (PEM) of --tls-cert'),
   choice('logLevel', ['trace', 'debug', 'info', 'warn', 'error', 'silent'], 'info', 'least severe log line'),
 ];
 

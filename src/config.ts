@@ -1,6 +1,6 @@
 /** Effective configuration: flag > environment > file > default, each value with where it comes from. */
 import { readFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { availableCpus } from './base/cpus.ts';
 import { MetricsStreamError } from './base/errors.ts';
 import { powerOfTwoAtLeast } from './base/shared-memory.ts';
 import { flagOf, OPTIONS, type SET_BACK, variableOf } from './config-options.ts';
@@ -41,7 +41,19 @@ export interface Config {
   readonly syncIntervalMs: number;
   readonly requestTimeoutMs: number;
   readonly bodyTimeoutMs: number;
+  readonly syncTimeoutMs: number;
   readonly drainTimeoutMs: number;
+  /** 0: admission follows the static bounds only. */
+  readonly targetDelayMs: number;
+  readonly breakerFailures: number;
+  readonly breakerErrorPercent: number;
+  readonly breakerWindowMs: number;
+  readonly breakerOpenMs: number;
+  /** Undefined: no client has to prove who it is. */
+  readonly tokensFile: string | undefined;
+  /** Both or none. */
+  readonly tlsCert: string | undefined;
+  readonly tlsKey: string | undefined;
   readonly logLevel: string;
 }
 
@@ -117,6 +129,7 @@ export function loadConfig(flags: Values, env: NodeJS.ProcessEnv): LoadedConfig 
   return { config, sources, warnings: warningsOf(config) };
 }
 
+const WORKERS_MAX = 64;
 const JOURNAL_MIN_BYTES = 8 << 20;
 const INFLIGHT_MIN_BYTES = 64 << 20;
 
@@ -127,7 +140,7 @@ function largestBodiesBytes(config: Config): number {
 
 function derive(values: Values): Config {
   const config = { ...values } as { -readonly [Key in keyof Config]: Config[Key] };
-  config.workers ??= availableParallelism();
+  if (values.workers === 'auto') config.workers = Math.min(WORKERS_MAX, availableCpus());
   config.rateBurst ??= Math.max(1, config.rateLimit);
   config.metricRateBurst ??= Math.max(1, config.metricRateLimit);
   config.inflightBodyBytes ??= Math.max(INFLIGHT_MIN_BYTES, largestBodiesBytes(config));
@@ -163,6 +176,9 @@ function refuseContradictions(config: Config, sources: Record<string, Source>): 
       `--inflight-body-bytes ${config.inflightBodyBytes}: must be at least ${largestBodiesBytes(config)}, to hold one body of --max-body-bytes ${config.maxBodyBytes} for each of ${config.workers} workers`,
     );
   }
+  if ((config.tlsCert === undefined) !== (config.tlsKey === undefined)) {
+    fail('--tls-cert and --tls-key: give both, or none to serve plain HTTP');
+  }
   if (config.queueTasks < config.workers) {
     fail(`--queue-tasks ${config.queueTasks}: must be at least --workers ${config.workers}`);
   }
@@ -177,16 +193,22 @@ const LOOPBACK = /^(127\.|::1$|localhost$)/;
 
 function warningsOf(config: Config): string[] {
   const warnings: string[] = [];
-  const cpus = availableParallelism();
+  const cpus = availableCpus();
   if (config.workers > cpus) {
     warnings.push(
       `--workers ${config.workers} is more than the ${cpus} CPUs available: threads will only take turns`,
     );
   }
   if (!LOOPBACK.test(config.host)) {
-    warnings.push(
-      `--host ${config.host} is reachable from other machines and no client has to prove who it is`,
-    );
+    if (config.tokensFile === undefined) {
+      warnings.push(
+        `--host ${config.host} is reachable from other machines and no client has to prove who it is; give --tokens-file`,
+      );
+    } else if (config.tlsCert === undefined) {
+      warnings.push(
+        `--host ${config.host} is reachable from other machines and tokens travel in clear; give --tls-cert and --tls-key, or put a proxy in front`,
+      );
+    }
   }
   if (config.metricRateLimit > 0 && config.maxBatch > config.metricRateBurst) {
     warnings.push(

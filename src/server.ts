@@ -14,7 +14,7 @@ import { limiterConfigOf } from './limits.ts';
 import { carveMemory, type Modules, type SharedMemories, servingData, totalBytes } from './memory.ts';
 import { loadDispatch, loadLimiter, loadTelemetry, loadWriter, slotsOf } from './phases.ts';
 import { Exposition } from './telemetry/exposition.ts';
-import { probePort } from './transport/port-probe.ts';
+import { claimPort, type PortClaim } from './transport/port-claim.ts';
 import { loadUws, type Uws } from './transport/uws.ts';
 import { acquireDataDir, type DataDirLock } from './writer/data-dir.ts';
 import { nodeFileOps } from './writer/file-ops.ts';
@@ -55,6 +55,7 @@ class Server implements RunningServer {
   private readonly modules: Modules;
   private readonly memories: SharedMemories;
   private readonly control: Control;
+  private portClaim: PortClaim | null = null;
   private lock: DataDirLock | null = null;
   private writer: Worker | null = null;
   private acceptThreads: AcceptThreads | null = null;
@@ -80,9 +81,10 @@ class Server implements RunningServer {
     const { config, memories } = this;
     const startedMs = monotonicMs();
     const uws = loadUws(config.handover);
-    this.port = await probePort(config.host, config.port);
-    this.lock = await acquireDataDir(config.dataDir);
+    this.portClaim = await claimPort(config.host, config.port);
+    this.port = this.portClaim.port;
     try {
+      this.lock = await acquireDataDir(config.dataDir);
       this.recovery = recover(nodeFileOps, config.dataDir);
       countRecovery(memories.writerCounters, this.recovery);
       await this.startWriter();
@@ -95,9 +97,14 @@ class Server implements RunningServer {
       this.listening = await this.acceptThreads.start();
       this.control.life = READY;
     } catch (error) {
-      await this.lock.release();
+      await this.releaseLocks();
       throw error;
     }
+  }
+
+  private async releaseLocks(): Promise<void> {
+    await this.lock?.release();
+    await this.portClaim?.release();
   }
 
   private workerData(version: string, startedMs: number, uws: Uws): IngestWorkerData[] {
@@ -192,7 +199,7 @@ class Server implements RunningServer {
     await endWorkers();
     await this.stopWriter();
     this.exposition?.stop();
-    await this.lock?.release();
+    await this.releaseLocks();
     this.resolveEnded(this.control.disk === DISK_FAILED ? 1 : code);
   }
 

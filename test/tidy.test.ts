@@ -52,7 +52,10 @@ const LAYERS: readonly (readonly [string, RegExp])[] = [
   ['phases', /^src\/(phases|memory|open-pipeline)\.ts$/],
   ['connections', /^src\/(dispatch|transport)\//],
   ['pipeline', /^src\/pipeline\.ts$/],
-  ['components', /^src\/(encoder|limiter|parser|telemetry|writer|limits|config|config-options)/],
+  [
+    'components',
+    /^src\/(auth|breaker|encoder|limiter|live|parser|telemetry|writer|limits|config|config-options)/,
+  ],
   ['base', /^src\/base\//],
 ];
 

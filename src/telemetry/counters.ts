@@ -19,7 +19,21 @@ export const UNAVAILABLE_REASONS = [
   'disk_failed',
   'draining',
   'limiter_busy',
+  'overloaded',
+  'breaker_open',
 ] as const;
+
+/** What ran out of time; see docs/operating.md for what each means to client and operator. */
+export const TIMEOUT_KINDS = ['body', 'request', 'drain'] as const;
+
+/** Kinds of body, in the order of `BodyFormat`. */
+export const CONTENT_TYPES = ['json', 'ndjson'] as const;
+
+/** Types of metric, in the order of their codes in the parser's columns. */
+export const METRIC_TYPES = ['counter', 'gauge', 'histogram', 'summary'] as const;
+
+/** Client classes that are counted apart: names from the tokens file, `anonymous` first, `other` last. */
+export const CLASSES = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15] as const;
 
 /** Why metrics were not accepted; item reasons are counted per metric, the others per request. */
 export const REJECT_REASONS = [
@@ -35,11 +49,20 @@ const statusNames = STATUSES.map((status) => `requests_${status}` as const);
 const unavailableNames = UNAVAILABLE_REASONS.map((reason) => `unavailable_${reason}` as const);
 const rejectNames = REJECT_REASONS.map((reason) => `rejected_${reason}` as const);
 
+const timeoutNames = TIMEOUT_KINDS.map((kind) => `timeouts_${kind}` as const);
+const parsedNames = CONTENT_TYPES.flatMap((type) => [`parsed_${type}_ok`, `parsed_${type}_failed`] as const);
+const typeNames = METRIC_TYPES.map((type) => `accepted_${type}` as const);
+const classNames = CLASSES.flatMap((index) => [`class_${index}_requests`, `class_${index}_metrics`] as const);
+
 /** Slots of an ingest worker. `*_now` are gauges of that worker's own state. */
 export const WORKER_SLOTS = [
   ...statusNames,
   ...unavailableNames,
   ...rejectNames,
+  ...timeoutNames,
+  ...parsedNames,
+  ...typeNames,
+  ...classNames,
   'requests_received',
   'requests_aborted',
   'metrics_accepted',

@@ -1,21 +1,18 @@
 /**
  * One process owns a data directory.
  *
- * Node has no flock, so the lock is an abstract Unix socket named after the directory's device and inode: binding
- * it is atomic, two paths to one directory give one name, and the kernel frees it however the process dies. The
- * name fills the whole address, since whether a shorter one is padded with NULs differs between versions of Node.
- * Whoever connects is told who the owner is; the file OWNER tells the same to people. Abstract names are seen only
- * within one network namespace: containers that share a volume but not a network do not see each other.
+ * Node has no flock, so the lock is a socket (process-lock.ts) named after the directory's device and inode: two
+ * paths to one directory give one name. Whoever connects is told who the owner is; the file OWNER tells the same to
+ * people. Containers that share a volume but not a network namespace do not see each other's locks.
  */
 import fs from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
 import { join } from 'node:path';
 import { MetricsStreamError } from '../base/errors.ts';
+import { lockAddress, takeLock } from '../base/process-lock.ts';
 import { codeOf } from './file-ops.ts';
 
-/** Bytes of `sun_path`, see unix(7). */
-const ADDRESS_BYTES = 108;
 const OWNER_FILE = 'OWNER';
 const ANSWER_MS = 1_000;
 
@@ -38,13 +35,9 @@ export async function acquireDataDir(path: string): Promise<DataDirLock> {
   makeUsable(path);
   const owner: Owner = { pid: process.pid, host: os.hostname(), startedAt: new Date().toISOString() };
   const text = `${JSON.stringify(owner)}\n`;
-  const server = net.createServer((socket) => {
-    socket.on('error', () => socket.destroy());
-    // Gone as soon as it is told, whatever the other side does: `release` waits for all of them.
-    socket.end(text, () => socket.destroy());
-  });
+  let releaseLock: () => Promise<void>;
   try {
-    await listen(server, addressOf(path));
+    releaseLock = await takeLock(lockNameOf(path), text);
   } catch (error) {
     if (codeOf(error) === 'EADDRINUSE') throw await ownedError(path);
     throw new MetricsStreamError(
@@ -55,13 +48,12 @@ export async function acquireDataDir(path: string): Promise<DataDirLock> {
       },
     );
   }
-  server.unref();
   const ownerFile = join(path, OWNER_FILE);
   writeOwnerFile(ownerFile, text);
   return {
     release: () => {
       fs.rmSync(ownerFile, { force: true });
-      return new Promise((resolve) => server.close(() => resolve()));
+      return releaseLock();
     },
   };
 }
@@ -79,19 +71,9 @@ function makeUsable(path: string): void {
   }
 }
 
-function addressOf(path: string): string {
+function lockNameOf(path: string): string {
   const { dev, ino } = fs.statSync(path, { bigint: true });
-  return `\0metricsstream-${dev}-${ino}-`.padEnd(ADDRESS_BYTES, '.');
-}
-
-function listen(server: net.Server, path: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen({ path, exclusive: true }, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
+  return `${dev}-${ino}`;
 }
 
 function writeOwnerFile(path: string, text: string): void {
@@ -117,7 +99,7 @@ async function ownedError(path: string): Promise<MetricsStreamError> {
 /** Who holds the directory's lock now, or null when nobody does. */
 export function ownerOf(path: string): Promise<Owner | null> {
   return new Promise((resolve) => {
-    const socket = net.connect({ path: addressOf(path) });
+    const socket = net.connect({ path: lockAddress(lockNameOf(path)) });
     let text = '';
     socket.setEncoding('utf8');
     socket.setTimeout(ANSWER_MS, () => socket.destroy());

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -186,6 +187,18 @@ describe('start-up', () => {
       args: ['--workers', String(availableParallelism() + 1)],
     });
     assert.ok(server.logs.some((entry) => entry.level === 'warn' && String(entry.msg).includes('--workers')));
+  });
+
+  it('lets only one of two servers that start at once have a port', async (t) => {
+    const finder = createServer().listen(0, '127.0.0.1');
+    await once(finder, 'listening');
+    const { port } = finder.address() as AddressInfo;
+    await new Promise((resolve) => finder.close(resolve));
+    const start = () => startServer(t, { args: ['--workers', '1', '--port', String(port)] });
+    const [first, second] = await Promise.allSettled([start(), start()]);
+    const failures = [first, second].filter((result) => result.status === 'rejected');
+    assert.equal(failures.length, 1);
+    assert.match(String(failures[0]!.reason), /in use/);
   });
 
   it('refuses a port that is taken by name', async (t) => {
