@@ -51,8 +51,12 @@ const rejectNames = REJECT_REASONS.map((reason) => `rejected_${reason}` as const
 
 const timeoutNames = TIMEOUT_KINDS.map((kind) => `timeouts_${kind}` as const);
 const parsedNames = CONTENT_TYPES.flatMap((type) => [`parsed_${type}_ok`, `parsed_${type}_failed`] as const);
-const typeNames = METRIC_TYPES.map((type) => `accepted_${type}` as const);
-const classNames = CLASSES.flatMap((index) => [`class_${index}_requests`, `class_${index}_metrics`] as const);
+
+const classRequestNames = CLASSES.map((index) => `class_${index}_requests` as const);
+/** By class, then by type: the slot of a class and a type is the first one's plus 4 times the class plus the type's code. */
+const ingestedNames = CLASSES.flatMap((index) =>
+  METRIC_TYPES.map((type) => `ingested_${index}_${type}` as const),
+);
 
 /** Slots of an ingest worker. `*_now` are gauges of that worker's own state. */
 export const WORKER_SLOTS = [
@@ -61,8 +65,8 @@ export const WORKER_SLOTS = [
   ...rejectNames,
   ...timeoutNames,
   ...parsedNames,
-  ...typeNames,
-  ...classNames,
+  ...classRequestNames,
+  ...ingestedNames,
   'requests_received',
   'requests_aborted',
   'metrics_accepted',

@@ -26,6 +26,8 @@ export class Exchange {
   parseNs = 0;
   encodeNs = 0;
   clientHash = 0;
+  /** Index of the client's class, see `CLASSES`; 0 is anonymous. */
+  clientClass = 0;
   /** What the limits know this client by. */
   clientKey: Uint8Array = NO_KEY;
   format: BodyFormat = 0;
@@ -69,6 +71,7 @@ export class Exchange {
     this.parseNs = 0;
     this.encodeNs = 0;
     this.clientHash = 0;
+    this.clientClass = 0;
     this.headOnly = false;
     this.measured = false;
     this.length = 0;
