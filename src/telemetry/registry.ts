@@ -14,7 +14,7 @@ import {
   Registry,
 } from 'prom-client';
 import { UPPER_BOUNDS } from './histogram.ts';
-import type { HistogramMetric, Labels, MetricDescription, ScalarMetric } from './metric-table.ts';
+import type { HistogramMetric, Labels, MetricDescription, ScalarMetric } from './metric-description.ts';
 
 /** prom-client names three gauges as if they were counters; `promtool check metrics` rejects them. */
 const MISNAMED_GAUGES = [
