@@ -22,6 +22,8 @@ const STATUS_SLOTS: Readonly<Record<number, number>> = Object.fromEntries(
     .map(([name, slot]) => [name.slice(-3), slot]),
 );
 
+const CLASS_REQUESTS = WORKER.class_0_requests;
+
 export class Answers {
   readonly counters: Float64Array;
   private readonly exchanges: ExchangePool;
@@ -122,7 +124,10 @@ export class Answers {
   finish(exchange: Exchange, nowMs: number): void {
     if (!exchange.open) return;
     this.counters[STATUS_SLOTS[exchange.status]!]! += 1;
-    if (exchange.measured) recordSample(this.recorder, exchange, nowMs);
+    if (exchange.measured) {
+      this.counters[CLASS_REQUESTS + exchange.clientClass]! += 1;
+      if (!exchange.recorded) recordSample(this.recorder, exchange, nowMs);
+    }
     // Its client then sends the next request elsewhere, instead of into a connection about to end.
     if (this.draining) exchange.close = true;
     send(exchange);

@@ -5,10 +5,12 @@
 import { type Control, DRAINING } from '../base/control.ts';
 import type { Config } from '../config.ts';
 import { limiterConfigOf } from '../limits.ts';
+import type { BodyFormat } from '../parser/parser.ts';
 import type { Pipeline, PipelineCode } from '../pipeline.ts';
 import * as pipeline from '../pipeline.ts';
-import { WORKER } from '../telemetry/counters.ts';
+import { LATE_OUTCOMES, METRIC_TYPES, WORKER } from '../telemetry/counters.ts';
 import { type Histograms, WORKER_HISTOGRAMS } from '../telemetry/histogram.ts';
+import { countTypes } from '../telemetry/metric-types.ts';
 import {
   headerLine,
   itemsProblem,
@@ -23,6 +25,12 @@ import {
 import type { Exchange } from '../transport/exchange.ts';
 import { RateLimitHeaders } from '../transport/rate-limit-headers.ts';
 import { type Outcome, REFUSED, STORED } from '../writer/journal.ts';
+
+/** What a 504 at the end of a drain gives as its cause. */
+export const ENDING = 'The server is ending.';
+
+/** The slot of each `Outcome`, by its code. */
+const LATE_SLOTS = LATE_OUTCOMES.map((outcome) => WORKER[`late_${outcome}`]) as [number, number, number];
 
 export class Intake {
   readonly pipeline: Pipeline;
@@ -76,12 +84,14 @@ export class Intake {
     exchange.encodeNs = ingest.encodeNs;
     exchange.clientHash = ingest.limiter.clientHash;
     exchange.remaining = ingest.remaining;
+    if (isWellFormed(code)) this.counters[WORKER.parsed_json_ok + 2 * format]! += 1;
     if (code !== pipeline.COMMITTED) {
-      setProblem(exchange, this.refusal(code));
+      setProblem(exchange, this.refusal(code, format));
       return false;
     }
     const { parser } = ingest;
     exchange.accepted = parser.columns.count;
+    countTypes(parser.columns.type, exchange.accepted, exchange.typeCounts);
     exchange.rejected = parser.rejected;
     exchange.journaledMs = ingest.endMs;
     this.histograms.record(WORKER_HISTOGRAMS.batch_metrics, parser.seen);
@@ -92,7 +102,7 @@ export class Intake {
     return true;
   }
 
-  private refusal(code: PipelineCode): Problem {
+  private refusal(code: PipelineCode, format: BodyFormat): Problem {
     const { parser, limiter } = this.pipeline;
     const { counters } = this;
     switch (code) {
@@ -109,6 +119,7 @@ export class Intake {
         return this.limitHeaders.problem('metrics', limiter);
       case pipeline.MALFORMED:
         counters[WORKER.rejected_malformed]! += 1;
+        counters[WORKER.parsed_json_failed + 2 * format]! += 1;
         return malformedProblem(parser.failure());
       case pipeline.BATCH_TOO_LARGE:
         counters[WORKER.rejected_too_large]! += 1;
@@ -145,6 +156,7 @@ export class Intake {
     const { counters } = this;
     if (outcome === STORED) {
       counters[WORKER.metrics_accepted]! += exchange.accepted;
+      countIngested(counters, exchange);
       const status = this.config.ack === 'received' ? 202 : 200;
       setAccepted(exchange, status, this.limitHeaders.acceptedHead(exchange.remaining));
     } else if (outcome === REFUSED) {
@@ -155,15 +167,44 @@ export class Intake {
     }
   }
 
-  /** Prepares the 504 of a request that storage has not confirmed in time. */
-  setTimedOut(exchange: Exchange): void {
-    this.setUnknown(exchange, `Storage did not confirm within ${this.config.requestTimeoutMs} ms.`);
+  /** Prepares the 504 of a request that storage has not confirmed in time, or not before the end of a drain. */
+  setTimedOut(exchange: Exchange, kind: 'request' | 'drain' = 'request'): void {
+    this.counters[WORKER[`timeouts_${kind}`]]! += 1;
+    const { requestTimeoutMs } = this.config;
+    this.setUnknown(
+      exchange,
+      kind === 'drain' ? ENDING : `Storage did not confirm within ${requestTimeoutMs} ms.`,
+    );
+  }
+
+  /** Counts what became of a request that was answered 504 before. */
+  countLate(exchange: Exchange, outcome: Outcome): void {
+    this.counters[LATE_SLOTS[outcome]]! += exchange.accepted;
   }
 
   private setUnknown(exchange: Exchange, cause: string): void {
     this.counters[WORKER.metrics_unknown]! += exchange.accepted;
     setNotConfirmed(exchange, cause);
   }
+}
+
+/** True when the parser found the body sound, whatever became of it then. */
+function isWellFormed(code: PipelineCode): boolean {
+  switch (code) {
+    case pipeline.COMMITTED:
+    case pipeline.NO_VALID_ITEM:
+    case pipeline.STRICT_REFUSED:
+    case pipeline.BATCH_OVER_BURST:
+    case pipeline.METRICS_LIMITED:
+      return true;
+    default:
+      return false;
+  }
+}
+
+function countIngested(counters: Float64Array, { clientClass, typeCounts }: Exchange): void {
+  const first = WORKER.ingested_0_gauge + METRIC_TYPES.length * clientClass;
+  for (let type = 0; type < METRIC_TYPES.length; type++) counters[first + type]! += typeCounts[type]!;
 }
 
 /** Prepares a 504: storage has not confirmed, for the reason given. */

@@ -51,6 +51,7 @@ export interface ServedRequest {
   readonly format: BodyFormat;
   readonly strict: boolean;
   readonly clientKey: Uint8Array;
+  readonly clientClass: number;
   readonly startedMs: number;
   readonly receivedMs: number;
 }

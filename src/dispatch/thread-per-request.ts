@@ -12,7 +12,7 @@ import type { QueueFacts } from '../transport/answer.ts';
 import type { Exchange } from '../transport/exchange.ts';
 import type { UnavailableReason } from './answers.ts';
 import type { Dispatcher, DispatcherModule, DispatcherParts } from './dispatcher.ts';
-import { setNotConfirmed } from './intake.ts';
+import { ENDING, setNotConfirmed } from './intake.ts';
 import type { RequestAnswer, RequestThreadData, ServedRequest } from './messages.ts';
 
 const ENTRY = new URL('../threads/request-worker.js', import.meta.url);
@@ -72,8 +72,8 @@ class ThreadPerRequest implements Dispatcher {
   }
 
   private start(exchange: Exchange, lane: RequestThreadData, body: Uint8Array): void {
-    const { format, strict, clientKey, startedMs, receivedMs } = exchange;
-    const request: ServedRequest = { body, format, strict, clientKey, startedMs, receivedMs };
+    const { format, strict, clientKey, clientClass, startedMs, receivedMs } = exchange;
+    const request: ServedRequest = { body, format, strict, clientKey, clientClass, startedMs, receivedMs };
     const thread = new Worker(ENTRY, {
       workerData: { ...lane, request },
       transferList: [body.buffer as ArrayBuffer],
@@ -99,8 +99,7 @@ class ThreadPerRequest implements Dispatcher {
     exchange.head = answer.head;
     exchange.body = answer.body;
     exchange.close = answer.close;
-    // Its thread has recorded it.
-    exchange.measured = false;
+    exchange.recorded = true;
     this.parts.answers.answerPrepared(exchange);
   }
 
@@ -113,7 +112,8 @@ class ThreadPerRequest implements Dispatcher {
 
   expireAll(nowMs: number): void {
     for (const exchange of this.waiting) {
-      setNotConfirmed(exchange, 'The server is ending.');
+      this.parts.answers.counters[WORKER.timeouts_drain]! += 1;
+      setNotConfirmed(exchange, ENDING);
       this.parts.answers.finish(exchange, nowMs);
     }
     this.waiting.clear();

@@ -120,7 +120,10 @@ class PoolWorker implements Dispatcher {
       const outcome = journal.outcome(queue.headCursor);
       const exchange = queue.shift();
       // A task answered 504 before was counted as unknown then.
-      if (exchange.status === 504) continue;
+      if (exchange.status === 504) {
+        this.intake.countLate(exchange, outcome);
+        continue;
+      }
       this.intake.setSettled(exchange, outcome);
       answers.conclude(exchange, nowMs);
     }
@@ -132,20 +135,20 @@ class PoolWorker implements Dispatcher {
   expire(nowMs: number): void {
     // When all run slots were taken, what was journaled then waits for a later call.
     this.publish();
-    this.expireOlder(nowMs, this.config.requestTimeoutMs);
+    this.expireOlder(nowMs, this.config.requestTimeoutMs, 'request');
     this.answers.publishSamples();
     this.answers.counters[WORKER.queue_head_age_ms_now] = this.queue.headAgeMs(nowMs);
   }
 
   expireAll(nowMs: number): void {
-    this.expireOlder(nowMs, Number.NEGATIVE_INFINITY);
+    this.expireOlder(nowMs, Number.NEGATIVE_INFINITY, 'drain');
   }
 
-  private expireOlder(nowMs: number, timeoutMs: number): void {
+  private expireOlder(nowMs: number, timeoutMs: number, kind: 'request' | 'drain'): void {
     for (;;) {
       const exchange = this.queue.nextExpired(nowMs, timeoutMs);
       if (exchange === null) return;
-      this.intake.setTimedOut(exchange);
+      this.intake.setTimedOut(exchange, kind);
       // Not concluded: the queue holds the exchange until its lines are settled.
       this.answers.finish(exchange, nowMs);
     }

@@ -26,11 +26,15 @@ export const UNAVAILABLE_REASONS = [
 /** What ran out of time; see docs/operating.md for what each means to client and operator. */
 export const TIMEOUT_KINDS = ['body', 'request', 'drain'] as const;
 
+/** What became of metrics whose request had been answered 504 before. */
+export const LATE_OUTCOMES = ['stored', 'refused', 'unknown'] as const;
+
 /** Kinds of body, in the order of `BodyFormat`. */
 export const CONTENT_TYPES = ['json', 'ndjson'] as const;
 
-/** Types of metric, in the order of their codes in the parser's columns. */
-export const METRIC_TYPES = ['counter', 'gauge', 'histogram', 'summary'] as const;
+/** Types of metric, in the order of their codes in the parser's columns (a test compares). */
+export const METRIC_TYPES = ['gauge', 'counter', 'histogram', 'summary'] as const;
+export type MetricType = (typeof METRIC_TYPES)[number];
 
 /** Client classes that are counted apart: names from the tokens file, `anonymous` first, `other` last. */
 export const CLASSES = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15] as const;
@@ -50,7 +54,9 @@ const unavailableNames = UNAVAILABLE_REASONS.map((reason) => `unavailable_${reas
 const rejectNames = REJECT_REASONS.map((reason) => `rejected_${reason}` as const);
 
 const timeoutNames = TIMEOUT_KINDS.map((kind) => `timeouts_${kind}` as const);
-const parsedNames = CONTENT_TYPES.flatMap((type) => [`parsed_${type}_ok`, `parsed_${type}_failed`] as const);
+const lateNames = LATE_OUTCOMES.map((outcome) => `late_${outcome}` as const);
+/** By content type, and of each first those that failed: slot of `parsed_json_failed` plus 2 times the format, plus 1 when ok. */
+const parsedNames = CONTENT_TYPES.flatMap((type) => [`parsed_${type}_failed`, `parsed_${type}_ok`] as const);
 
 const classRequestNames = CLASSES.map((index) => `class_${index}_requests` as const);
 /** By class, then by type: the slot of a class and a type is the first one's plus 4 times the class plus the type's code. */
@@ -64,6 +70,7 @@ export const WORKER_SLOTS = [
   ...unavailableNames,
   ...rejectNames,
   ...timeoutNames,
+  ...lateNames,
   ...parsedNames,
   ...classRequestNames,
   ...ingestedNames,

@@ -1,6 +1,6 @@
 /** One request and its answer, from the header list to the last byte sent. */
 import type { BodyFormat } from '../parser/parser.ts';
-import type { Status } from '../telemetry/counters.ts';
+import { METRIC_TYPES, type Status } from '../telemetry/counters.ts';
 import type { Coding } from './media-type.ts';
 import type { HttpResponse } from './uws.ts';
 
@@ -34,13 +34,17 @@ export class Exchange {
   coding: Coding = 0;
   strict = false;
   headOnly = false;
-  /** A POST of metrics: its times are told; those of scrapes and probes would only blur them. */
+  /** A POST of metrics: it and its times are told; those of scrapes and probes would only blur them. */
   measured = false;
+  /** Its times were told already, by the thread that served it. */
+  recorded = false;
   /** The body so far, where it comes in several chunks. */
   buffer: Uint8Array | null = null;
   length = 0;
   accepted = 0;
   rejected = 0;
+  /** Accepted metrics of each type, by its code in the parser's columns; set with `accepted`. */
+  readonly typeCounts = new Int32Array(METRIC_TYPES.length);
   /** Tokens left for this client when limits are on. */
   remaining = -1;
   status: Status = 200;
@@ -74,6 +78,7 @@ export class Exchange {
     this.clientClass = 0;
     this.headOnly = false;
     this.measured = false;
+    this.recorded = false;
     this.length = 0;
     this.accepted = 0;
     this.rejected = 0;

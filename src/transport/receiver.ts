@@ -123,7 +123,9 @@ export class Receiver implements ExchangeHandlers {
   }
 
   private refuseMalformed(exchange: Exchange, problem: Problem): void {
-    this.answers.counters[WORKER.rejected_malformed]! += 1;
+    const { counters } = this.answers;
+    counters[WORKER.rejected_malformed]! += 1;
+    counters[WORKER.parsed_json_failed + 2 * exchange.format]! += 1;
     this.answers.answer(exchange, problem);
   }
 
@@ -172,6 +174,7 @@ export class Receiver implements ExchangeHandlers {
     for (;;) {
       const exchange = this.receiving.oldest;
       if (exchange === null || nowMs - exchange.startedMs < this.config.bodyTimeoutMs) return;
+      this.answers.counters[WORKER.timeouts_body]! += 1;
       this.giveUp(exchange, {
         status: 408,
         code: 'body_timeout',
@@ -186,6 +189,7 @@ export class Receiver implements ExchangeHandlers {
   refuseAll(): void {
     for (let next = this.receiving.oldest; next !== null; next = this.receiving.oldest) {
       this.end(next);
+      this.answers.counters[WORKER.timeouts_drain]! += 1;
       this.dispatcher.refuseUnavailable(next, 'draining');
     }
   }
