@@ -165,6 +165,9 @@ class Server implements RunningServer {
       phase: config.phase,
       uws,
       queueCapacity: this.queueCapacity,
+      disk: { dataDir: config.dataDir, reserveBytes: config.minFreeBytes },
+      syncStalls: () => 0,
+      classNames: () => ['anonymous'],
       ingest: memories.counters.map((counters, index) => ({
         counters,
         histograms: memories.histograms[index]!,

@@ -4,51 +4,49 @@
  * Lives on main, away from the threads that own sockets; workers ask for it by message. Between scrapes a timer
  * takes the samples, so that what holds them fills with those of no more than DRAIN_INTERVAL_MS.
  */
+
+import { statfs } from 'node:fs/promises';
 import type { OpenMetricsContentType, Registry } from 'prom-client';
 import { monotonicMs } from '../base/clock.ts';
 import { describeMetrics } from './metric-table.ts';
 import { negotiate } from './negotiate.ts';
+import { RATE_INTERVAL_MS, RecentRates } from './rates.ts';
 import { Readings, type TelemetrySources } from './readings.ts';
 import { createRegistry, openMetricsRegistry } from './registry.ts';
-import { answeredRequests, type Rates, summarize } from './summary.ts';
+import { summarize } from './summary.ts';
 import { createThreadStats, startThreadStats } from './thread-stats.ts';
 
 const DRAIN_INTERVAL_MS = 50;
-const RATE_INTERVAL_MS = 1000;
-/** Rates are those of this many intervals. */
-const RATE_WINDOW = 10;
 
 export interface Rendered {
   readonly contentType: string;
   readonly body: string;
 }
 
-interface Totals {
-  readonly atMs: number;
-  readonly requests: number;
-  readonly accepted: number;
-}
-
 export class Exposition {
-  private readonly readings: Readings;
+  readonly readings: Readings;
   private readonly mainStats = createThreadStats();
   private readonly registry: Registry;
   private readonly openRegistry: Registry<OpenMetricsContentType>;
-  /** Totals at the end of each of the last intervals, oldest first. */
-  private readonly history: Totals[] = [];
+  private readonly rates: RecentRates;
+  private diskIsAsked = false;
   private stopTimers: (() => void) | null = null;
 
   constructor(sources: TelemetrySources) {
     this.readings = new Readings(sources, this.mainStats);
     this.registry = createRegistry(describeMetrics(this.readings));
     this.openRegistry = openMetricsRegistry(this.registry);
-    this.history.push(this.totals());
+    this.rates = new RecentRates(this.readings);
   }
 
   start(): void {
     const stopStats = startThreadStats(this.mainStats);
     const drain = setInterval(() => this.readings.samples.drain(), DRAIN_INTERVAL_MS).unref();
-    const note = setInterval(() => this.noteTotals(), RATE_INTERVAL_MS).unref();
+    void this.noteDisk();
+    const note = setInterval(() => {
+      this.rates.note();
+      void this.noteDisk();
+    }, RATE_INTERVAL_MS).unref();
     this.stopTimers = () => {
       stopStats();
       clearInterval(drain);
@@ -68,7 +66,7 @@ export class Exposition {
       case 'json':
         return {
           contentType: 'application/json',
-          body: `${JSON.stringify(summarize(this.readings, this.rates()), null, 2)}\n`,
+          body: `${JSON.stringify(summarize(this.readings, this.rates.read()), null, 2)}\n`,
         };
       case 'openmetrics':
         return { contentType: this.openRegistry.contentType, body: await this.openRegistry.metrics() };
@@ -77,26 +75,17 @@ export class Exposition {
     }
   }
 
-  private totals(): Totals {
-    return {
-      atMs: monotonicMs(),
-      requests: answeredRequests(this.readings),
-      accepted: this.readings.workers('metrics_accepted'),
-    };
-  }
-
-  private noteTotals(): void {
-    this.history.push(this.totals());
-    if (this.history.length > RATE_WINDOW) this.history.shift();
-  }
-
-  private rates(): Rates {
-    const from = this.history[0]!;
-    const to = this.totals();
-    const seconds = Math.max((to.atMs - from.atMs) / 1e3, Number.EPSILON);
-    return {
-      requestsPerSecond: (to.requests - from.requests) / seconds,
-      acceptedPerSecond: (to.accepted - from.accepted) / seconds,
-    };
+  /** On the thread pool, so that a file system that hangs holds no scrape up. */
+  private async noteDisk(): Promise<void> {
+    if (this.diskIsAsked) return;
+    this.diskIsAsked = true;
+    try {
+      const { bavail, bsize } = await statfs(this.readings.sources.disk.dataDir);
+      this.readings.disk.note(bavail * bsize, monotonicMs());
+    } catch {
+      // What is not known now is asked again.
+    } finally {
+      this.diskIsAsked = false;
+    }
   }
 }

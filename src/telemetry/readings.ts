@@ -2,6 +2,7 @@
 import { takeCensus } from '../limiter/census.ts';
 import type { LimiterCensus, LimiterConfig } from '../limiter/limiter.ts';
 import { WORKER, type WorkerSlot, WRITER, type WriterSlot } from './counters.ts';
+import { DiskUse } from './disk-use.ts';
 import {
   type HistogramReading,
   mergeHistograms,
@@ -26,6 +27,12 @@ export interface TelemetrySources {
   /** Which uWebSockets.js was loaded. */
   readonly uws: string;
   readonly queueCapacity: number;
+  /** Where the data is, and the free space below which the server refuses. */
+  readonly disk: { readonly dataDir: string; readonly reserveBytes: number };
+  /** Syncs that took too long, so far. */
+  readonly syncStalls: () => number;
+  /** Names of the clients' classes by index; a class without one is not shown. Asked for at each scrape. */
+  readonly classNames: () => readonly (string | undefined)[];
   /** Every block in which requests are counted; shown as their sum. */
   readonly ingest: readonly CountedBlocks[];
   readonly writer: CountedBlocks;
@@ -46,6 +53,7 @@ export class Readings {
   readonly sources: TelemetrySources;
   readonly samples: Samples;
   census!: LimiterCensus;
+  readonly disk: DiskUse;
   private readonly ingestCounters: readonly Float64Array[];
   private readonly writerCounters: Float64Array;
   private readonly mainStats: SharedArrayBuffer;
@@ -56,6 +64,7 @@ export class Readings {
     this.samples = sources.samples;
     this.ingestCounters = sources.ingest.map(({ counters }) => new Float64Array(counters));
     this.writerCounters = new Float64Array(sources.writer.counters);
+    this.disk = new DiskUse(this.writerCounters, sources.disk.reserveBytes);
     this.refresh();
   }
 

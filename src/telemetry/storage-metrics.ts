@@ -29,7 +29,30 @@ export function storageMetrics(readings: Readings): MetricDescription[] {
     writer('gauge', 'segment_bytes', 'Bytes in the open segment.', 'segment_bytes_now'),
     writer('gauge', 'unsynced_bytes', 'Bytes written and not yet synced.', 'unsynced_bytes_now'),
     writer('gauge', 'unsynced_metrics', 'Metrics written and not yet synced.', 'unsynced_lines_now'),
-    writer('gauge', 'disk_free_bytes', 'Free bytes of the file system with the data.', 'free_bytes_now'),
+  ];
+}
+
+export function diskMetrics({ disk }: Readings): MetricDescription[] {
+  return [
+    scalar('gauge', 'disk_free_bytes', 'Free bytes of the file system with the data.', () => disk.freeBytes),
+    scalar(
+      'gauge',
+      'disk_reserve_bytes',
+      'Free bytes below which requests are refused.',
+      () => disk.reserveBytes,
+    ),
+    scalar(
+      'gauge',
+      'disk_use_bytes_per_second',
+      'How fast the disk filled over the last five minutes: own writes or loss of free space, whichever is more.',
+      () => disk.bytesPerSecond,
+    ),
+    scalar(
+      'gauge',
+      'disk_full_seconds',
+      'Time until only the reserve is left, at that rate; +Inf while the disk does not fill.',
+      () => disk.fullSeconds,
+    ),
   ];
 }
 

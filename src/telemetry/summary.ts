@@ -1,6 +1,16 @@
 /** The metrics in short, for people and scripts: `GET /metrics` with `Accept: application/json`. */
-import { REJECT_REASONS, STATUSES, UNAVAILABLE_REASONS } from './counters.ts';
+import {
+  CLASSES,
+  CONTENT_TYPES,
+  LATE_OUTCOMES,
+  METRIC_TYPES,
+  REJECT_REASONS,
+  STATUSES,
+  TIMEOUT_KINDS,
+  UNAVAILABLE_REASONS,
+} from './counters.ts';
 import { type HistogramReading, mergeHistograms, quantile } from './histogram.ts';
+import { answeredRequests, type ClassIndex, type Rates } from './rates.ts';
 import { type Readings, STAGES } from './readings.ts';
 
 const NS_PER_SECOND = 1e9;
@@ -11,20 +21,10 @@ export interface Latency {
   readonly p99Seconds: number;
 }
 
-export interface Rates {
-  /** Answered requests and acknowledged metrics a second, over the last ten seconds. */
-  readonly requestsPerSecond: number;
-  readonly acceptedPerSecond: number;
-}
-
 export type Summary = ReturnType<typeof summarize>;
 
-export function answeredRequests(readings: Readings): number {
-  return STATUSES.reduce((sum, status) => sum + readings.workers(`requests_${status}`), 0);
-}
-
 export function summarize(readings: Readings, rates: Rates) {
-  const { sources, samples, census } = readings;
+  const { sources, samples, census, disk } = readings;
   const { slowest } = samples;
   return {
     version: sources.version,
@@ -32,7 +32,7 @@ export function summarize(readings: Readings, rates: Rates) {
     uptimeSeconds: process.uptime(),
     requests: {
       answered: answeredRequests(readings),
-      perSecond: rates.requestsPerSecond,
+      perSecond: rates.requests,
       byStatus: counts(STATUSES, (status) => readings.workers(`requests_${status}`)),
       unavailable: counts(UNAVAILABLE_REASONS, (reason) => readings.workers(`unavailable_${reason}`)),
       latency: latency(
@@ -47,11 +47,23 @@ export function summarize(readings: Readings, rates: Rates) {
     },
     metrics: {
       accepted: readings.workers('metrics_accepted'),
-      acceptedPerSecond: rates.acceptedPerSecond,
+      acceptedPerSecond: rates.accepted,
       rejected: counts(REJECT_REASONS, (reason) => readings.workers(`rejected_${reason}`)),
       unknown: readings.workers('metrics_unknown'),
       stored: readings.writer('lines_written'),
     },
+    ingestion: ingestion(readings, rates),
+    parsing: Object.fromEntries(
+      CONTENT_TYPES.map((type) => [
+        type,
+        { ok: readings.workers(`parsed_${type}_ok`), failed: readings.workers(`parsed_${type}_failed`) },
+      ]),
+    ),
+    timeouts: {
+      ...counts(TIMEOUT_KINDS, (kind) => readings.workers(`timeouts_${kind}`)),
+      sync: sources.syncStalls(),
+    },
+    lateOutcomes: counts(LATE_OUTCOMES, (outcome) => readings.workers(`late_${outcome}`)),
     stages: Object.fromEntries(STAGES.map((stage) => [stage, latency(readings.stage(stage))])),
     queue: {
       depth: readings.workers('queue_tasks_now'),
@@ -64,7 +76,11 @@ export function summarize(readings: Readings, rates: Rates) {
       commits: readings.writer('commits'),
       syncs: readings.writer('syncs'),
       unsyncedBytes: readings.writer('unsynced_bytes_now'),
-      freeBytes: readings.writer('free_bytes_now'),
+      freeBytes: disk.freeBytes,
+      reserveBytes: disk.reserveBytes,
+      useBytesPerSecond: disk.bytesPerSecond,
+      /** Null while the disk does not fill. */
+      fullSeconds: Number.isFinite(disk.fullSeconds) ? disk.fullSeconds : null,
       segmentBytes: readings.writer('segment_bytes_now'),
       errors: readings.writer('write_errors') + readings.writer('sync_errors'),
     },
@@ -76,6 +92,27 @@ export function summarize(readings: Readings, rates: Rates) {
       busiest: census.busiest,
     },
     samplesDropped: samples.dropped,
+  };
+}
+
+/** What each class of client sent, by type of metric; rates a second over the last ten seconds. */
+function ingestion(readings: Readings, rates: Rates) {
+  const names = readings.sources.classNames();
+  const entries = CLASSES.filter((index) => names[index]).map(
+    (index) => [names[index]!, classIngestion(readings, rates, index)] as const,
+  );
+  return Object.fromEntries(entries);
+}
+
+function classIngestion(readings: Readings, rates: Rates, index: ClassIndex) {
+  const metrics = METRIC_TYPES.map((type) => {
+    const accepted = readings.workers(`ingested_${index}_${type}`);
+    return [type, { accepted, perSecond: rates.ingested(index, type) }] as const;
+  });
+  return {
+    requests: readings.workers(`class_${index}_requests`),
+    requestsPerSecond: rates.classRequests(index),
+    metrics: Object.fromEntries(metrics),
   };
 }
 

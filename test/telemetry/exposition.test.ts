@@ -47,6 +47,9 @@ function emptyRig(): Rig {
     phase: 'pool',
     uws: '20.30',
     queueCapacity: 500,
+    disk: { dataDir: '.', reserveBytes: 1000 },
+    syncStalls: () => 2,
+    classNames: () => ['anonymous', 'edge'],
     ingest: [counted(), counted()],
     writer: {
       counters: createCounterBlock(WRITER_SLOTS),

@@ -1,0 +1,79 @@
+/** Metrics of what comes in, by whom and of which kind, and of what ran out of time. */
+import { CLASSES, CONTENT_TYPES, LATE_OUTCOMES, METRIC_TYPES, TIMEOUT_KINDS } from './counters.ts';
+import { type MetricDescription, type Sample, scalar } from './metric-description.ts';
+import type { Readings } from './readings.ts';
+
+export function ingestMetrics(readings: Readings): MetricDescription[] {
+  return [
+    scalar(
+      'counter',
+      'ingested_metrics_total',
+      'Metrics acknowledged, by class of client and type of metric.',
+      () => classes(readings).flatMap(([index, name]) => ingested(readings, index, name)),
+      ['class', 'type'],
+    ),
+    scalar(
+      'counter',
+      'class_requests_total',
+      'Requests with metrics that were answered, by class of client.',
+      () =>
+        classes(readings).map(([index, name]) => ({
+          value: readings.workers(`class_${index}_requests`),
+          labels: { class: name },
+        })),
+      ['class'],
+    ),
+    scalar(
+      'counter',
+      'bodies_parsed_total',
+      'Complete bodies, by content type and by whether they were well-formed.',
+      () =>
+        CONTENT_TYPES.flatMap((type) =>
+          (['ok', 'failed'] as const).map((result) => ({
+            value: readings.workers(`parsed_${type}_${result}`),
+            labels: { content_type: type, result },
+          })),
+        ),
+      ['content_type', 'result'],
+    ),
+  ];
+}
+
+/** The classes that have a name now. */
+function classes(readings: Readings): [index: (typeof CLASSES)[number], name: string][] {
+  const names = readings.sources.classNames();
+  return CLASSES.flatMap((index) => (names[index] ? [[index, names[index]]] : []));
+}
+
+function ingested(readings: Readings, index: (typeof CLASSES)[number], name: string): Sample[] {
+  return METRIC_TYPES.map((type) => ({
+    value: readings.workers(`ingested_${index}_${type}`),
+    labels: { class: name, type },
+  }));
+}
+
+export function timeoutMetrics(readings: Readings): MetricDescription[] {
+  return [
+    scalar(
+      'counter',
+      'timeouts_total',
+      'What ran out of time, by kind: requests, or for sync calls of fdatasync.',
+      () => [
+        ...TIMEOUT_KINDS.map((kind) => ({ value: readings.workers(`timeouts_${kind}`), labels: { kind } })),
+        { value: readings.sources.syncStalls(), labels: { kind: 'sync' } },
+      ],
+      ['kind'],
+    ),
+    scalar(
+      'counter',
+      'late_outcomes_total',
+      'Metrics answered with 504 before storage settled them, by what became of them then.',
+      () =>
+        LATE_OUTCOMES.map((outcome) => ({
+          value: readings.workers(`late_${outcome}`),
+          labels: { outcome },
+        })),
+      ['outcome'],
+    ),
+  ];
+}

@@ -1,0 +1,74 @@
+/** How fast counters grew over the last ten seconds. */
+import { monotonicMs } from '../base/clock.ts';
+import { CLASSES, METRIC_TYPES, type MetricType, STATUSES } from './counters.ts';
+import type { Readings } from './readings.ts';
+
+/** Totals are noted this often; rates are those of so many intervals. */
+export const RATE_INTERVAL_MS = 1000;
+const RATE_INTERVALS = 10;
+
+export type ClassIndex = (typeof CLASSES)[number];
+
+interface Totals {
+  readonly atMs: number;
+  readonly requests: number;
+  readonly accepted: number;
+  readonly classRequests: readonly number[];
+  /** By class, then by type. */
+  readonly ingested: readonly (readonly number[])[];
+}
+
+/** Each in units a second. */
+export interface Rates {
+  readonly requests: number;
+  readonly accepted: number;
+  readonly classRequests: (index: ClassIndex) => number;
+  readonly ingested: (index: ClassIndex, type: MetricType) => number;
+}
+
+export function answeredRequests(readings: Readings): number {
+  return STATUSES.reduce((sum, status) => sum + readings.workers(`requests_${status}`), 0);
+}
+
+export class RecentRates {
+  private readonly readings: Readings;
+  /** Totals at the end of each of the last intervals, oldest first. */
+  private readonly history: Totals[];
+
+  constructor(readings: Readings) {
+    this.readings = readings;
+    this.history = [this.totals()];
+  }
+
+  /** To be called every RATE_INTERVAL_MS. */
+  note(): void {
+    this.history.push(this.totals());
+    if (this.history.length > RATE_INTERVALS) this.history.shift();
+  }
+
+  read(): Rates {
+    const from = this.history[0]!;
+    const to = this.totals();
+    const seconds = Math.max((to.atMs - from.atMs) / 1e3, Number.EPSILON);
+    const rate = (read: (totals: Totals) => number): number => (read(to) - read(from)) / seconds;
+    return {
+      requests: rate(({ requests }) => requests),
+      accepted: rate(({ accepted }) => accepted),
+      classRequests: (index) => rate(({ classRequests }) => classRequests[index]!),
+      ingested: (index, type) => rate(({ ingested }) => ingested[index]![METRIC_TYPES.indexOf(type)]!),
+    };
+  }
+
+  private totals(): Totals {
+    const { readings } = this;
+    return {
+      atMs: monotonicMs(),
+      requests: answeredRequests(readings),
+      accepted: readings.workers('metrics_accepted'),
+      classRequests: CLASSES.map((index) => readings.workers(`class_${index}_requests`)),
+      ingested: CLASSES.map((index) =>
+        METRIC_TYPES.map((type) => readings.workers(`ingested_${index}_${type}`)),
+      ),
+    };
+  }
+}
