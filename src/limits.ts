@@ -1,3 +1,4 @@
+import type { BreakerConfig } from './breaker/breaker.ts';
 import type { Config } from './config.ts';
 import type { LimiterConfig } from './limiter/limiter.ts';
 
@@ -9,5 +10,15 @@ export function limiterConfigOf(config: Config): LimiterConfig {
     metricRate: config.metricRateLimit,
     metricBurst: config.metricRateBurst,
     clients: config.limiterClients,
+  };
+}
+
+/** The same for the storage breaker, whose settings stand in its memory. */
+export function breakerConfigOf(config: Config): BreakerConfig {
+  return {
+    failures: config.breakerFailures,
+    errorPercent: config.breakerErrorPercent,
+    windowMs: config.breakerWindowMs,
+    openMs: config.breakerOpenMs,
   };
 }

@@ -1,11 +1,12 @@
 /** All shared memories, carved once at start from the configuration; their sum is printed. */
 import { createBell } from './base/bell.ts';
 import { createControlBlock } from './base/control.ts';
+import { createBreakerMemory } from './breaker/breaker.ts';
 import type { Config } from './config.ts';
 import type { DispatcherModule } from './dispatch/dispatcher.ts';
 import type { ServingData } from './dispatch/messages.ts';
 import type { LimiterModule } from './limiter/limiter.ts';
-import { limiterConfigOf } from './limits.ts';
+import { breakerConfigOf, limiterConfigOf } from './limits.ts';
 import { createCounterBlock, WORKER_SLOTS, WRITER_SLOTS } from './telemetry/counters.ts';
 import {
   createHistogramBlock,
@@ -37,6 +38,7 @@ export function carveMemory(config: Config, { dispatch, limiter, telemetry, writ
     requestThreads,
     control: createControlBlock(),
     bell: createBell(),
+    breaker: createBreakerMemory(breakerConfigOf(config)),
     limiter: limiter.createLimiterMemory(limiterConfigOf(config)),
     writer: writer.createMemory(requestThreads || acceptThreads, config.journalBytes),
     samples: telemetry.createSampleMemories(serving),
@@ -67,13 +69,15 @@ export function totalBytes(memories: SharedMemories): number {
 
 /** What serving thread `index` is started with; of those that serve one request each, the first has lane 0. */
 export function servingData(config: Config, memories: SharedMemories, index: number): ServingData {
-  const { acceptThreads, control, bell, limiter, writer, writerCounters, writerHistograms } = memories;
+  const { acceptThreads, control, bell, breaker, limiter, writer, writerCounters, writerHistograms } =
+    memories;
   return {
     config,
     lane: index < acceptThreads ? index : index - acceptThreads,
     memory: {
       control,
       bell,
+      breaker,
       limiter,
       writer,
       writerCounters,

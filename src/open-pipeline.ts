@@ -1,6 +1,7 @@
 /** What threads that serve requests build alike: the components that the phase names, over their shared memory. */
 import { Bell } from './base/bell.ts';
 import { Control } from './base/control.ts';
+import { Breaker } from './breaker/breaker.ts';
 import type { ServingData } from './dispatch/messages.ts';
 import { limiterConfigOf } from './limits.ts';
 import { loadLimiter, loadParser, loadTelemetry, loadWriter, slotsOf } from './phases.ts';
@@ -8,6 +9,7 @@ import { Pipeline } from './pipeline.ts';
 import { Histograms, WRITER_HISTOGRAM_NAMES } from './telemetry/histogram.ts';
 import type { Recorder } from './telemetry/recorder.ts';
 import { loadFileOps } from './writer/load-file-ops.ts';
+import { watchSyncs } from './writer/watched-syncs.ts';
 
 export async function openRecorder({ config, memory }: ServingData): Promise<Recorder> {
   const telemetry = await loadTelemetry(slotsOf(config));
@@ -23,6 +25,7 @@ export async function openPipeline({ config, lane, memory }: ServingData): Promi
     loadWriter(slots),
     loadFileOps(),
   ]);
+  const breaker = new Breaker(memory.breaker);
   const limiterConfig = limiterConfigOf(config);
   const journal = writer.openJournal({
     memory: memory.writer,
@@ -30,9 +33,10 @@ export async function openPipeline({ config, lane, memory }: ServingData): Promi
     config,
     bell: new Bell(memory.bell),
     control: new Control(memory.control),
+    breaker,
     counters: new Float64Array(memory.writerCounters),
     histograms: new Histograms(memory.writerHistograms, WRITER_HISTOGRAM_NAMES),
-    ops,
+    ops: watchSyncs(ops, breaker),
   });
   return new Pipeline(
     createParser({ maxBodyBytes: config.maxBodyBytes, maxBatch: config.maxBatch }),

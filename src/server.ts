@@ -7,6 +7,8 @@ import { Bell } from './base/bell.ts';
 import { monotonicMs } from './base/clock.ts';
 import { Control, DISK_FAILED, DRAINING, FAILED, READY } from './base/control.ts';
 import type { Logger } from './base/log.ts';
+import { Breaker, transitionLog } from './breaker/breaker.ts';
+import { StallWatch } from './breaker/stall-watch.ts';
 import type { Config } from './config.ts';
 import { AcceptThreads, type Listening } from './dispatch/accept-threads.ts';
 import type { IngestWorkerData } from './dispatch/messages.ts';
@@ -22,6 +24,8 @@ import { countRecovery, type RecoveryReport, recover } from './writer/recovery.t
 import type { WriterMessage, WriterThreadData } from './writer/writer.ts';
 
 const WRITER_ENTRY = new URL('./threads/writer-worker.js', import.meta.url);
+/** How often syncs that stall are looked for. */
+const STALL_LOOK_MS = 100;
 /** After a fatal error of the storage the process ends within a second: this much for answers, the rest to spare. */
 const ABANDON_MS = 600;
 
@@ -61,6 +65,7 @@ class Server implements RunningServer {
   private acceptThreads: AcceptThreads | null = null;
   private exposition: Exposition | null = null;
   private resolveEnded!: (code: number) => void;
+  private stallTimer: NodeJS.Timeout | undefined;
   private ending = false;
 
   constructor(config: Config, log: Logger, modules: Modules) {
@@ -88,6 +93,7 @@ class Server implements RunningServer {
       this.recovery = recover(nodeFileOps, config.dataDir);
       countRecovery(memories.writerCounters, this.recovery);
       await this.startWriter();
+      this.watchStalls();
       this.exposition = this.createExposition(version, uws.version);
       this.exposition.start();
       this.acceptThreads = new AcceptThreads(uws, this.workerData(version, startedMs, uws), {
@@ -134,6 +140,7 @@ class Server implements RunningServer {
       memory: memories.writer,
       bell: memories.bell,
       control: memories.control,
+      breaker: memories.breaker,
       counters: memories.writerCounters,
       histograms: memories.writerHistograms,
       stats: memories.writerStats,
@@ -156,6 +163,19 @@ class Server implements RunningServer {
         if (!this.ending) this.threadDied(new Error('the writer thread ended'));
       });
     });
+  }
+
+  private watchStalls(): void {
+    const { breaker: memory, bell } = this.memories;
+    const breaker = new Breaker(memory);
+    breaker.onTransition = (transition) => {
+      const { level, fields, text } = transitionLog(transition);
+      this.log[level](fields, text);
+      // The writer may be asleep, and is to try storage again.
+      new Bell(bell).ring();
+    };
+    const watch = new StallWatch(breaker, this.config.syncTimeoutMs);
+    this.stallTimer = setInterval(() => watch.look(monotonicMs()), STALL_LOOK_MS).unref();
   }
 
   private createExposition(version: string, uws: string): Exposition {
@@ -201,6 +221,7 @@ class Server implements RunningServer {
     this.control.life = life;
     await endWorkers();
     await this.stopWriter();
+    clearInterval(this.stallTimer);
     this.exposition?.stop();
     await this.releaseLocks();
     this.resolveEnded(this.control.disk === DISK_FAILED ? 1 : code);

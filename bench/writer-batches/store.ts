@@ -7,6 +7,7 @@ import { Worker } from 'node:worker_threads';
 import { Bell, createBell } from '../../src/base/bell.ts';
 import { monotonicMs } from '../../src/base/clock.ts';
 import { Control, createControlBlock } from '../../src/base/control.ts';
+import { Breaker, type BreakerConfig, createBreakerMemory } from '../../src/breaker/breaker.ts';
 import { loadWriter, slotsOf } from '../../src/phases.ts';
 import { createCounterBlock, WRITER, WRITER_SLOTS } from '../../src/telemetry/counters.ts';
 import { createHistogramBlock, Histograms, WRITER_HISTOGRAM_NAMES } from '../../src/telemetry/histogram.ts';
@@ -33,6 +34,8 @@ const CONFIG: Omit<WriterConfig, 'ack' | 'dataDir' | 'syncIntervalMs'> = {
   retentionAgeMs: 0,
   directBytes: 512 << 10,
 };
+
+const BREAKER: BreakerConfig = { failures: 5, errorPercent: 50, windowMs: 10_000, openMs: 1_000 };
 
 interface Waiting {
   readonly cursor: number;
@@ -66,6 +69,7 @@ export class BenchedStore {
       memory: createMemory(1, JOURNAL_BYTES),
       bell: createBell(),
       control: createControlBlock(),
+      breaker: createBreakerMemory(BREAKER),
       counters: createCounterBlock(WRITER_SLOTS),
       histograms: createHistogramBlock(WRITER_HISTOGRAM_NAMES),
       stats: createThreadStats(),
@@ -80,6 +84,7 @@ export class BenchedStore {
       config,
       bell: new Bell(data.bell),
       control: new Control(data.control),
+      breaker: new Breaker(data.breaker),
       counters: new Float64Array(data.counters),
       histograms: new Histograms(data.histograms, WRITER_HISTOGRAM_NAMES),
       ops: nodeFileOps,

@@ -7,6 +7,7 @@
  */
 import { monotonicMs } from '../base/clock.ts';
 import { type Control, DISK_OK, DRAINING } from '../base/control.ts';
+import { type Breaker, OPEN } from '../breaker/breaker.ts';
 import { type UNAVAILABLE_REASONS, WORKER } from '../telemetry/counters.ts';
 import type { Recorder } from '../telemetry/recorder.ts';
 import { type Problem, type QueueFacts, send, setProblem, unavailableProblem } from '../transport/answer.ts';
@@ -28,6 +29,7 @@ export class Answers {
   readonly counters: Float64Array;
   private readonly exchanges: ExchangePool;
   private readonly control: Control;
+  private readonly breaker: Breaker;
   private readonly recorder: Recorder;
   private readonly outbox: Exchange[] = [];
   /** While true, `turnMs` stands: reading a clock costs more than the turn's requests differ by. */
@@ -37,9 +39,16 @@ export class Answers {
   private turnEnded: () => void = () => {};
   private readonly endTurn = (): void => this.flush();
 
-  constructor(exchanges: ExchangePool, control: Control, counters: Float64Array, recorder: Recorder) {
+  constructor(
+    exchanges: ExchangePool,
+    control: Control,
+    breaker: Breaker,
+    counters: Float64Array,
+    recorder: Recorder,
+  ) {
     this.exchanges = exchanges;
     this.control = control;
+    this.breaker = breaker;
     this.counters = counters;
     this.recorder = recorder;
   }
@@ -56,9 +65,18 @@ export class Answers {
   }
 
   /** Why nothing can be taken now whatever the dispatcher, or null. */
-  get stateRefusal(): 'disk_failed' | 'draining' | null {
+  get stateRefusal(): 'disk_failed' | 'breaker_open' | 'draining' | null {
     if (this.control.disk !== DISK_OK) return 'disk_failed';
+    if (this.breaker.state === OPEN) return 'breaker_open';
     return this.draining ? 'draining' : null;
+  }
+
+  /**
+   * Asked last, once for each request that is about to be served: while the breaker is half open few may try storage.
+   * @param nowMs monotonic
+   */
+  trialRefusal(nowMs: number): 'breaker_open' | null {
+    return this.breaker.takePermit(nowMs) ? null : 'breaker_open';
   }
 
   /** Answers prepared and not yet sent. */

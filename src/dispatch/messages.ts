@@ -10,6 +10,7 @@ import type { WriterMemory } from '../writer/writer.ts';
 export interface ServingMemory {
   readonly control: SharedArrayBuffer;
   readonly bell: SharedArrayBuffer;
+  readonly breaker: SharedArrayBuffer;
   readonly limiter: SharedArrayBuffer;
   readonly writer: WriterMemory;
   readonly writerCounters: SharedArrayBuffer;

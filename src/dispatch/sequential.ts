@@ -45,7 +45,7 @@ class Sequential implements Dispatcher {
   admit(exchange: Exchange, length: number): void {
     const { answers } = this.parts;
     this.intake.count(length);
-    const reason = this.unavailableReason();
+    const reason = this.unavailableReason() ?? answers.trialRefusal(exchange.receivedMs);
     if (reason !== null) return this.refuseUnavailable(exchange, reason);
     if (this.intake.take(exchange, length, exchange.receivedMs, Date.now())) this.store(exchange);
     answers.answerPrepared(exchange);

@@ -51,7 +51,7 @@ class ThreadPerRequest implements Dispatcher {
   }
 
   admit(exchange: Exchange, length: number): void {
-    const reason = this.unavailableReason();
+    const reason = this.unavailableReason() ?? this.parts.answers.trialRefusal(exchange.receivedMs);
     if (reason !== null) return this.refuseUnavailable(exchange, reason);
     const lane = this.takeLane();
     if (lane === null) return this.refuseUnavailable(exchange, 'queue_full');

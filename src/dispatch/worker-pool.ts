@@ -67,7 +67,7 @@ class PoolWorker implements Dispatcher {
   admit(exchange: Exchange, length: number): void {
     const { answers, intake } = this;
     intake.count(length);
-    const reason = this.unavailableReason();
+    const reason = this.unavailableReason() ?? answers.trialRefusal(exchange.receivedMs);
     if (reason !== null) return this.refuseUnavailable(exchange, reason);
     if (!answers.turnOpen) this.receiptMs = Date.now();
     if (!intake.take(exchange, length, exchange.receivedMs, this.receiptMs))

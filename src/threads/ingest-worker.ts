@@ -3,6 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { Bell } from '../base/bell.ts';
 import { monotonicMs } from '../base/clock.ts';
 import { Control } from '../base/control.ts';
+import { Breaker } from '../breaker/breaker.ts';
 import { Answers } from '../dispatch/answers.ts';
 import type { FromWorker, IngestWorkerData, ToWorker } from '../dispatch/messages.ts';
 import { openPipeline, openRecorder } from '../open-pipeline.ts';
@@ -50,7 +51,13 @@ const [dispatch, writer, recorder] = await Promise.all([
   loadWriter(slots),
   openRecorder(data),
 ]);
-const answers = new Answers(exchanges, control, new Float64Array(memory.counters), recorder);
+const answers = new Answers(
+  exchanges,
+  control,
+  new Breaker(memory.breaker),
+  new Float64Array(memory.counters),
+  recorder,
+);
 const dispatcher = await dispatch.openDispatcher({
   config,
   answers,

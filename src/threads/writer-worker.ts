@@ -2,10 +2,12 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { Bell } from '../base/bell.ts';
 import { Control } from '../base/control.ts';
+import { Breaker } from '../breaker/breaker.ts';
 import { loadWriter, slotsOf } from '../phases.ts';
 import { Histograms, WRITER_HISTOGRAM_NAMES } from '../telemetry/histogram.ts';
 import { ThreadSampler } from '../telemetry/thread-stats.ts';
 import { loadFileOps } from '../writer/load-file-ops.ts';
+import { watchSyncs } from '../writer/watched-syncs.ts';
 import type { WriterMessage, WriterThreadData } from '../writer/writer.ts';
 
 const data = workerData as WriterThreadData;
@@ -13,12 +15,14 @@ const report = (message: WriterMessage): void => parentPort!.postMessage(message
 // The writer blocks in system calls and turns its event loop about once a second: its delays would mean nothing.
 const sampler = new ThreadSampler(data.stats, false);
 const [{ createWriter }, ops] = await Promise.all([loadWriter(slotsOf(data.config)), loadFileOps()]);
+const breaker = new Breaker(data.breaker);
 const writer = createWriter({
   memory: data.memory,
   config: data.config,
-  ops,
+  ops: watchSyncs(ops, breaker),
   bell: new Bell(data.bell),
   control: new Control(data.control),
+  breaker,
   counters: new Float64Array(data.counters),
   histograms: new Histograms(data.histograms, WRITER_HISTOGRAM_NAMES),
   nextCommit: data.nextCommit,

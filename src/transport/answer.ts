@@ -136,6 +136,7 @@ const UNAVAILABLE_DETAILS: Readonly<Record<string, string>> = {
   body_bytes_full: 'Too many bytes of bodies are being received.',
   journal_full: 'The journal has no room: storage is slower than what arrives.',
   disk_failed: 'The disk does not take data.',
+  breaker_open: 'Storage has failed too often or too long, and is given time to recover.',
   draining: 'The server is shutting down.',
   limiter_busy: 'The rate limiter did not answer in time.',
 };

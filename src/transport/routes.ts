@@ -1,5 +1,5 @@
 /** The routes of one worker: what is served, and what is refused before a body is looked at. */
-import { type Control, DISK_OK, READY } from '../base/control.ts';
+import { type Control, READY } from '../base/control.ts';
 import type { Answers } from '../dispatch/answers.ts';
 import { WORKER } from '../telemetry/counters.ts';
 import { headerLine, type Page, setText } from './answer.ts';
@@ -131,13 +131,9 @@ export class Routes {
   }
 
   private serveReady(exchange: Exchange): void {
-    const { control } = this.sources;
-    const { life } = control;
-    let reason = '';
-    if (control.disk !== DISK_OK) reason = 'disk_failed';
-    else if (this.answers.draining) reason = 'draining';
-    else if (life !== READY) reason = 'recovering';
-    if (reason !== '') return this.answers.answer(exchange, notReady(reason));
+    const starting = this.sources.control.life !== READY ? 'recovering' : null;
+    const reason = this.answers.stateRefusal ?? starting;
+    if (reason !== null) return this.answers.answer(exchange, notReady(reason));
     setText(exchange, 200, 'application/json', '{"ready":true}');
     this.answers.answerPrepared(exchange);
   }

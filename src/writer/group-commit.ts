@@ -5,11 +5,13 @@
  * rings: the stored cursor of a worker never passes a line that is not stored to the configured level, unless an
  * outcome says so. Groups form by themselves: what arrives while one is written and synced is the next.
  *
- * A failed write is cut back and its group refused; the disk is probed until it takes bytes again. A failed sync is
- * final: its group is unknown, everything after it refused, and main is told to end the process.
+ * A failed write is cut back and its group refused. Is there no room, the disk is probed until it takes bytes again;
+ * any other error the breaker counts, and the next group is tried unless it has opened. A failed sync is final: its
+ * group is unknown, everything after it refused, and main is told to end the process.
  */
 import { monotonicMs } from '../base/clock.ts';
 import { DISK_FAILED, DISK_OK, DISK_REFUSING } from '../base/control.ts';
+import { OPEN, transitionLog } from '../breaker/breaker.ts';
 import { WRITER } from '../telemetry/counters.ts';
 import { WRITER_HISTOGRAMS } from '../telemetry/histogram.ts';
 import { Batch } from './batch.ts';
@@ -19,7 +21,7 @@ import { type Outcome, REFUSED, STORED, UNKNOWN } from './journal.ts';
 import { createJournalRing, isReleased, JournalConsumer, JournalProducer } from './journal-ring.ts';
 import { type AppendContext, pageAlignedBytes, type Segment, UndoFailed } from './segment.ts';
 import { DirectorySyncFailed, SegmentStore } from './segment-store.ts';
-import { PROBE_INTERVAL_MS, SpaceGuard } from './space-guard.ts';
+import { isLackOfSpace, PROBE_INTERVAL_MS, SpaceGuard } from './space-guard.ts';
 import type { RunningWriter, WriterConfig, WriterModule, WriterParts } from './writer.ts';
 
 /** A commit is closed when it has this many bytes; one run may take it past. */
@@ -52,6 +54,8 @@ export class GroupCommitWriter implements RunningWriter {
   private loopTurnIsDue = false;
   /** A rotation that failed is not tried again before. */
   private rotateAgainMs = 0;
+  /** A write that failed is not told of again before. */
+  private tellAgainMs = 0;
   /** False after a failed sync: none of that file is believed any more. */
   private syncIsTrusted = true;
   private readonly probe = (): void => this.store.probe(this.context.staging);
@@ -80,6 +84,10 @@ export class GroupCommitWriter implements RunningWriter {
     this.store = new SegmentStore(this.context, config, parts.nextSegment);
     this.durability = new Durability(parts.ops, parts.counters, parts.histograms);
     this.guard = new SpaceGuard(parts.ops, config, parts.counters);
+    parts.breaker.onTransition = (transition) => {
+      const { level, fields, text } = transitionLog(transition);
+      this.log(level, fields, text);
+    };
   }
 
   /** Works until `control.writerShouldStop` and nothing is published any more; then syncs and closes. */
@@ -119,12 +127,21 @@ export class GroupCommitWriter implements RunningWriter {
       this.parts.control.disk = DISK_OK;
       this.log('info', {}, 'the disk takes bytes again');
     }
+    this.tryBreaker(nowMs);
     if (this.config.ack !== 'synced') {
       const isDue = nowMs >= this.durability.dueMs(this.config.syncIntervalMs);
       if (isDue || this.durability.unsyncedBytes >= SYNC_EARLY_BYTES) {
         this.durability.syncInBackground(nowMs, this.syncFailed);
       }
     }
+  }
+
+  /** After the breaker's open time: a probe of our own first, then a few requests. */
+  private tryBreaker(nowMs: number): void {
+    const { breaker } = this.parts;
+    if (this.guard.refusal !== null || !breaker.isDue(nowMs)) return;
+    if (this.guard.tryDisk(nowMs, this.probe) === null) breaker.tryHalfOpen(nowMs);
+    else breaker.postpone(nowMs);
   }
 
   private keepHouse(nowMs: number): void {
@@ -170,22 +187,26 @@ export class GroupCommitWriter implements RunningWriter {
     if (this.failed || this.guard.refusal !== null) return false;
     const reason = this.guard.tooLittle(bytes, nowMs);
     if (reason !== null) this.startRefusing(reason, nowMs);
-    return reason === null;
+    return reason === null && this.parts.breaker.state !== OPEN;
   }
 
   private storeGroup(nowMs: number): Outcome {
     const { batch } = this;
+    const { breaker } = this.parts;
+    const { episode } = breaker;
     try {
       if (this.store.current === null || this.store.isFullFor(batch.bytes, nowMs)) this.rotate(nowMs);
       // Rotation failed for good.
       if (this.failed) return REFUSED;
       this.append();
     } catch (error) {
-      this.storingFailed(error, nowMs);
+      this.storingFailed(error, nowMs, episode);
       return REFUSED;
     }
     this.durability.wrote(batch.lines, nowMs);
-    return this.config.ack !== 'synced' || this.syncOrFail() ? STORED : UNKNOWN;
+    if (this.config.ack === 'synced' && !this.syncOrFail()) return UNKNOWN;
+    breaker.succeeded(episode, nowMs);
+    return STORED;
   }
 
   private append(): void {
@@ -232,11 +253,17 @@ export class GroupCommitWriter implements RunningWriter {
   }
 
   /** A commit was not stored, and the file is as it was before. */
-  private storingFailed(error: unknown, nowMs: number): void {
+  private storingFailed(error: unknown, nowMs: number, episode: number): void {
     if (!isFileError(error)) throw error;
     this.counters[WRITER.write_errors]! += 1;
-    if (error instanceof UndoFailed) this.fail(`${error.message} (${codeOf(error.cause)})`);
-    else this.startRefusing(`a write failed: ${codeOf(error)}`, nowMs);
+    if (error instanceof UndoFailed) return this.fail(`${error.message} (${codeOf(error.cause)})`);
+    const code = codeOf(error);
+    this.parts.breaker.failed(episode, nowMs, code);
+    if (isLackOfSpace(error)) this.startRefusing(`a write failed: ${code}`, nowMs);
+    else if (nowMs >= this.tellAgainMs) {
+      this.tellAgainMs = nowMs + HOUSEKEEPING_MS;
+      this.log('warn', { code }, 'a write failed: its metrics are refused, the next ones tried');
+    }
   }
 
   private startRefusing(reason: string, nowMs: number): void {
@@ -291,6 +318,7 @@ export class GroupCommitWriter implements RunningWriter {
     if (this.durability.syncing || this.outcomesAreFull) return SHORT_SLEEP_MS;
     let dueMs = this.housekeepingMs;
     if (this.failed) return Math.max(0, dueMs - nowMs);
+    dueMs = Math.min(dueMs, nowMs + this.parts.breaker.dueInMs(nowMs));
     if (this.guard.refusal !== null) dueMs = Math.min(dueMs, nowMs + PROBE_INTERVAL_MS);
     if (this.config.ack !== 'synced') {
       dueMs = Math.min(dueMs, this.durability.dueMs(this.config.syncIntervalMs));

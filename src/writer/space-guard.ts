@@ -1,12 +1,13 @@
 /**
- * Decides whether the disk takes commits now.
+ * Decides whether the disk has room for commits now.
  *
  * Free space is looked at before writing, every 100 ms or 8 MiB: below `minFreeBytes` commits are refused before
  * the file system has to. While refusing, a probe four times a second looks at free space and writes a few bytes to
- * a spare file; when both succeed, commits are taken again.
+ * a spare file; when both succeed, commits are taken again. What else may be wrong with the disk is the breaker's
+ * (docs/breaker.md), which uses the same probe.
  */
 import { WRITER } from '../telemetry/counters.ts';
-import { codeOf, type FileOps } from './file-ops.ts';
+import { codeOf, type FileOps, isFileError } from './file-ops.ts';
 
 export const LOOK_INTERVAL_MS = 100;
 export const LOOK_INTERVAL_BYTES = 8 << 20;
@@ -15,6 +16,12 @@ export const PROBE_INTERVAL_MS = 250;
 export interface SpaceGuardConfig {
   readonly dataDir: string;
   readonly minFreeBytes: number;
+}
+
+/** True for errors that say that there is no room: the guard refuses until there is. */
+export function isLackOfSpace(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === 'ENOSPC' || code === 'EDQUOT';
 }
 
 /** Why there is too little space for any commit, or null. */
@@ -71,12 +78,19 @@ export class SpaceGuard {
   hasRecovered(nowMs: number, probe: () => void): boolean {
     if (this.refusal === null || nowMs < this.nextProbeMs) return false;
     this.nextProbeMs = nowMs + PROBE_INTERVAL_MS;
-    try {
-      this.refusal = this.look(nowMs);
-      if (this.refusal === null) probe();
-    } catch (error) {
-      this.refusal = `the disk does not take bytes: ${codeOf(error)}`;
-    }
+    this.refusal = this.tryDisk(nowMs, probe);
     return this.refusal === null;
+  }
+
+  /** Looks at free space and writes a probe: why the disk takes no commits, or null. */
+  tryDisk(nowMs: number, probe: () => void): string | null {
+    try {
+      const lack = this.look(nowMs);
+      if (lack === null) probe();
+      return lack;
+    } catch (error) {
+      if (!isFileError(error)) throw error;
+      return `the disk does not take bytes: ${codeOf(error)}`;
+    }
   }
 }

@@ -7,13 +7,14 @@ import { join } from 'node:path';
 import { monotonicMs } from '../base/clock.ts';
 import { DISK_FAILED, DISK_REFUSING } from '../base/control.ts';
 import { MetricsStreamError } from '../base/errors.ts';
+import { type BreakerState, type Transition, transitionLog } from '../breaker/breaker.ts';
 import { WRITER } from '../telemetry/counters.ts';
 import { ClosedSegments } from './closed-segments.ts';
 import { codeOf, isFileError } from './file-ops.ts';
 import { spareName } from './segment-name.ts';
 import { PROBE_BYTES, removeSpares } from './segment-store.ts';
 import { PROBE_INTERVAL_MS, SpaceGuard } from './space-guard.ts';
-import { REASON, ROTATION } from './synchronous-memory.ts';
+import { REASON, ROTATION, TRANSITIONS, WRITE_ERROR } from './synchronous-memory.ts';
 import { SynchronousStore } from './synchronous-store.ts';
 import type { RunningWriter, WriterParts } from './writer.ts';
 
@@ -38,6 +39,8 @@ export class Housekeeper implements RunningWriter {
   private loopTurnIsDue = false;
   private rotationFailuresTold = 0;
   private failureIsTold = false;
+  /** A write that failed is not told of again before. */
+  private tellAgainMs = 0;
   private readonly probe = (): void => this.writeProbe();
 
   constructor(parts: WriterParts) {
@@ -50,6 +53,7 @@ export class Housekeeper implements RunningWriter {
     this.store = new SynchronousStore(memory.common, parts);
     // Nobody serves before the writer thread is ready.
     this.store.start(nextCommit, nextSegment);
+    parts.breaker.onTransition = (transition) => this.tellTransition(transition);
   }
 
   async run(): Promise<void> {
@@ -87,7 +91,8 @@ export class Housekeeper implements RunningWriter {
     // What is slow and touches nothing shared is done without the lock, so that no request waits for it.
     if (keepsHouse) this.retain();
     const isRefusing = this.parts.control.disk === DISK_REFUSING;
-    if (isRefusing && this.guard.hasRecovered(nowMs, this.probe)) this.resume();
+    if (!isRefusing) this.tryBreaker(nowMs);
+    else if (this.guard.hasRecovered(nowMs, this.probe)) this.resume();
   }
 
   /** False when the lock was not had: this thread must not hang either, and does the work in a later turn. */
@@ -155,6 +160,7 @@ export class Housekeeper implements RunningWriter {
       const code = store.memory.text(ROTATION);
       this.log('warn', { code }, 'the next segment cannot be made; going on in the open one');
     }
+    this.tellFailures(nowMs);
     const reason = store.memory.text(REASON);
     if (control.disk === DISK_REFUSING && guard.refusal === null) {
       guard.refuse(reason, nowMs);
@@ -164,6 +170,35 @@ export class Housekeeper implements RunningWriter {
       this.failureIsTold = true;
       report({ kind: 'fatal', reason, doubtful: store.doubtful });
     }
+  }
+
+  /** What serving threads met of the breaker and of writes that failed for other reasons than want of room. */
+  private tellFailures(nowMs: number): void {
+    const { memory } = this.store;
+    const code = memory.text(WRITE_ERROR);
+    if (code !== '' && nowMs >= this.tellAgainMs) {
+      this.tellAgainMs = nowMs + HOUSEKEEPING_MS;
+      memory.setText(WRITE_ERROR, '');
+      this.log('warn', { code }, 'a write failed: its metrics are refused, the next ones tried');
+    }
+    for (const transition of memory.text(TRANSITIONS).split('\n').slice(0, -1)) {
+      const to = Number(transition[0]) as BreakerState;
+      this.tellTransition({ to, reason: transition.slice(2) });
+    }
+    memory.setText(TRANSITIONS, '');
+  }
+
+  private tellTransition(transition: Transition): void {
+    const { level, fields, text } = transitionLog(transition);
+    this.log(level, fields, text);
+  }
+
+  /** After the breaker's open time: a probe of our own first, then a few requests. */
+  private tryBreaker(nowMs: number): void {
+    const { breaker } = this.parts;
+    if (!breaker.isDue(nowMs)) return;
+    if (this.guard.tryDisk(nowMs, this.probe) === null) breaker.tryHalfOpen(nowMs);
+    else breaker.postpone(nowMs);
   }
 
   private resume(): void {
@@ -202,8 +237,8 @@ export class Housekeeper implements RunningWriter {
   private idleMs(nowMs: number): number {
     const { disk } = this.parts.control;
     if (disk === DISK_FAILED) return Math.max(0, this.housekeepingMs - nowMs);
-    const probeMs = disk === DISK_REFUSING ? nowMs + PROBE_INTERVAL_MS : Number.POSITIVE_INFINITY;
-    return Math.max(0, Math.min(this.housekeepingMs, this.syncMs, probeMs) - nowMs);
+    const untilProbeMs = disk === DISK_REFUSING ? PROBE_INTERVAL_MS : this.parts.breaker.dueInMs(nowMs);
+    return Math.max(0, Math.min(this.housekeepingMs, this.syncMs, nowMs + untilProbeMs) - nowMs);
   }
 
   private stop(): void {

@@ -8,6 +8,8 @@
  *  lines 2–3   state           16 × Float64: the slots below
  *  lines 4–7   REASON          Int32 length, UTF-8: why commits are refused, or what failed for good
  *  lines 8–11  ROTATION        Int32 length, UTF-8: why the next segment could not be made
+ *  lines 12–15 WRITE_ERROR     Int32 length, UTF-8: the code of the last write that failed for want of more than room
+ *  lines 16–19 TRANSITIONS     Int32 length, UTF-8: lines of what the breaker did, not yet told: its new state and why
  * ```
  * The open segment stands here by its sequence and length; each thread opens the file for itself, since Node closes the
  * descriptors that a thread opened when the thread ends. Whether commits are taken stands in the control block (DISK),
@@ -26,8 +28,10 @@ const LENGTH_BYTES = Int32Array.BYTES_PER_ELEMENT;
 /** The texts, by their offset. */
 export const REASON = STATE_OFFSET_BYTES + STATE_BYTES;
 export const ROTATION = REASON + TEXT_BYTES;
-const MEMORY_BYTES = ROTATION + TEXT_BYTES;
-export type Text = typeof REASON | typeof ROTATION;
+export const WRITE_ERROR = ROTATION + TEXT_BYTES;
+export const TRANSITIONS = WRITE_ERROR + TEXT_BYTES;
+const MEMORY_BYTES = TRANSITIONS + TEXT_BYTES;
+export type Text = typeof REASON | typeof ROTATION | typeof WRITE_ERROR | typeof TRANSITIONS;
 
 /** 1 from the writer thread's start to its end: nothing is stored before or after. */
 export const RUNNING = 0;

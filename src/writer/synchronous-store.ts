@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import type { Bell } from '../base/bell.ts';
 import { monotonicMs } from '../base/clock.ts';
 import { type Control, DISK_FAILED, DISK_OK, DISK_REFUSING } from '../base/control.ts';
+import { type Breaker, OPEN } from '../breaker/breaker.ts';
 import { WRITER } from '../telemetry/counters.ts';
 import { type Histograms, WRITER_HISTOGRAMS } from '../telemetry/histogram.ts';
 import type { Batch } from './batch.ts';
@@ -18,7 +19,7 @@ import { type Outcome, REFUSED, STORED, UNKNOWN } from './journal.ts';
 import { type AppendContext, type OpenFile, openNew, Segment, UndoFailed } from './segment.ts';
 import { segmentName } from './segment-name.ts';
 import { DirectorySyncFailed, syncDirectory } from './segment-store.ts';
-import { LOOK_INTERVAL_BYTES, LOOK_INTERVAL_MS, lackOfSpace } from './space-guard.ts';
+import { isLackOfSpace, LOOK_INTERVAL_BYTES, LOOK_INTERVAL_MS, lackOfSpace } from './space-guard.ts';
 import {
   BYTES,
   BYTES_SINCE_LOOK,
@@ -36,6 +37,7 @@ import {
   SynchronousMemory,
   UNSYNCED_LINES_NOW,
   UNSYNCED_SINCE_MS,
+  WRITE_ERROR,
 } from './synchronous-memory.ts';
 import type { WriterConfig } from './writer.ts';
 
@@ -48,6 +50,7 @@ export interface StoreParts {
   readonly config: WriterConfig;
   readonly bell: Bell;
   readonly control: Control;
+  readonly breaker: Breaker;
   readonly counters: Float64Array;
   readonly histograms: Histograms;
   readonly ops: FileOps;
@@ -113,35 +116,51 @@ export class SynchronousStore {
   /** Whether commits are taken now; looks at free space when that is due. */
   takesCommits(bytes: number, nowMs: number): boolean {
     const { state } = this;
-    const { control, ops, config, counters } = this.parts;
+    const { control, breaker, ops, config, counters } = this.parts;
     if (state[RUNNING] === 0 || control.disk !== DISK_OK) return false;
     state[BYTES_SINCE_LOOK]! += bytes;
     const isDue =
       nowMs - state[LOOKED_MS]! >= LOOK_INTERVAL_MS || state[BYTES_SINCE_LOOK]! >= LOOK_INTERVAL_BYTES;
-    if (!isDue) return true;
-    state[LOOKED_MS] = nowMs;
-    state[BYTES_SINCE_LOOK] = 0;
-    const lack = lackOfSpace(ops, config, counters);
-    if (lack !== null) this.refuse(lack);
-    return lack === null;
+    if (isDue) {
+      state[LOOKED_MS] = nowMs;
+      state[BYTES_SINCE_LOOK] = 0;
+      const lack = lackOfSpace(ops, config, counters);
+      if (lack !== null) this.refuse(lack);
+    }
+    return control.disk === DISK_OK && breaker.state !== OPEN;
   }
 
   private storeCommit(batch: Batch, nowMs: number): Outcome {
+    const { breaker } = this.parts;
+    const { episode } = breaker;
     try {
       if (this.isFullFor(batch.bytes, nowMs)) this.rotate(nowMs);
       // Rotation failed for good.
       if (this.parts.control.disk === DISK_FAILED) return REFUSED;
       this.append(batch, nowMs);
     } catch (error) {
-      if (!isFileError(error)) throw error;
-      this.parts.counters[WRITER.write_errors]! += 1;
-      if (error instanceof UndoFailed) this.fail(`${error.message} (${codeOf(error.cause)})`);
-      else this.refuse(`a write failed: ${codeOf(error)}`);
+      this.storingFailed(error, nowMs, episode);
       return REFUSED;
     }
-    if (this.parts.config.ack === 'synced') return this.sync() ? STORED : UNKNOWN;
-    if (this.unsyncedBytes >= SYNC_EARLY_BYTES) this.parts.bell.ring();
+    if (this.parts.config.ack === 'synced') {
+      if (!this.sync()) return UNKNOWN;
+    } else if (this.unsyncedBytes >= SYNC_EARLY_BYTES) this.parts.bell.ring();
+    breaker.succeeded(episode, nowMs);
     return STORED;
+  }
+
+  /** A commit was not stored, and the file is as it was before. */
+  private storingFailed(error: unknown, nowMs: number, episode: number): void {
+    if (!isFileError(error)) throw error;
+    this.parts.counters[WRITER.write_errors]! += 1;
+    if (error instanceof UndoFailed) return this.fail(`${error.message} (${codeOf(error.cause)})`);
+    const code = codeOf(error);
+    this.parts.breaker.failed(episode, nowMs, code);
+    if (isLackOfSpace(error)) this.refuse(`a write failed: ${code}`);
+    else {
+      this.memory.setText(WRITE_ERROR, code);
+      this.parts.bell.ring();
+    }
   }
 
   private isFullFor(bytes: number, nowMs: number): boolean {

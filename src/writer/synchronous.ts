@@ -13,7 +13,7 @@
 import { Batch } from './batch.ts';
 import { FULL, type Journal, type Outcome, STORED } from './journal.ts';
 import { Housekeeper } from './synchronous-housekeeper.ts';
-import { createSynchronousMemory } from './synchronous-memory.ts';
+import { createSynchronousMemory, TRANSITIONS } from './synchronous-memory.ts';
 import { SynchronousStore } from './synchronous-store.ts';
 import type { JournalParts, WriterModule } from './writer.ts';
 
@@ -49,7 +49,17 @@ export class SynchronousJournal implements Journal {
     const buffer = memory.journals[lane]!;
     this.bytes = new Uint8Array(buffer);
     this.view = new DataView(buffer);
-    this.store = new SynchronousStore(memory.common, parts, now);
+    const store = new SynchronousStore(memory.common, parts, now);
+    this.store = store;
+    // The writer thread tells of it. Transitions are made while storing, so the lock is held.
+    parts.breaker.onTransition = ({ to, reason }) => {
+      store.memory.setText(
+        TRANSITIONS,
+        `${store.memory.text(TRANSITIONS)}${to} ${reason}
+`,
+      );
+      parts.bell.ring();
+    };
     this.outcomesAreTold = parts.config.ack !== 'received';
   }
 

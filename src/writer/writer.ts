@@ -6,6 +6,7 @@
  */
 import type { Bell } from '../base/bell.ts';
 import type { Control } from '../base/control.ts';
+import type { Breaker } from '../breaker/breaker.ts';
 import type { SetBack } from '../config.ts';
 import type { Histograms } from '../telemetry/histogram.ts';
 import type { DoubtfulRange } from './durability.ts';
@@ -48,6 +49,7 @@ export interface WriterThreadData {
   readonly memory: WriterMemory;
   readonly bell: SharedArrayBuffer;
   readonly control: SharedArrayBuffer;
+  readonly breaker: SharedArrayBuffer;
   readonly counters: SharedArrayBuffer;
   readonly histograms: SharedArrayBuffer;
   readonly stats: SharedArrayBuffer;
@@ -61,6 +63,7 @@ export interface JournalParts {
   readonly config: WriterConfig;
   readonly bell: Bell;
   readonly control: Control;
+  readonly breaker: Breaker;
   /** The writer's counters and histograms. */
   readonly counters: Float64Array;
   readonly histograms: Histograms;
@@ -72,6 +75,7 @@ export interface WriterParts {
   readonly config: WriterConfig;
   readonly bell: Bell;
   readonly control: Control;
+  readonly breaker: Breaker;
   readonly counters: Float64Array;
   readonly histograms: Histograms;
   readonly ops: FileOps;

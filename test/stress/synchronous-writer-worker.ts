@@ -2,6 +2,7 @@
 import { parentPort } from 'node:worker_threads';
 import { Bell } from '../../src/base/bell.ts';
 import { Control } from '../../src/base/control.ts';
+import { Breaker } from '../../src/breaker/breaker.ts';
 import { Histograms, WRITER_HISTOGRAM_NAMES } from '../../src/telemetry/histogram.ts';
 import { nodeFileOps } from '../../src/writer/file-ops.ts';
 import { FULL, STORED } from '../../src/writer/journal.ts';
@@ -34,6 +35,7 @@ function serve({ data, lane, firstId, requests, perPublish }: Serving): Served {
     config: data.config,
     bell: new Bell(data.bell),
     control: new Control(data.control),
+    breaker: new Breaker(data.breaker),
     counters: new Float64Array(data.counters),
     histograms: new Histograms(data.histograms, WRITER_HISTOGRAM_NAMES),
     ops: nodeFileOps,

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { Bell, createBell } from '../../src/base/bell.ts';
 import { Control, createControlBlock, DISK_OK } from '../../src/base/control.ts';
+import { createBreakerMemory } from '../../src/breaker/breaker.ts';
 import { createCounterBlock, WRITER, WRITER_SLOTS } from '../../src/telemetry/counters.ts';
 import {
   createHistogramBlock,
@@ -19,7 +20,7 @@ import { createMemory } from '../../src/writer/synchronous.ts';
 import type { WriterConfig, WriterMessage, WriterThreadData } from '../../src/writer/writer.ts';
 import { segmentPaths, verified } from '../support/damage.ts';
 import { runThreads, stressMs } from '../support/threads.ts';
-import { temporaryDirectory, WRITER_DEFAULTS } from '../support/writer-rig.ts';
+import { BREAKER_DEFAULTS, temporaryDirectory, WRITER_DEFAULTS } from '../support/writer-rig.ts';
 import type { Served, Serving } from './synchronous-writer-worker.ts';
 
 const ENTRY = fileURLToPath(new URL('../../src/threads/writer-worker.js', import.meta.url));
@@ -57,6 +58,7 @@ for (const [ack, config, perPublish] of [
       memory: createMemory(THREADS, 1 << 17),
       bell: createBell(),
       control: createControlBlock(),
+      breaker: createBreakerMemory(BREAKER_DEFAULTS),
       counters: createCounterBlock(WRITER_SLOTS),
       histograms: createHistogramBlock(WRITER_HISTOGRAM_NAMES),
       stats: createThreadStats(),

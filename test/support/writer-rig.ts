@@ -4,6 +4,7 @@ import os from 'node:os';
 import { join } from 'node:path';
 import { Bell, createBell } from '../../src/base/bell.ts';
 import { Control, createControlBlock } from '../../src/base/control.ts';
+import { Breaker, type BreakerConfig, createBreakerMemory } from '../../src/breaker/breaker.ts';
 import { createCounterBlock, WRITER, WRITER_SLOTS, type WriterSlot } from '../../src/telemetry/counters.ts';
 import { createHistogramBlock, Histograms, WRITER_HISTOGRAM_NAMES } from '../../src/telemetry/histogram.ts';
 import { type FileOps, nodeFileOps } from '../../src/writer/file-ops.ts';
@@ -34,6 +35,13 @@ export const WRITER_DEFAULTS: Omit<WriterConfig, 'dataDir'> = {
   retentionBytes: 0,
   retentionAgeMs: 0,
   directBytes: 512 << 10,
+};
+
+export const BREAKER_DEFAULTS: BreakerConfig = {
+  failures: 5,
+  errorPercent: 50,
+  windowMs: 10_000,
+  openMs: 1_000,
 };
 
 /** A metric line as the encoder writes them; `pad` bytes longer. */
@@ -73,6 +81,7 @@ export interface RigOptions {
   readonly tested?: TestedWriter;
   readonly dataDir?: string;
   readonly config?: Partial<WriterConfig>;
+  readonly breaker?: Partial<BreakerConfig>;
   readonly ops?: FileOps;
   readonly lanes?: number;
   readonly journalBytes?: number;
@@ -84,10 +93,12 @@ export class WriterRig {
   readonly memory: WriterMemory;
   readonly control = new Control(createControlBlock());
   readonly bell = new Bell(createBell());
+  readonly breaker: Breaker;
   readonly journals: Journal[];
   readonly messages: WriterMessage[] = [];
   readonly writer: TurnedWriter;
   private readonly counters = new Float64Array(createCounterBlock(WRITER_SLOTS));
+  private readonly breakerMemory: SharedArrayBuffer;
   private readonly tested: TestedWriter;
   private readonly parts: WriterParts;
   private nowMs = 1_000;
@@ -97,6 +108,8 @@ export class WriterRig {
     this.dataDir = options.dataDir ?? temporaryDirectory();
     this.config = { ...WRITER_DEFAULTS, ...options.config, dataDir: this.dataDir };
     this.memory = tested.createMemory(lanes, journalBytes);
+    this.breakerMemory = createBreakerMemory({ ...BREAKER_DEFAULTS, ...options.breaker });
+    this.breaker = new Breaker(this.breakerMemory);
     const { nextCommit, nextSegment } = recover(nodeFileOps, this.dataDir);
     const parts: WriterParts = {
       memory: this.memory,
@@ -104,6 +117,7 @@ export class WriterRig {
       ops,
       bell: this.bell,
       control: this.control,
+      breaker: this.breaker,
       counters: this.counters,
       histograms: new Histograms(createHistogramBlock(WRITER_HISTOGRAM_NAMES), WRITER_HISTOGRAM_NAMES),
       nextCommit,
@@ -120,7 +134,9 @@ export class WriterRig {
 
   /** A new producer on a lane whose last one has ended. */
   reopen(lane: number): Journal {
-    const journal = this.tested.openJournal(this.parts, lane, () => this.nowMs);
+    // Each thread has a breaker of its own over the same memory.
+    const parts = { ...this.parts, breaker: new Breaker(this.breakerMemory) };
+    const journal = this.tested.openJournal(parts, lane, () => this.nowMs);
     this.journals[lane] = journal;
     return journal;
   }

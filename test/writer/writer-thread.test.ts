@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { Bell, createBell } from '../../src/base/bell.ts';
 import { Control, createControlBlock } from '../../src/base/control.ts';
+import { createBreakerMemory } from '../../src/breaker/breaker.ts';
 import { tail } from '../../src/cli/tail.ts';
 import { createCounterBlock, WRITER, WRITER_SLOTS } from '../../src/telemetry/counters.ts';
 import {
@@ -25,7 +26,7 @@ import { recover } from '../../src/writer/recovery.ts';
 import type { WriterConfig, WriterMessage, WriterThreadData } from '../../src/writer/writer.ts';
 import { verified } from '../support/damage.ts';
 import { TextSink } from '../support/text-sink.ts';
-import { line, temporaryDirectory, WRITER_DEFAULTS } from '../support/writer-rig.ts';
+import { BREAKER_DEFAULTS, line, temporaryDirectory, WRITER_DEFAULTS } from '../support/writer-rig.ts';
 
 const ENTRY = fileURLToPath(new URL('../../src/threads/writer-worker.js', import.meta.url));
 const RINGS = 2;
@@ -47,6 +48,7 @@ class WriterThread {
       memory: createMemory(RINGS, 1 << 20),
       bell: createBell(),
       control: createControlBlock(),
+      breaker: createBreakerMemory(BREAKER_DEFAULTS),
       counters: createCounterBlock(WRITER_SLOTS),
       histograms: createHistogramBlock(WRITER_HISTOGRAM_NAMES),
       stats: createThreadStats(),
