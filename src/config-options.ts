@@ -138,6 +138,7 @@ export const OPTIONS: readonly OptionSpec[] = [
     schema: z.string().regex(CLIENT_ID),
     allowed: 'address, authorization or header:<name>',
     fallback: 'address',
+    derived: 'authorization with --tokens-file, else address',
     help: 'what identifies a client to the limits',
   },
   count('limiterClients', 65_536, 16, 4_194_304, 'clients the limiter remembers at once'),

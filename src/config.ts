@@ -124,6 +124,11 @@ export function loadConfig(flags: Values, env: NodeJS.ProcessEnv): LoadedConfig 
       ? result.data
       : fail(`${name}: ${JSON.stringify(input)} is not allowed; allowed: ${allowed}`);
   }
+  // Where every client has a token of its own, that tells clients apart better than an address they may share.
+  if (values.tokensFile !== undefined && sources.clientId === 'default') {
+    values.clientId = 'authorization';
+    sources.clientId = 'derived';
+  }
   const config = derive(values);
   refuseContradictions(config, sources);
   return { config, sources, warnings: warningsOf(config) };

@@ -3,6 +3,8 @@
  * the order that loses nothing: listener, workers, writer, lock.
  */
 import { Worker } from 'node:worker_threads';
+import { CredentialKeeper } from './auth/credential-keeper.ts';
+import type { Credentials } from './auth/credentials.ts';
 import { Bell } from './base/bell.ts';
 import { monotonicMs } from './base/clock.ts';
 import { Control, DISK_FAILED, DRAINING, FAILED, READY } from './base/control.ts';
@@ -38,10 +40,14 @@ export interface RunningServer {
   readonly workers: number;
   /** Requests that may wait at once. */
   readonly queueCapacity: number;
+  /** Tokens and certificate in force. */
+  readonly credentials: Credentials;
   /** Resolves with the exit code when the server has ended, for whatever reason. */
   readonly ended: Promise<number>;
   /** Orderly end: answers or refuses what is in flight, flushes, syncs. */
   stop(): void;
+  /** Reads tokens and certificate again; bad ones change nothing. Connections that are open go on. */
+  reload(): void;
   /** Ends at once; what was acknowledged as synced is on disk already. */
   stopNow(): void;
 }
@@ -59,6 +65,7 @@ class Server implements RunningServer {
   private readonly modules: Modules;
   private readonly memories: SharedMemories;
   private readonly control: Control;
+  private readonly keeper: CredentialKeeper;
   private portClaim: PortClaim | null = null;
   private lock: DataDirLock | null = null;
   private writer: Worker | null = null;
@@ -72,6 +79,7 @@ class Server implements RunningServer {
     this.config = config;
     this.log = log;
     this.modules = modules;
+    this.keeper = new CredentialKeeper(config, log);
     this.memories = carveMemory(config, modules);
     this.sharedBytes = totalBytes(this.memories);
     this.workers = this.memories.acceptThreads;
@@ -130,6 +138,7 @@ class Server implements RunningServer {
       stats: memories.acceptStats[index]!,
       allCounters,
       requestThreads,
+      tokens: this.keeper.current.tokens,
     }));
   }
 
@@ -187,7 +196,7 @@ class Server implements RunningServer {
       queueCapacity: this.queueCapacity,
       disk: { dataDir: config.dataDir, reserveBytes: config.minFreeBytes },
       syncStalls: () => 0,
-      classNames: () => ['anonymous'],
+      classNames: () => this.keeper.classes.names(),
       ingest: memories.counters.map((counters, index) => ({
         counters,
         histograms: memories.histograms[index]!,
@@ -200,6 +209,14 @@ class Server implements RunningServer {
       ],
       limiter: { memory: memories.limiter, config: limiterConfigOf(config) },
     });
+  }
+
+  get credentials(): Credentials {
+    return this.keeper.current;
+  }
+
+  reload(): void {
+    if (!this.ending) void this.keeper.reload(this.acceptThreads!);
   }
 
   stop(): void {

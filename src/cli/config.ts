@@ -1,4 +1,6 @@
 /** `metricsstream config`: the effective value of every option and where it comes from. */
+import { ClassNames } from '../auth/class-names.ts';
+import { readCredentials } from '../auth/credentials.ts';
 import { loadConfig } from '../config.ts';
 import { flagOf, OPTIONS, variableOf } from '../config-options.ts';
 
@@ -12,6 +14,8 @@ export function showConfig(flags: Record<string, unknown>, options: ConfigComman
   const values = config as unknown as Record<string, string | number>;
   for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
   if (options.check) {
+    const credentials = readCredentials(config, new ClassNames());
+    for (const warning of credentials.warnings) process.stderr.write(`warning: ${warning}\n`);
     process.stdout.write('configuration is valid\n');
     return 0;
   }

@@ -1,4 +1,6 @@
 /** `metricsstream serve`: runs the server until a signal or a fatal error ends it. */
+import { authText, tlsText } from '../auth/credential-keeper.ts';
+import type { Credentials } from '../auth/credentials.ts';
 import { monotonicMs } from '../base/clock.ts';
 import { createLogger, type Logger } from '../base/log.ts';
 import { type Config, loadConfig } from '../config.ts';
@@ -19,6 +21,12 @@ function limitsText(config: Config): string {
   return limits.length === 0 ? 'off' : `${limits.join(', ')} per client (${config.clientId})`;
 }
 
+/** A line to copy; the server's certificate and a token are the reader's own. */
+function exampleCommand(address: string, { tokens, tls }: Credentials): string {
+  const authorization = tokens === null ? '' : `-H "Authorization: Bearer $TOKEN" `;
+  return `curl ${authorization}--json '${EXAMPLE}' ${tls === null ? 'http' : 'https'}://${address}/metrics`;
+}
+
 function announce(log: Logger, config: Config, server: RunningServer): void {
   const { recovery, listening } = server;
   if (recovery.truncatedBytes > 0 || recovery.damagedCommits > 0) log.warn(recovery, 'recovered');
@@ -35,13 +43,14 @@ function announce(log: Logger, config: Config, server: RunningServer): void {
     ack: config.ack,
     dataDir: config.dataDir,
     limits: limitsText(config),
-    auth: 'none',
+    auth: authText(server.credentials),
+    tls: tlsText(server.credentials),
     uws: listening.uws,
     handover: listening.handover,
     sharedMiB: Math.round(server.sharedBytes / MIB),
   };
   log.info(facts, 'listening');
-  log.info(`try: curl --json '${EXAMPLE}' http://${address}/metrics`);
+  log.info(`try: ${exampleCommand(address, server.credentials)}`);
 }
 
 /** @returns the exit code */
@@ -49,7 +58,13 @@ export async function serve(flags: Record<string, unknown>, version: string): Pr
   const { config, warnings } = loadConfig(flags, process.env);
   const log = createLogger(config.logLevel);
   for (const warning of warnings) log.warn(warning);
-  const server = await startServer(config, log, version);
+  // Signals that come while the server starts are kept for when it has: without a listener this one would end it.
+  const started = startServer(config, log, version);
+  process.on('SIGHUP', () => {
+    log.info({ signal: 'SIGHUP' }, 'reading tokens and certificate again');
+    started.then((server) => server.reload()).catch(() => {});
+  });
+  const server = await started;
   let drainingSinceMs = 0;
   const onSignal = (signal: NodeJS.Signals): void => {
     const nowMs = monotonicMs();

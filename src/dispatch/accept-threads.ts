@@ -7,8 +7,11 @@
  * listener goes first, then each thread closes its app and ends.
  */
 import { Worker } from 'node:worker_threads';
+import { tlsFilesOf } from '../auth/credentials.ts';
+import type { TokenSet } from '../auth/token-set.ts';
 import { MetricsStreamError } from '../base/errors.ts';
 import type { Page } from '../transport/answer.ts';
+import { createAcceptor } from '../transport/listener.ts';
 import type { App, HandoverKind, ListenSocket, Uws } from '../transport/uws.ts';
 import type { FromWorker, IngestWorkerData, ToWorker } from './messages.ts';
 
@@ -26,6 +29,8 @@ export interface Listening {
   readonly handover: HandoverKind;
 }
 
+type CertificateReply = Extract<FromWorker, { readonly kind: 'certificate' }>;
+
 export interface AcceptThreadsEvents {
   /** Renders GET /metrics for an Accept header. */
   readonly scrape: (accept: string) => Promise<Page>;
@@ -39,6 +44,10 @@ export class AcceptThreads {
   private readonly events: AcceptThreadsEvents;
   private readonly threads: Worker[] = [];
   private acceptor: App | null = null;
+  /** With descriptor hand-over the threads' apps that take new connections. */
+  private descriptors: readonly unknown[] = [];
+  /** Threads that have not answered a message about a certificate yet, and where their answers go. */
+  private readonly asked = new Map<Worker, (reply: CertificateReply) => void>();
   private listenSocket: ListenSocket = null;
   private ending = false;
 
@@ -66,6 +75,7 @@ export class AcceptThreads {
       thread.on('message', (message: FromWorker) => {
         if (message.kind === 'ready') resolve(message.descriptor);
         else if (message.kind === 'listen_failed') reject(this.bindFailed());
+        else if (message.kind === 'certificate') this.asked.get(thread)?.(message);
         else if (message.kind === 'died') this.events.died(message.error);
         else if (message.kind === 'scrape') this.scrape(thread, message.id, message.accept);
       });
@@ -89,12 +99,50 @@ export class AcceptThreads {
 
   private accept(descriptors: readonly unknown[]): void {
     const { config, port } = this.workerData[0]!;
-    this.acceptor = this.uws.module.App();
-    for (const descriptor of descriptors) this.acceptor.addChildAppDescriptor!(descriptor);
+    this.acceptor = createAcceptor(this.uws, tlsFilesOf(config));
+    this.handOverTo(descriptors);
     this.acceptor.listen(config.host, port, (socket) => {
       this.listenSocket = socket;
     });
     if (!this.listenSocket) throw this.bindFailed();
+  }
+
+  /** New connections go to these apps from now on, and no longer to those before. */
+  private handOverTo(descriptors: readonly unknown[]): void {
+    const acceptor = this.acceptor!;
+    for (const descriptor of descriptors) acceptor.addChildAppDescriptor!(descriptor);
+    for (const descriptor of this.descriptors) acceptor.removeChildAppDescriptor!(descriptor);
+    this.descriptors = descriptors;
+  }
+
+  setTokens(tokens: TokenSet): void {
+    for (const thread of this.threads) thread.postMessage({ kind: 'tokens', tokens } satisfies ToWorker);
+  }
+
+  /**
+   * Serves new connections with the certificate as it is now in its files: all threads or none. Connections that are
+   * open go on with the one they began with.
+   * @returns null, or why the old one stays
+   */
+  async replaceCertificate(): Promise<string | null> {
+    const prepared = await this.ask({ kind: 'prepare_certificate' });
+    const failed = prepared.find(({ error }) => error !== null);
+    if (failed !== undefined) {
+      for (const thread of this.threads) thread.postMessage({ kind: 'discard_certificate' } satisfies ToWorker);
+      return failed.error;
+    }
+    if (this.uws.handover === 'descriptor') this.handOverTo(prepared.map(({ descriptor }) => descriptor));
+    const adopted = await this.ask({ kind: 'adopt_certificate' });
+    return adopted.find(({ error }) => error !== null)?.error ?? null;
+  }
+
+  private ask(message: ToWorker): Promise<CertificateReply[]> {
+    const replyOf = (thread: Worker): Promise<CertificateReply> =>
+      new Promise((resolve) => {
+        this.asked.set(thread, resolve);
+        thread.postMessage(message);
+      });
+    return Promise.all(this.threads.map(replyOf));
   }
 
   private scrape(thread: Worker, id: number, accept: string): void {

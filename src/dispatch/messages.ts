@@ -1,4 +1,5 @@
 /** What threads that serve requests are started with, and the messages between them: rare, so by MessagePort. */
+import type { TokenSet } from '../auth/token-set.ts';
 import type { Config } from '../config.ts';
 import type { BodyFormat } from '../parser/parser.ts';
 import type { Status } from '../telemetry/counters.ts';
@@ -41,6 +42,8 @@ export interface IngestWorkerData extends ServingData {
   /** Counter blocks of all serving threads, to sum for GET /health. */
   readonly allCounters: readonly SharedArrayBuffer[];
   readonly requestThreads: readonly RequestThreadData[];
+  /** Null: everybody may post. */
+  readonly tokens: TokenSet | null;
 }
 
 /** What a thread that serves one request is started with, beside the request. */
@@ -68,12 +71,20 @@ export interface RequestAnswer {
 export type ToWorker =
   | { readonly kind: 'drain'; readonly timeoutMs: number }
   | { readonly kind: 'abandon' }
+  /** The tokens in force from now on. */
+  | { readonly kind: 'tokens'; readonly tokens: TokenSet }
+  /** The certificate's files have changed: make an app with them, and when all threads have one, use it or drop it. */
+  | { readonly kind: 'prepare_certificate' }
+  | { readonly kind: 'adopt_certificate' }
+  | { readonly kind: 'discard_certificate' }
   | { readonly kind: 'scraped'; readonly id: number; readonly page: Page };
 
 export type FromWorker =
   /** `descriptor` is a pointer in a double, to be passed on as it is. */
   | { readonly kind: 'ready'; readonly descriptor: unknown }
   | { readonly kind: 'listen_failed' }
+  /** To each of the messages about a certificate but the last; `descriptor` of the new app, as in `ready`. */
+  | { readonly kind: 'certificate'; readonly descriptor: unknown; readonly error: string | null }
   /** A bug: the thread has stopped where it was. */
   | { readonly kind: 'died'; readonly error: Error }
   | { readonly kind: 'scrape'; readonly id: number; readonly accept: string }

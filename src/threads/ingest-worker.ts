@@ -1,5 +1,6 @@
 /** Entry point of a thread that owns connections: receives requests, has them dispatched, and answers. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { tlsFilesOf } from '../auth/credentials.ts';
 import { Bell } from '../base/bell.ts';
 import { monotonicMs } from '../base/clock.ts';
 import { Control } from '../base/control.ts';
@@ -12,10 +13,12 @@ import { WORKER } from '../telemetry/counters.ts';
 import { Histograms, WORKER_HISTOGRAM_NAMES } from '../telemetry/histogram.ts';
 import { startThreadStats } from '../telemetry/thread-stats.ts';
 import type { Page } from '../transport/answer.ts';
+import { ClientIdentity } from '../transport/client-identity.ts';
 import { ExchangePool } from '../transport/exchange.ts';
+import { Listener } from '../transport/listener.ts';
 import { Receiver } from '../transport/receiver.ts';
 import { Routes } from '../transport/routes.ts';
-import { type ListenSocket, loadUws } from '../transport/uws.ts';
+import { loadUws } from '../transport/uws.ts';
 
 const data = workerData as IngestWorkerData;
 const { config, memory } = data;
@@ -37,8 +40,6 @@ const DRAIN_TICK_MS = 5;
 const ABANDON_MS = 100;
 /** A drain goes on until no request has come for so long: those on their way when it began are answered too. */
 const DRAIN_QUIET_MS = 150;
-
-const IDLE_TIMEOUT_SECONDS = 10;
 
 const control = new Control(memory.control);
 const exchanges = new ExchangePool({
@@ -69,11 +70,11 @@ const dispatcher = await dispatch.openDispatcher({
   isSettled: (lane) => writer.isSettled(memory.writer, lane),
   died,
 });
-const receiver = new Receiver(dispatcher, answers, {
+const identity = new ClientIdentity(config.clientId, data.tokens);
+const receiver = new Receiver(dispatcher, answers, identity, {
   maxBodyBytes: config.maxBodyBytes,
   inflightBodyBytes: Math.floor(config.inflightBodyBytes / dispatch.acceptThreads(config)),
   bodyTimeoutMs: config.bodyTimeoutMs,
-  clientByHeader: config.clientId !== 'address',
 });
 
 const scrapes = new Map<number, (page: Page) => void>();
@@ -102,28 +103,28 @@ function health(): Record<string, unknown> {
 
 const stopThreadStats = startThreadStats(data.stats);
 const uws = loadUws(data.handover);
-const app = uws.module.App();
-// The newer build would give clients that dribble their headers, or say nothing, 30 s.
-app.setIdleTimeout?.(IDLE_TIMEOUT_SECONDS);
-app.setResponseTimeout?.(IDLE_TIMEOUT_SECONDS);
-const clientHeader =
-  config.clientId === 'address' ? '' : config.clientId.replace(/^header:/, '').toLowerCase();
-new Routes(
+const routes = new Routes(
   exchanges,
   answers,
   receiver,
   { control, scrape, health },
-  { maxHeaderBytes: config.maxHeaderBytes, clientHeader },
-).register(app);
+  { maxHeaderBytes: config.maxHeaderBytes, clientHeader: identity.header },
+);
+const listener = new Listener(uws, config.host, data.port, tlsFilesOf(config), (app) => routes.register(app));
+const descriptor = listener.prepare();
+post(listener.adopt() ? { kind: 'ready', descriptor } : { kind: 'listen_failed' });
 
-let listenSocket: ListenSocket = null;
-if (data.handover === 'descriptor') {
-  post({ kind: 'ready', descriptor: app.getDescriptor!() });
-} else {
-  app.listen(config.host, data.port, (socket) => {
-    listenSocket = socket;
-    post(socket ? { kind: 'ready', descriptor: null } : { kind: 'listen_failed' });
-  });
+function prepareCertificate(): void {
+  try {
+    post({ kind: 'certificate', descriptor: listener.prepare(), error: null });
+  } catch (error) {
+    post({ kind: 'certificate', descriptor: null, error: (error as Error).message });
+  }
+}
+
+function adoptCertificate(): void {
+  const error = listener.adopt() ? null : 'the port cannot be listened on a second time';
+  post({ kind: 'certificate', descriptor: null, error });
 }
 
 const tick = setInterval(() => {
@@ -137,8 +138,7 @@ let quietFromMs = 0;
 
 /** Ends the thread once nothing is in flight, at `deadlineMs` in any case. */
 function drain(deadlineMs: number): void {
-  if (listenSocket) uws.module.us_listen_socket_close(listenSocket);
-  listenSocket = null;
+  listener.stopListening();
   const nowMs = monotonicMs();
   if (nowMs >= deadlineMs) {
     receiver.refuseAll();
@@ -159,7 +159,7 @@ function drain(deadlineMs: number): void {
 function end(): void {
   clearInterval(tick);
   stopThreadStats();
-  app.close();
+  listener.close();
   post({ kind: 'drained' });
   port.close();
 }
@@ -168,6 +168,18 @@ port.on('message', (message: ToWorker) => {
   switch (message.kind) {
     case 'drain':
       drain(monotonicMs() + message.timeoutMs);
+      break;
+    case 'tokens':
+      identity.setTokens(message.tokens);
+      break;
+    case 'prepare_certificate':
+      prepareCertificate();
+      break;
+    case 'adopt_certificate':
+      adoptCertificate();
+      break;
+    case 'discard_certificate':
+      listener.discard();
       break;
     case 'abandon':
       // Long enough for the writer's last outcomes, well within the second in which the process has to end.

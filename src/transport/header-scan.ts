@@ -25,6 +25,7 @@ export class HeaderScan {
   contentEncoding = '';
   prefer = '';
   accept = '';
+  authorization = '';
   /** Value of the header that identifies the client; empty when absent or when the address does. */
   clientKey = '';
   /** Why framing is broken, for the answer. */
@@ -49,6 +50,7 @@ export class HeaderScan {
     this.contentEncoding = '';
     this.prefer = '';
     this.accept = '';
+    this.authorization = '';
     this.clientKey = '';
     this.problem = '';
     this.bytes = 0;
@@ -81,6 +83,9 @@ export class HeaderScan {
         return;
       case 12:
         if (name === 'content-type') this.contentType = value;
+        return;
+      case 13:
+        if (name === 'authorization') this.authorization = joined(this.authorization, value);
         return;
       case 14:
         if (name !== 'content-length') return;

@@ -11,6 +11,7 @@ import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import { WORKER } from '../telemetry/counters.ts';
 import { headerLine, type Problem } from './answer.ts';
 import { BodyBuffers } from './body-buffers.ts';
+import { type ClientIdentity, unauthorizedProblem } from './client-identity.ts';
 import { type Exchange, type ExchangeHandlers, ReceivingList } from './exchange.ts';
 import type { HeaderScan } from './header-scan.ts';
 import { type Inflated, Inflater } from './inflate.ts';
@@ -21,21 +22,21 @@ export interface ReceiverConfig {
   /** Budget of this worker for bodies that arrive in several chunks. */
   readonly inflightBodyBytes: number;
   readonly bodyTimeoutMs: number;
-  /** True when a header names the client, false when its address does. */
-  readonly clientByHeader: boolean;
 }
 
 export class Receiver implements ExchangeHandlers {
   private readonly dispatcher: Dispatcher;
   private readonly answers: Answers;
+  private readonly identity: ClientIdentity;
   private readonly config: ReceiverConfig;
   private readonly buffers: BodyBuffers;
   private readonly inflater: Inflater;
   private readonly receiving = new ReceivingList();
 
-  constructor(dispatcher: Dispatcher, answers: Answers, config: ReceiverConfig) {
+  constructor(dispatcher: Dispatcher, answers: Answers, identity: ClientIdentity, config: ReceiverConfig) {
     this.dispatcher = dispatcher;
     this.answers = answers;
+    this.identity = identity;
     this.config = config;
     this.buffers = new BodyBuffers(config.inflightBodyBytes);
     this.inflater = new Inflater(config.maxBodyBytes);
@@ -49,6 +50,7 @@ export class Receiver implements ExchangeHandlers {
   /** Takes over a POST whose framing is sound; `scan` holds its header list. */
   start(exchange: Exchange, scan: HeaderScan): void {
     exchange.measured = true;
+    if (!this.identity.admits(exchange, scan)) return this.refuseUnauthorized(exchange, scan);
     const format = bodyFormatOf(scan.contentType);
     if (format === UNSUPPORTED) return this.answers.answer(exchange, unsupportedType(scan.contentType));
     const coding = codingOf(scan.contentEncoding);
@@ -59,9 +61,7 @@ export class Receiver implements ExchangeHandlers {
     exchange.format = format;
     exchange.coding = coding;
     exchange.strict = prefersStrict(scan.prefer);
-    exchange.clientKey = this.config.clientByHeader
-      ? Buffer.from(scan.clientKey, 'latin1')
-      : new Uint8Array(exchange.response.getRemoteAddress());
+    this.identity.setKey(exchange, scan);
     this.receiving.add(exchange);
     exchange.streaming = true;
     exchange.response.onData(exchange.onData);
@@ -127,6 +127,12 @@ export class Receiver implements ExchangeHandlers {
     counters[WORKER.rejected_malformed]! += 1;
     counters[WORKER.parsed_json_failed + 2 * exchange.format]! += 1;
     this.answers.answer(exchange, problem);
+  }
+
+  private refuseUnauthorized(exchange: Exchange, { authorization, contentLength }: HeaderScan): void {
+    // A body of a known and allowed size is dropped as it comes, and the connection lives on for a better token.
+    const isBounded = contentLength >= 0 && contentLength <= this.config.maxBodyBytes;
+    this.answers.answer(exchange, unauthorizedProblem(authorization, !isBounded));
   }
 
   private refuseTooLarge(exchange: Exchange): void {

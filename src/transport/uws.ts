@@ -40,13 +40,22 @@ export interface App {
   /** With descriptor hand-over only. */
   getDescriptor?(): unknown;
   addChildAppDescriptor?(descriptor: unknown): App;
+  removeChildAppDescriptor?(descriptor: unknown): App;
   /** Seconds to wait for a request and its headers, and for the next one; the older build has 10 built in. */
   setIdleTimeout?(seconds: number): unknown;
   setResponseTimeout?(seconds: number): unknown;
 }
 
+export interface SslOptions {
+  readonly cert_file_name?: string;
+  readonly key_file_name?: string;
+  readonly ssl_ciphers?: string;
+}
+
 interface UwsModule {
   App(): App;
+  /** Throws when certificate and key cannot be used. */
+  SSLApp(options: SslOptions): App;
   us_listen_socket_close(socket: ListenSocket): void;
 }
 

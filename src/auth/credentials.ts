@@ -1,0 +1,30 @@
+/** Everything that the server proves itself or its clients by, read from the files that the configuration names. */
+import type { Config } from '../config.ts';
+import type { ClassNames } from './class-names.ts';
+import { checkTls, type TlsFacts, type TlsFiles } from './tls-files.ts';
+import { readTokens } from './token-file.ts';
+import type { TokenSet } from './token-set.ts';
+
+export interface Credentials {
+  /** Null: everybody may post. */
+  readonly tokens: TokenSet | null;
+  /** Null: plain HTTP. */
+  readonly tls: TlsFacts | null;
+  /** Risky, but no error. */
+  readonly warnings: readonly string[];
+}
+
+export function tlsFilesOf({ tlsCert, tlsKey }: Config): TlsFiles | null {
+  return tlsCert === undefined || tlsKey === undefined ? null : { certFile: tlsCert, keyFile: tlsKey };
+}
+
+/** @throws MetricsStreamError CONFIG_INVALID that names file, line and remedy, and no token */
+export function readCredentials(config: Config, classes: ClassNames): Credentials {
+  const warnings: string[] = [];
+  const warn = (text: string): void => void warnings.push(text);
+  const files = tlsFilesOf(config);
+  // Certificates first: should they be refused, the names in the tokens file have not been given indexes yet.
+  const tls = files === null ? null : checkTls(files, warn);
+  const tokens = config.tokensFile === undefined ? null : readTokens(config.tokensFile, classes, warn);
+  return { tokens, tls, warnings };
+}
