@@ -17,6 +17,7 @@ import type { IngestWorkerData } from './dispatch/messages.ts';
 import { limiterConfigOf } from './limits.ts';
 import { carveMemory, type Modules, type SharedMemories, servingData, totalBytes } from './memory.ts';
 import { loadDispatch, loadLimiter, loadTelemetry, loadWriter, slotsOf } from './phases.ts';
+import { WORKER } from './telemetry/counters.ts';
 import { Exposition } from './telemetry/exposition.ts';
 import { claimPort, type PortClaim } from './transport/port-claim.ts';
 import { loadUws, type Uws } from './transport/uws.ts';
@@ -237,11 +238,22 @@ class Server implements RunningServer {
     this.ending = true;
     this.control.life = life;
     await endWorkers();
+    if (life === DRAINING) this.reportCutOff();
     await this.stopWriter();
     clearInterval(this.stallTimer);
     this.exposition?.stop();
     await this.releaseLocks();
     this.resolveEnded(this.control.disk === DISK_FAILED ? 1 : code);
+  }
+
+  /** What nobody can ask the counters for any more. */
+  private reportCutOff(): void {
+    const requests = this.memories.counters.reduce(
+      (sum, block) => sum + new Float64Array(block)[WORKER.timeouts_drain]!,
+      0,
+    );
+    if (requests === 0) return;
+    this.log.warn({ requests }, 'the drain time ran out: requests were refused or answered 504');
   }
 
   private stopWriter(): Promise<void> {

@@ -1,0 +1,109 @@
+/** What runs out of time is cut off, told to the client where there is one to tell, and counted where it can be seen. */
+import assert from 'node:assert/strict';
+import { after, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { assertAccepted, assertProblem, eventually } from '../support/assertions.ts';
+import { namesBody, uniqueName } from '../support/bodies.ts';
+import { Scrape } from '../support/exposition.ts';
+import { FaultSwitch } from '../support/fault-switch.ts';
+import { post, postRequest, RawConnection } from '../support/raw-http.ts';
+import { startServer } from '../support/server-process.ts';
+import { countNames, readStored } from '../support/stored.ts';
+
+const TIMEOUTS = 'metricsstream_timeouts_total';
+const LATE = 'metricsstream_late_outcomes_total';
+
+/** Opens a connection and sends the head of a POST and the first bytes of its body. */
+async function halfPost(port: number): Promise<RawConnection> {
+  const connection = await RawConnection.open(port);
+  const body = namesBody(uniqueName('half'));
+  connection.write(
+    `POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n${body.slice(0, 9)}`,
+  );
+  return connection;
+}
+
+describe('a body that does not arrive', () => {
+  it('is answered 408, counted, and its connection closed', async (t) => {
+    const server = await startServer(t, { args: ['--workers', '2', '--body-timeout-ms', '200'] });
+    const connections = await Promise.all([halfPost(server.port), halfPost(server.port)]);
+    for (const connection of connections) {
+      assertProblem(await connection.read(), 408);
+      assert.ok(await connection.waitClosed(5_000));
+    }
+    const scrape = await Scrape.of(server.port);
+    assert.equal(scrape.sum(TIMEOUTS, 'kind="body"'), 2);
+    assert.equal(scrape.sum(TIMEOUTS, 'kind="request"'), 0);
+  });
+});
+
+for (const phase of ['2', '6']) {
+  describe(`a request that storage keeps waiting, phase ${phase}`, () => {
+    it('is answered 504 and counted, and so is what became of its metrics later', async (t) => {
+      const faults = new FaultSwitch(t);
+      const args = ['--phase', phase, '--workers', '1', '--request-timeout-ms', '100'];
+      const server = await startServer(t, { args, env: faults.env });
+      assertAccepted(await post(server.port, namesBody(uniqueName('warm'))), 1);
+      faults.set({ syncDelayMs: 1_000 });
+      const [one, two] = [uniqueName('late'), uniqueName('late')];
+      assertProblem(await post(server.port, namesBody(one, two)), 504);
+      faults.clear();
+      assert.equal((await Scrape.of(server.port)).sum(TIMEOUTS, 'kind="request"'), 1);
+      await eventually('the outcome is known', async () => (await Scrape.of(server.port)).sum(LATE) === 2);
+      const scrape = await Scrape.of(server.port);
+      assert.equal(scrape.sum(LATE, 'outcome="stored"'), 2);
+      assert.equal(scrape.sum('metricsstream_metrics_unknown_total'), 2);
+      assert.equal(scrape.sum('metricsstream_metrics_accepted_total'), 1);
+      assert.equal(countNames(readStored(server.dataDir)).get(one), 1);
+    });
+  });
+}
+
+describe('a drain that runs out', () => {
+  it('tells in the log how many requests it refused or answered 504', async (t) => {
+    const faults = new FaultSwitch(t);
+    const server = await startServer(t, {
+      args: ['--workers', '1', '--drain-timeout-ms', '300'],
+      env: faults.env,
+    });
+    faults.set({ syncDelayMs: 1_500 });
+    const waiting = await RawConnection.open(server.port);
+    waiting.send(postRequest(namesBody(uniqueName('waiting'))));
+    const half = await halfPost(server.port);
+    await eventually('one waits for storage', async () => {
+      const scrape = await Scrape.of(server.port);
+      return (
+        scrape.sum('metricsstream_queue_depth') === 1 && scrape.sum('metricsstream_inflight_body_bytes') > 0
+      );
+    });
+    server.kill('SIGTERM');
+    assertProblem(await waiting.read(), 504);
+    assertProblem(await half.read(), 503);
+    const { requests } = await server.logged(({ msg }) => msg?.startsWith('the drain time ran out') === true);
+    assert.equal(requests, 2);
+    assert.equal((await server.exited).code, 0);
+  });
+});
+
+describe('connections that the transport watches', { concurrency: true }, async () => {
+  const server = await startServer({ after }, { args: ['--workers', '1'] });
+  /** The transport's timer is 10 s by a clock of 4 s steps; the rest is for a busy machine. */
+  const CUT_MS = 20_000;
+
+  it('are cut when their header list dribbles in', async () => {
+    const connection = await RawConnection.open(server.port);
+    const startedAt = performance.now();
+    connection.write('POST /metrics HTTP/1.1\r\nHost: localhost\r\nX-Slow: ');
+    while (!connection.closed && performance.now() - startedAt < CUT_MS) {
+      connection.write('a');
+      await delay(100);
+    }
+    assert.ok(connection.closed);
+  });
+
+  it('are closed when they stay idle after an answer', async () => {
+    const connection = await RawConnection.open(server.port);
+    assertAccepted(await connection.request(postRequest(namesBody(uniqueName('idle')))), 1);
+    assert.ok(await connection.waitClosed(CUT_MS));
+  });
+});
