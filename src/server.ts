@@ -15,8 +15,9 @@ import type { Config } from './config.ts';
 import { AcceptThreads, type Listening } from './dispatch/accept-threads.ts';
 import type { IngestWorkerData } from './dispatch/messages.ts';
 import { limiterConfigOf } from './limits.ts';
+import { LiveFeed } from './live/feed.ts';
 import { carveMemory, type Modules, type SharedMemories, servingData, totalBytes } from './memory.ts';
-import { loadDispatch, loadLimiter, loadTelemetry, loadWriter, slotsOf } from './phases.ts';
+import { loadDispatch, loadLimiter, loadTelemetry, loadWriter, phaseOf, slotsOf } from './phases.ts';
 import { WORKER } from './telemetry/counters.ts';
 import { Exposition } from './telemetry/exposition.ts';
 import { claimPort, type PortClaim } from './transport/port-claim.ts';
@@ -72,6 +73,7 @@ class Server implements RunningServer {
   private writer: Worker | null = null;
   private acceptThreads: AcceptThreads | null = null;
   private exposition: Exposition | null = null;
+  private live: LiveFeed | null = null;
   private resolveEnded!: (code: number) => void;
   private stallTimer: NodeJS.Timeout | undefined;
   private ending = false;
@@ -105,8 +107,11 @@ class Server implements RunningServer {
       this.watchStalls();
       this.exposition = this.createExposition(version, uws.version);
       this.exposition.start();
+      this.live = this.createLiveFeed(version, this.exposition);
+      this.live.start();
       this.acceptThreads = new AcceptThreads(uws, this.workerData(version, startedMs, uws), {
         scrape: (accept) => this.exposition!.render(accept),
+        live: this.live,
         died: (error) => this.threadDied(error),
       });
       this.listening = await this.acceptThreads.start();
@@ -212,6 +217,18 @@ class Server implements RunningServer {
     });
   }
 
+  private createLiveFeed(version: string, { readings }: Exposition): LiveFeed {
+    const { config } = this;
+    return new LiveFeed(readings, this.memories.breaker, {
+      version,
+      phase: config.phase,
+      phaseName: phaseOf(config.phase).name,
+      workers: this.workers,
+      ack: config.ack,
+      queueCapacity: this.queueCapacity,
+    });
+  }
+
   get credentials(): Credentials {
     return this.keeper.current;
   }
@@ -242,6 +259,7 @@ class Server implements RunningServer {
     await this.stopWriter();
     clearInterval(this.stallTimer);
     this.exposition?.stop();
+    this.live?.stop();
     await this.releaseLocks();
     this.resolveEnded(this.control.disk === DISK_FAILED ? 1 : code);
   }

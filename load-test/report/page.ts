@@ -2,9 +2,7 @@
  * A report as one HTML file that needs nothing else: uPlot, its style and the data are in it, and it asks no server
  * for anything. It follows the reader's light or dark setting and fits a phone.
  */
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { uplotScript, uplotStyle } from '../../src/live/uplot.ts';
 import { CHART_SCRIPT } from './chart-script.ts';
 import { PAGE_STYLE } from './page-style.ts';
 
@@ -100,11 +98,6 @@ function chartHtml({ title }: Chart, number: number): string {
 /** JSON that a script element can hold: no `<` can end it early. */
 const jsonText = (value: unknown): string => JSON.stringify(value).replaceAll('<', '\\u003c');
 
-function uplotFile(name: string): string {
-  const library = createRequire(import.meta.url).resolve('uplot');
-  return readFileSync(join(dirname(library), name), 'utf8').replaceAll('</script', '<\\/script');
-}
-
 /** The whole page as text. */
 export function renderPage({ title, intro, sections }: Page): string {
   const charts: Chart[] = [];
@@ -126,7 +119,7 @@ export function renderPage({ title, intro, sections }: Page): string {
 <meta name="color-scheme" content="light dark">
 <title>${escapeHtml(title)}</title>
 <style>
-${uplotFile('uPlot.min.css')}
+${uplotStyle()}
 ${PAGE_STYLE}
 </style>
 </head>
@@ -138,7 +131,7 @@ ${body.join('\n')}
 </main>
 <script type="application/json" id="charts">${jsonText(charts)}</script>
 <script>
-${uplotFile('uPlot.iife.min.js')}
+${uplotScript()}
 </script>
 <script>
 ${CHART_SCRIPT}

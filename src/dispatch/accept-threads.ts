@@ -29,11 +29,19 @@ export interface Listening {
   readonly handover: HandoverKind;
 }
 
+/** Where the messages of live streams come from; see src/live/feed.ts. */
+export interface LiveSource {
+  opening(): string;
+  watch(listener: (text: string) => void): () => void;
+}
+
 type CertificateReply = Extract<FromWorker, { readonly kind: 'certificate' }>;
 
 export interface AcceptThreadsEvents {
   /** Renders GET /metrics for an Accept header. */
   readonly scrape: (accept: string) => Promise<Page>;
+  /** Feeds GET /live. */
+  readonly live: LiveSource;
   /** A thread ended that should not have: the process has to end too. */
   readonly died: (error: Error) => void;
 }
@@ -43,6 +51,8 @@ export class AcceptThreads {
   private readonly workerData: readonly IngestWorkerData[];
   private readonly events: AcceptThreadsEvents;
   private readonly threads: Worker[] = [];
+  /** Threads with live streams, each with what ends its watching. */
+  private readonly watching = new Map<Worker, () => void>();
   private acceptor: App | null = null;
   /** With descriptor hand-over the threads' apps that take new connections. */
   private descriptors: readonly unknown[] = [];
@@ -78,6 +88,8 @@ export class AcceptThreads {
         else if (message.kind === 'certificate') this.asked.get(thread)?.(message);
         else if (message.kind === 'died') this.events.died(message.error);
         else if (message.kind === 'scrape') this.scrape(thread, message.id, message.accept);
+        else if (message.kind === 'live_open') this.openLive(thread, message.id);
+        else if (message.kind === 'live_close') this.closeLive(thread);
       });
       thread.on('error', (error) => {
         reject(error);
@@ -152,6 +164,20 @@ export class AcceptThreads {
   }
 
   /** Stops accepting, answers or refuses what is in flight, closes all connections, ends the threads. */
+  private openLive(thread: Worker, id: number): void {
+    const { live } = this.events;
+    const text = live.opening();
+    thread.postMessage({ kind: 'live_opened', id, text } satisfies ToWorker);
+    if (this.watching.has(thread)) return;
+    const stop = live.watch((tick) => thread.postMessage({ kind: 'live', text: tick } satisfies ToWorker));
+    this.watching.set(thread, stop);
+  }
+
+  private closeLive(thread: Worker): void {
+    this.watching.get(thread)?.();
+    this.watching.delete(thread);
+  }
+
   drain(timeoutMs: number): Promise<void> {
     return this.end({ kind: 'drain', timeoutMs }, timeoutMs + DRAIN_GRACE_MS);
   }

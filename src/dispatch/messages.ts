@@ -77,7 +77,10 @@ export type ToWorker =
   | { readonly kind: 'prepare_certificate' }
   | { readonly kind: 'adopt_certificate' }
   | { readonly kind: 'discard_certificate' }
-  | { readonly kind: 'scraped'; readonly id: number; readonly page: Page };
+  | { readonly kind: 'scraped'; readonly id: number; readonly page: Page }
+  /** What opens live stream `id`, and a message for all streams that are open. */
+  | { readonly kind: 'live_opened'; readonly id: number; readonly text: string }
+  | { readonly kind: 'live'; readonly text: string };
 
 export type FromWorker =
   /** `descriptor` is a pointer in a double, to be passed on as it is. */
@@ -88,4 +91,7 @@ export type FromWorker =
   /** A bug: the thread has stopped where it was. */
   | { readonly kind: 'died'; readonly error: Error }
   | { readonly kind: 'scrape'; readonly id: number; readonly accept: string }
+  /** A live stream is to be opened: from now on this thread wants its messages, until it has no stream. */
+  | { readonly kind: 'live_open'; readonly id: number }
+  | { readonly kind: 'live_close' }
   | { readonly kind: 'drained' };

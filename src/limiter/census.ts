@@ -14,8 +14,15 @@ import {
   REQUESTS_F64,
 } from './table.ts';
 
-/** @param busiest how many clients to list: those with the most requests, or metrics where only these are limited */
-export function takeCensus(memory: SharedArrayBuffer, busiest: number): LimiterCensus {
+/**
+ * @param busiest how many clients to list: those with the most requests, or metrics where only these are limited
+ * @param rank `refused`: of these only count what was refused, and list nobody who was not
+ */
+export function takeCensus(
+  memory: SharedArrayBuffer,
+  busiest: number,
+  rank: 'all' | 'refused' = 'all',
+): LimiterCensus {
   const table = new LimiterTable(memory);
   const { f64, sets, ways } = table;
   const top = new BusiestSlots(busiest);
@@ -29,8 +36,11 @@ export function takeCensus(memory: SharedArrayBuffer, busiest: number): LimiterC
     evictions += f64[set + EVICTIONS_F64]!;
     overflowed += f64[table.slot(set, ways) + REQUESTS_F64]!;
     for (let way = 0; way < used; way++) {
-      const requests = f64[table.slot(set, way) + REQUESTS_F64]!;
-      top.offer(setIndex, way, requests > 0 ? requests : metricsOf(table, table.record(setIndex, way)));
+      top.offer(
+        setIndex,
+        way,
+        rank === 'refused' ? refusedOf(table, setIndex, way) : allOf(table, setIndex, way),
+      );
     }
   }
   return {
@@ -42,8 +52,19 @@ export function takeCensus(memory: SharedArrayBuffer, busiest: number): LimiterC
   };
 }
 
-function metricsOf({ f64 }: LimiterTable, record: number): number {
+function allOf(table: LimiterTable, setIndex: number, way: number): number {
+  const { f64 } = table;
+  const requests = f64[table.slot(table.set(setIndex), way) + REQUESTS_F64]!;
+  if (requests > 0) return requests;
+  const record = table.record(setIndex, way);
   return f64[record + ALLOWED_METRICS_F64]! + f64[record + REFUSED_METRICS_F64]!;
+}
+
+function refusedOf(table: LimiterTable, setIndex: number, way: number): number {
+  const { f64 } = table;
+  const record = table.record(setIndex, way);
+  const requests = f64[record + REFUSED_F64]!;
+  return requests > 0 ? requests : f64[record + REFUSED_METRICS_F64]!;
 }
 
 interface Ranked {

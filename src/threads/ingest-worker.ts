@@ -7,6 +7,7 @@ import { Control } from '../base/control.ts';
 import { Breaker } from '../breaker/breaker.ts';
 import { Answers } from '../dispatch/answers.ts';
 import type { FromWorker, IngestWorkerData, ToWorker } from '../dispatch/messages.ts';
+import { renderLivePage } from '../live/page.ts';
 import { openPipeline, openRecorder } from '../open-pipeline.ts';
 import { loadDispatch, loadWriter, slotsOf } from '../phases.ts';
 import { WORKER } from '../telemetry/counters.ts';
@@ -16,6 +17,7 @@ import type { Page } from '../transport/answer.ts';
 import { ClientIdentity } from '../transport/client-identity.ts';
 import { ExchangePool } from '../transport/exchange.ts';
 import { Listener } from '../transport/listener.ts';
+import { LiveStreams } from '../transport/live-streams.ts';
 import { Receiver } from '../transport/receiver.ts';
 import { Routes } from '../transport/routes.ts';
 import { loadUws } from '../transport/uws.ts';
@@ -43,7 +45,10 @@ const DRAIN_QUIET_MS = 150;
 
 const control = new Control(memory.control);
 const exchanges = new ExchangePool({
-  aborted: (exchange) => receiver.aborted(exchange),
+  aborted: (exchange) => {
+    streams.aborted(exchange);
+    receiver.aborted(exchange);
+  },
   received: (exchange, chunk, isLast) => receiver.received(exchange, chunk, isLast),
 });
 const slots = slotsOf(config);
@@ -88,6 +93,11 @@ function scrape(accept: string): Promise<Page> {
 }
 
 const allCounters = data.allCounters.map((block) => new Float64Array(block));
+const streams = new LiveStreams(answers, {
+  open: (id) => post({ kind: 'live_open', id }),
+  close: () => post({ kind: 'live_close' }),
+});
+
 
 function health(): Record<string, unknown> {
   const sum = (slot: number): number => allCounters.reduce((total, counters) => total + counters[slot]!, 0);
@@ -107,7 +117,7 @@ const routes = new Routes(
   exchanges,
   answers,
   receiver,
-  { control, scrape, health },
+  { control, scrape, health, livePage: renderLivePage(), streams },
   { maxHeaderBytes: config.maxHeaderBytes, clientHeader: identity.header },
 );
 const listener = new Listener(uws, config.host, data.port, tlsFilesOf(config), (app) => routes.register(app));
@@ -140,6 +150,7 @@ let quietFromMs = 0;
 function drain(deadlineMs: number): void {
   listener.stopListening();
   const nowMs = monotonicMs();
+  streams.endAll();
   if (nowMs >= deadlineMs) {
     receiver.refuseAll();
     dispatcher.expireAll(nowMs);
@@ -190,4 +201,10 @@ port.on('message', (message: ToWorker) => {
       scrapes.delete(message.id);
       break;
   }
+    case 'live_opened':
+      streams.opened(message.id, message.text);
+      break;
+    case 'live':
+      streams.send(message.text);
+      break;
 });

@@ -1,10 +1,12 @@
 /** The routes of one worker: what is served, and what is refused before a body is looked at. */
 import { type Control, READY } from '../base/control.ts';
 import type { Answers } from '../dispatch/answers.ts';
+import type { LivePage } from '../live/page.ts';
 import { WORKER } from '../telemetry/counters.ts';
 import { headerLine, type Page, setText } from './answer.ts';
 import type { Exchange, ExchangePool } from './exchange.ts';
 import { FRAMING_OK, HEADERS_TOO_LARGE, HeaderScan } from './header-scan.ts';
+import type { LiveStreams } from './live-streams.ts';
 import type { Receiver } from './receiver.ts';
 import type { App, HttpRequest, HttpResponse, RouteHandler } from './uws.ts';
 
@@ -14,6 +16,9 @@ export interface RouteSources {
   readonly scrape: (accept: string) => Promise<Page>;
   /** Body of GET /health. */
   readonly health: () => Record<string, unknown>;
+  /** GET /, and the streams that feed it. */
+  readonly livePage: LivePage;
+  readonly streams: LiveStreams;
 }
 
 export interface RoutesConfig {
@@ -50,6 +55,8 @@ export class Routes {
       const exchange = this.begin(response, request);
       if (exchange !== null) this.receiver.start(exchange, this.scan);
     });
+    this.readable(app, '/', 'GET, HEAD', (exchange) => this.serveLivePage(exchange));
+    this.stream(app);
     this.readable(app, '/metrics', 'GET, HEAD, POST', (exchange) => this.serveMetrics(exchange));
     this.readable(app, '/health', 'GET, HEAD', (exchange) => this.serveHealth(exchange));
     this.readable(app, '/ready', 'GET, HEAD', (exchange) => this.serveReady(exchange));
@@ -78,9 +85,23 @@ export class Routes {
     };
     app.get(path, handler(false));
     app.head(path, handler(true));
+    this.refuseOthers(app, path, allow);
+  }
+
+  /** GET /live: a HEAD of it would have no end to leave out. */
+  private stream(app: App): void {
+    app.get('/live', (response, request) => {
+      const exchange = this.begin(response, request);
+      if (exchange !== null) this.sources.streams.open(exchange);
+    });
+    this.refuseOthers(app, '/live', 'GET');
+  }
+
+  private refuseOthers(app: App, path: string, allow: string): void {
     app.any(path, (response, request) => {
       const exchange = this.begin(response, request);
       if (exchange === null) return;
+      exchange.headOnly = request.getMethod() === 'head';
       this.answers.answer(exchange, {
         status: 405,
         code: 'method_not_allowed',
@@ -116,6 +137,13 @@ export class Routes {
       });
     }
     return null;
+  }
+
+  private serveLivePage(exchange: Exchange): void {
+    const { body, lines } = this.sources.livePage;
+    setText(exchange, 200, 'text/html; charset=utf-8', body);
+    exchange.head += lines;
+    this.answers.answerPrepared(exchange);
   }
 
   private serveMetrics(exchange: Exchange): void {

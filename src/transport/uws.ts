@@ -17,6 +17,10 @@ export interface HttpRequest {
 
 export interface HttpResponse {
   writeStatus(status: string): HttpResponse;
+  /** A chunk of a body of unknown length; false when the system's buffers did not take what was written before. */
+  write(chunk: string): boolean;
+  /** Calls when all that was written has been taken; `handler` returns true. */
+  onWritable(handler: (offset: number) => boolean): HttpResponse;
   end(body?: string | ArrayBufferView, closeConnection?: boolean): HttpResponse;
   endWithoutBody(reportedContentLength?: number, closeConnection?: boolean): HttpResponse;
   close(): HttpResponse;

@@ -43,7 +43,7 @@ describeEachPhase(
     describe('404', () => {
       for (const [method, path] of [
         ['GET', '/nope'],
-        ['POST', '/'],
+        ['POST', '/lives'],
         ['POST', '/metrics/'],
         ['POST', '/metricsx'],
         ['PUT', '/metric'],
@@ -62,6 +62,8 @@ describeEachPhase(
         ['PATCH', '/metrics', ['GET', 'POST']],
         ['POST', '/health', ['GET']],
         ['POST', '/ready', ['GET']],
+        ['POST', '/', ['GET']],
+        ['POST', '/live', ['GET']],
       ] as const) {
         it(`answers ${method} ${path} with the methods allowed`, async () => {
           const response = await fetchOnce(server.port, { method, path, body: '{}' });
