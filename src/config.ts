@@ -62,6 +62,8 @@ export type Source = 'flag' | 'environment' | 'file' | 'default' | 'derived';
 export interface LoadedConfig {
   readonly config: Config;
   readonly sources: Readonly<Record<string, Source>>;
+  /** True when `workers` was `auto`; `config.workers` is what that came to. */
+  readonly workersAreAuto: boolean;
   readonly warnings: readonly string[];
 }
 
@@ -131,7 +133,7 @@ export function loadConfig(flags: Values, env: NodeJS.ProcessEnv): LoadedConfig 
   }
   const config = derive(values);
   refuseContradictions(config, sources);
-  return { config, sources, warnings: warningsOf(config) };
+  return { config, sources, workersAreAuto: values.workers === 'auto', warnings: warningsOf(config) };
 }
 
 const WORKERS_MAX = 64;

@@ -10,7 +10,7 @@ export interface ConfigCommandOptions {
 }
 
 export function showConfig(flags: Record<string, unknown>, options: ConfigCommandOptions): number {
-  const { config, sources, warnings } = loadConfig(flags, process.env);
+  const { config, sources, workersAreAuto, warnings } = loadConfig(flags, process.env);
   const values = config as unknown as Record<string, string | number>;
   for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
   if (options.check) {
@@ -24,7 +24,9 @@ export function showConfig(flags: Record<string, unknown>, options: ConfigComman
     process.stdout.write(`${JSON.stringify(Object.fromEntries(entries), null, 2)}\n`);
     return 0;
   }
-  const rows = OPTIONS.map(({ key }) => [flagOf(key), String(values[key]), sources[key]!, variableOf(key)]);
+  const shown = (key: string): string =>
+    key === 'workers' && workersAreAuto ? `auto (${config.workers})` : String(values[key]);
+  const rows = OPTIONS.map(({ key }) => [flagOf(key), shown(key), sources[key]!, variableOf(key)]);
   rows.unshift(['option', 'value', 'from', 'environment variable']);
   const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => row[column]!.length)));
   const lines = rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  '));
