@@ -2,14 +2,27 @@
  * File operations with faults, loaded by the server's writer thread when a test asks for it. Which faults are on
  * is read from a file before each call, so that a test switches them while the server runs.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { type FileOps, nodeFileOps } from '../../src/writer/file-ops.ts';
+
+/** One call that fails, and no other. */
+export interface FailAt {
+  readonly call: 'write' | 'sync';
+  /** The k-th such call since this was set, from 1. */
+  readonly at: number;
+  readonly error: string;
+  /** The file that says that it has failed, made by the call itself. */
+  readonly struckPath: string;
+}
 
 export interface Faults {
   /** Each data sync takes this much longer. */
   readonly syncDelayMs?: number;
   /** Each data sync fails with this code. */
   readonly syncError?: string;
+  readonly failAt?: FailAt;
+  /** Each write takes this much longer. */
+  readonly writeDelayMs?: number;
   /** Each write fails with this code. */
   readonly writeError?: string;
   /** Each write stores at most this many bytes. */
@@ -35,10 +48,27 @@ function systemError(code: string, call: string): Error {
   return Object.assign(new Error(`${code}: injected, ${call}`), { code, syscall: call, errno: -5 });
 }
 
+/** The call counted last, and how often it was made. */
+let counted: { path: string; calls: number } = { path: '', calls: 0 };
+
+/** Throws where this is the call that was to fail. */
+function strike(call: FailAt['call'], { failAt }: Faults): void {
+  if (failAt === undefined || failAt.call !== call) return;
+  if (counted.path !== failAt.struckPath) counted = { path: failAt.struckPath, calls: 0 };
+  counted.calls += 1;
+  // Threads that write for themselves count each for itself; the first to arrive has struck for all.
+  if (counted.calls !== failAt.at || existsSync(failAt.struckPath)) return;
+  writeFileSync(failAt.struckPath, '');
+  throw systemError(failAt.error, call === 'write' ? 'write' : 'fdatasync');
+}
+
 let torn = false;
 
 /** Throws where this write has to fail, else says how many of its bytes it may store. */
-function bytesAllowed(bytes: number, { crash, writeError, writeMostBytes, tornError }: Faults): number {
+function bytesAllowed(bytes: number, faults: Faults): number {
+  const { crash, writeDelayMs = 0, writeError, writeMostBytes, tornError } = faults;
+  if (writeDelayMs > 0) sleep(writeDelayMs);
+  strike('write', faults);
   if (crash === true) throw new TypeError('injected: a bug in the writer');
   if (writeError !== undefined) throw systemError(writeError, 'write');
   if (tornError === undefined) return Math.min(bytes, writeMostBytes ?? bytes);
@@ -67,16 +97,25 @@ export function createFileOps(): FileOps {
       return ops.write(fd, first, 0, Math.min(first.length, allowed), position);
     },
     fdatasync(fd) {
-      const { syncDelayMs = 0, syncError } = currentFaults();
+      const faults = currentFaults();
+      const { syncDelayMs = 0, syncError } = faults;
       if (syncDelayMs > 0) sleep(syncDelayMs);
+      strike('sync', faults);
       if (syncError !== undefined) throw systemError(syncError, 'fdatasync');
       ops.fdatasync(fd);
     },
     fdatasyncInBackground(fd, done) {
-      const { syncDelayMs = 0, syncError } = currentFaults();
+      const faults = currentFaults();
+      const { syncDelayMs = 0, syncError } = faults;
       setTimeout(() => {
-        if (syncError === undefined) ops.fdatasyncInBackground(fd, done);
-        else done(systemError(syncError, 'fdatasync'));
+        try {
+          strike('sync', faults);
+          if (syncError !== undefined) throw systemError(syncError, 'fdatasync');
+        } catch (error) {
+          done(error as Error);
+          return;
+        }
+        ops.fdatasyncInBackground(fd, done);
       }, syncDelayMs);
     },
   };

@@ -1,14 +1,23 @@
 /**
- * Preloaded by NODE_OPTIONS into every thread of a server: throws in one ingest thread once a file is there, or in a
- * request's own thread that starts then, as a bug in its code would. The product needs no hook for it.
+ * Preloaded by NODE_OPTIONS into every thread of a server. Once a file is there it throws in one ingest thread, or in
+ * a request's own thread that starts then, as a bug in its code would; when the file names a thread, main terminates
+ * that one instead. The product needs no hook for it.
  */
-import { existsSync } from 'node:fs';
-import { isMainThread, threadId, workerData } from 'node:worker_threads';
+import { existsSync, readFileSync } from 'node:fs';
+import { isMainThread, threadId, type Worker, workerData } from 'node:worker_threads';
 
 export const BUG_FILE_VARIABLE = 'METRICSSTREAM_TEST_BUG_FILE';
 
+/** What the file may say: the thread to terminate, or nothing. */
+export type Terminated = 'writer' | 'ingest' | '';
+
 const LOOK_MS = 20;
 const path = process.env[BUG_FILE_VARIABLE];
+
+function terminated(): Terminated | undefined {
+  if (path === undefined || !existsSync(path)) return undefined;
+  return readFileSync(path, 'utf8') as Terminated;
+}
 
 function isLastIngestThread(): boolean {
   const data = workerData as { index?: number; config?: { workers: number; phase: number } } | null;
@@ -20,7 +29,7 @@ function isRequestThread(): boolean {
   return !isMainThread && (workerData as { request?: unknown } | null)?.request !== undefined;
 }
 
-if (path !== undefined && isRequestThread() && existsSync(path)) {
+if (path !== undefined && isRequestThread() && terminated() === '') {
   // Later than here, so that it is the thread's own doing rather than the preload's.
   setImmediate(() => {
     throw new TypeError(`injected: a bug in thread ${threadId}`);
@@ -29,6 +38,18 @@ if (path !== undefined && isRequestThread() && existsSync(path)) {
 
 if (path !== undefined && isLastIngestThread()) {
   setInterval(() => {
-    if (existsSync(path)) throw new TypeError(`injected: a bug in thread ${threadId}`);
+    if (terminated() === '') throw new TypeError(`injected: a bug in thread ${threadId}`);
+  }, LOOK_MS).unref();
+}
+
+if (path !== undefined && isMainThread) {
+  const threads: Worker[] = [];
+  process.on('worker', (thread) => threads.push(thread));
+  const timer = setInterval(() => {
+    const which = terminated();
+    if (which === undefined || which === '') return;
+    clearInterval(timer);
+    // The server starts its writer before the threads that serve.
+    void (which === 'writer' ? threads[0] : threads.at(-1))?.terminate();
   }, LOOK_MS).unref();
 }

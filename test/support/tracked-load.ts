@@ -17,12 +17,24 @@ export interface LoadOptions {
   readonly batchMax: number;
   /** Send some requests that have to be refused: malformed, strict, partly invalid. */
   readonly withBroken?: boolean;
-  /** Headers of all requests of a connection. */
-  readonly headersOf?: (connection: number) => Readonly<Record<string, string>>;
+  /** Headers of a request, by its connection and the number of its first metric. */
+  readonly headersOf?: (connection: number, first: number) => Readonly<Record<string, string>>;
   /** Bytes added to each metric, to fill disks sooner. */
   readonly paddingBytes?: number;
   /** A pause behind each refusal, so that a server that refuses is not asked in a tight loop. */
   readonly refusalPauseMs?: number;
+  /** A pause before each request, for a client that is no load. */
+  readonly pauseMs?: number;
+}
+
+/** What the files say against a ledger, by name. */
+export interface Discrepancies {
+  /** Acknowledged and not stored. */
+  readonly lost: readonly string[];
+  readonly refusedStored: readonly string[];
+  readonly twice: readonly string[];
+  /** Stored and never sent. */
+  readonly foreign: readonly string[];
 }
 
 /** Answers by status, and names by fate. */
@@ -31,8 +43,11 @@ export class Ledger {
   readonly statuses = new Map<number, number>();
   /** The last response of each status. */
   readonly samples = new Map<number, HttpResponse>();
+  /** Metrics acknowledged so far. */
+  acknowledged = 0;
 
   record(names: readonly string[], fate: Fate): void {
+    if (fate === 'acknowledged') this.acknowledged += names.length;
     for (const name of names) this.fates.set(name, fate);
   }
 
@@ -47,28 +62,26 @@ export class Ledger {
     return count;
   }
 
-  /**
-   * Compares with what was stored (name → times) and returns how many unknown metrics were stored after all.
-   * Names that do not begin with `prefix` belong to another ledger.
-   */
-  check(stored: ReadonlyMap<string, number>, prefix: string): { unknownStored: number } {
-    const broken = {
-      lost: [] as string[],
-      refusedStored: [] as string[],
-      twice: [] as string[],
-      foreign: [] as string[],
-    };
+  /** Compares with what was stored (name → times); names that do not begin with `prefix` belong to another ledger. */
+  compare(stored: ReadonlyMap<string, number>, prefix: string): Discrepancies & { unknownStored: number } {
+    const lost: string[] = [];
+    const refusedStored: string[] = [];
+    const twice: string[] = [];
     let unknownStored = 0;
     for (const [name, fate] of this.fates) {
       const count = stored.get(name) ?? 0;
-      if (count > 1) broken.twice.push(name);
-      if (fate === 'acknowledged' && count === 0) broken.lost.push(name);
-      if (fate === 'refused' && count > 0) broken.refusedStored.push(name);
+      if (count > 1) twice.push(name);
+      if (fate === 'acknowledged' && count === 0) lost.push(name);
+      if (fate === 'refused' && count > 0) refusedStored.push(name);
       if (fate === 'unknown' && count > 0) unknownStored += 1;
     }
-    for (const name of stored.keys()) {
-      if (name.startsWith(prefix) && !this.fates.has(name)) broken.foreign.push(name);
-    }
+    const foreign = [...stored.keys()].filter((name) => name.startsWith(prefix) && !this.fates.has(name));
+    return { lost, refusedStored, twice, foreign, unknownStored };
+  }
+
+  /** The same, with nothing lost or stored wrongly; returns how many unknown metrics were stored after all. */
+  check(stored: ReadonlyMap<string, number>, prefix: string): { unknownStored: number } {
+    const { unknownStored, ...broken } = this.compare(stored, prefix);
     const summary = Object.fromEntries(
       Object.entries(broken).map(([what, names]) => [
         what,
@@ -95,7 +108,7 @@ function makeRequest(options: LoadOptions, connection: number, first: number): R
   const padding = options.paddingBytes ? { tags: { padding: 'p'.repeat(options.paddingBytes) } } : {};
   const metrics = names.map((name, k) => ({ name, value: first + k, ...padding }));
   const kind = options.withBroken === true ? first % 17 : 0;
-  const headers: Record<string, string> = { ...options.headersOf?.(connection) };
+  const headers: Record<string, string> = { ...options.headersOf?.(connection, first) };
   if (kind === 1) return { body: bodyOf(metrics).slice(0, -1), headers, valid: [], invalid: names };
   const bad = `${options.prefix}.${connection}.bad.${first}`;
   if (kind === 2 || kind === 3) {
@@ -137,6 +150,7 @@ export class TrackedLoad {
       }
       try {
         while (!this.stopping && !connection.closed) {
+          if (this.options.pauseMs !== undefined) await delay(this.options.pauseMs);
           const request = makeRequest(this.options, index, next);
           next += request.valid.length + request.invalid.length;
           const response = await this.exchange(connection, request);
@@ -156,7 +170,7 @@ export class TrackedLoad {
     ledger.record(request.valid, 'unknown');
     const response = await connection.request(postRequest(request.body, { headers: request.headers }));
     ledger.seen(response);
-    if (response.status === 200) ledger.record(request.valid, 'acknowledged');
+    if (response.status === 200 || response.status === 202) ledger.record(request.valid, 'acknowledged');
     else if (response.status !== 504) {
       ledger.record(request.valid, 'refused');
       const pauseMs = this.options.refusalPauseMs;

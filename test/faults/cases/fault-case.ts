@@ -14,22 +14,40 @@ export interface FaultTally {
   readonly unknown: number;
   /** Acknowledged and not stored. */
   readonly lost: number;
+  /**
+   * Most metrics acknowledged and lost that the promise allows: 0, or under `--ack received` and `written` what the
+   * server's gauges named as not yet safe just before the fault, and what it acknowledged since.
+   */
+  readonly lossBound: number;
   readonly refusedButStored: number;
-  /** Slowest: from the end of the fault (or from the restart) to the first success; null where nothing recovers. */
+  /** Segment files begun meanwhile. */
+  readonly segments: number;
+  /** Slowest: from the end of the fault (or from the restart) to the first success; null where nothing fails. */
   readonly recoveryMs: number | null;
   /** What else was seen, in a few words. */
   readonly note?: string;
 }
 
 export interface FaultCase {
+  /** `<fault>, phase <n>, <ack>`, or as much of it as tells it from the others. */
   readonly name: string;
   /** What is done to the server, for people. */
   readonly fault: string;
   /** What the server promises meanwhile and after. */
   readonly promise: string;
-  /** Most metrics acknowledged and lost that the promise allows; 0 but for `--ack received`. */
-  readonly lossBound: (tally: FaultTally) => number;
   /** Why it cannot be tried on this machine, or null. */
   readonly unavailable?: () => string | null;
+  /** @throws when anything promised beside the figures of the tally does not hold */
   readonly run: (owner: Owner, form: Form) => Promise<FaultTally>;
+}
+
+/** What the figures of a tally say against its promise; empty when it holds. */
+export function brokenPromises(tally: FaultTally): string[] {
+  const { tries, acknowledged, lost, lossBound, refusedButStored } = tally;
+  return [
+    ...(tries > 0 ? [] : ['the fault never struck']),
+    ...(acknowledged > 0 ? [] : ['nothing was acknowledged, so nothing was shown']),
+    ...(lost <= lossBound ? [] : [`${lost} acknowledged metrics lost, ${lossBound} allowed`]),
+    ...(refusedButStored === 0 ? [] : [`${refusedButStored} refused metrics stored`]),
+  ];
 }

@@ -1,0 +1,152 @@
+/** Storage that fails, does half of what it is told, or takes its time. */
+import assert from 'node:assert/strict';
+import { eventually } from '../../support/assertions.ts';
+import { Scrape } from '../../support/exposition.ts';
+import { FaultSwitch } from '../../support/fault-switch.ts';
+import { requireTool } from '../../support/tools.ts';
+import type { FaultCase, Form } from './fault-case.ts';
+import { type Ack, answered, FaultRun, serveArgs, statusText } from './fault-run.ts';
+
+const UNHARMED = 'nothing acknowledged is lost, nothing refused is stored';
+/** So that large commits, written in several calls past the page cache, are among those hit. */
+const SOME_DIRECT = ['--direct-bytes', '8k'];
+
+const WRITES: Readonly<Record<Form, { readonly rounds: number; readonly most: number }>> = {
+  short: { rounds: 1, most: 20 },
+  long: { rounds: 5, most: 20 },
+};
+
+function writeCase(error: 'ENOSPC' | 'EIO', phase: number, ack: Ack): FaultCase {
+  return {
+    name: `write ${error}, phase ${phase}, ${ack}`,
+    fault: `${error} at the k-th write, k = 1…20`,
+    promise: `${UNHARMED}; storing resumes without a restart`,
+    run: async (owner, form) => {
+      const { rounds, most } = WRITES[form];
+      const faults = new FaultSwitch(owner);
+      const run = await FaultRun.start(owner, { args: serveArgs(phase, ack, SOME_DIRECT), env: faults.env });
+      const load = run.startLoad();
+      for (; run.tries < rounds * most; run.tries++) {
+        const struck = faults.failAt('write', 1 + (run.tries % most), error);
+        await eventually(`write ${1 + (run.tries % most)} fails`, struck);
+        await run.storesAgain(performance.now());
+      }
+      assert.ok(answered(503, load) > 0, 'a failed write was not told');
+      return run.finish(statusText([load]));
+    },
+  };
+}
+
+const SYNCS: Readonly<Record<Form, readonly number[]>> = {
+  short: [1, 4],
+  long: Array.from({ length: 20 }, (_, k) => k + 1),
+};
+
+function syncCase(phase: number, ack: Ack): FaultCase {
+  return {
+    name: `sync EIO, phase ${phase}, ${ack}`,
+    fault: 'EIO at the k-th sync, once',
+    promise: '504 to its group, exit non-zero; nothing acknowledged is lost',
+    run: async (owner, form) => {
+      const faults = new FaultSwitch(owner);
+      const args = serveArgs(phase, ack, ['--sync-interval-ms', '50']);
+      const run = await FaultRun.start(owner, { args, env: faults.env });
+      for (const k of SYNCS[form]) {
+        const load = run.startLoad();
+        await eventually('the load runs', () => load.ledger.acknowledged >= 50, 30_000);
+        faults.failAt('sync', k, 'EIO');
+        const { signal } = await run.endsInFailure();
+        assert.equal(signal, null);
+        run.tries += 1;
+        await run.restart();
+      }
+      return run.finish();
+    },
+  };
+}
+
+/** The kernel's own answer, by strace, rather than one put in at the seam. */
+const kernelSync: FaultCase = {
+  name: 'sync EIO by the kernel, phase 6, synced',
+  fault: 'EIO from the system call itself (strace), from the 40th sync on',
+  promise: '504 to its group, exit non-zero; nothing acknowledged is lost',
+  unavailable: () => requireTool('strace') || null,
+  run: async (owner) => {
+    const inject = ['-e', 'trace=fdatasync,fsync', '-e', 'inject=fdatasync:error=EIO:when=40+'];
+    const wrapper = [
+      'strace',
+      '--follow-forks',
+      '--quiet=all',
+      '--output=/dev/null',
+      '--seccomp-bpf',
+      ...inject,
+    ];
+    const run = await FaultRun.start(owner, { args: serveArgs(6, 'synced'), wrapper });
+    const load = run.startLoad();
+    await run.endsInFailure();
+    run.tries += 1;
+    const note = statusText([load]);
+    assert.ok(answered(200, load) > 0 && answered(504, load) > 0, note);
+    await run.restart();
+    return run.finish(note);
+  },
+};
+
+const LOAD_MS: Readonly<Record<Form, number>> = { short: 1_000, long: 10_000 };
+
+function shortWriteCase(phase: number, ack: Ack): FaultCase {
+  return {
+    name: `short writes, phase ${phase}, ${ack}`,
+    fault: 'every write stores 700 bytes at most',
+    promise: 'the rest is written by the next calls; nothing is refused for it',
+    run: async (owner, form) => {
+      const faults = new FaultSwitch(owner);
+      const run = await FaultRun.start(owner, { args: serveArgs(phase, ack, SOME_DIRECT), env: faults.env });
+      faults.set({ writeMostBytes: 700 });
+      const load = run.startLoad();
+      await new Promise((resolve) => setTimeout(resolve, LOAD_MS[form]));
+      await run.stopLoads();
+      run.tries = (await Scrape.of(run.server.port)).sum('metricsstream_short_writes_total');
+      assert.equal(answered(503, load) + answered(504, load), 0, statusText([load]));
+      return run.finish('tries are the short writes counted');
+    },
+  };
+}
+
+function slowSyncCase(phase: number): FaultCase {
+  return {
+    name: `slow sync, phase ${phase}, synced`,
+    fault: 'every sync takes 200 ms, then `kill -9`',
+    promise: `${UNHARMED}; answers wait for their sync`,
+    run: async (owner, form) => {
+      const faults = new FaultSwitch(owner);
+      const run = await FaultRun.start(owner, { args: serveArgs(phase, 'synced'), env: faults.env });
+      faults.set({ syncDelayMs: 200 });
+      const load = run.startLoad();
+      await new Promise((resolve) => setTimeout(resolve, 2 * LOAD_MS[form]));
+      run.tries = (await Scrape.of(run.server.port)).sum('metricsstream_syncs_total');
+      run.server.kill('SIGKILL');
+      await run.endsInFailure();
+      const note = `${statusText([load])}; tries are the syncs`;
+      assert.equal(answered(504, load), 0, note);
+      faults.clear();
+      await run.restart();
+      return run.finish(note);
+    },
+  };
+}
+
+export const STORAGE_CASES: readonly FaultCase[] = [
+  writeCase('ENOSPC', 6, 'synced'),
+  writeCase('EIO', 6, 'written'),
+  writeCase('ENOSPC', 0, 'written'),
+  writeCase('EIO', 0, 'synced'),
+  shortWriteCase(6, 'written'),
+  shortWriteCase(0, 'synced'),
+  syncCase(6, 'synced'),
+  syncCase(6, 'written'),
+  syncCase(0, 'synced'),
+  kernelSync,
+  slowSyncCase(6),
+  slowSyncCase(0),
+];
