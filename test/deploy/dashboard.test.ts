@@ -1,0 +1,235 @@
+/**
+ * The dashboard and the rules against what they were made for: a real server under real load, scraped by a real
+ * Prometheus, in which every query has to find data.
+ */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { eventually } from '../support/assertions.ts';
+import { bodyOf, ndjsonBody, uniqueName } from '../support/bodies.ts';
+import { deployPath, readDeployed, runTool } from '../support/deploy-files.ts';
+import { Prometheus, type Series } from '../support/prometheus.ts';
+import { postRequest, RawConnection } from '../support/raw-http.ts';
+import { startServer } from '../support/server-process.ts';
+import { requireTool } from '../support/tools.ts';
+
+interface Panel {
+  readonly id: number;
+  readonly type: string;
+  readonly title: string;
+  readonly description?: string;
+  readonly gridPos: { readonly x: number; readonly y: number; readonly w: number; readonly h: number };
+  readonly fieldConfig?: { readonly defaults: { readonly unit?: string; readonly thresholds?: unknown } };
+  readonly targets?: readonly { readonly expr: string }[];
+}
+
+interface Variable {
+  readonly name: string;
+  readonly type: string;
+  readonly definition?: string;
+}
+
+const dashboard = JSON.parse(readDeployed('grafana', 'metricsstream.json')) as {
+  readonly panels: readonly Panel[];
+  readonly templating: { readonly list: readonly Variable[] };
+  readonly annotations: { readonly list: readonly { readonly name: string; readonly expr: string }[] };
+};
+const panels = dashboard.panels.filter(({ type }) => type !== 'row');
+
+/** What Grafana puts in place of its variables. */
+const VALUES: Readonly<Record<string, string>> = {
+  $__rate_interval: '10s',
+  $__interval: '10s',
+  $datasource: 'prometheus',
+  $instance: '.+',
+  $stage: 'sync',
+  $job: 'metricsstream',
+};
+
+const substituted = (expression: string): string =>
+  Object.entries(VALUES).reduce((text, [name, value]) => text.replaceAll(name, value), expression);
+
+const isNumber = ({ value }: Series): boolean => value[1] !== 'NaN';
+
+describe('the dashboard', () => {
+  it('is what its description makes', () => {
+    runTool(process.execPath, [deployPath('grafana', 'dashboard.mjs'), '--check']);
+  });
+
+  it('has a title, a description, a unit, thresholds and at least one query on every panel', () => {
+    for (const { title, description, fieldConfig, targets } of panels) {
+      assert.ok(title, 'title');
+      assert.ok(description, title);
+      assert.ok(fieldConfig?.defaults.unit, title);
+      assert.ok(fieldConfig.defaults.thresholds, title);
+      assert.ok(targets !== undefined && targets.length > 0, title);
+    }
+  });
+
+  it('has panels that do not overlap, with numbers of their own', () => {
+    assert.equal(new Set(dashboard.panels.map(({ id }) => id)).size, dashboard.panels.length);
+    const taken = new Map<string, string>();
+    for (const { title, gridPos } of dashboard.panels) {
+      for (let x = gridPos.x; x < gridPos.x + gridPos.w; x++) {
+        assert.ok(x < 24, title);
+        for (let y = gridPos.y; y < gridPos.y + gridPos.h; y++) {
+          assert.equal(taken.get(`${x},${y}`), undefined, title);
+          taken.set(`${x},${y}`, title);
+        }
+      }
+    }
+  });
+
+  it('chooses data source, job and instance by variables', () => {
+    const names = dashboard.templating.list.map(({ name }) => name);
+    assert.deepEqual(names, ['datasource', 'job', 'instance', 'stage']);
+    const own = panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));
+    for (const expression of own) assert.match(expression, /job=~"\$job", instance=~"\$instance"/);
+  });
+});
+
+/** Requests of every kind that the dashboard tells apart, over and over. */
+class MixedLoad {
+  private stopping = false;
+  private readonly done: Promise<unknown>;
+  readonly statuses = new Set<number>();
+
+  constructor(port: number) {
+    this.done = Promise.all([
+      this.repeat(port, 'good', () => {
+        const types = ['counter', 'gauge', 'histogram', 'summary'];
+        return postRequest(bodyOf(types.map((type, value) => ({ name: uniqueName('d'), value, type }))));
+      }),
+      this.repeat(port, 'lines', () =>
+        postRequest(ndjsonBody([{ name: uniqueName('d'), value: 1 }]), {
+          headers: { 'Content-Type': 'application/x-ndjson' },
+        }),
+      ),
+      this.repeat(port, 'bad', () => postRequest('{"metrics":[')),
+      this.repeat(port, 'half', () => postRequest(bodyOf([{ name: 'd', value: 1 }, { name: '' }]))),
+      this.repeat(port, 'greedy', () => postRequest(bodyOf([{ name: 'd', value: 1 }])), 5),
+    ]);
+  }
+
+  async stop(): Promise<void> {
+    this.stopping = true;
+    await this.done;
+  }
+
+  private async repeat(
+    port: number,
+    client: string,
+    next: () => ReturnType<typeof postRequest>,
+    pauseMs = 40,
+  ): Promise<void> {
+    const connection = await RawConnection.open(port);
+    while (!this.stopping) {
+      const request = next();
+      const response = await connection.request({
+        ...request,
+        headers: { ...request.headers, 'X-Client': client },
+      });
+      this.statuses.add(response.status);
+      await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    }
+    connection.close();
+  }
+}
+
+describe('in a Prometheus that scrapes a loaded server', { skip: requireTool('prometheus') }, () => {
+  const cleanups: (() => unknown)[] = [];
+  let prometheus: Prometheus;
+
+  before(async () => {
+    const owner = { after: (cleanup: () => unknown) => void cleanups.push(cleanup) };
+    const server = await startServer(owner, {
+      args: ['--workers', '2', '--client-id', 'header:x-client', '--rate-limit', '50'],
+    });
+    const target = `127.0.0.1:${server.port}`;
+    prometheus = await Prometheus.start(owner, target, [
+      deployPath('prometheus', 'recording.yml'),
+      deployPath('prometheus', 'alerts.yml'),
+    ]);
+    const load = new MixedLoad(server.port);
+    owner.after(() => load.stop());
+    await eventually('every kind of answer was given', () => load.statuses.size >= 3);
+    // Prometheus waits five seconds before its first scrape; a rate needs two.
+    await eventually(
+      'the load has been scraped and looked at by the rules',
+      async () => {
+        const limited = await prometheus.query('rate(metricsstream_requests_total{status="429"}[10s]) > 0');
+        const ruled = await prometheus.query('instance:metricsstream_request_errors:ratio_rate1m');
+        return limited.length > 0 && ruled.some(isNumber);
+      },
+      30_000,
+    );
+  });
+
+  after(async () => {
+    for (const cleanup of cleanups.reverse()) await cleanup();
+  });
+
+  const findsData = async (expression: string) => {
+    let found: readonly Series[] = [];
+    await eventually(
+      `data for ${expression}`,
+      async () => {
+        found = await prometheus.query(expression);
+        return found.some(isNumber);
+      },
+      5_000,
+    );
+    return found;
+  };
+
+  for (const { title, targets = [] } of panels) {
+    it(`panel "${title}" finds data with each of its queries`, async () => {
+      for (const { expr } of targets) await findsData(substituted(expr));
+    });
+  }
+
+  it('the annotations are queries that Prometheus understands', async () => {
+    for (const { expr } of dashboard.annotations.list) await prometheus.query(substituted(expr));
+  });
+
+  it('the variables have values to choose from', async () => {
+    const variables = dashboard.templating.list.filter(({ type }) => type === 'query');
+    assert.equal(variables.length, 3);
+    for (const { definition = '' } of variables) {
+      const [, series = '', label = ''] = /^label_values\((.+), (\w+)\)$/.exec(definition) ?? [];
+      const found = await findsData(substituted(series));
+      assert.ok(
+        found.every(({ metric }) => metric[label]),
+        definition,
+      );
+    }
+  });
+
+  it('every recording rule makes data', async () => {
+    const recording = (await prometheus.rules()).filter(({ type }) => type === 'recording');
+    assert.ok(recording.length > 0);
+    for (const { name } of recording) await findsData(name);
+  });
+
+  it('every rule is evaluated without an error, and a healthy server sets off no alert', async () => {
+    const rules = await prometheus.rules();
+    assert.deepEqual(
+      rules.filter(({ health }) => health !== 'ok'),
+      [],
+    );
+    const alerting = rules.filter(({ type }) => type === 'alerting');
+    assert.ok(alerting.length > 0);
+    assert.deepEqual(
+      alerting.filter(({ state }) => state === 'firing'),
+      [],
+    );
+  });
+
+  it('every series that the rules look at is there before anything goes wrong', async () => {
+    const texts = ['recording.yml', 'alerts.yml'].map((file) => readDeployed('prometheus', file));
+    const names = texts.flatMap(
+      (text) => text.match(/(?<![\w:])(metricsstream_\w+_\w+|up)(?=[{[ )\n])/g) ?? [],
+    );
+    assert.ok(names.length > 20);
+    for (const name of new Set(names)) await findsData(name);
+  });
+});
