@@ -92,12 +92,12 @@ function scrape(accept: string): Promise<Page> {
   });
 }
 
-const allCounters = data.allCounters.map((block) => new Float64Array(block));
 const streams = new LiveStreams(answers, {
   open: (id) => post({ kind: 'live_open', id }),
   close: () => post({ kind: 'live_close' }),
 });
 
+const allCounters = data.allCounters.map((block) => new Float64Array(block));
 
 function health(): Record<string, unknown> {
   const sum = (slot: number): number => allCounters.reduce((total, counters) => total + counters[slot]!, 0);
@@ -149,8 +149,8 @@ let quietFromMs = 0;
 /** Ends the thread once nothing is in flight, at `deadlineMs` in any case. */
 function drain(deadlineMs: number): void {
   listener.stopListening();
-  const nowMs = monotonicMs();
   streams.endAll();
+  const nowMs = monotonicMs();
   if (nowMs >= deadlineMs) {
     receiver.refuseAll();
     dispatcher.expireAll(nowMs);
@@ -200,11 +200,11 @@ port.on('message', (message: ToWorker) => {
       scrapes.get(message.id)?.(message.page);
       scrapes.delete(message.id);
       break;
-  }
     case 'live_opened':
       streams.opened(message.id, message.text);
       break;
     case 'live':
       streams.send(message.text);
       break;
+  }
 });
