@@ -6,6 +6,7 @@
  */
 import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { type ConnectionOptions, connect as connectSecure, type TLSSocket } from 'node:tls';
 
 export interface HttpResponse {
   readonly status: number;
@@ -181,6 +182,22 @@ export class RawConnection {
     return new RawConnection(socket);
   }
 
+  /** Over TLS; whoever answers is believed unless `options` say otherwise. @throws when the handshake fails */
+  static async openSecure(port: number, options: ConnectionOptions = {}): Promise<RawConnection> {
+    const socket = connectSecure({ port, host: '127.0.0.1', rejectUnauthorized: false, ...options });
+    await new Promise<void>((resolve, reject) => {
+      socket.once('secureConnect', resolve);
+      socket.once('error', reject);
+      socket.once('close', () => reject(new ConnectionClosed(undefined)));
+    });
+    return new RawConnection(socket);
+  }
+
+  /** Of a connection over TLS. */
+  get secureSocket(): TLSSocket {
+    return this.socket as TLSSocket;
+  }
+
   get closed(): boolean {
     return this.ended;
   }
@@ -277,6 +294,16 @@ export class RawConnection {
 /** One request on a connection of its own. */
 export async function fetchOnce(port: number, options: RequestOptions = {}): Promise<HttpResponse> {
   const connection = await RawConnection.open(port);
+  try {
+    return await connection.request(options);
+  } finally {
+    connection.close();
+  }
+}
+
+/** One request on a connection of its own, over TLS. */
+export async function fetchSecure(port: number, options: RequestOptions = {}): Promise<HttpResponse> {
+  const connection = await RawConnection.openSecure(port);
   try {
     return await connection.request(options);
   } finally {

@@ -7,7 +7,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { fetchOnce } from './raw-http.ts';
+import { fetchOnce, fetchSecure } from './raw-http.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
 const START_TIMEOUT_MS = 30_000;
@@ -207,7 +207,8 @@ export async function startServer(owner: Owner, options: ServerOptions = {}): Pr
   const listening = await waitForLine(output, exited, (line) => line.msg === 'listening', START_TIMEOUT_MS);
   const port = Number(listening.port);
   pid = Number(listening.pid);
-  const ready = await fetchOnce(port, { path: '/ready' });
+  const fetch = args.includes('--tls-cert') ? fetchSecure : fetchOnce;
+  const ready = await fetch(port, { path: '/ready' });
   if (ready.status !== 200) throw new Error(`/ready answered ${ready.status}: ${ready.body}`);
 
   return {
