@@ -31,9 +31,14 @@ export interface RunOptions {
   readonly onProgress?: (progress: Progress) => void;
   /** Ends the load early: requests under way are waited for, and the result tells what was measured. */
   readonly signal?: AbortSignal;
+  /**
+   * Awaited when every request has its outcome, before the check reads the files: for what reading would disturb.
+   * When measuring began and when sending ended, on the clock of `monotonicMs`.
+   */
+  readonly onEnded?: (measureMs: number, sendingEndedMs: number) => Promise<void>;
 }
 
-function createRunId(): string {
+export function createRunId(): string {
   return randomBytes(RUN_ID_CHARS).toString('hex').slice(0, RUN_ID_CHARS);
 }
 
@@ -58,11 +63,12 @@ export async function runLoad(plan: LoadPlan, options: RunOptions = {}): Promise
     generators = await startGenerators(plan, runId, threads, samples);
     const startedAt = new Date().toISOString();
     const startMs = monotonicMs() + START_DELAY_MS;
-    const { measureMs } = timesOf(plan, startMs);
+    const { measureMs, endMs } = timesOf(plan, startMs);
     const onProgress = options.onProgress && (() => options.onProgress?.(progressOf(plan, tally, measureMs)));
     const { done, interrupted } = await follow(generators, startMs, tally, onProgress, options.signal);
     const fates = done.map((message) => message.fates);
     const storageLatency = await watcher?.finish(WATCH_ON_MS, fates);
+    await options.onEnded?.(measureMs, Math.min(endMs, tally.endedMs));
     const answers: Answers = {
       acceptedMetrics: tally.acceptedMetrics + tally.warmUpMetrics,
       unknownRequests: countOf(tally.outcomes, isUnknown) + countOf(tally.warmUpOutcomes, isUnknown),

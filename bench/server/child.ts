@@ -98,13 +98,24 @@ function asChild(name: string, port: number, { child, exited, output }: Launched
   };
 }
 
+export interface ChildOptions {
+  /** Added to the environment. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Makes the command one that ends in it by exec, so that the process stays the same. */
+  readonly wrap?: (command: readonly string[]) => readonly string[];
+}
+
 /**
  * Starts a Node script.
  * @param core the core it is pinned to; undefined: all of them
  * @throws when it ends, or says nothing for too long, before it listens
  */
-export async function startChild(args: readonly string[], core: number | undefined): Promise<Child> {
-  const launched = launch([process.execPath, ...args], core);
+export async function startChild(
+  args: readonly string[],
+  core: number | undefined,
+  { env = {}, wrap = (command) => command }: ChildOptions = {},
+): Promise<Child> {
+  const launched = launch(wrap([process.execPath, ...args]), core, { ...process.env, ...env });
   const { child, exited, output } = launched;
   const name = args.join(' ');
   const port = await new Promise<number>((resolve, reject) => {

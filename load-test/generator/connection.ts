@@ -1,9 +1,15 @@
 /** One client: a socket that is opened when it is needed, one request at a time, and the framing of its answers. */
 import { connect, type Socket } from 'node:net';
-import type { RequestTemplate } from './request-template.ts';
 import { READ_ANSWER, READ_MALFORMED, ResponseReader } from './response-reader.ts';
 
 export type Failure = 'timeout' | 'reset' | 'connect' | 'malformed';
+
+/** What a connection sends. */
+export interface RequestSource {
+  readonly bytes: Buffer;
+  /** Makes it the request of this number. */
+  patch(number: number, isSampled: boolean): void;
+}
 
 export interface ConnectionEvents {
   /** A whole answer; `reader` describes it until the next read. */
@@ -24,7 +30,7 @@ const readBuffer = Buffer.allocUnsafe(64 << 10);
 export class Connection {
   /** Number of this client in its thread. */
   readonly index: number;
-  readonly template: RequestTemplate;
+  readonly template: RequestSource;
   /** May take the next request; kept by its owner. */
   isFree = true;
   /** A request is under way; what follows describes it. */
@@ -41,7 +47,7 @@ export class Connection {
   private socket: Socket | null = null;
   private isConnected = false;
 
-  constructor(index: number, template: RequestTemplate, target: Target, events: ConnectionEvents) {
+  constructor(index: number, template: RequestSource, target: Target, events: ConnectionEvents) {
     this.index = index;
     this.template = template;
     this.target = target;

@@ -1,0 +1,297 @@
+/**
+ * Three times the capacity, where the processor sets it. A server that answers every request spends c_r on each that it
+ * refuses and c_a on each that it accepts; of λ requests/s and a share s of a core, g a second can be accepted:
+ *
+ *     g·c_a + (λ − g)·c_r ≤ s      hence      g ≤ (s − λ·c_r) / (c_a − c_r)
+ *
+ * One core of JavaScript sends fewer requests than three times what one core of the server can take, so the server gets
+ * a quarter of a core while it is overloaded, where control groups are permitted.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { formatCount, formatMs, formatShare } from '../../load-test/format.ts';
+import { countOf, isSuccess, type LoadResult } from '../../load-test/plan.ts';
+import { faultyDisk } from '../../load-test/scenarios/faulty-disk.ts';
+import { monotonicMs } from '../../src/base/clock.ts';
+import { cpuSeconds } from '../server/child.ts';
+import { correctness, type Finding, figure, type PartOptions, type PartResult } from './part.ts';
+import { between, HEALTH_PROBE, METRICS_PROBE, type ProbeSummary, summarize } from './probes.ts';
+import { NO_LIMIT, type ServerUnderLoad, withServer } from './server-under-load.ts';
+import { withoutHistograms } from './slow-disk.ts';
+
+const BATCHES = [1, 100, 1_000] as const;
+const FACTOR = 3;
+const CPU_SHARE = 0.25;
+const CLIENTS = 256;
+const WARM_UP_MS = 2_500;
+const FULL_CORE_MS = 4_000;
+const QUIET_MS = 1_500;
+const COST_MS = 3_000;
+const OVERLOAD_MS = 8_000;
+const REFUSING_POLL_MS = 50;
+const REFUSING_TIMEOUT_MS = 20_000;
+const SMOKE_MS = 1_000;
+const SMOKE_RATE = 3_000;
+
+/** Seconds of CPU and of time, and how many requests were answered in them. */
+interface Cost {
+  readonly result: LoadResult;
+  readonly share: number;
+  readonly answers: number;
+}
+
+interface Batch {
+  readonly batch: number;
+  readonly fullCorePerSecond: number;
+  /** Microseconds of CPU for each request. */
+  readonly acceptUs: number;
+  readonly refuseUs: number;
+  /** Of a core, taken by the probes and by what the server does without requests. */
+  readonly quietShare: number;
+  readonly capacityPerSecond: number;
+  readonly offeredPerSecond: number;
+  readonly answeredPerSecond: number;
+  readonly goodputPerSecond: number;
+  /** Of a core, under overload, without the quiet share. */
+  readonly share: number;
+  readonly overload: LoadResult;
+  readonly findings: readonly Finding[];
+  readonly probes: readonly ProbeSummary[];
+}
+
+const answersOf = ({ outcomes }: LoadResult): number => countOf(outcomes, (outcome) => /^\d+$/.test(outcome));
+
+/** CPU seconds are read when the load has ended, not when its check has. */
+async function measure(
+  server: ServerUnderLoad,
+  batch: number,
+  load: LoadResult['plan']['load'],
+): Promise<Cost> {
+  const before = cpuSeconds(server.pid);
+  let after = before;
+  const result = await server.load(
+    { batch, clients: CLIENTS, load },
+    {
+      onEnded: async () => {
+        after = cpuSeconds(server.pid);
+      },
+    },
+  );
+  return { result, share: (after - before) / result.seconds, answers: answersOf(result) };
+}
+
+async function untilStatus(port: number, wanted: (status: number) => boolean): Promise<void> {
+  const deadlineMs = monotonicMs() + REFUSING_TIMEOUT_MS;
+  const body = '{"metrics":[{"name":"overload.probe","value":1}]}';
+  for (;;) {
+    const headers = { 'content-type': 'application/json' };
+    const { status } = await fetch(`http://127.0.0.1:${port}/metrics`, { method: 'POST', headers, body });
+    if (wanted(status)) return;
+    if (monotonicMs() > deadlineMs) throw new Error(`POST goes on answering ${status}`);
+    await sleep(REFUSING_POLL_MS);
+  }
+}
+
+/** What a refusal costs: a full disk makes the server refuse everything at the place where overload does. */
+async function refusing(server: ServerUnderLoad, batch: number, fullWhile: string): Promise<Cost> {
+  writeFileSync(fullWhile, '');
+  try {
+    await untilStatus(server.port, (status) => status === 503);
+    return await measure(server, batch, { kind: 'closed', intervalMs: 0, durationMs: COST_MS });
+  } finally {
+    rmSync(fullWhile);
+    await untilStatus(server.port, (status) => status === 200);
+  }
+}
+
+async function quietShareOf({ pid }: ServerUnderLoad): Promise<number> {
+  const before = cpuSeconds(pid);
+  await sleep(QUIET_MS);
+  return (cpuSeconds(pid) - before) / (QUIET_MS / 1e3);
+}
+
+async function measureBatch(options: PartOptions, batch: number, directory: string): Promise<Batch> {
+  const fullWhile = join(directory, `full-${batch}`);
+  const env = faultyDisk({ fullWhile });
+  return withServer(
+    options,
+    { args: NO_LIMIT, env },
+    [METRICS_PROBE, HEALTH_PROBE],
+    async (server, prober) => {
+      const closed = { kind: 'closed', intervalMs: 0 } as const;
+      await server.load({ batch, clients: CLIENTS, load: { ...closed, durationMs: WARM_UP_MS } });
+      const fullFromMs = monotonicMs();
+      const full = await measure(server, batch, { ...closed, durationMs: FULL_CORE_MS });
+      const fullUntilMs = fullFromMs + FULL_CORE_MS;
+      const quietShare = await quietShareOf(server);
+      server.group?.limitCpu(CPU_SHARE);
+      const accept = await measure(server, batch, { ...closed, durationMs: COST_MS });
+      const refuse = await refusing(server, batch, fullWhile);
+      const capacityPerSecond = accept.result.succeeded / accept.result.seconds;
+      const overloadFromMs = monotonicMs();
+      const over = await measure(server, batch, {
+        kind: 'open',
+        ratePerSecond: capacityPerSecond * FACTOR,
+        durationMs: OVERLOAD_MS,
+      });
+      const probes = await prober.end();
+      const { result: overload } = over;
+      const cost = ({ share, result, answers }: Cost): number =>
+        ((share - quietShare) * result.seconds * 1e6) / answers;
+      const during = (name: string, part: string, fromMs: number, untilMs: number): ProbeSummary =>
+        summarize(`${part}, ${batch} a request`, name, between(probes.get(name)!, fromMs, untilMs));
+      return {
+        batch,
+        fullCorePerSecond: full.result.succeeded / full.result.seconds,
+        acceptUs: cost(accept),
+        refuseUs: cost(refuse),
+        quietShare,
+        capacityPerSecond,
+        offeredPerSecond: overload.intended / overload.seconds,
+        answeredPerSecond: over.answers / overload.seconds,
+        goodputPerSecond: overload.succeeded / overload.seconds,
+        share: over.share - quietShare,
+        overload,
+        findings: correctness(`CPU-bound, ${batch} a request`, [
+          full.result,
+          accept.result,
+          refuse.result,
+          overload,
+        ]),
+        probes: [METRICS_PROBE, HEALTH_PROBE].flatMap(({ name }) => [
+          during(name, 'one core busy', fullFromMs, fullUntilMs),
+          during(
+            name,
+            `${formatShare(CPU_SHARE)} of a core, ${FACTOR}×`,
+            overloadFromMs,
+            overloadFromMs + OVERLOAD_MS,
+          ),
+        ]),
+      };
+    },
+  );
+}
+
+/** Requests a second that can be accepted at the most when so many are answered. */
+export function ceilingPerSecond(
+  share: number,
+  answeredPerSecond: number,
+  acceptUs: number,
+  refuseUs: number,
+): number {
+  const left = share * 1e6 - answeredPerSecond * refuseUs;
+  return Math.max(0, Math.min(answeredPerSecond, left / (acceptUs - refuseUs)));
+}
+
+async function smokeBatch(options: PartOptions, batch: number): Promise<readonly Finding[]> {
+  return withServer(options, { args: NO_LIMIT }, [HEALTH_PROBE], async (server) => {
+    const load = {
+      kind: 'open',
+      ratePerSecond: SMOKE_RATE / Math.sqrt(batch),
+      durationMs: SMOKE_MS,
+    } as const;
+    const result = await server.load({ batch, clients: CLIENTS, load });
+    if (countOf(result.outcomes, isSuccess) === 0) throw new Error('nothing was accepted');
+    return correctness(`CPU-bound, ${batch} a request`, [result]);
+  });
+}
+
+export async function overloadCpu(options: PartOptions): Promise<PartResult> {
+  const { scratch, smoke, progress } = options;
+  const common = { name: 'cpu-bound', title: `CPU-bound overload at ${FACTOR} times the capacity` };
+  if (smoke) {
+    const findings = await smokeBatch(options, BATCHES[1]);
+    return { ...common, findings, text: [], tables: [], probes: [], data: null };
+  }
+  const directory = mkdtempSync(join(scratch, 'full-'));
+  const batches: Batch[] = [];
+  try {
+    for (const batch of BATCHES) {
+      batches.push(await measureBatch(options, batch, directory));
+      progress(`CPU-bound: ${batch} a request done`);
+    }
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+  return {
+    ...common,
+    findings: batches.flatMap((batch) => [...batch.findings, goodputFinding(batch)]),
+    text: TEXT,
+    tables: [table(batches)],
+    probes: batches.flatMap(({ probes }) => probes),
+    data: batches.map(({ overload, ...rest }) => ({ ...rest, overload: withoutHistograms(overload) })),
+  };
+}
+
+function ceilings(figures: Batch): { offered: number; answered: number } {
+  const { share, offeredPerSecond, answeredPerSecond, acceptUs, refuseUs } = figures;
+  return {
+    offered: ceilingPerSecond(share, offeredPerSecond, acceptUs, refuseUs),
+    answered: ceilingPerSecond(share, answeredPerSecond, acceptUs, refuseUs),
+  };
+}
+
+function goodputFinding(figures: Batch): Finding {
+  const { batch, goodputPerSecond, capacityPerSecond } = figures;
+  const { answered } = ceilings(figures);
+  return figure(
+    `CPU-bound, ${batch} a request: goodput beside its ceiling`,
+    null,
+    `${formatShare(goodputPerSecond / capacityPerSecond)} of the capacity; the ceiling for what was answered is ` +
+      formatShare(answered / capacityPerSecond),
+  );
+}
+
+const TEXT: readonly string[] = [
+  'A server that answers every request spends CPU time on refusals, too: c_a for each accepted request, c_r for each ' +
+    'that gets 503. With a share s of a core and λ requests/s, g of which are accepted, g·c_a + (λ − g)·c_r ≤ s, so',
+  '    g ≤ (s − λ·c_r) / (c_a − c_r)',
+  'and of the capacity s/c_a at ρ times the capacity (1 − ρ·r) / (1 − r) is left, with r = c_r/c_a: nothing at ρ = 3 once a ' +
+    'refusal costs a third of an acceptance. Requests beyond what can be answered wait in the connections. ' +
+    `c_a and c_r are CPU seconds of the server process by answers, in closed loops of ${CLIENTS} clients: one in which ` +
+    'all are accepted, and one in which all are refused because the disk is full. Kernel work for sent bodies is done on ' +
+    `the sender's core and not counted. The generator's core cannot send three times what a core of the server takes, so ` +
+    `these figures are of a server that is given ${formatShare(CPU_SHARE)} of a core, in slices of 1 ms every 4 ms; what ` +
+    'the probes and an idle server take is subtracted.',
+];
+
+function table(batches: readonly Batch[]) {
+  return {
+    title: 'Goodput beside its ceiling',
+    head: [
+      'metrics a request',
+      'whole core, requests/s',
+      'c_a, µs',
+      'c_r, µs',
+      'r',
+      'capacity/s',
+      'offered/s',
+      'answered/s',
+      'goodput/s',
+      'of capacity',
+      'ceiling, all offered',
+      'ceiling, those answered',
+      'p99 of 2xx, ms',
+    ],
+    rows: batches.map((figures) => {
+      const { capacityPerSecond } = figures;
+      const { offered, answered } = ceilings(figures);
+      return [
+        String(figures.batch),
+        formatCount(figures.fullCorePerSecond),
+        figures.acceptUs.toFixed(1),
+        figures.refuseUs.toFixed(1),
+        (figures.refuseUs / figures.acceptUs).toFixed(2),
+        formatCount(capacityPerSecond),
+        formatCount(figures.offeredPerSecond),
+        formatCount(figures.answeredPerSecond),
+        formatCount(figures.goodputPerSecond),
+        formatShare(figures.goodputPerSecond / capacityPerSecond),
+        formatShare(offered / capacityPerSecond),
+        formatShare(answered / capacityPerSecond),
+        formatMs(figures.overload.serviceTime.p99Ms),
+      ];
+    }),
+  };
+}

@@ -1,0 +1,48 @@
+/** GET /metrics as numbers, and percentiles of what a histogram took between two readings. */
+
+/** Values by sample, labels included, such as `metricsstream_requests_total{status="503"}`. */
+export type Exposition = ReadonlyMap<string, number>;
+
+export async function readExposition(port: number): Promise<Exposition> {
+  const response = await fetch(`http://127.0.0.1:${port}/metrics`, { headers: { accept: 'text/plain' } });
+  const samples = new Map<string, number>();
+  for (const line of (await response.text()).split('\n')) {
+    const at = line.lastIndexOf(' ');
+    if (at > 0 && !line.startsWith('#')) samples.set(line.slice(0, at), Number(line.slice(at + 1)));
+  }
+  return samples;
+}
+
+/** What a counter grew by; 0 where it is not there. */
+export function growth(name: string, before: Exposition, after: Exposition): number {
+  return (after.get(name) ?? 0) - (before.get(name) ?? 0);
+}
+
+/**
+ * The upper bound of the bucket that the percentile lies in.
+ * @param labels of the histogram, as in the exposition, without `le`: `stage="queue"`, or ''
+ */
+export function percentileOf(
+  name: string,
+  labels: string,
+  percent: number,
+  before: Exposition,
+  after: Exposition,
+): number {
+  const buckets: { bound: number; count: number }[] = [];
+  for (const sample of after.keys()) {
+    const match = /^(\w+)_bucket\{(.*)\}$/.exec(sample);
+    if (match?.[1] !== name) continue;
+    const parts = match[2]!.split(',');
+    const bound = parts.find((part) => part.startsWith('le='));
+    const rest = parts.filter((part) => part !== bound).join(',');
+    if (bound === undefined || rest !== labels) continue;
+    buckets.push({
+      bound: Number(bound.slice(4, -1).replace('+Inf', 'Infinity')),
+      count: growth(sample, before, after),
+    });
+  }
+  buckets.sort((a, b) => a.bound - b.bound);
+  const wanted = ((buckets.at(-1)?.count ?? 0) * percent) / 100;
+  return buckets.find(({ count }) => count >= wanted)?.bound ?? Number.NaN;
+}

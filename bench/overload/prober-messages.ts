@@ -1,0 +1,47 @@
+/** What the prober and the process that started it tell each other. */
+
+export interface ProbeStream {
+  readonly name: string;
+  /** Requests a second, sent at fixed times whatever the server does. */
+  readonly ratePerSecond: number;
+  readonly connections: number;
+  readonly request:
+    | { readonly method: 'GET'; readonly path: string }
+    | {
+        readonly method: 'POST';
+        readonly batch: number;
+        readonly runId: string;
+        readonly headers: Readonly<Record<string, string>>;
+      };
+}
+
+export interface ProberPlan {
+  readonly port: number;
+  readonly streams: readonly ProbeStream[];
+}
+
+/** One request; times on the clock of `monotonicMs`. */
+export interface Probe {
+  readonly dueMs: number;
+  readonly sentMs: number;
+  readonly doneMs: number;
+  /** The answer's status; below 100 one of FAILURE_INDEX. */
+  readonly outcome: number;
+  readonly lacksRetryAfter: boolean;
+  readonly accepted: number;
+  /** Time within it that the prober was ready to run and had no core: the prober's own delay. */
+  readonly ownDelayMs: number;
+}
+
+export interface ProberReport {
+  readonly kind: 'report';
+  /** By stream, in the order of their numbers, which is the order in which they were due. */
+  readonly probes: readonly (readonly Probe[])[];
+}
+
+export interface ProberReady {
+  readonly kind: 'ready';
+}
+
+export type FromProber = ProberReady | ProberReport;
+export type ToProber = ({ readonly kind: 'begin' } & ProberPlan) | { readonly kind: 'end' };

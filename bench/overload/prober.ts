@@ -1,0 +1,167 @@
+/**
+ * Entry point of the prober: a process that sends few requests at fixed times, and notes of each what it took and how
+ * much of that was its own delay. A process of its own, so that no other load's turn of the event loop is in the way.
+ */
+import { openSync, readSync } from 'node:fs';
+import {
+  Connection,
+  type ConnectionEvents,
+  type Failure,
+  type RequestSource,
+} from '../../load-test/generator/connection.ts';
+import { FAILURE_INDEX } from '../../load-test/generator/messages.ts';
+import { RequestTemplate } from '../../load-test/generator/request-template.ts';
+import type { ResponseReader } from '../../load-test/generator/response-reader.ts';
+import { monotonicMs } from '../../src/base/clock.ts';
+import type { FromProber, Probe, ProberPlan, ProbeStream, ToProber } from './prober-messages.ts';
+
+const HOST = '127.0.0.1';
+const TIMEOUT_MS = 10_000;
+const SWEEP_MS = 100;
+const NS_PER_MS = 1e6;
+
+/** Its second number: nanoseconds that this thread was ready to run and waited for a core. */
+const schedstat = openSync('/proc/self/schedstat', 'r');
+const statBytes = Buffer.alloc(128);
+
+function coreWaitMs(): number {
+  const length = readSync(schedstat, statBytes, 0, statBytes.length, 0);
+  return Number(statBytes.toString('latin1', 0, length).split(' ')[1]) / NS_PER_MS;
+}
+
+function sourceOf({ request }: ProbeStream, port: number): RequestSource {
+  const authority = `${HOST}:${port}`;
+  if (request.method === 'POST') {
+    const { batch, runId, headers } = request;
+    return new RequestTemplate({ authority, batch, seed: 1, runId, keepAlive: true, headers });
+  }
+  return {
+    bytes: Buffer.from(`GET ${request.path} HTTP/1.1\r\nHost: ${authority}\r\n\r\n`),
+    patch: () => {},
+  };
+}
+
+class Stream implements ConnectionEvents {
+  readonly probes: Probe[] = [];
+  inFlight = 0;
+  private readonly stepMs: number;
+  private readonly free: Connection[];
+  private readonly connections: readonly Connection[];
+  /** Core waits at the sends of the requests under way, by connection. */
+  private readonly waitsMs: number[] = [];
+  private readonly startMs: number;
+  private sent = 0;
+  private timer: NodeJS.Timeout | undefined;
+  private ending = false;
+
+  constructor(stream: ProbeStream, port: number, startMs: number) {
+    this.stepMs = 1e3 / stream.ratePerSecond;
+    this.startMs = startMs;
+    this.connections = Array.from({ length: stream.connections }, (_, index) => {
+      return new Connection(index, sourceOf(stream, port), { host: HOST, port, keepAlive: true }, this);
+    });
+    this.free = [...this.connections];
+    this.send();
+  }
+
+  private dueMs(number: number): number {
+    return this.startMs + number * this.stepMs;
+  }
+
+  /** Sends what is due, as far as connections are free, and comes again when the next one is. */
+  private send(): void {
+    clearTimeout(this.timer);
+    if (this.ending) return;
+    for (
+      let nowMs = monotonicMs();
+      this.free.length > 0 && this.dueMs(this.sent) <= nowMs;
+      nowMs = monotonicMs()
+    ) {
+      const connection = this.free.shift()!;
+      connection.number = this.sent++;
+      connection.intendedMs = this.dueMs(connection.number);
+      connection.template.patch(connection.number, false);
+      this.waitsMs[connection.index] = coreWaitMs();
+      connection.sentMs = monotonicMs();
+      connection.deadlineMs = connection.sentMs + TIMEOUT_MS;
+      this.inFlight++;
+      connection.send();
+    }
+    if (this.free.length === 0) return;
+    this.timer = setTimeout(() => this.send(), Math.max(0, this.dueMs(this.sent) - monotonicMs()));
+  }
+
+  answered(connection: Connection, reader: ResponseReader): void {
+    const { status, hasRetryAfter } = reader;
+    const isRefusal = status === 429 || status === 503;
+    this.done(connection, status, isRefusal && !hasRetryAfter, Math.max(0, reader.accepted()));
+  }
+
+  failed(connection: Connection, failure: Failure): void {
+    this.done(connection, FAILURE_INDEX[failure], false, 0);
+  }
+
+  private done(connection: Connection, outcome: number, lacksRetryAfter: boolean, accepted: number): void {
+    const doneMs = monotonicMs();
+    const { number, intendedMs, sentMs, index } = connection;
+    this.probes[number] = {
+      dueMs: intendedMs,
+      sentMs,
+      doneMs,
+      outcome,
+      lacksRetryAfter,
+      accepted,
+      ownDelayMs: coreWaitMs() - this.waitsMs[index]!,
+    };
+    this.inFlight--;
+    this.free.push(connection);
+    this.send();
+  }
+
+  sweep(nowMs: number): void {
+    for (const connection of this.connections) {
+      if (connection.isBusy && nowMs >= connection.deadlineMs) connection.giveUp();
+    }
+  }
+
+  end(): void {
+    this.ending = true;
+    clearTimeout(this.timer);
+  }
+
+  close(): void {
+    for (const connection of this.connections) connection.close();
+  }
+}
+
+const tell = (message: FromProber, told: () => void = () => {}): void => {
+  process.send!(message, told);
+};
+
+let streams: Stream[] = [];
+
+function begin({ port, streams: plans }: ProberPlan): void {
+  const startMs = monotonicMs();
+  // They start one after the other, so that they are not due at the same moments.
+  streams = plans.map((plan, index) => new Stream(plan, port, startMs + index * 7));
+}
+
+async function end(): Promise<void> {
+  for (const stream of streams) stream.end();
+  while (streams.some(({ inFlight }) => inFlight > 0))
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  clearInterval(sweep);
+  for (const stream of streams) stream.close();
+  // Not before it is out.
+  tell({ kind: 'report', probes: streams.map(({ probes }) => probes) }, () => process.disconnect());
+}
+
+const sweep = setInterval(() => {
+  for (const stream of streams) stream.sweep(monotonicMs());
+}, SWEEP_MS);
+process.on('message', (message: ToProber) => {
+  if (message.kind === 'begin') begin(message);
+  else void end();
+});
+process.on('disconnect', () => process.exit(0));
+tell({ kind: 'ready' });

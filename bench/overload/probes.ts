@@ -1,0 +1,161 @@
+/** The prober seen from the process that started it, and what its probes say. */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { FATE_ACCEPTED, FATE_REFUSED, FATE_UNKNOWN } from '../../load-test/generator/messages.ts';
+import type { StoredCheck } from '../../load-test/plan.ts';
+import { type Answers, checkFiles } from '../../load-test/storage/stored-check.ts';
+import { isOnPath } from '../server/tools.ts';
+import type { FromProber, Probe, ProberPlan, ProbeStream, ToProber } from './prober-messages.ts';
+
+const ENTRY = fileURLToPath(new URL('./prober.js', import.meta.url));
+const STORED_WITHIN_MS = 10_000;
+
+export const METRICS_PROBE: ProbeStream = {
+  name: 'GET /metrics',
+  ratePerSecond: 5,
+  connections: 2,
+  request: { method: 'GET', path: '/metrics' },
+};
+export const HEALTH_PROBE: ProbeStream = {
+  name: 'GET /health',
+  ratePerSecond: 10,
+  connections: 2,
+  request: { method: 'GET', path: '/health' },
+};
+
+/** Before the other threads of its core where that is permitted: it is to wait for the server and for nobody else. */
+function firstOnCore(): string[] {
+  const prefix = ['chrt', '--fifo', '1'];
+  return isOnPath('chrt') && spawnSync('chrt', [...prefix.slice(1), 'true']).status === 0 ? prefix : [];
+}
+
+/** How the prober is scheduled, in words. */
+export const proberScheduling = (): string =>
+  firstOnCore().length > 0 ? 'before all others on its core (SCHED_FIFO)' : 'as any other process';
+
+export class Prober {
+  private readonly child: ChildProcess;
+  private readonly plan: ProberPlan;
+
+  private constructor(child: ChildProcess, plan: ProberPlan) {
+    this.child = child;
+    this.plan = plan;
+  }
+
+  /** @param core the core it is pinned to; undefined: all of them */
+  static async start(plan: ProberPlan, core: number | undefined): Promise<Prober> {
+    const pin = core === undefined ? [] : ['taskset', '-c', String(core)];
+    const [file = '', ...args] = [...pin, ...firstOnCore(), process.execPath, ENTRY];
+    const child = spawn(file, args, {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      serialization: 'advanced',
+    });
+    const prober = new Prober(child, plan);
+    await prober.next();
+    prober.tell({ kind: 'begin', ...plan });
+    return prober;
+  }
+
+  private tell(message: ToProber): void {
+    this.child.send(message);
+  }
+
+  private async next(): Promise<FromProber> {
+    const gone = once(this.child, 'exit').then(([code]) => {
+      throw new Error(`the prober ended with ${code}`);
+    });
+    gone.catch(() => {});
+    const [message] = await Promise.race([once(this.child, 'message'), gone]);
+    return message as FromProber;
+  }
+
+  /** Sends nothing more; resolves with the probes of each stream. */
+  async end(): Promise<ReadonlyMap<string, readonly Probe[]>> {
+    const reported = this.next();
+    this.tell({ kind: 'end' });
+    const report = await reported;
+    if (report.kind !== 'report') throw new Error('the prober has nothing to report');
+    return new Map(this.plan.streams.map(({ name }, index) => [name, report.probes[index]!]));
+  }
+
+  kill(): void {
+    this.child.kill('SIGKILL');
+  }
+}
+
+export const isFine = ({ outcome }: Probe): boolean => outcome >= 200 && outcome < 300;
+
+/** From the send to the answer; from the time it was due where it had to wait for a connection. */
+export function latencyMs({ dueMs, sentMs, doneMs, ownDelayMs }: Probe): number {
+  // A timer is late by a millisecond or two; more than that is waiting.
+  const waited = sentMs - dueMs - ownDelayMs > 5;
+  return doneMs - (waited ? dueMs : sentMs);
+}
+
+export const between = (probes: readonly Probe[], fromMs: number, untilMs: number): Probe[] =>
+  probes.filter(({ dueMs }) => dueMs >= fromMs && dueMs < untilMs);
+
+/** By nearest rank. */
+export function percentile(values: readonly number[], percent: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil((percent / 100) * sorted.length) - 1)] ?? Number.NaN;
+}
+
+export interface ProbeSummary {
+  readonly part: string;
+  readonly name: string;
+  readonly count: number;
+  /** Answers that are no 2xx. */
+  readonly failed: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly maxMs: number;
+  /** The prober's own delay within these. */
+  readonly ownP99Ms: number;
+  /** What is left without it. */
+  readonly serverP99Ms: number;
+}
+
+export function summarize(part: string, name: string, probes: readonly Probe[]): ProbeSummary {
+  const latencies = probes.map(latencyMs);
+  const own = probes.map(({ ownDelayMs }) => ownDelayMs);
+  return {
+    part,
+    name,
+    count: probes.length,
+    failed: probes.filter((probe) => !isFine(probe)).length,
+    p50Ms: percentile(latencies, 50),
+    p99Ms: percentile(latencies, 99),
+    maxMs: percentile(latencies, 100),
+    ownP99Ms: percentile(own, 99),
+    serverP99Ms: percentile(
+      latencies.map((latency, k) => latency - own[k]!),
+      99,
+    ),
+  };
+}
+
+function fateOf(probe: Probe): number {
+  if (isFine(probe)) return FATE_ACCEPTED;
+  return probe.outcome < 100 || probe.outcome === 504 ? FATE_UNKNOWN : FATE_REFUSED;
+}
+
+/** Whether the files hold what a POST stream was told is accepted, and nothing of what was refused. */
+export async function checkProbes(
+  dataDir: string,
+  stream: ProbeStream,
+  probes: readonly Probe[],
+): Promise<StoredCheck> {
+  if (stream.request.method !== 'POST') throw new Error(`${stream.name} stores nothing`);
+  const fates = Uint8Array.from(probes, fateOf);
+  const answers: Answers = {
+    acceptedMetrics: probes.reduce((sum, { accepted }) => sum + accepted, 0),
+    unknownRequests: fates.filter((fate) => fate === FATE_UNKNOWN).length,
+    batch: stream.request.batch,
+    fates: [fates],
+  };
+  // All files, from their beginnings: the stream began with the server.
+  const from = { sequence: 0, offset: 0 };
+  return checkFiles({ dataDir, from, runId: stream.request.runId, withinMs: STORED_WITHIN_MS }, answers);
+}

@@ -1,0 +1,290 @@
+/**
+ * Three times the capacity, where a slow disk sets the capacity: every sync takes 10 ms for up to 256 KiB and longer
+ * in proportion for more, injected at the server's file operations.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { formatCount, formatMs, formatShare } from '../../load-test/format.ts';
+import type { LoadResult } from '../../load-test/plan.ts';
+import { createRunId } from '../../load-test/run.ts';
+import { faultyDisk } from '../../load-test/scenarios/faulty-disk.ts';
+import { monotonicMs } from '../../src/base/clock.ts';
+import { growth, percentileOf, readExposition } from './exposition.ts';
+import { flatness, type MemorySample, watchMemory } from './memory.ts';
+import { correct, correctness, figure, type PartOptions, type PartResult, type Table } from './part.ts';
+import type { Probe, ProbeStream } from './prober-messages.ts';
+import {
+  between,
+  checkProbes,
+  HEALTH_PROBE,
+  isFine,
+  latencyMs,
+  METRICS_PROBE,
+  percentile,
+  summarize,
+} from './probes.ts';
+import { NO_LIMIT, type ServerUnderLoad, withServer } from './server-under-load.ts';
+
+const BATCH = 100;
+const FACTOR = 3;
+const TARGET_DELAY_MS = 50;
+const SYNC_MS = 10;
+const SYNC_BYTES = 256 << 10;
+/** The first keep the disk busy within the target delay, the last far beyond it: the best of all is the peak. */
+const CAPACITY_CLIENTS = [64, 128, 256] as const;
+const CAPACITY_MS = 4_000;
+const WARM_UP_MS = 1_500;
+const OVERLOAD_CLIENTS = 768;
+const IDLE_MS = 4_000;
+/** Watched after the overload, and what of it has to be normal to count as recovered. */
+const AFTER_MS = 6_000;
+const STEADY_MS = 2_000;
+const BIN_MS = 500;
+const RECOVERY_MAX_MS = 2_000;
+const GOODPUT_MIN = 0.8;
+const DELAY_FACTOR_MAX = 2;
+const SMOKE_CLIENTS = 64;
+const SMOKE_MS = 1_000;
+
+function lightStream(): ProbeStream {
+  return {
+    name: 'light load',
+    ratePerSecond: 40,
+    connections: 16,
+    request: { method: 'POST', batch: BATCH, runId: createRunId(), headers: {} },
+  };
+}
+
+interface Span {
+  readonly fromMs: number;
+  readonly untilMs: number;
+}
+
+export interface OverloadRun {
+  readonly capacities: readonly { readonly clients: number; readonly perSecond: number }[];
+  readonly peakPerSecond: number;
+  readonly overload: LoadResult;
+  readonly memory: readonly MemorySample[];
+  readonly queueP99Ms: number;
+  readonly recoveryMs: number;
+}
+
+const goodput = ({ succeeded, seconds }: LoadResult): number => succeeded / seconds;
+
+/**
+ * From the end of the overload to the first moment from which STEADY_MS in a row are normal: in each BIN_MS every
+ * request of the light load succeeds, and its p99 is within the bound. Infinite when there is none.
+ */
+export function recoveryMs(light: readonly Probe[], endMs: number, boundMs: number): number {
+  const isNormal = (fromMs: number): boolean => {
+    const probes = between(light, fromMs, fromMs + BIN_MS);
+    return probes.length > 0 && probes.every(isFine) && percentile(probes.map(latencyMs), 99) <= boundMs;
+  };
+  for (let fromMs = 0; fromMs + STEADY_MS <= AFTER_MS; fromMs += BIN_MS) {
+    const bins = Array.from({ length: STEADY_MS / BIN_MS }, (_, k) => endMs + fromMs + k * BIN_MS);
+    if (bins.every(isNormal)) return fromMs;
+  }
+  return Number.POSITIVE_INFINITY;
+}
+
+async function measureCapacity(
+  server: ServerUnderLoad,
+  { smoke }: PartOptions,
+): Promise<{ clients: number; result: LoadResult }[]> {
+  const loads: { clients: number; result: LoadResult }[] = [];
+  for (const clients of smoke ? [CAPACITY_CLIENTS[0]] : CAPACITY_CLIENTS) {
+    const result = await server.load({
+      clients,
+      batch: BATCH,
+      load: { kind: 'closed', intervalMs: 0, durationMs: smoke ? SMOKE_MS : CAPACITY_MS },
+      warmUpMs: smoke ? 0 : WARM_UP_MS,
+    });
+    loads.push({ clients, result });
+  }
+  return loads;
+}
+
+export async function overloadSlowDisk(options: PartOptions): Promise<PartResult> {
+  const { smoke, seconds, progress } = options;
+  const light = lightStream();
+  const args = [...NO_LIMIT, '--target-delay-ms', String(TARGET_DELAY_MS)];
+  const env = faultyDisk({ syncDelayMs: SYNC_MS, syncDelayBytes: SYNC_BYTES });
+  return withServer(options, { args, env }, [METRICS_PROBE, HEALTH_PROBE, light], async (server, prober) => {
+    const idle: Span = { fromMs: monotonicMs(), untilMs: monotonicMs() + (smoke ? 0 : IDLE_MS) };
+    await sleep(idle.untilMs - idle.fromMs);
+    const loads = await measureCapacity(server, options);
+    const capacities = loads.map(({ clients, result }) => ({ clients, perSecond: goodput(result) }));
+    const peakPerSecond = Math.max(...capacities.map(({ perSecond }) => perSecond));
+    progress(
+      `slow disk: ${formatCount(peakPerSecond)} requests/s at most in a closed loop; now ${FACTOR} times as many`,
+    );
+    const before = await readExposition(server.port);
+    const memory = watchMemory(server);
+    let span: Span = idle;
+    let after = before;
+    const overload = await server.load(
+      {
+        clients: smoke ? SMOKE_CLIENTS : OVERLOAD_CLIENTS,
+        batch: BATCH,
+        load: {
+          kind: 'open',
+          ratePerSecond: peakPerSecond * FACTOR,
+          durationMs: smoke ? SMOKE_MS : seconds * 1e3,
+        },
+      },
+      {
+        onEnded: async (fromMs, untilMs) => {
+          span = { fromMs, untilMs };
+          memory.end();
+          after = await readExposition(server.port);
+          if (!smoke) await sleep(AFTER_MS);
+        },
+      },
+    );
+    progress('slow disk: overload done and checked');
+    const probes = await prober.end();
+    const lightProbes = probes.get(light.name)!;
+    const run: OverloadRun = {
+      capacities,
+      peakPerSecond,
+      overload,
+      memory: memory.samples,
+      queueP99Ms:
+        percentileOf('metricsstream_stage_duration_seconds', 'stage="queue"', 99, before, after) * 1e3,
+      recoveryMs: recoveryMs(lightProbes, span.untilMs, TARGET_DELAY_MS * DELAY_FACTOR_MAX),
+    };
+    const lightCheck = await checkProbes(server.dataDir, light, lightProbes);
+    const summaries = [METRICS_PROBE, HEALTH_PROBE].flatMap(({ name }) => [
+      ...(smoke
+        ? []
+        : [summarize('idle server', name, between(probes.get(name)!, idle.fromMs, idle.untilMs))]),
+      summarize(`slow disk, ${FACTOR}×`, name, between(probes.get(name)!, span.fromMs, span.untilMs)),
+    ]);
+    const lost = growth('metricsstream_events_dropped_total', before, after);
+    return {
+      name: 'slow-disk',
+      title: `Overload at ${FACTOR} times the capacity, set by a slow disk`,
+      findings: [
+        ...correctness('slow disk', [...loads.map(({ result }) => result), overload]),
+        correct(
+          'slow disk: the light load beside it is stored as it was answered',
+          lightCheck.ok,
+          lightCheck.ok
+            ? `${lightCheck.accepted} metrics accepted, ${lightCheck.stored} stored`
+            : lightCheck.detail,
+        ),
+        ...figures(run, server),
+      ],
+      text: describe(run, server, lost),
+      tables: [timelineTable(run)],
+      probes: summaries,
+      data: { ...run, overload: withoutHistograms(overload), light: lightSeconds(lightProbes, span) },
+    };
+  });
+}
+
+function figures(run: OverloadRun, { group }: ServerUnderLoad) {
+  const { overload, peakPerSecond, queueP99Ms } = run;
+  const share = goodput(overload) / peakPerSecond;
+  const bound = TARGET_DELAY_MS * DELAY_FACTOR_MAX;
+  const p99 = overload.serviceTime.p99Ms;
+  const { slopeBytesPerMinute, rangeBytes, fromSeconds, isFlat } = flatness(run.memory);
+  const groupMemory = group?.memory();
+  const killed = groupMemory?.killed ?? 0;
+  const mib = (bytes: number): string => (bytes / 2 ** 20).toFixed(1);
+  return [
+    figure(
+      `goodput at ${FACTOR}× is at least ${GOODPUT_MIN * 100}% of the peak`,
+      share >= GOODPUT_MIN,
+      `${formatShare(share)}: ${formatCount(goodput(overload))}/s of ${formatCount(peakPerSecond)}/s; ` +
+        `${(overload.sent / overload.seconds / peakPerSecond).toFixed(2)}× was sent`,
+    ),
+    figure(
+      `p99 of admitted requests, from send to answer, within ${bound} ms (twice the target)`,
+      p99 <= bound,
+      `${formatMs(p99)} ms (p50 ${formatMs(overload.serviceTime.p50Ms)}, max ${formatMs(overload.serviceTime.maxMs)})`,
+    ),
+    figure(
+      `p99 of their stay in the queue, by the server's own histogram, within ${bound} ms`,
+      queueP99Ms <= bound,
+      `at most ${formatMs(queueP99Ms)} ms (its bucket's upper bound)`,
+    ),
+    figure(
+      `memory is flat from second ${fromSeconds} on, in a group of 512 MiB`,
+      isFlat && killed === 0,
+      `${mib(slopeBytesPerMinute)} MiB a minute, ${mib(rangeBytes)} MiB between least and most; ` +
+        `${mib(Math.max(...run.memory.map(({ bytes }) => bytes)))} MiB resident at most` +
+        (groupMemory === undefined ? '; no group: watched only' : `, ${killed} killed`),
+    ),
+    figure(
+      `back to normal within ${RECOVERY_MAX_MS / 1e3} s of its end`,
+      run.recoveryMs <= RECOVERY_MAX_MS,
+      Number.isFinite(run.recoveryMs)
+        ? `${(run.recoveryMs / 1e3).toFixed(1)} s`
+        : `not within ${AFTER_MS / 1e3} s`,
+    ),
+  ];
+}
+
+function describe({ capacities, overload }: OverloadRun, { group }: ServerUnderLoad, lost: number): string[] {
+  const closed = capacities.map(
+    ({ clients, perSecond }) => `${formatCount(perSecond)}/s with ${clients} clients`,
+  );
+  return [
+    `A sync takes ${SYNC_MS} ms for up to ${SYNC_BYTES >> 10} KiB and longer in proportion for more. ${BATCH} metrics a ` +
+      `request; the peak is the best of three closed loops: ${closed.join(', ')}. The overload comes in an open loop over ` +
+      `${overload.plan.clients} connections, ${formatCount(overload.sent)} requests in ${overload.seconds.toFixed(0)} s.`,
+    `Memory: ${group === null ? 'no control group could be made here' : `a control group (version ${group.version}) of 512 MiB around the server, page cache included`}; ` +
+      'resident memory of the process is judged. Normal, after the overload, means that a light load of 40 requests/s succeeds ' +
+      `entirely and its p99 is within ${TARGET_DELAY_MS * DELAY_FACTOR_MAX} ms in each of ${STEADY_MS / BIN_MS} half seconds in a row.`,
+    `The generator was busy ${formatShare(overload.generator.busyShare)} of the time` +
+      `${overload.generator.isBottleneck ? ' and may have been the bottleneck' : ''}; ${formatCount(lost)} of the server's samples were dropped.`,
+  ];
+}
+
+const TIMELINE_STEP = 5;
+
+function timelineTable({ overload, memory }: OverloadRun): Table {
+  const rows = overload.timeline
+    .filter((_, index) => index % TIMELINE_STEP === 0)
+    .map(({ atSeconds, seconds, outcomes, latency }) => {
+      const resident = memory.findLast((sample) => sample.seconds <= atSeconds)?.bytes ?? Number.NaN;
+      return [
+        atSeconds.toFixed(0),
+        formatCount((outcomes['200'] ?? 0) / seconds),
+        formatCount((outcomes['503'] ?? 0) / seconds),
+        formatMs(latency.p50Ms),
+        formatMs(latency.p99Ms),
+        (resident / 2 ** 20).toFixed(0),
+      ];
+    });
+  return {
+    title: 'Single seconds of it',
+    head: ['second', '200/s', '503/s', 'p50 ms', 'p99 ms', 'RSS MiB'],
+    rows,
+  };
+}
+
+/** Percentiles stay; the whole histograms would be most of the file. */
+export function withoutHistograms({ apiLatency, serviceTime, refusalLatency, ...rest }: LoadResult) {
+  const lean = ({ hdr: _hdr, distribution: _points, ...summary }: LoadResult['apiLatency']) => summary;
+  return {
+    ...rest,
+    apiLatency: lean(apiLatency),
+    serviceTime: lean(serviceTime),
+    refusalLatency: lean(refusalLatency),
+  };
+}
+
+/** The light load by half seconds around the end of the overload. */
+function lightSeconds(light: readonly Probe[], { untilMs }: Span) {
+  return Array.from({ length: (AFTER_MS + STEADY_MS) / BIN_MS }, (_, k) => {
+    const atMs = k * BIN_MS - STEADY_MS;
+    const probes = between(light, untilMs + atMs, untilMs + atMs + BIN_MS);
+    return {
+      atMs,
+      sent: probes.length,
+      fine: probes.filter(isFine).length,
+      p99Ms: percentile(probes.map(latencyMs), 99),
+    };
+  });
+}
