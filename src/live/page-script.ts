@@ -241,6 +241,13 @@ export const LIVE_SCRIPT = `(() => {
     };
   };
 
+  // In words, for those who do not see it.
+  const describe = (plot) => {
+    const place = element(plot.id + '-plot');
+    const latest = plot.series.map(({ label }, index) => label + ' ' + plot.text(plot.data[index + 1].at(-1)));
+    place.setAttribute('aria-label', element(plot.id + '-title').textContent + ', ' + columns.time.length + ' seconds: ' + latest.join(', '));
+    place.dataset.points = columns.time.length;
+  };
   const build = (plot) => {
     const place = element(plot.id + '-plot');
     place.replaceChildren();
@@ -255,6 +262,7 @@ export const LIVE_SCRIPT = `(() => {
       if (!plot.chart) build(plot);
       plot.data = dataOf(plot);
       plot.chart.setData(plot.data);
+      describe(plot);
       legend(plot, plot.chart.cursor.idx);
     }
   };

@@ -41,7 +41,7 @@ const tile = ([id, title]: readonly [string, string]): string =>
   `<div class="card"><h2>${title}</h2><p class="value" id="${id}-now">–</p><p class="note" id="${id}-note">&nbsp;</p></div>`;
 
 const plot = ([id, title]: readonly [string, string]): string =>
-  `<section class="card" aria-labelledby="${id}-title"><h2 id="${id}-title">${title}</h2><ul class="legend" id="${id}-legend"></ul><div class="plot" id="${id}-plot" role="img" aria-labelledby="${id}-title"></div></section>`;
+  `<section class="card" aria-labelledby="${id}-title"><h2 id="${id}-title">${title}</h2><ul class="legend" id="${id}-legend"></ul><div class="plot" id="${id}-plot" role="img" aria-label="${title}"></div></section>`;
 
 const BODY = `<div class="page">
 <header>

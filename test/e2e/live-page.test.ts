@@ -1,0 +1,213 @@
+/** The live page in a real browser: what it shows follows the server, and it needs nothing but the server. */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import type { BrowserContext, Page } from 'playwright-core';
+import { assertAccepted, eventually } from '../support/assertions.ts';
+import { bodyOf, metric, namesBody, uniqueName } from '../support/bodies.ts';
+import { openBrowser, screenshot } from '../support/browser.ts';
+import { FaultSwitch } from '../support/fault-switch.ts';
+import { post } from '../support/raw-http.ts';
+import { type ServerProcess, startServer } from '../support/server-process.ts';
+import { requireTool } from '../support/tools.ts';
+
+const TIMEOUT_MS = 30_000;
+/** WCAG 2.2, criterion 1.4.3, for text of any size. */
+const CONTRAST_MIN = 4.5;
+const TEXT_PX_MIN = 16;
+const PHONE = { width: 390, height: 844 };
+
+const textOf = async (page: Page, selector: string) => (await page.textContent(selector)) ?? '';
+
+const textIs = (page: Page, selector: string, text: string) =>
+  eventually(
+    `${selector} shows ${text}`,
+    async () => (await page.locator(selector).allTextContents()).join() === text,
+    TIMEOUT_MS,
+  );
+
+/** The total that a tile shows. */
+const totalOf = async (page: Page, tile: string) =>
+  Number((await textOf(page, `#${tile}-note`)).replace(/\D/g, ''));
+
+const showsTotal = (page: Page, tile: string, total: number) =>
+  eventually(
+    `${tile} shows ${total} in all`,
+    async () => /^\d/.test(await textOf(page, `#${tile}-note`)) && (await totalOf(page, tile)) === total,
+    TIMEOUT_MS,
+  );
+
+const send = (server: ServerProcess, client: string, metrics: number) =>
+  post(server.port, bodyOf(Array.from({ length: metrics }, () => metric(uniqueName('live')))), {
+    headers: { 'X-Client': client },
+  });
+
+interface Watched {
+  readonly page: Page;
+  readonly requested: string[];
+  readonly complaints: string[];
+}
+
+/** Opens the live page, and notes what it asks for and what it complains of. */
+async function openPage(browser: BrowserContext, server: ServerProcess): Promise<Watched> {
+  const page = await browser.newPage();
+  const requested: string[] = [];
+  const complaints: string[] = [];
+  page.on('request', (request) => requested.push(request.url()));
+  page.on('pageerror', (error) => complaints.push(error.message));
+  page.on('console', (message) => {
+    if (message.type() === 'error') complaints.push(message.text());
+  });
+  await page.goto(`${server.url}/`);
+  await textIs(page, '#connection', 'live');
+  return { page, requested, complaints };
+}
+
+/** Runs in the page: text whose contrast to its background or whose size is too low. */
+const UNREADABLE = `(() => {
+  const channels = (color) => color.match(/[\\d.]+/g).map(Number);
+  const luminance = (color) => {
+    const [r, g, b] = channels(color).map((value) => value / 255)
+      .map((value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const color = getComputedStyle(at).backgroundColor;
+      if (channels(color)[3] !== 0) return color;
+    }
+    return 'rgb(255, 255, 255)';
+  };
+  const found = [];
+  for (const element of document.body.querySelectorAll('*')) {
+    const own = [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim() !== '');
+    if (!own || element.tagName === 'SCRIPT' || element.clientWidth + element.getClientRects().length === 0) continue;
+    const style = getComputedStyle(element);
+    const lights = [luminance(style.color), luminance(ground(element))].sort((a, b) => b - a);
+    const contrast = (lights[0] + 0.05) / (lights[1] + 0.05);
+    const size = parseFloat(style.fontSize);
+    if (contrast < ${CONTRAST_MIN} || size < ${TEXT_PX_MIN}) {
+      found.push(element.textContent + ': ' + contrast.toFixed(2) + ', ' + size + ' px');
+    }
+  }
+  return found;
+})()`;
+
+describe('the live page', { skip: requireTool('chromium') }, () => {
+  let browser: BrowserContext;
+  const cleanups: (() => unknown)[] = [];
+  before(async () => {
+    browser = await openBrowser({ after: (cleanup) => void cleanups.push(cleanup) });
+  });
+  after(async () => {
+    for (const cleanup of cleanups.reverse()) await cleanup();
+  });
+
+  it('shows what was sent: accepted, rejected, limited, and the client that was', async (t) => {
+    const server = await startServer(t, {
+      args: ['--workers', '2', '--client-id', 'header:x-client', '--rate-limit', '1', '--rate-burst', '20'],
+    });
+    const { page, requested, complaints } = await openPage(browser, server);
+    for (let k = 1; k <= 20; k++) assertAccepted(await send(server, `client-${k % 4}`, k), k);
+    await post(server.port, bodyOf([metric(uniqueName('good')), { name: '', value: 1 }]));
+    let limited = 0;
+    for (let k = 0; k < 40; k++) if ((await send(server, 'greedy', 1)).status === 429) limited += 1;
+    const sent = (20 * 21) / 2 + 1 + (40 - limited);
+    await showsTotal(page, 'accepted', sent);
+    await showsTotal(page, 'rejected', 1);
+    await showsTotal(page, 'limited', limited);
+    assert.ok(limited > 0);
+    assert.equal(await totalOf(page, 'unavailable'), 0);
+    await textIs(page, '#clients td:nth-child(3)', String(limited));
+    assert.match(await textOf(page, '#clients th'), /^[0-9a-f]{16}$/);
+    assert.match(await textOf(page, '#facts'), /phase 6, worker pool · 2 workers · ack synced/);
+    assert.match(await textOf(page, '#latency-now'), /^[\d.]+ (µs|ms|s)$/);
+    assert.equal(await page.locator('.plot canvas').count(), 6);
+    await screenshot(page, 'light');
+    const { origin } = new URL(server.url);
+    assert.deepEqual(
+      requested.filter((url) => !url.startsWith(`${origin}/`) && !url.startsWith('data:')),
+      [],
+    );
+    assert.deepEqual(complaints, []);
+    await page.close();
+  });
+
+  it('shows a breaker that opens, the refusals that follow, and that it closes', async (t) => {
+    const faults = new FaultSwitch(t);
+    const server = await startServer(t, {
+      args: ['--workers', '1', '--breaker-failures', '1', '--breaker-open-ms', '100'],
+      env: faults.env,
+    });
+    const { page } = await openPage(browser, server);
+    const state = page.locator('#state');
+    const stateIs = (name: string) =>
+      eventually(
+        `the breaker shows as ${name}`,
+        async () => (await state.getAttribute('data-breaker')) === name,
+        TIMEOUT_MS,
+      );
+    await stateIs('closed');
+    assert.match((await state.getAttribute('class')) ?? '', /good/);
+    faults.set({ writeError: 'EIO' });
+    let refused = 0;
+    while (refused < 10)
+      if ((await post(server.port, namesBody(uniqueName('b')))).status === 503) refused += 1;
+    await stateIs('open');
+    assert.equal(await page.textContent('#breaker'), 'Storage breaker: open');
+    assert.match((await state.getAttribute('class')) ?? '', /bad/);
+    await showsTotal(page, 'unavailable', refused);
+    await screenshot(page, 'breaker-open');
+    faults.clear();
+    const goesOn = setInterval(
+      () => void post(server.port, namesBody(uniqueName('again'))).catch(() => {}),
+      50,
+    );
+    t.after(() => clearInterval(goesOn));
+    await stateIs('closed');
+    await page.close();
+  });
+
+  it('says that it reconnects while the server restarts, and goes on with the plots it had', async (t) => {
+    const first = await startServer(t, { args: ['--workers', '1'] });
+    const { page } = await openPage(browser, first);
+    const points = async () => Number(await page.getAttribute('#accepted-plot', 'data-points'));
+    await post(first.port, namesBody(uniqueName('a'), uniqueName('b')));
+    await showsTotal(page, 'accepted', 2);
+    const drawn = await points();
+    assert.ok(drawn >= 1);
+    assert.deepEqual(await first.stop(), { code: 0, signal: null });
+    await textIs(page, '#connection', 'reconnecting…');
+    const second = await startServer(t, {
+      args: ['--workers', '1', '--port', String(first.port)],
+      dataDir: first.dataDir,
+    });
+    await textIs(page, '#connection', 'live');
+    await post(second.port, namesBody(uniqueName('c')));
+    await showsTotal(page, 'accepted', 1);
+    assert.ok((await points()) > drawn, 'the points of before are gone');
+    await page.close();
+  });
+
+  it('is readable on a phone and in the dark: no sideways scrolling, large text, enough contrast', async (t) => {
+    const server = await startServer(t, {
+      args: ['--workers', '1', '--client-id', 'header:x-client', '--rate-limit', '1', '--rate-burst', '1'],
+    });
+    const { page } = await openPage(browser, server);
+    for (let k = 0; k < 5; k++) await send(server, 'greedy', 30);
+    await showsTotal(page, 'accepted', 30);
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme });
+      for (const viewport of [PHONE, { width: 768, height: 1024 }, { width: 1200, height: 900 }]) {
+        await page.setViewportSize(viewport);
+        const [scrolls, fits] = await page.evaluate<[number, number]>(
+          '[document.documentElement.scrollWidth, innerWidth]',
+        );
+        assert.ok(scrolls <= fits, `${colorScheme} at ${viewport.width}: ${scrolls} px wide`);
+        assert.deepEqual(await page.evaluate<string[]>(UNREADABLE), [], `${colorScheme}, ${viewport.width}`);
+      }
+      await page.setViewportSize(PHONE);
+      await screenshot(page, `phone-${colorScheme}`);
+    }
+    await page.close();
+  });
+});

@@ -1,0 +1,27 @@
+/** Debian's Chromium, driven by playwright-core: headless, with a profile of its own, and on loopback only. */
+import { mkdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { type BrowserContext, chromium, type Page } from 'playwright-core';
+import { type Owner, temporaryDirectory } from './server-process.ts';
+
+const ARTIFACTS = fileURLToPath(new URL('../../../.artifacts/live-page/', import.meta.url));
+
+export async function openBrowser(owner: Owner): Promise<BrowserContext> {
+  const context = await chromium.launchPersistentContext(temporaryDirectory(owner, 'chromium-'), {
+    executablePath: '/usr/bin/chromium',
+    headless: true,
+    args: [
+      ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
+      ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
+    ],
+    viewport: { width: 1200, height: 900 },
+  });
+  owner.after(() => context.close());
+  return context;
+}
+
+/** Keeps what the page shows as an artefact of the test run. */
+export async function screenshot(page: Page, name: string): Promise<void> {
+  mkdirSync(ARTIFACTS, { recursive: true });
+  await page.screenshot({ path: `${ARTIFACTS}${name}.png`, fullPage: true });
+}

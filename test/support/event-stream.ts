@@ -1,0 +1,76 @@
+/** A reader of server-sent events: takes messages apart as a browser does (WHATWG HTML, section 9.2). */
+import { type ClientRequest, get, type IncomingMessage } from 'node:http';
+import type { Owner } from './server-process.ts';
+
+export class EventStream {
+  readonly response: IncomingMessage;
+  /** The data of each message so far, parsed. */
+  readonly messages: Record<string, unknown>[] = [];
+  /** Milliseconds that the server asks to wait before coming back. */
+  retryMs: number | null = null;
+  /** Resolves when the stream ends, with true when the server ended it in good order. */
+  readonly ended: Promise<boolean>;
+  private readonly request: ClientRequest;
+  private rest = '';
+  private look = () => {};
+
+  private constructor(request: ClientRequest, response: IncomingMessage) {
+    this.request = request;
+    this.response = response;
+    response.setEncoding('utf8').on('data', (text: string) => this.take(text));
+    this.ended = new Promise((resolve) => {
+      response.once('close', () => resolve(response.complete));
+    });
+    response.on('error', () => {});
+    request.on('error', () => {});
+  }
+
+  static open(owner: Owner, port: number): Promise<EventStream> {
+    return new Promise((resolve, reject) => {
+      const request = get({ port, host: '127.0.0.1', path: '/live', agent: false });
+      request.once('error', reject);
+      request.once('response', (response) => resolve(new EventStream(request, response)));
+      owner.after(() => request.destroy());
+    });
+  }
+
+  close(): void {
+    this.request.destroy();
+  }
+
+  /** Resolves with the first message, past or to come, that passes. */
+  until(
+    wanted: (message: Record<string, unknown>) => boolean,
+    timeoutMs = 10_000,
+  ): Promise<Record<string, unknown>> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        reject(new Error(`no such message within ${timeoutMs} ms among ${this.messages.length}`));
+      }, timeoutMs);
+      this.look = () => {
+        const found = this.messages.find(wanted);
+        if (found === undefined) return;
+        clearTimeout(timer);
+        this.look = () => {};
+        resolve(found);
+      };
+      this.look();
+    });
+  }
+
+  private take(text: string): void {
+    const blocks = (this.rest + text).split('\n\n');
+    this.rest = blocks.pop() ?? '';
+    for (const block of blocks) {
+      let data = '';
+      for (const line of block.split('\n')) {
+        const [, field = '', value = ''] = /^([^:]*): ?(.*)$/.exec(line) ?? [];
+        if (field === 'retry') this.retryMs = Number(value);
+        else if (field === 'data') data += value;
+        else throw new Error(`not a field of an event: ${JSON.stringify(line)}`);
+      }
+      this.messages.push(JSON.parse(data) as Record<string, unknown>);
+    }
+    this.look();
+  }
+}
