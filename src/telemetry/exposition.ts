@@ -6,13 +6,14 @@
  */
 
 import { statfs } from 'node:fs/promises';
+import { setImmediate as turnEnd } from 'node:timers/promises';
 import type { OpenMetricsContentType, Registry } from 'prom-client';
 import { monotonicMs } from '../base/clock.ts';
 import { describeMetrics } from './metric-table.ts';
-import { negotiate } from './negotiate.ts';
+import { type MetricsForm, negotiate } from './negotiate.ts';
 import { RATE_INTERVAL_MS, RecentRates } from './rates.ts';
 import { Readings, type TelemetrySources } from './readings.ts';
-import { createRegistry, openMetricsRegistry } from './registry.ts';
+import { createRegistry, type OwnRegistry, openMetricsRegistry } from './registry.ts';
 import { summarize } from './summary.ts';
 import { createThreadStats, startThreadStats } from './thread-stats.ts';
 
@@ -26,9 +27,10 @@ export interface Rendered {
 export class Exposition {
   readonly readings: Readings;
   private readonly mainStats = createThreadStats();
-  private readonly registry: Registry;
+  private readonly registry: OwnRegistry;
   private readonly openRegistry: Registry<OpenMetricsContentType>;
   private readonly rates: RecentRates;
+  private readonly waiting = new Map<MetricsForm, Promise<Rendered>>();
   private diskIsAsked = false;
   private stopTimers: (() => void) | null = null;
 
@@ -45,6 +47,7 @@ export class Exposition {
     void this.noteDisk();
     const note = setInterval(() => {
       this.rates.note();
+      this.registry.collectDefaults();
       void this.noteDisk();
     }, RATE_INTERVAL_MS).unref();
     this.stopTimers = () => {
@@ -59,10 +62,26 @@ export class Exposition {
     this.stopTimers = null;
   }
 
-  /** @param accept the request's Accept header */
-  async render(accept: string | undefined): Promise<Rendered> {
+  /**
+   * Scrapes that come in one turn of the event loop share one rendering of its end: however many there are, they cost
+   * main no more than one a turn.
+   * @param accept the request's Accept header
+   */
+  render(accept: string | undefined): Promise<Rendered> {
+    const form = negotiate(accept);
+    const shared = this.waiting.get(form);
+    if (shared !== undefined) return shared;
+    const rendered = turnEnd().then(() => {
+      this.waiting.delete(form);
+      return this.renderNow(form);
+    });
+    this.waiting.set(form, rendered);
+    return rendered;
+  }
+
+  private async renderNow(form: MetricsForm): Promise<Rendered> {
     this.readings.refresh();
-    switch (negotiate(accept)) {
+    switch (form) {
       case 'json':
         return {
           contentType: 'application/json',

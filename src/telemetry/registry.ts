@@ -2,7 +2,8 @@
  * Our metrics as prom-client metrics that take their values from shared memory when they are collected.
  *
  * prom-client's own `inc` and `observe` stay off the hot path: counters and gauges are set in `collect`, histograms
- * hand over the buckets that were counted elsewhere.
+ * hand over the buckets that were counted elsewhere. Where text is asked for, our metrics write it themselves (see
+ * text-format.ts), so that a scrape costs main a fraction of a millisecond while other threads need the CPU.
  */
 import {
   Counter,
@@ -11,10 +12,13 @@ import {
   Histogram,
   type Metric,
   type OpenMetricsContentType,
+  type PrometheusContentType,
   Registry,
+  type RegistryContentType,
 } from 'prom-client';
 import { UPPER_BOUNDS } from './histogram.ts';
 import type { HistogramMetric, Labels, MetricDescription, ScalarMetric } from './metric-description.ts';
+import { type FamilyText, familyOf, familyText } from './text-format.ts';
 
 /** prom-client names three gauges as if they were counters; `promtool check metrics` rejects them. */
 const MISNAMED_GAUGES = [
@@ -23,16 +27,63 @@ const MISNAMED_GAUGES = [
   'nodejs_active_resources_total',
 ];
 
+type Collected = Metric & { collect?: () => void };
+
+/** A registry in which some metrics write their text themselves. */
+class TextRegistry<ContentType extends RegistryContentType> extends Registry<ContentType> {
+  readonly texts: ReadonlyMap<string, FamilyText>;
+  private readonly form: Parameters<FamilyText>[0];
+
+  /** @param texts by the name of the metric */
+  constructor(contentType: ContentType, texts: ReadonlyMap<string, FamilyText>) {
+    super();
+    this.setContentType(contentType);
+    this.texts = texts;
+    this.form = contentType === Registry.OPENMETRICS_CONTENT_TYPE ? 'openmetrics' : 'text';
+  }
+
+  override async metrics(): Promise<string> {
+    const { texts, form } = this;
+    const families = await Promise.all(
+      this.getMetricsAsArray().map(
+        ({ name }) => texts.get(name)?.(form) ?? this.getSingleMetricAsString(name),
+      ),
+    );
+    return form === 'openmetrics' ? `${families.join('\n')}\n# EOF\n` : `${families.join('\n\n')}\n`;
+  }
+}
+
+export interface OwnRegistry extends Registry<PrometheusContentType> {
+  readonly texts: ReadonlyMap<string, FamilyText>;
+  /**
+   * Looks at process and Node anew. Not done by a scrape: reading /proc takes as long as the rest of it, and with the
+   * number of open descriptors several milliseconds.
+   */
+  collectDefaults(): void;
+}
+
 /** A registry of our metrics and of Node's own for this process and its main thread. */
-export function createRegistry(descriptions: readonly MetricDescription[]): Registry {
-  const registry = new Registry();
+export function createRegistry(descriptions: readonly MetricDescription[]): OwnRegistry {
+  const texts = new Map(descriptions.map((description) => [description.name, familyText(description)]));
+  const registry = new TextRegistry(Registry.PROMETHEUS_CONTENT_TYPE, texts);
   for (const description of descriptions) register(description, registry);
   collectDefaultMetrics({ register: registry });
   for (const name of MISNAMED_GAUGES) registry.removeSingleMetric(name);
-  return registry;
+  const collectors = registry.getMetricsAsArray().flatMap(({ name }) => {
+    if (texts.has(name)) return [];
+    const metric: Collected = registry.getSingleMetric(name)!;
+    const { collect } = metric;
+    delete metric.collect;
+    return collect === undefined ? [] : [() => collect.call(metric)];
+  });
+  const collectDefaults = () => {
+    for (const collect of collectors) collect();
+  };
+  collectDefaults();
+  return Object.assign(registry, { collectDefaults });
 }
 
-function register(description: MetricDescription, registry: Registry): void {
+function register(description: MetricDescription, registry: Registry<PrometheusContentType>): void {
   if (description.type === 'histogram') {
     new SharedHistogram(description, registry);
     return;
@@ -104,21 +155,16 @@ function sample(metricName: string, value: number, labels: Labels) {
 }
 
 /**
- * The same metrics under OpenMetrics' rules: there a counter's family is named without `_total`. prom-client renames
- * the metrics it is given for good, so it is given stand-ins.
+ * The same metrics under OpenMetrics' rules: there a counter's family is named without `_total`, and prom-client adds
+ * that to the names of its samples. So it is given stand-ins by the family's name.
  */
-export function openMetricsRegistry(registry: Registry): Registry<OpenMetricsContentType> {
-  const open = new Registry<OpenMetricsContentType>();
-  open.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
+export function openMetricsRegistry(registry: OwnRegistry): TextRegistry<OpenMetricsContentType> {
+  const texts = new Map([...registry.texts].map(([name, text]) => [familyOf(name), text]));
+  const open = new TextRegistry(Registry.OPENMETRICS_CONTENT_TYPE, texts);
   for (const { name, type } of registry.getMetricsAsArray()) {
     const metric = registry.getSingleMetric(name)!;
-    const standIn = {
-      name,
-      type,
-      async get() {
-        return { ...(await metric.get()), name: standIn.name };
-      },
-    };
+    const family = String(type) === 'counter' ? familyOf(name) : name;
+    const standIn = { name: family, type, get: async () => ({ ...(await metric.get()), name: family }) };
     open.registerMetric(standIn as unknown as Metric);
   }
   return open;

@@ -43,6 +43,9 @@ const HEADER_LINES = 3;
 export const EVENT_RING_RECORDS = 8192;
 const RECORD_MASK = EVENT_RING_RECORDS - 1;
 
+/** Most records that one drain takes from all rings together: 2 ms of work, which a scrape may have to wait for. */
+const DRAIN_RECORDS_MAX = 2 * EVENT_RING_RECORDS;
+
 /** Places in a record: Int32 words, then Float64 words, both from the record's start. */
 const CLIENT_I32 = 0;
 const STATUS_I32 = 1;
@@ -175,6 +178,8 @@ class RingSamples implements Samples, SampleSink {
   private readonly rings: readonly EventRingConsumer[];
   private readonly histograms = new SampleHistograms();
   private readonly window = new SlowestRequest(monotonicMs());
+  /** The ring that was looked at first in the last drain; they take turns. */
+  private first = 0;
 
   constructor(memories: readonly SharedArrayBuffer[]) {
     this.rings = memories.map((memory) => new EventRingConsumer(memory));
@@ -190,7 +195,12 @@ class RingSamples implements Samples, SampleSink {
 
   drain(): void {
     this.window.turn(monotonicMs());
-    for (const ring of this.rings) ring.drain(this);
+    const { rings } = this;
+    this.first = (this.first + 1) % rings.length;
+    let room = DRAIN_RECORDS_MAX;
+    for (let k = 0; k < rings.length && room > 0; k++) {
+      room -= rings[(this.first + k) % rings.length]!.drain(this, room);
+    }
   }
 
   record(

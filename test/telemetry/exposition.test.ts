@@ -21,8 +21,10 @@ import {
 } from '../../src/telemetry/histogram.ts';
 import { describeMetrics } from '../../src/telemetry/metric-table.ts';
 import { Readings, type TelemetrySources } from '../../src/telemetry/readings.ts';
+import { createRegistry, openMetricsRegistry } from '../../src/telemetry/registry.ts';
 import { createSampleMemories, openRecorder, openSamples } from '../../src/telemetry/ring-buffer.ts';
 import type { Summary } from '../../src/telemetry/summary.ts';
+import { familyText } from '../../src/telemetry/text-format.ts';
 import { createThreadStats, startThreadStats } from '../../src/telemetry/thread-stats.ts';
 import { requireTool } from '../support/tools.ts';
 
@@ -176,6 +178,62 @@ describe('Prometheus text', () => {
     assert.equal(values.get('metricsstream_events_dropped_total'), 5);
     assert.ok(values.get('metricsstream_thread_heap_used_bytes{thread="ingest-1"}')! > 1e6);
     assert.equal(values.get('metricsstream_thread_heap_used_bytes{thread="writer"}'), undefined);
+  });
+});
+
+describe('our own text', () => {
+  it("is what prom-client writes of the same metrics, in both forms, whatever the labels' values are", async () => {
+    const sources: TelemetrySources = {
+      ...busySources(),
+      classNames: () => ['anonymous', 'a "quoted" \\ name\nof two lines'],
+    };
+    const readings = new Readings(sources, createThreadStats());
+    const descriptions = describeMetrics(readings).filter(({ name }) => !name.includes('uptime'));
+    const registry = createRegistry(descriptions);
+    const open = openMetricsRegistry(registry);
+    for (const [form, { texts }] of [
+      [registry, registry],
+      [open, open],
+    ] as const) {
+      for (const [name, text] of texts) {
+        const own = text(form === registry ? 'text' : 'openmetrics');
+        assert.equal(own, await form.getSingleMetricAsString(name), name);
+      }
+    }
+    assert.equal(registry.texts.size, descriptions.length);
+  });
+
+  it('has no values left out by prom-client that a gauge can take', async () => {
+    const gauge = (value: number) =>
+      familyText({
+        ...{ type: 'gauge', name: 'g', help: 'A \\ and\na line feed.', labels: [] },
+        read: () => [{ value }],
+      })('text');
+    for (const [value, text] of [
+      [Number.POSITIVE_INFINITY, '+Inf'],
+      [Number.NEGATIVE_INFINITY, '-Inf'],
+      [1e21, '1e+21'],
+      [0.1, '0.1'],
+    ] as const) {
+      assert.equal(gauge(value), `# HELP g A \\\\ and\\na line feed.\n# TYPE g gauge\ng ${text}`);
+    }
+  });
+});
+
+describe('scrapes that come together', () => {
+  it('share one rendering; one that comes later is made anew', async () => {
+    const { sources } = busyRig();
+    const exposition = new Exposition(sources);
+    const [one, two, json] = await Promise.all([
+      exposition.render('text/plain'),
+      exposition.render(undefined),
+      exposition.render('application/json'),
+    ]);
+    assert.equal(one, two);
+    assert.notEqual(one.contentType, json.contentType);
+    new Float64Array(sources.ingest[0]!.counters)[WORKER.requests_200]! += 1;
+    const later = samples((await exposition.render(undefined)).body);
+    assert.equal(later.get('metricsstream_requests_total{status="200"}'), 202);
   });
 });
 
