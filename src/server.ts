@@ -201,7 +201,7 @@ class Server implements RunningServer {
       uws,
       queueCapacity: this.queueCapacity,
       disk: { dataDir: config.dataDir, reserveBytes: config.minFreeBytes },
-      syncStalls: () => 0,
+      breaker: memories.breaker,
       classNames: () => this.keeper.classes.names(),
       ingest: memories.counters.map((counters, index) => ({
         counters,

@@ -60,7 +60,7 @@ export function timeoutMetrics(readings: Readings): MetricDescription[] {
       'What ran out of time, by kind: requests, or for sync calls of fdatasync.',
       () => [
         ...TIMEOUT_KINDS.map((kind) => ({ value: readings.workers(`timeouts_${kind}`), labels: { kind } })),
-        { value: readings.sources.syncStalls(), labels: { kind: 'sync' } },
+        { value: readings.breaker.stalls, labels: { kind: 'sync' } },
       ],
       ['kind'],
     ),

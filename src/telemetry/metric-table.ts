@@ -4,6 +4,7 @@
  * Names follow https://prometheus.io/docs/practices/naming/: base units (seconds, bytes), `_total` for counters.
  * docs/operating.md lists the same names; a test compares the two.
  */
+import { breakerMetrics } from './breaker-metrics.ts';
 import { ingestMetrics, timeoutMetrics } from './ingest-metrics.ts';
 import { limiterMetrics } from './limiter-metrics.ts';
 import type { MetricDescription } from './metric-description.ts';
@@ -22,6 +23,7 @@ export function describeMetrics(readings: Readings): MetricDescription[] {
     ...storageMetrics(readings),
     ...diskMetrics(readings),
     ...faultMetrics(readings),
+    ...breakerMetrics(readings),
     ...limiterMetrics(readings),
     ...processMetrics(readings),
     ...threadMetrics(readings),

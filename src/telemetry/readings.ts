@@ -1,4 +1,5 @@
 /** What the exposition shows, read from shared memory once per scrape so that one answer is of one moment. */
+import { type BreakerReading, readBreaker } from '../breaker/breaker.ts';
 import { takeCensus } from '../limiter/census.ts';
 import type { LimiterCensus, LimiterConfig } from '../limiter/limiter.ts';
 import { WORKER, type WorkerSlot, WRITER, type WriterSlot } from './counters.ts';
@@ -29,8 +30,8 @@ export interface TelemetrySources {
   readonly queueCapacity: number;
   /** Where the data is, and the free space below which the server refuses. */
   readonly disk: { readonly dataDir: string; readonly reserveBytes: number };
-  /** Syncs that took too long, so far. */
-  readonly syncStalls: () => number;
+  /** Of storage. */
+  readonly breaker: SharedArrayBuffer;
   /** Names of the clients' classes by index; a class without one is not shown. Asked for at each scrape. */
   readonly classNames: () => readonly (string | undefined)[];
   /** Every block in which requests are counted; shown as their sum. */
@@ -53,6 +54,7 @@ export class Readings {
   readonly sources: TelemetrySources;
   readonly samples: Samples;
   census!: LimiterCensus;
+  breaker!: BreakerReading;
   readonly disk: DiskUse;
   private readonly ingestCounters: readonly Float64Array[];
   private readonly writerCounters: Float64Array;
@@ -68,10 +70,11 @@ export class Readings {
     this.refresh();
   }
 
-  /** Takes the samples and counts the limiter's clients anew. */
+  /** Takes the samples, counts the limiter's clients anew and reads the breaker. */
   refresh(): void {
     this.samples.drain();
     this.census = takeCensus(this.sources.limiter.memory, BUSIEST_CLIENTS);
+    this.breaker = readBreaker(this.sources.breaker);
   }
 
   /** A counter or gauge, summed over all threads. */

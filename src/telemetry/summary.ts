@@ -1,4 +1,5 @@
 /** The metrics in short, for people and scripts: `GET /metrics` with `Accept: application/json`. */
+import { STATE_NAMES } from '../breaker/breaker.ts';
 import {
   CLASSES,
   CONTENT_TYPES,
@@ -24,7 +25,7 @@ export interface Latency {
 export type Summary = ReturnType<typeof summarize>;
 
 export function summarize(readings: Readings, rates: Rates) {
-  const { sources, samples, census, disk } = readings;
+  const { sources, samples, census, disk, breaker } = readings;
   const { slowest } = samples;
   return {
     version: sources.version,
@@ -61,7 +62,7 @@ export function summarize(readings: Readings, rates: Rates) {
     ),
     timeouts: {
       ...counts(TIMEOUT_KINDS, (kind) => readings.workers(`timeouts_${kind}`)),
-      sync: sources.syncStalls(),
+      sync: breaker.stalls,
     },
     lateOutcomes: counts(LATE_OUTCOMES, (outcome) => readings.workers(`late_${outcome}`)),
     stages: Object.fromEntries(STAGES.map((stage) => [stage, latency(readings.stage(stage))])),
@@ -83,6 +84,10 @@ export function summarize(readings: Readings, rates: Rates) {
       fullSeconds: Number.isFinite(disk.fullSeconds) ? disk.fullSeconds : null,
       segmentBytes: readings.writer('segment_bytes_now'),
       errors: readings.writer('write_errors') + readings.writer('sync_errors'),
+    },
+    breaker: {
+      state: STATE_NAMES[breaker.state],
+      transitions: Object.fromEntries(STATE_NAMES.map((to, state) => [to, breaker.transitions[state]!])),
     },
     limiter: {
       clients: census.occupied,

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
+import { Breaker, createBreakerMemory } from '../../src/breaker/breaker.ts';
 import { createLimiterMemory, openLimiter } from '../../src/limiter/striped-lock.ts';
 import {
   createCounterBlock,
@@ -37,7 +38,17 @@ interface Rig {
   readonly events: readonly SharedArrayBuffer[];
 }
 
-/** Everything at zero. */
+/** A breaker that two stalls opened. */
+function brokenStorage(): SharedArrayBuffer {
+  const memory = createBreakerMemory({ failures: 5, errorPercent: 50, windowMs: 10_000, openMs: 1_000 });
+  const breaker = new Breaker(memory);
+  breaker.countStall();
+  breaker.countStall();
+  breaker.trip('a sync stalls', 1_000);
+  return memory;
+}
+
+/** Everything at zero, but for the breaker. */
 function emptyRig(): Rig {
   const counted = () => ({
     counters: createCounterBlock(WORKER_SLOTS),
@@ -50,7 +61,7 @@ function emptyRig(): Rig {
     uws: '20.30',
     queueCapacity: 500,
     disk: { dataDir: '.', reserveBytes: 1000 },
-    syncStalls: () => 2,
+    breaker: brokenStorage(),
     classNames: () => ['anonymous', 'edge'],
     ingest: [counted(), counted()],
     writer: {

@@ -1,0 +1,59 @@
+/** One of several threads that feed the same breaker and take its permits, as fast as they can. */
+import { parentPort } from 'node:worker_threads';
+import { Breaker, HALF_OPEN, PERMIT_PERIOD_MS, type Transition } from '../../src/breaker/breaker.ts';
+import { awaitStart } from '../support/threads.ts';
+
+export interface BreakerStress {
+  readonly memory: SharedArrayBuffer;
+  /** Shared milliseconds, so that all threads are in the same second: read and moved on by all of them. */
+  readonly clock: SharedArrayBuffer;
+  readonly seed: number;
+  readonly forMs: number;
+}
+
+export interface BreakerStressResult {
+  /** Transitions that this thread made, by the state entered. */
+  readonly made: readonly number[];
+  /** Permits taken while half open, as `episode:second`. */
+  readonly permits: readonly string[];
+  readonly operations: number;
+}
+
+function hammer({ memory, clock, seed, forMs }: BreakerStress): BreakerStressResult {
+  const breaker = new Breaker(memory);
+  const ticks = new Int32Array(clock);
+  const made = [0, 0, 0];
+  const permits: string[] = [];
+  breaker.onTransition = ({ to }: Transition) => {
+    made[to]! += 1;
+  };
+  let state = seed >>> 0;
+  const random = (): number => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+  let operations = 0;
+  const endMs = performance.now() + forMs;
+  while (performance.now() < endMs) {
+    for (let k = 0; k < 100; k++, operations++) {
+      // Pairs with the same in the other threads.
+      const nowMs = Atomics.add(ticks, 0, random() < 0.2 ? 1 : 0);
+      const dice = random();
+      if (dice < 0.03) breaker.failed(breaker.episode, nowMs, 'EIO');
+      else if (dice < 0.05) breaker.succeeded(breaker.episode, nowMs);
+      else if (dice < 0.07) breaker.trip('a test', nowMs);
+      else if (dice < 0.15) breaker.tryHalfOpen(nowMs);
+      else {
+        const before = breaker.episode;
+        const taken = breaker.takePermit(nowMs);
+        // Episodes only count up: the same one after means that the permit is of this half-open time.
+        if (taken && breaker.state === HALF_OPEN && breaker.episode === before) {
+          permits.push(`${before}:${Math.floor(nowMs / PERMIT_PERIOD_MS)}`);
+        }
+      }
+    }
+  }
+  return { made, permits, operations };
+}
+
+parentPort!.postMessage(hammer(awaitStart<BreakerStress>()));
