@@ -123,7 +123,6 @@ async function measureBatch(options: PartOptions, batch: number, directory: stri
       await server.load({ batch, clients: CLIENTS, load: { ...closed, durationMs: WARM_UP_MS } });
       const fullFromMs = monotonicMs();
       const full = await measure(server, batch, { ...closed, durationMs: FULL_CORE_MS });
-      const fullUntilMs = fullFromMs + FULL_CORE_MS;
       const quietShare = await quietShareOf(server);
       server.group?.limitCpu(CPU_SHARE);
       const accept = await measure(server, batch, { ...closed, durationMs: COST_MS });
@@ -139,8 +138,11 @@ async function measureBatch(options: PartOptions, batch: number, directory: stri
       const { result: overload } = over;
       const cost = ({ share, result, answers }: Cost): number =>
         ((share - quietShare) * result.seconds * 1e6) / answers;
-      const during = (name: string, part: string, fromMs: number, untilMs: number): ProbeSummary =>
-        summarize(`${part}, ${batch} a request`, name, between(probes.get(name)!, fromMs, untilMs));
+      const limited = server.group === null ? 'all of a core' : `${formatShare(CPU_SHARE)} of a core`;
+      const during = (part: string, name: string, fromMs: number, lengthMs: number, isJudged: boolean) => {
+        const found = between(probes.get(name)!, fromMs, fromMs + lengthMs);
+        return summarize(`${part}, ${batch} a request`, name, found, isJudged);
+      };
       return {
         batch,
         fullCorePerSecond: full.result.succeeded / full.result.seconds,
@@ -160,13 +162,8 @@ async function measureBatch(options: PartOptions, batch: number, directory: stri
           overload,
         ]),
         probes: [METRICS_PROBE, HEALTH_PROBE].flatMap(({ name }) => [
-          during(name, 'one core busy', fullFromMs, fullUntilMs),
-          during(
-            name,
-            `${formatShare(CPU_SHARE)} of a core, ${FACTOR}×`,
-            overloadFromMs,
-            overloadFromMs + OVERLOAD_MS,
-          ),
+          during('core busy', name, fullFromMs, FULL_CORE_MS, true),
+          during(`${limited}, ${FACTOR}×`, name, overloadFromMs, OVERLOAD_MS, server.group === null),
         ]),
       };
     },

@@ -115,9 +115,16 @@ export interface ProbeSummary {
   readonly ownP99Ms: number;
   /** What is left without it. */
   readonly serverP99Ms: number;
+  /** False where the server is kept from its core by the benchmark itself: a figure, and no requirement. */
+  readonly isJudged: boolean;
 }
 
-export function summarize(part: string, name: string, probes: readonly Probe[]): ProbeSummary {
+export function summarize(
+  part: string,
+  name: string,
+  probes: readonly Probe[],
+  isJudged = true,
+): ProbeSummary {
   const latencies = probes.map(latencyMs);
   const own = probes.map(({ ownDelayMs }) => ownDelayMs);
   return {
@@ -133,6 +140,7 @@ export function summarize(part: string, name: string, probes: readonly Probe[]):
       latencies.map((latency, k) => latency - own[k]!),
       99,
     ),
+    isJudged,
   };
 }
 
