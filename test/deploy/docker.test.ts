@@ -1,0 +1,205 @@
+/**
+ * The Dockerfile without a Docker engine: its text is checked, its steps are done by hand in a temporary directory,
+ * and the server runs as process 1 of a process namespace, as it does in a container.
+ */
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { ROOT, readDeployed, runTool } from '../support/deploy-files.ts';
+import { fetchOnce } from '../support/raw-http.ts';
+import { temporaryDirectory } from '../support/server-process.ts';
+import { BUG_FILE_VARIABLE } from '../support/thread-bug.ts';
+import { requireTool } from '../support/tools.ts';
+
+interface Instruction {
+  readonly name: string;
+  readonly rest: string;
+}
+
+/** Instructions of each stage, without comments, lines that go on joined. */
+function stagesOf(dockerfile: string): Instruction[][] {
+  const stages: Instruction[][] = [];
+  const text = dockerfile.replace(/^#.*\n/gm, '').replace(/\\\n\s*/g, ' ');
+  for (const line of text.split('\n').filter((line) => line !== '')) {
+    const [, name = '', rest = ''] = /^(\S+) (.*)$/.exec(line) ?? [];
+    if (name === 'FROM') stages.push([]);
+    stages.at(-1)?.push({ name, rest });
+  }
+  return stages;
+}
+
+const stages = stagesOf(readDeployed('docker', 'Dockerfile'));
+const [build = [], runtime = []] = stages;
+const all = (stage: readonly Instruction[], wanted: string): string[] =>
+  stage.filter(({ name }) => name === wanted).map(({ rest }) => rest);
+const only = (stage: readonly Instruction[], wanted: string): string => {
+  const [first, ...others] = all(stage, wanted);
+  assert.ok(first !== undefined && others.length === 0, `one ${wanted}`);
+  return first;
+};
+const environment = Object.fromEntries(
+  only(runtime, 'ENV')
+    .split(/\s+/)
+    .map((pair) => pair.split('=', 2) as [string, string]),
+);
+
+describe('the Dockerfile', () => {
+  it('builds in one stage and runs in another, which does not see the sources', () => {
+    assert.equal(stages.length, 2);
+    assert.ok(all(build, 'RUN').some((command) => command.startsWith('npm ci')));
+    assert.ok(all(build, 'RUN').some((command) => command.startsWith('npm prune --omit=dev')));
+    for (const copy of all(runtime, 'COPY')) {
+      assert.match(copy, /^(--from=build \/app\/(package\.json|node_modules|dist)|deploy\/docker\/) ?/);
+    }
+  });
+
+  it('copies what is there and what .dockerignore lets through', () => {
+    const ignore = readFileSync(join(ROOT, '.dockerignore'), 'utf8').trim().split('\n');
+    assert.equal(ignore[0], '*');
+    const copies = [...all(build, 'COPY'), ...all(runtime, 'COPY')].filter((rest) => !rest.startsWith('--'));
+    const sources = copies.flatMap((rest) => rest.split(' ').slice(0, -1));
+    for (const source of sources) {
+      assert.ok(existsSync(join(ROOT, source)), source);
+      assert.ok(ignore.includes(`!${source}`), `${source} in .dockerignore`);
+    }
+    assert.equal(ignore.length, sources.length + 1);
+  });
+
+  it('compiles with all that the sources import', () => {
+    const { include } = JSON.parse(readFileSync(join(ROOT, 'tsconfig.json'), 'utf8')) as {
+      include: string[];
+    };
+    const copied = all(build, 'COPY').join(' ');
+    for (const folder of include.filter((folder) => folder !== 'test')) assert.ok(copied.includes(folder));
+    const found = spawnSync('grep', ['-rlE', "from '(\\.\\./)+test/", 'src', 'load-test', 'bench'], {
+      cwd: ROOT,
+    });
+    assert.equal(found.stdout.toString(), '');
+  });
+
+  it('runs as a user without rights, keeps data in a volume, and ends by SIGTERM', () => {
+    assert.equal(only(runtime, 'USER'), 'node');
+    assert.equal(only(runtime, 'VOLUME'), environment.METRICSSTREAM_DATA_DIR);
+    assert.equal(only(runtime, 'EXPOSE'), environment.METRICSSTREAM_PORT);
+    assert.equal(only(runtime, 'STOPSIGNAL'), 'SIGTERM');
+    assert.match(only(runtime, 'RUN'), /chown node:node \/data$/);
+    // A shell in between would not pass the signal on.
+    assert.match(only(runtime, 'ENTRYPOINT'), /^\["node", /);
+  });
+});
+
+/** What the runtime stage holds, made as the Dockerfile says but for the network. */
+function buildByHand(): string {
+  const app = temporaryDirectory({ after }, 'metricsstream-image-');
+  const listed = runTool('npm', ['ls', '--omit=dev', '--all', '--parseable']).split('\n');
+  const packages = listed
+    .filter((path) => path.includes('/node_modules/'))
+    .map((path) => relative(ROOT, path));
+  const outermost = packages.filter((path) => path.lastIndexOf('node_modules/') === 0);
+  assert.ok(outermost.length > 5);
+  // Links where the temporary directory is on the same file system: the packages have 250 MB.
+  const copy = (flags: string) => spawnSync('cp', [flags, '--parents', ...outermost, app], { cwd: ROOT });
+  if (copy('-al').status !== 0) assert.equal(copy('-a').status, 0);
+  const [, find = ''] = /^(find .*)$/m.exec(all(build, 'RUN').join('\n')) ?? [];
+  runTool('sh', ['-c', find], app);
+  for (const part of ['src', 'load-test', 'bench']) {
+    cpSync(join(ROOT, 'dist', part), join(app, 'dist', part), { recursive: true });
+  }
+  cpSync(join(ROOT, 'package.json'), join(app, 'package.json'));
+  cpSync(join(ROOT, 'deploy/docker/healthcheck.mjs'), join(app, 'healthcheck.mjs'));
+  mkdirSync(join(app, 'data'));
+  return app;
+}
+
+describe('the image, built by hand', () => {
+  const app = buildByHand();
+  const env = {
+    PATH: process.env.PATH ?? '',
+    ...environment,
+    METRICSSTREAM_DATA_DIR: join(app, 'data'),
+  };
+  const [program = '', ...entryArgs] = JSON.parse(only(runtime, 'ENTRYPOINT')) as string[];
+  const inImage = (args: readonly string[], more: Record<string, string> = {}) =>
+    spawnSync(program, args, { cwd: app, env: { ...env, ...more }, encoding: 'utf8', timeout: 30_000 });
+
+  /** Starts the server in the image on a loopback port; resolves with the port once it listens. */
+  async function start(wrapper: readonly string[], more: Record<string, string> = {}) {
+    const command = [...wrapper, program, ...entryArgs, ...(JSON.parse(only(runtime, 'CMD')) as string[])];
+    const child = spawn(command[0]!, command.slice(1), {
+      cwd: app,
+      env: { ...env, METRICSSTREAM_HOST: '127.0.0.1', METRICSSTREAM_PORT: '0', ...more },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let output = '';
+    const exited = new Promise<{ code: number | null; signal: string | null }>((resolve) => {
+      child.once('close', (code, signal) => resolve({ code, signal }));
+    });
+    after(async () => {
+      child.kill('SIGKILL');
+      await exited;
+    });
+    const port = await new Promise<number>((resolve, reject) => {
+      const look = (text: string) => {
+        output += text;
+        const [, listening] = /"port":(\d+),/.exec(output) ?? [];
+        if (listening !== undefined) resolve(Number(listening));
+      };
+      child.stdout.setEncoding('utf8').on('data', look);
+      child.stderr.setEncoding('utf8').on('data', look);
+      exited.then((exit) => reject(new Error(`ended ${JSON.stringify(exit)}:\n${output}`)));
+    });
+    return { child, port, exited };
+  }
+
+  it('holds no development dependency', () => {
+    for (const name of ['typescript', '@biomejs', 'fastify', 'playwright-core']) {
+      assert.ok(!existsSync(join(app, 'node_modules', name)), name);
+    }
+  });
+
+  it('accepts its own environment, and warns of an open address without tokens', () => {
+    const { status, stdout, stderr } = inImage([...entryArgs, 'config', '--check']);
+    assert.equal(status, 0, stderr);
+    assert.match(stdout, /configuration is valid/);
+    assert.match(stderr, /warning: .*0\.0\.0\.0/);
+  });
+
+  it('serves, tells its health to the health check, and ends orderly', async () => {
+    const { child, port, exited } = await start([]);
+    const accepted = await fetchOnce(port, {
+      method: 'POST',
+      path: '/metrics',
+      headers: { 'Content-Type': 'application/json' },
+      body: '{"metrics":[{"name":"in.image","value":1}]}',
+    });
+    assert.equal(accepted.status, 200);
+    const [, command = ''] = /CMD (\[.*\])$/.exec(only(runtime, 'HEALTHCHECK')) ?? [];
+    const [, ...check] = JSON.parse(command) as string[];
+    assert.equal(inImage(check, { METRICSSTREAM_PORT: `${port}` }).status, 0);
+    child.kill('SIGTERM');
+    assert.deepEqual(await exited, { code: 0, signal: null });
+    assert.equal(inImage(check, { METRICSSTREAM_PORT: `${port}` }).status, 1);
+  });
+
+  it('ends when a thread dies although it is process 1, which no signal of its own can kill', async (t) => {
+    const missing = requireTool('unshare', 'util-linux');
+    const namespace = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'];
+    if (missing !== false) return t.skip(missing);
+    if (spawnSync(namespace[0]!, [...namespace.slice(1), 'true']).status !== 0) {
+      return t.skip('process namespaces are not permitted here');
+    }
+    const bugFile = join(app, 'bug');
+    const preload = fileURLToPath(new URL('../support/thread-bug.js', import.meta.url));
+    const { exited } = await start(namespace, {
+      NODE_OPTIONS: `--import=${preload}`,
+      [BUG_FILE_VARIABLE]: bugFile,
+      METRICSSTREAM_WORKERS: '2',
+    });
+    writeFileSync(bugFile, '');
+    const { code } = await exited;
+    assert.notEqual(code, 0);
+  });
+});
