@@ -25,6 +25,8 @@ export interface Probe {
   readonly dueMs: number;
   readonly sentMs: number;
   readonly doneMs: number;
+  /** Every connection was busy when it was due. */
+  readonly waited: boolean;
   /** The answer's status; below 100 one of FAILURE_INDEX. */
   readonly outcome: number;
   readonly lacksRetryAfter: boolean;

@@ -49,6 +49,9 @@ class Stream implements ConnectionEvents {
   private readonly connections: readonly Connection[];
   /** Core waits at the sends of the requests under way, by connection. */
   private readonly waitsMs: number[] = [];
+  private readonly waited: boolean[] = [];
+  /** When last no connection was free. */
+  private busyUntilMs = Number.NEGATIVE_INFINITY;
   private readonly startMs: number;
   private sent = 0;
   private timer: NodeJS.Timeout | undefined;
@@ -81,6 +84,7 @@ class Stream implements ConnectionEvents {
       connection.number = this.sent++;
       connection.intendedMs = this.dueMs(connection.number);
       connection.template.patch(connection.number, false);
+      this.waited[connection.index] = connection.intendedMs < this.busyUntilMs;
       this.waitsMs[connection.index] = coreWaitMs();
       connection.sentMs = monotonicMs();
       connection.deadlineMs = connection.sentMs + TIMEOUT_MS;
@@ -108,12 +112,14 @@ class Stream implements ConnectionEvents {
       dueMs: intendedMs,
       sentMs,
       doneMs,
+      waited: this.waited[index]!,
       outcome,
       lacksRetryAfter,
       accepted,
       ownDelayMs: coreWaitMs() - this.waitsMs[index]!,
     };
     this.inFlight--;
+    if (this.free.length === 0) this.busyUntilMs = doneMs;
     this.free.push(connection);
     this.send();
   }

@@ -87,11 +87,8 @@ export class Prober {
 export const isFine = ({ outcome }: Probe): boolean => outcome >= 200 && outcome < 300;
 
 /** From the send to the answer; from the time it was due where it had to wait for a connection. */
-export function latencyMs({ dueMs, sentMs, doneMs, ownDelayMs }: Probe): number {
-  // A timer is late by a millisecond or two; more than that is waiting.
-  const waited = sentMs - dueMs - ownDelayMs > 5;
-  return doneMs - (waited ? dueMs : sentMs);
-}
+export const latencyMs = ({ dueMs, sentMs, doneMs, waited }: Probe): number =>
+  doneMs - (waited ? dueMs : sentMs);
 
 export const between = (probes: readonly Probe[], fromMs: number, untilMs: number): Probe[] =>
   probes.filter(({ dueMs }) => dueMs >= fromMs && dueMs < untilMs);
