@@ -95,6 +95,11 @@ export class Answers {
     return this.turnStartMs;
   }
 
+  /** What `turnMs` said last, without reading a clock. */
+  get lastTurnMs(): number {
+    return this.turnStartMs;
+  }
+
   answer(exchange: Exchange, problem: Problem): void {
     setProblem(exchange, problem);
     this.answerPrepared(exchange);

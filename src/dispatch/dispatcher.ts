@@ -34,6 +34,8 @@ export interface DispatcherParts {
   readonly bell: Bell;
   readonly control: Control;
   readonly histograms: Histograms;
+  /** Gauges of the writer. */
+  readonly writerCounters: Float64Array;
   /** For those that do the work themselves: a pipeline over this thread's journal. */
   openPipeline(): Promise<Pipeline>;
   /** For those that leave it to other threads: what each of them is started with. */

@@ -5,7 +5,7 @@
  * During a turn of a worker's event loop, requests whose body is complete go through the pipeline and into its task
  * queue, which is bounded: a full one refuses with 503. At the end of the turn everything journaled is published at
  * once, the writer's bell is rung once, and the answers that need no storage are sent. When the writer moves the
- * stored cursor, the tasks it passed are answered.
+ * stored cursor, the tasks it passed are answered. `Overload` refuses before the bounds do, by the delay it sees.
  */
 import { monotonicMs } from '../base/clock.ts';
 import type { Config } from '../config.ts';
@@ -16,6 +16,7 @@ import { STORED } from '../writer/journal.ts';
 import type { Answers, UnavailableReason } from './answers.ts';
 import type { Dispatcher, DispatcherModule, DispatcherParts } from './dispatcher.ts';
 import { Intake } from './intake.ts';
+import { Overload } from './overload.ts';
 import { TaskQueue } from './task-queue.ts';
 
 class PoolWorker implements Dispatcher {
@@ -24,6 +25,7 @@ class PoolWorker implements Dispatcher {
   private readonly intake: Intake;
   private readonly pipeline: Pipeline;
   private readonly queue: TaskQueue<Exchange>;
+  private readonly overload: Overload;
   private readonly ringBell: () => void;
   private receiptMs = 0;
   private waiting = false;
@@ -35,12 +37,14 @@ class PoolWorker implements Dispatcher {
     this.awaitStored();
   };
 
-  constructor({ config, answers, bell, histograms, control }: DispatcherParts, ingest: Pipeline) {
+  constructor(parts: DispatcherParts, ingest: Pipeline) {
+    const { config, answers, bell, histograms, control, writerCounters } = parts;
     this.config = config;
     this.answers = answers;
     this.pipeline = ingest;
     this.queue = new TaskQueue(Math.floor(config.queueTasks / config.workers));
     this.intake = new Intake(ingest, answers.counters, histograms, config, this.queue, control);
+    this.overload = new Overload(config, ingest.journal, answers.counters, writerCounters);
     this.ringBell = () => bell.ring();
     answers.aroundAnswers(
       () => this.publish(),
@@ -57,17 +61,35 @@ class PoolWorker implements Dispatcher {
   }
 
   unavailableReason(): UnavailableReason | null {
+    const { answers } = this;
+    return this.boundReached ?? (this.overload.refuses(answers.lastTurnMs) ? 'overloaded' : null);
+  }
+
+  private get boundReached(): UnavailableReason | null {
     return this.answers.stateRefusal ?? (this.queue.isFull ? 'queue_full' : null);
   }
 
+  /** Why the request whose body is complete cannot be taken; the breaker, whose permits are few, is asked last. */
+  private refusal(nowMs: number): UnavailableReason | null {
+    const reason = this.boundReached ?? (this.overload.refusesComplete(nowMs) ? 'overloaded' : null);
+    return reason ?? this.answers.trialRefusal(nowMs);
+  }
+
   refuseUnavailable(exchange: Exchange, reason: UnavailableReason): void {
-    this.answers.answerUnavailable(exchange, reason, this.queue);
+    const { queue, overload } = this;
+    const { depth, capacity } = queue;
+    const [delayMs, targetMs] = [Math.round(overload.delayMs), Math.round(overload.targetMs)];
+    this.answers.answerUnavailable(
+      exchange,
+      reason,
+      reason === 'overloaded' ? { depth, capacity, delayMs, targetMs } : queue,
+    );
   }
 
   admit(exchange: Exchange, length: number): void {
     const { answers, intake } = this;
     intake.count(length);
-    const reason = this.unavailableReason() ?? answers.trialRefusal(exchange.receivedMs);
+    const reason = this.refusal(exchange.receivedMs);
     if (reason !== null) return this.refuseUnavailable(exchange, reason);
     if (!answers.turnOpen) this.receiptMs = Date.now();
     if (!intake.take(exchange, length, exchange.receivedMs, this.receiptMs))
@@ -81,6 +103,7 @@ class PoolWorker implements Dispatcher {
   }
 
   private turnEnded(): void {
+    this.overload.turnEnded(this.pipeline.endMs);
     this.showQueue();
     this.awaitStored();
   }
@@ -93,7 +116,10 @@ class PoolWorker implements Dispatcher {
 
   /** Hands what is journaled to the writer. */
   private publish(): void {
-    if (this.pipeline.journal.publish()) this.ringBell();
+    const { journal, cursor, endMs } = this.pipeline;
+    if (!journal.publish()) return;
+    this.ringBell();
+    this.overload.handedOver(cursor, endMs);
   }
 
   /** Arms one wake-up for the next move of the stored cursor; a cursor that has moved is settled at once. */
@@ -116,6 +142,7 @@ class PoolWorker implements Dispatcher {
     this.storedSeen = journal.storedCursor();
     if (queue.depth === 0) return;
     const nowMs = monotonicMs();
+    this.overload.stored(this.storedSeen, nowMs);
     while (queue.headIsSettled(this.storedSeen)) {
       const outcome = journal.outcome(queue.headCursor);
       const exchange = queue.shift();
@@ -138,6 +165,7 @@ class PoolWorker implements Dispatcher {
     this.expireOlder(nowMs, this.config.requestTimeoutMs, 'request');
     this.answers.publishSamples();
     this.answers.counters[WORKER.queue_head_age_ms_now] = this.queue.headAgeMs(nowMs);
+    this.overload.show(nowMs);
   }
 
   expireAll(nowMs: number): void {

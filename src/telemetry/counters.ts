@@ -86,6 +86,9 @@ export const WORKER_SLOTS = [
   'queue_bytes_now',
   'body_bytes_now',
   'queue_head_age_ms_now',
+  'admission_limit_bytes_now',
+  'admission_delay_us_now',
+  'admission_target_us_now',
 ] as const;
 
 /** Slots of the writer thread. */
@@ -112,6 +115,9 @@ export const WRITER_SLOTS = [
   'unsynced_bytes_now',
   'unsynced_lines_now',
   'free_bytes_now',
+  'commit_fixed_ms_now',
+  'commit_bytes_per_ms_now',
+  'released_at_ms_now',
 ] as const;
 
 export type WorkerSlot = (typeof WORKER_SLOTS)[number];

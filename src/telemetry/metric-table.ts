@@ -4,6 +4,8 @@
  * Names follow https://prometheus.io/docs/practices/naming/: base units (seconds, bytes), `_total` for counters.
  * docs/operating.md lists the same names; a test compares the two.
  */
+
+import { admissionMetrics } from './admission-metrics.ts';
 import { breakerMetrics } from './breaker-metrics.ts';
 import { ingestMetrics, timeoutMetrics } from './ingest-metrics.ts';
 import { limiterMetrics } from './limiter-metrics.ts';
@@ -20,6 +22,7 @@ export function describeMetrics(readings: Readings): MetricDescription[] {
     ...timeoutMetrics(readings),
     ...latencyMetrics(readings),
     ...queueMetrics(readings),
+    ...admissionMetrics(readings),
     ...storageMetrics(readings),
     ...diskMetrics(readings),
     ...faultMetrics(readings),

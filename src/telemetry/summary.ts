@@ -1,5 +1,7 @@
 /** The metrics in short, for people and scripts: `GET /metrics` with `Accept: application/json`. */
+
 import { STATE_NAMES } from '../breaker/breaker.ts';
+import { admissionSummary } from './admission-metrics.ts';
 import {
   CLASSES,
   CONTENT_TYPES,
@@ -72,6 +74,7 @@ export function summarize(readings: Readings, rates: Rates) {
       bytes: readings.workers('queue_bytes_now'),
       headAgeSeconds: readings.highest('queue_head_age_ms_now') / 1e3,
     },
+    admission: admissionSummary(readings),
     disk: {
       storedBytes: readings.writer('bytes_written'),
       commits: readings.writer('commits'),

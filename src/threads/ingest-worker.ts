@@ -70,6 +70,7 @@ const dispatcher = await dispatch.openDispatcher({
   control,
   bell: new Bell(memory.bell),
   histograms: new Histograms(memory.histograms, WORKER_HISTOGRAM_NAMES),
+  writerCounters: new Float64Array(memory.writerCounters),
   openPipeline: () => openPipeline(data),
   requestThreads: data.requestThreads,
   isSettled: (lane) => writer.isSettled(memory.writer, lane),

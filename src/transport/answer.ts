@@ -129,6 +129,9 @@ export function itemsProblem(
 export interface QueueFacts {
   readonly depth: number;
   readonly capacity: number;
+  /** The delay of storage and the one aimed at, where they are the reason. */
+  readonly delayMs?: number;
+  readonly targetMs?: number;
 }
 
 const UNAVAILABLE_DETAILS: Readonly<Record<string, string>> = {
@@ -139,16 +142,31 @@ const UNAVAILABLE_DETAILS: Readonly<Record<string, string>> = {
   breaker_open: 'Storage has failed too often or too long, and is given time to recover.',
   draining: 'The server is shutting down.',
   limiter_busy: 'The rate limiter did not answer in time.',
+  overloaded: 'More arrives than can be stored within the delay aimed at.',
 };
+
+/** Longest Retry-After by cause, in seconds: what takes longer to mend is asked for less often. */
+const RETRY_MOST_SECONDS: Readonly<Record<string, number>> = { disk_failed: 5, breaker_open: 5 };
+const RETRY_MOST_SECONDS_ELSE = 3;
+
+/**
+ * The Retry-After line of a 503: whole seconds from 1 on, drawn at random. Clients refused together that came back
+ * together would meet the same overload again (M. Brooker, "Exponential Backoff and Jitter", 2015).
+ */
+export function retryAfterLine(reason: string): string {
+  const most = RETRY_MOST_SECONDS[reason] ?? RETRY_MOST_SECONDS_ELSE;
+  return headerLine('Retry-After', 1 + Math.floor(Math.random() * most));
+}
 
 /** A 503; retrying is safe, nothing was stored. */
 export function unavailableProblem(reason: string, queue: QueueFacts, close: boolean): Problem {
+  const { depth, capacity, delayMs, targetMs } = queue;
   return {
     status: 503,
     code: reason,
     detail: `Nothing was stored: ${UNAVAILABLE_DETAILS[reason]} Try again later.`,
-    members: { reason, queueDepth: queue.depth, queueCapacity: queue.capacity },
-    lines: headerLine('Retry-After', 1),
+    members: { reason, queueDepth: depth, queueCapacity: capacity, delayMs, targetDelayMs: targetMs },
+    lines: retryAfterLine(reason),
     close,
   };
 }

@@ -3,7 +3,7 @@ import { type Control, READY } from '../base/control.ts';
 import type { Answers } from '../dispatch/answers.ts';
 import type { LivePage } from '../live/page.ts';
 import { WORKER } from '../telemetry/counters.ts';
-import { headerLine, type Page, setText } from './answer.ts';
+import { headerLine, type Page, retryAfterLine, setText } from './answer.ts';
 import type { Exchange, ExchangePool } from './exchange.ts';
 import { FRAMING_OK, HEADERS_TOO_LARGE, HeaderScan } from './header-scan.ts';
 import type { LiveStreams } from './live-streams.ts';
@@ -173,6 +173,6 @@ function notReady(reason: string) {
     code: 'not_ready',
     detail: `The server does not take metrics now: ${reason}.`,
     members: { ready: false, reason },
-    lines: headerLine('Retry-After', 1),
+    lines: retryAfterLine(reason),
   } as const;
 }

@@ -15,6 +15,7 @@ import { OPEN, transitionLog } from '../breaker/breaker.ts';
 import { WRITER } from '../telemetry/counters.ts';
 import { WRITER_HISTOGRAMS } from '../telemetry/histogram.ts';
 import { Batch } from './batch.ts';
+import { CommitCost } from './commit-cost.ts';
 import { Durability } from './durability.ts';
 import { codeOf, isFileError } from './file-ops.ts';
 import { type Outcome, REFUSED, STORED, UNKNOWN } from './journal.ts';
@@ -44,6 +45,7 @@ export class GroupCommitWriter implements RunningWriter {
   private readonly durability: Durability;
   private readonly guard: SpaceGuard;
   private readonly batch = new Batch();
+  private readonly cost = new CommitCost();
   private nextCommit: number;
   private failed = false;
   /** The ring that the next group starts with, so that none waits for the others. */
@@ -194,10 +196,12 @@ export class GroupCommitWriter implements RunningWriter {
     const { batch } = this;
     const { breaker } = this.parts;
     const { episode } = breaker;
+    let startMs = nowMs;
     try {
       if (this.store.current === null || this.store.isFullFor(batch.bytes, nowMs)) this.rotate(nowMs);
       // Rotation failed for good.
       if (this.failed) return REFUSED;
+      startMs = monotonicMs();
       this.append();
     } catch (error) {
       this.storingFailed(error, nowMs, episode);
@@ -206,7 +210,16 @@ export class GroupCommitWriter implements RunningWriter {
     this.durability.wrote(batch.lines, nowMs);
     if (this.config.ack === 'synced' && !this.syncOrFail()) return UNKNOWN;
     breaker.succeeded(episode, nowMs);
+    this.tellCost(monotonicMs() - startMs);
     return STORED;
+  }
+
+  /** What the workers' admission goes by. */
+  private tellCost(ms: number): void {
+    const { cost, counters } = this;
+    cost.add(this.batch.bytes, ms);
+    counters[WRITER.commit_fixed_ms_now] = cost.fixedMs;
+    counters[WRITER.commit_bytes_per_ms_now] = cost.bytesPerMs;
   }
 
   private append(): void {
@@ -306,6 +319,8 @@ export class GroupCommitWriter implements RunningWriter {
       const slot = ack === 'received' ? WRITER.lost_acknowledged_lines : WRITER.refused_lines;
       this.counters[slot]! += this.batch.lines;
     }
+    // Before any cursor moves: whoever sees one moved sees this time, or a later one.
+    this.counters[WRITER.released_at_ms_now] = monotonicMs();
     for (const journal of this.journals) {
       if (!journal.holdsRuns) continue;
       // Under `received` nobody asks: the answers are out.
