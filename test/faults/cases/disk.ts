@@ -72,7 +72,7 @@ function fillCase({ phase, ack, minFreeBytes }: Fill): FaultCase {
   };
 }
 
-const CUTS: Readonly<Record<Form, number>> = { short: 2, long: 15 };
+const CUTS: Readonly<Record<Form, number>> = { short: 2, long: 10 };
 
 /**
  * The ioctl stops the file system at once, as a machine without power would: what was not flushed is not written any

@@ -33,6 +33,12 @@ export function serveArgs(phase: number, ack: Ack, more: readonly string[] = [])
   ];
 }
 
+/**
+ * Overload has tests of its own. Where a case says that a client is never refused, a machine busy with other work
+ * must not look like overload.
+ */
+export const PATIENT = ['--target-delay-ms', '5000'];
+
 const LOAD: Omit<LoadOptions, 'prefix'> = {
   connections: 8,
   batchMax: 20,
@@ -62,7 +68,7 @@ export class FaultRun {
   private lossBound = 0;
   /** The part of it that belongs to what is not yet judged; null while nothing may be lost. */
   private allowedLoss: number | null = null;
-  private recoveryMs: number | null = null;
+  private readonly recoveriesMs: number[] = [];
   private readonly totals = { acknowledged: 0, refused: 0, unknown: 0, lost: 0, refusedButStored: 0 };
 
   private constructor(owner: Owner, options: ServerOptions) {
@@ -142,7 +148,11 @@ export class FaultRun {
       if (performance.now() > deadline) assert.fail(`not back after ${RECOVERY_TIMEOUT_MS} ms`);
       await new Promise((resolve) => setTimeout(resolve, PROBE_PAUSE_MS));
     }
-    this.recoveryMs = Math.max(this.recoveryMs ?? 0, performance.now() - endedAt);
+    this.recoveriesMs.push(performance.now() - endedAt);
+  }
+
+  get fastestRecoveryMs(): number {
+    return Math.min(...this.recoveriesMs);
   }
 
   private async probe(): Promise<boolean> {
@@ -200,10 +210,10 @@ export class FaultRun {
   }
 
   tally(note = ''): FaultTally {
-    const { tries, totals, lossBound, recoveryMs } = this;
+    const { tries, totals, lossBound, recoveriesMs } = this;
     return {
       ...{ tries, ...totals, lossBound, segments: this.reader.segments },
-      recoveryMs: recoveryMs === null ? null : Math.round(recoveryMs),
+      recoveryMs: recoveriesMs.length === 0 ? null : Math.round(Math.max(...recoveriesMs)),
       ...(note === '' ? {} : { note }),
     };
   }

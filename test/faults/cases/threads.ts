@@ -11,7 +11,7 @@ import type { FaultCase, Form } from './fault-case.ts';
 import { type Ack, FaultRun, serveArgs } from './fault-run.ts';
 
 const PRELOAD = fileURLToPath(new URL('../../support/thread-bug.js', import.meta.url));
-const TRIES: Readonly<Record<Form, number>> = { short: 1, long: 10 };
+const TRIES: Readonly<Record<Form, number>> = { short: 1, long: 5 };
 
 interface Death {
   readonly what: string;
