@@ -55,6 +55,8 @@ export class Readings {
   readonly samples: Samples;
   census!: LimiterCensus;
   breaker!: BreakerReading;
+  /** Statistics of each thread that has taken some, by the thread's name. */
+  threads!: readonly [name: string, stats: ThreadStats][];
   readonly disk: DiskUse;
   private readonly ingestCounters: readonly Float64Array[];
   private readonly writerCounters: Float64Array;
@@ -75,6 +77,7 @@ export class Readings {
     this.samples.drain();
     this.census = takeCensus(this.sources.limiter.memory, BUSIEST_CLIENTS);
     this.breaker = readBreaker(this.sources.breaker);
+    this.threads = this.readThreads();
   }
 
   /** A counter or gauge, summed over all threads. */
@@ -108,8 +111,7 @@ export class Readings {
     return this.samples.stage(stage);
   }
 
-  /** Statistics of each thread that has taken some, by the thread's name. */
-  threads(): [name: string, stats: ThreadStats][] {
+  private readThreads(): [name: string, stats: ThreadStats][] {
     const blocks = [{ name: 'main', memory: this.mainStats }, ...this.sources.stats];
     return blocks.flatMap(({ name, memory }) => {
       const stats = readThreadStats(memory);

@@ -21,13 +21,13 @@ export function processMetrics(readings: Readings): MetricDescription[] {
 }
 
 export function threadMetrics(readings: Readings): MetricDescription[] {
-  type Stats = ReturnType<Readings['threads']>[number][1];
+  type Stats = Readings['threads'][number][1];
   const each = (type: 'counter' | 'gauge', name: string, help: string, pick: (stats: Stats) => number) =>
     scalar(
       type,
       `thread_${name}`,
       help,
-      () => readings.threads().map(([thread, stats]) => ({ value: pick(stats), labels: { thread } })),
+      () => readings.threads.map(([thread, stats]) => ({ value: pick(stats), labels: { thread } })),
       ['thread'],
     );
   const delays = [
@@ -41,11 +41,9 @@ export function threadMetrics(readings: Readings): MetricDescription[] {
       'thread_event_loop_delay_seconds',
       'Delay of the event loop over the last second.',
       () =>
-        readings
-          .threads()
-          .flatMap(([thread, stats]) =>
-            delays.map(([stat, slot]) => ({ value: stats[slot] / NS_PER_SECOND, labels: { thread, stat } })),
-          ),
+        readings.threads.flatMap(([thread, stats]) =>
+          delays.map(([stat, slot]) => ({ value: stats[slot] / NS_PER_SECOND, labels: { thread, stat } })),
+        ),
       ['thread', 'stat'],
     ),
     each(

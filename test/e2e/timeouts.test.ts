@@ -59,6 +59,21 @@ for (const phase of ['2', '6']) {
   });
 }
 
+describe('a sync that takes too long', () => {
+  it('is counted', async (t) => {
+    const faults = new FaultSwitch(t);
+    const server = await startServer(t, {
+      args: ['--workers', '1', '--sync-timeout-ms', '100', '--request-timeout-ms', '2000'],
+      env: faults.env,
+    });
+    assertAccepted(await post(server.port, namesBody(uniqueName('warm'))), 1);
+    assert.equal((await Scrape.of(server.port)).sum(TIMEOUTS, 'kind="sync"'), 0);
+    faults.set({ syncDelayMs: 600 });
+    assertAccepted(await post(server.port, namesBody(uniqueName('stalled'))), 1);
+    assert.equal((await Scrape.of(server.port)).sum(TIMEOUTS, 'kind="sync"'), 1);
+  });
+});
+
 describe('a drain that runs out', () => {
   it('tells in the log how many requests it refused or answered 504', async (t) => {
     const faults = new FaultSwitch(t);
