@@ -13,6 +13,7 @@ const COMPONENTS = [
   'dispatch',
   'rings',
   'telemetry',
+  'auth',
   'crc',
   'writer',
   'writer-batches',

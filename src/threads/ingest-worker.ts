@@ -168,10 +168,10 @@ function drain(deadlineMs: number): void {
   setImmediate(end);
 }
 
-function end(): void {
+async function end(): Promise<void> {
   clearInterval(tick);
   stopThreadStats();
-  listener.close();
+  await listener.close();
   post({ kind: 'drained' });
   port.close();
 }

@@ -6,6 +6,7 @@
  * listens on the same port before the old one stops; where main hands connections over it is main that turns from one to
  * the other.
  */
+import { readdirSync } from 'node:fs';
 import type { TlsFiles } from '../auth/tls-files.ts';
 import type { App, ListenSocket, Uws } from './uws.ts';
 
@@ -24,6 +25,13 @@ export function createAcceptor({ module }: Uws, tls: TlsFiles | null): App {
   // An app hands connections only to its own kind; this one never reads, so it needs no certificate.
   return tls === null ? module.App() : module.SSLApp({});
 }
+
+/** `MAX_LOW_PRIO_SOCKETS_PER_LOOP_ITERATION` of uSockets. */
+const HANDSHAKES_A_TURN = 5;
+
+const openDescriptors = (): number => readdirSync('/proc/self/fd').length;
+
+const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 export class Listener {
   private readonly uws: Uws;
@@ -107,11 +115,21 @@ export class Listener {
     this.listenSocket = null;
   }
 
-  /** Ends all connections; before the thread ends, or the process aborts. */
-  close(): void {
+  /**
+   * Ends all connections; to be awaited before the thread ends, or the process aborts.
+   *
+   * uSockets lets a few TLS handshakes go on in each turn of the event loop. The connections of the others stand in a
+   * queue where closing their app does not reach them, so apps are closed again and again until that queue is empty, which
+   * it is after as many turns as all descriptors of this process would take.
+   */
+  async close(): Promise<void> {
     this.stopListening();
     this.discard();
-    for (const app of this.apps) app.close();
+    const turns = this.tls === null ? 1 : Math.ceil(openDescriptors() / HANDSHAKES_A_TURN) + 1;
+    for (let turn = 0; turn < turns; turn++) {
+      for (const app of this.apps) app.close();
+      await nextTurn();
+    }
     this.apps.length = 0;
   }
 }

@@ -5,8 +5,9 @@ import { after, describe, it } from 'node:test';
 import { checkTls } from '../../src/auth/tls-files.ts';
 import { makeCertificate, makeExpiredCertificate } from '../support/certificates.ts';
 import { temporaryDirectory } from '../support/server-process.ts';
+import { requireTool } from '../support/tools.ts';
 
-describe('certificate and key', () => {
+describe('certificate and key', { skip: requireTool('openssl') }, () => {
   const directory = temporaryDirectory({ after });
   const first = makeCertificate(directory, 'first.test');
   const second = makeCertificate(directory, 'second.test');

@@ -20,6 +20,7 @@ const TITLES = [
   'dispatch',
   'recording telemetry',
   'locked and ring telemetry',
+  'token check',
   'CRC-32',
   'journal ring',
   'writer batches',

@@ -44,9 +44,10 @@ make_tree() {
   rm -rf --one-file-system "$partial"
   mkdir -p "$partial"
   echo "Making a Debian 13 tree with Node.js in $tree (once, about 350 MB)..." >&2
-  debootstrap --force-check-gpg --variant=minbase --include=nodejs trixie "$partial" "$source" \
+  debootstrap --force-check-gpg --variant=minbase --include=nodejs,openssl trixie "$partial" "$source" \
     >"$cache/debootstrap.log" 2>&1 || fail "debootstrap failed; see $cache/debootstrap.log"
   rm -rf "$partial"/var/cache/apt/archives/*.deb
+  rm -rf --one-file-system "$tree"
   mv "$partial" "$tree"
 }
 
@@ -76,7 +77,7 @@ prove_handover() {
 }
 
 main() {
-  [ -x "$tree/usr/bin/node" ] || make_tree
+  [ -x "$tree/usr/bin/node" ] && [ -x "$tree/usr/bin/openssl" ] || make_tree
   # A copy, so that a build meanwhile changes nothing; the packages are large and stay where they are.
   rm -rf "${tree:?}$inside"
   mkdir -p "$tree$inside/node_modules"

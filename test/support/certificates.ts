@@ -7,33 +7,37 @@ export interface CertificateFiles {
   readonly key: string;
 }
 
+function openssl(...args: string[]): void {
+  execFileSync('openssl', args, { stdio: ['ignore', 'ignore', 'pipe'] });
+}
+
 /** A self-signed certificate for 127.0.0.1 under this common name, valid for `days` from now. */
 export function makeCertificate(directory: string, name: string, days = 30): CertificateFiles {
   const cert = join(directory, `${name}.crt`);
   const key = join(directory, `${name}.key`);
-  execFileSync(
-    'openssl',
-    [
-      ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'],
-      ...['-days', String(days), '-subj', `/CN=${name}`, '-addext', 'subjectAltName=IP:127.0.0.1'],
-      ...['-keyout', key, '-out', cert],
-    ],
-    { stdio: ['ignore', 'ignore', 'pipe'] },
+  openssl(
+    ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'],
+    ...['-days', String(days), '-subj', `/CN=${name}`, '-addext', 'subjectAltName=IP:127.0.0.1'],
+    ...['-keyout', key, '-out', cert],
   );
   return { cert, key };
 }
 
-/** As `makeCertificate`, but its last day was yesterday. */
+const YEARS_AGO = ['-not_before', '20200101000000Z', '-not_after', '20200201000000Z'];
+/** For releases before 3.4, which have no other way to a date in the past. */
+const ENDED_BEFORE_IT_BEGAN = ['-days', '-1'];
+
+/** As `makeCertificate`, but expired. */
 export function makeExpiredCertificate(directory: string, name: string): CertificateFiles {
   const { key } = makeCertificate(directory, name);
   const request = join(directory, `${name}.csr`);
   const cert = join(directory, `${name}.expired.crt`);
-  const stdio = ['ignore', 'ignore', 'pipe'] as const;
-  execFileSync('openssl', ['req', '-new', '-key', key, '-subj', `/CN=${name}`, '-out', request], {
-    stdio: [...stdio],
-  });
-  execFileSync('openssl', ['x509', '-req', '-in', request, '-signkey', key, '-days', '-1', '-out', cert], {
-    stdio: [...stdio],
-  });
+  openssl('req', '-new', '-key', key, '-subj', `/CN=${name}`, '-out', request);
+  const sign = ['x509', '-req', '-in', request, '-signkey', key, '-out', cert];
+  try {
+    openssl(...sign, ...YEARS_AGO);
+  } catch {
+    openssl(...sign, ...ENDED_BEFORE_IT_BEGAN);
+  }
   return { cert, key };
 }
