@@ -1,5 +1,5 @@
 /**
- * A disk that is slow, or full for a while: file operations that the server's storage loads in place of the real
+ * A disk that is slow, or full or failing for a while: file operations that the server's storage loads in place of the real
  * ones (METRICSSTREAM_TEST_FILE_OPS), steered by a few variables.
  */
 import { existsSync } from 'node:fs';
@@ -9,6 +9,7 @@ import { type FileOps, nodeFileOps } from '../../src/writer/file-ops.ts';
 const SYNC_DELAY = 'LOAD_TEST_SYNC_DELAY_MS';
 const SYNC_DELAY_BYTES = 'LOAD_TEST_SYNC_DELAY_BYTES';
 const FULL_WHILE = 'LOAD_TEST_FULL_WHILE';
+const FAILS_WHILE = 'LOAD_TEST_FAILS_WHILE';
 
 export interface DiskFaults {
   /** Each data sync takes this much longer. */
@@ -20,15 +21,19 @@ export interface DiskFaults {
   readonly syncDelayBytes?: number;
   /** Writes fail as on a full disk while this file is there. */
   readonly fullWhile?: string;
+  /** Writes fail with EIO while this file is there: there is room, and all the same nothing is stored. */
+  readonly failsWhile?: string;
 }
 
 /** The environment of a server with such a disk. */
-export function faultyDisk({ syncDelayMs, syncDelayBytes, fullWhile }: DiskFaults): Record<string, string> {
+export function faultyDisk(faults: DiskFaults): Record<string, string> {
+  const { syncDelayMs, syncDelayBytes, fullWhile, failsWhile } = faults;
   return {
     METRICSSTREAM_TEST_FILE_OPS: fileURLToPath(import.meta.url),
     ...(syncDelayMs === undefined ? {} : { [SYNC_DELAY]: String(syncDelayMs) }),
     ...(syncDelayBytes === undefined ? {} : { [SYNC_DELAY_BYTES]: String(syncDelayBytes) }),
     ...(fullWhile === undefined ? {} : { [FULL_WHILE]: fullWhile }),
+    ...(failsWhile === undefined ? {} : { [FAILS_WHILE]: failsWhile }),
   };
 }
 
@@ -40,14 +45,15 @@ function sleep(ms: number): void {
 export function createFileOps(): FileOps {
   const delayMs = Number(process.env[SYNC_DELAY] ?? 0);
   const delayBytes = Number(process.env[SYNC_DELAY_BYTES] ?? Number.POSITIVE_INFINITY);
-  const fullWhile = process.env[FULL_WHILE];
-  const requireSpace = (): void => {
-    if (fullWhile === undefined || !existsSync(fullWhile)) return;
-    throw Object.assign(new Error('ENOSPC: injected, write'), {
-      code: 'ENOSPC',
-      syscall: 'write',
-      errno: -28,
-    });
+  const writeErrors = [
+    { code: 'ENOSPC', errno: -28, path: process.env[FULL_WHILE] },
+    { code: 'EIO', errno: -5, path: process.env[FAILS_WHILE] },
+  ];
+  const failIfToldTo = (): void => {
+    for (const { code, errno, path } of writeErrors) {
+      if (path === undefined || !existsSync(path)) continue;
+      throw Object.assign(new Error(`${code}: injected, write`), { code, errno, syscall: 'write' });
+    }
   };
   /** Since the last sync. One number for all files: a segment may be written through two descriptors. */
   let unsyncedBytes = 0;
@@ -63,11 +69,11 @@ export function createFileOps(): FileOps {
   return {
     ...nodeFileOps,
     write(fd, buffer, offset, length, position) {
-      requireSpace();
+      failIfToldTo();
       return wrote(nodeFileOps.write(fd, buffer, offset, length, position));
     },
     writev(fd, buffers, position) {
-      requireSpace();
+      failIfToldTo();
       return wrote(nodeFileOps.writev(fd, buffers, position));
     },
     fdatasync(fd) {
