@@ -140,7 +140,8 @@ export class AcceptThreads {
     const prepared = await this.ask({ kind: 'prepare_certificate' });
     const failed = prepared.find(({ error }) => error !== null);
     if (failed !== undefined) {
-      for (const thread of this.threads) thread.postMessage({ kind: 'discard_certificate' } satisfies ToWorker);
+      for (const thread of this.threads)
+        thread.postMessage({ kind: 'discard_certificate' } satisfies ToWorker);
       return failed.error;
     }
     if (this.uws.handover === 'descriptor') this.handOverTo(prepared.map(({ descriptor }) => descriptor));
@@ -163,7 +164,6 @@ export class AcceptThreads {
     });
   }
 
-  /** Stops accepting, answers or refuses what is in flight, closes all connections, ends the threads. */
   private openLive(thread: Worker, id: number): void {
     const { live } = this.events;
     const text = live.opening();
@@ -178,6 +178,7 @@ export class AcceptThreads {
     this.watching.delete(thread);
   }
 
+  /** Stops accepting, answers or refuses what is in flight, closes all connections, ends the threads. */
   drain(timeoutMs: number): Promise<void> {
     return this.end({ kind: 'drain', timeoutMs }, timeoutMs + DRAIN_GRACE_MS);
   }
