@@ -93,7 +93,7 @@ function runInfo(): RunInfo {
     date: new Date().toISOString().slice(0, 10),
     pinning:
       `The server, with all its threads, is pinned to core ${SERVER_CORE}; the load generator and the prober to core ` +
-      `${CLIENT_CORE}, where the prober runs ${proberScheduling()}.`,
+      `${CLIENT_CORE}, where the prober ${proberScheduling()}.`,
   };
 }
 

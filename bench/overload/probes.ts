@@ -5,7 +5,6 @@ import { fileURLToPath } from 'node:url';
 import { FATE_ACCEPTED, FATE_REFUSED, FATE_UNKNOWN } from '../../load-test/generator/messages.ts';
 import type { StoredCheck } from '../../load-test/plan.ts';
 import { type Answers, checkFiles } from '../../load-test/storage/stored-check.ts';
-import { isOnPath } from '../server/tools.ts';
 import type { FromProber, Probe, ProberPlan, ProbeStream, ToProber } from './prober-messages.ts';
 
 const ENTRY = fileURLToPath(new URL('./prober.js', import.meta.url));
@@ -26,13 +25,15 @@ export const HEALTH_PROBE: ProbeStream = {
 
 /** Before the other threads of its core where that is permitted: it is to wait for the server and for nobody else. */
 function firstOnCore(): string[] {
-  const prefix = ['chrt', '--fifo', '1'];
-  return isOnPath('chrt') && spawnSync('chrt', [...prefix.slice(1), 'true']).status === 0 ? prefix : [];
+  const prefix = ['nice', '-n', '-20'];
+  // Where it is not permitted, nice says so and goes on.
+  const { status, stderr } = spawnSync('nice', [...prefix.slice(1), 'true'], { encoding: 'utf8' });
+  return status === 0 && stderr === '' ? prefix : [];
 }
 
 /** How the prober is scheduled, in words. */
 export const proberScheduling = (): string =>
-  firstOnCore().length > 0 ? 'before all others on its core (SCHED_FIFO)' : 'as any other process';
+  firstOnCore().length > 0 ? 'goes before the generator (nice −20)' : 'runs as any other process';
 
 export class Prober {
   private readonly child: ChildProcess;
