@@ -52,6 +52,12 @@ interface Second {
 /** A message of the stream. */
 export interface Snapshot extends Second {
   readonly queue: { readonly depth: number; readonly bytes: number; readonly headAgeMs: number };
+  /** Delay from handing over to stored that admission sees, aims at, and the bytes in flight that it allows; 0: off. */
+  readonly admission: {
+    readonly delayMs: number;
+    readonly targetDelayMs: number;
+    readonly limitBytes: number;
+  };
   /** Free on the disk, below which requests are refused, and seconds until then at the rate of the last minutes. */
   readonly disk: {
     readonly freeBytes: number;
@@ -149,6 +155,11 @@ export class LiveFeed {
         depth: readings.workers('queue_tasks_now'),
         bytes: readings.workers('queue_bytes_now'),
         headAgeMs: Math.round(readings.highest('queue_head_age_ms_now')),
+      },
+      admission: {
+        delayMs: brief(readings.highest('admission_delay_us_now') / 1e3),
+        targetDelayMs: brief(readings.highest('admission_target_us_now') / 1e3),
+        limitBytes: readings.workers('admission_limit_bytes_now'),
       },
       disk: {
         freeBytes: disk.freeBytes,

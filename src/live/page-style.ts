@@ -25,18 +25,19 @@ a { color: var(--s0); }
 .note { color: var(--soft); overflow-wrap: anywhere; }
 .plots, .tables { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: .75rem; margin-bottom: .75rem; }
 .plots .card { display: flex; flex-direction: column; }
-.legend { display: grid; grid-template-columns: repeat(auto-fill, minmax(8.25rem, 1fr)); gap: 0 .5rem; list-style: none; margin: .25rem 0 .5rem; padding: 0; min-height: 1.45em; }
-.legend li { display: inline-flex; align-items: baseline; gap: .4rem; }
+.legend { display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: 0 .5rem; list-style: none; margin: .25rem 0 .5rem; padding: 0; min-height: 1.45em; }
+.legend li { white-space: nowrap; display: inline-flex; align-items: baseline; gap: .4rem; }
 .legend i { width: .9rem; height: .25rem; border-radius: 2px; align-self: center; }
 .legend b { font-weight: 600; }
-.plot { height: 200px; overflow: hidden; margin-top: auto; }
+.plot { flex: 1 1 200px; min-height: 200px; position: relative; overflow: hidden; }
+.plot .uplot { position: absolute; inset: 0; }
 .u-over { cursor: crosshair; }
 .u-hz .u-cursor-x { border-right: 1px solid var(--soft); }
 table { width: 100%; border-collapse: collapse; margin-top: .5rem; }
 th, td { padding: .3rem 0 .3rem .75rem; text-align: right; border-top: 1px solid var(--line); white-space: nowrap; }
 thead th { border: 0; color: var(--soft); font-weight: 600; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; font-weight: 400; }
-code { font: 1em ui-monospace, monospace; }
+th.code { font: 1em ui-monospace, monospace; }
 .stale .tiles, .stale .plots, .stale .tables, .stale .state { opacity: .55; }
 footer { color: var(--soft); max-width: 60rem; }
 footer p { margin-top: .5rem; }

@@ -29,8 +29,8 @@ const TILES: readonly (readonly [id: string, title: string])[] = [
 ];
 
 const PLOTS: readonly (readonly [id: string, title: string])[] = [
-  ['accepted', 'Accepted a second'],
-  ['refused', 'Refused a second'],
+  ['accepted', 'Metrics accepted, requests answered a second'],
+  ['refused', 'Metrics rejected, requests refused a second'],
   ['latency', 'Latency of accepted requests'],
   ['stages', 'Latency by stage, p99'],
   ['queue', 'Requests waiting for storage'],
@@ -65,6 +65,7 @@ ${PLOTS.map(plot).join('\n')}
 <section class="card" aria-labelledby="clients-title">
 <h2 id="clients-title">Clients limited most</h2>
 <table><thead><tr><th scope="col">client (hashed)</th><th scope="col">refused/s</th><th scope="col">refused</th><th scope="col" class="wide">allowed</th></tr></thead><tbody id="clients"></tbody></table>
+<p class="note" id="nobody">No client has been limited.</p>
 </section>
 </div>
 </main>

@@ -9,7 +9,7 @@
  */
 import type { Answers } from '../dispatch/answers.ts';
 import { WORKER } from '../telemetry/counters.ts';
-import { headerLine, headOf } from './answer.ts';
+import { headerLine, headOf, retryAfterLine } from './answer.ts';
 import type { Exchange } from './exchange.ts';
 
 /** Streams at once; each may leave an opening text (tens of KiB) unread. */
@@ -68,7 +68,7 @@ export class LiveStreams {
           ? 'The server is shutting down.'
           : `There are ${STREAMS_MAX} live streams already; try again later.`,
       members: { reason },
-      lines: headerLine('Retry-After', 1),
+      lines: retryAfterLine(reason),
     });
   }
 

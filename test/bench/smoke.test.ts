@@ -35,3 +35,7 @@ test('every component benchmark verifies its answers and runs', () => {
 test('the server benchmark finds every acknowledged line in the files', { skip: requireTool('wrk') }, () => {
   runBench('server.js', ['--smoke', '--only', 'bare,fastify,written', '--batch', '100']);
 });
+
+test('the live page benchmark has its streams fed', () => {
+  assert.match(runBench('live-page.js', ['--smoke']), /^one page, limiter full +[\d.]+% of one core$/m);
+});
