@@ -93,8 +93,9 @@ export class Listener {
     this.retire();
     this.retiring = this.listenSocket;
     this.listenSocket = listening;
-    // Behind the sockets' part of this turn of the event loop: what waits in the old queue has been accepted by then.
-    setImmediate(() => this.retire());
+    // Right behind the sockets' part of the next turn of the event loop, which accepts what waits in the old queue: the
+    // kernel resets what comes in between, so nothing else should.
+    setImmediate(() => setImmediate(() => this.retire()));
     return true;
   }
 

@@ -10,7 +10,13 @@ import { bodyOf, metric, namesBody, uniqueName } from '../support/bodies.ts';
 import { makeCertificate, makeExpiredCertificate } from '../support/certificates.ts';
 import { describeEachPhase, phaseArgs } from '../support/each-phase.ts';
 import { fetchSecure, postRequest, RawConnection } from '../support/raw-http.ts';
-import { type Owner, StartFailed, startServer, temporaryDirectory } from '../support/server-process.ts';
+import {
+  type Owner,
+  type ServerProcess,
+  StartFailed,
+  startServer,
+  temporaryDirectory,
+} from '../support/server-process.ts';
 import { countNames, readStored } from '../support/stored.ts';
 import { requireTool } from '../support/tools.ts';
 
@@ -56,6 +62,18 @@ describe('TLS', { skip: requireTool('openssl') }, () => {
     const name = nameSeenBy(connection);
     connection.close();
     return name;
+  }
+
+  /** True when new connections are shown this name, in whichever thread. */
+  async function allAreShown({ port, listening }: ServerProcess, name: string): Promise<boolean> {
+    const shown = await Promise.allSettled(Array.from({ length: 6 }, () => nameShown(port)));
+    for (const one of shown) {
+      if (one.status === 'fulfilled') continue;
+      // Where threads listen for themselves a connection that is just being set up may be reset: docs/security.md.
+      assert.equal(listening.handover, 'reuseport', String(one.reason));
+      assert.match(String(one.reason), /ECONNRESET|closed before/);
+    }
+    return shown.every((one) => one.status === 'fulfilled' && one.value === name);
   }
 
   async function handshake(port: number, options: ConnectionOptions): Promise<string | null> {
@@ -166,10 +184,7 @@ describe('TLS', { skip: requireTool('openssl') }, () => {
               line.certificate === `CN=${name}`,
           );
           // With reuseport a thread stops to listen with the old one a moment after it begins with the new one.
-          await eventually('all threads show the new one', async () => {
-            const shown = await Promise.all(Array.from({ length: 6 }, () => nameShown(server.port)));
-            return shown.every((one) => one === name);
-          });
+          await eventually('all threads show the new one', () => allAreShown(server, name));
           for (const connection of open) assertAccepted(await postOn(connection, 'open'), 1);
         }
         assert.equal(countNames(readStored(server.dataDir)).get('open'), 8 * 4);
@@ -210,10 +225,7 @@ describe('TLS', { skip: requireTool('openssl') }, () => {
       for (let k = 0; k < 10; k++) server.kill('SIGHUP');
       files.put(second);
       server.kill('SIGHUP');
-      await eventually('the last one is shown', async () => {
-        const shown = await Promise.all(Array.from({ length: 6 }, () => nameShown(server.port)));
-        return shown.every((one) => one === 'second.test');
-      });
+      await eventually('the last one is shown', () => allAreShown(server, 'second.test'));
       assertAccepted(await postOn(open, 'open'), 1);
       open.close();
       assert.deepEqual(await server.stop(), CLEAN_EXIT);
