@@ -65,22 +65,37 @@ function syncCase(phase: number, ack: Ack): FaultCase {
   };
 }
 
-/** The kernel's own answer, by strace, rather than one put in at the seam. */
+/** Runs the server under strace, which fails some of its system calls: the kernel's own answer, not the seam's. */
+function kernelFault(calls: string, fault: string): readonly string[] {
+  const inject = ['-e', `trace=${calls}`, '-e', `inject=${calls}:${fault}`];
+  return ['strace', '--follow-forks', '--quiet=all', '--output=/dev/null', '--seccomp-bpf', ...inject];
+}
+
+const kernelWrite: FaultCase = {
+  name: 'write ENOSPC by the kernel, phase 6, synced',
+  fault: 'ENOSPC from the system call itself (strace), at every 20th write from the 20th to the 120th',
+  promise: `${UNHARMED}; storing resumes without a restart`,
+  unavailable: () => requireTool('strace') || null,
+  run: async (owner) => {
+    // With a position, which sockets and pipes do not have: files alone are hit.
+    const wrapper = kernelFault('pwritev,pwrite64', 'error=ENOSPC:when=20..120+20');
+    const run = await FaultRun.start(owner, { args: serveArgs(6, 'synced', SOME_DIRECT), wrapper });
+    const load = run.startLoad();
+    const errors = async () => (await Scrape.of(run.server.port)).sum('metricsstream_write_errors_total');
+    await eventually('writes fail', async () => (await errors()) >= 4, 60_000);
+    await run.storesAgain(performance.now());
+    run.tries = await errors();
+    return run.finish(statusText([load]));
+  },
+};
+
 const kernelSync: FaultCase = {
   name: 'sync EIO by the kernel, phase 6, synced',
   fault: 'EIO from the system call itself (strace), from the 40th sync on',
   promise: '504 to its group, exit non-zero; nothing acknowledged is lost',
   unavailable: () => requireTool('strace') || null,
   run: async (owner) => {
-    const inject = ['-e', 'trace=fdatasync,fsync', '-e', 'inject=fdatasync:error=EIO:when=40+'];
-    const wrapper = [
-      'strace',
-      '--follow-forks',
-      '--quiet=all',
-      '--output=/dev/null',
-      '--seccomp-bpf',
-      ...inject,
-    ];
+    const wrapper = kernelFault('fdatasync', 'error=EIO:when=40+');
     const run = await FaultRun.start(owner, { args: serveArgs(6, 'synced'), wrapper });
     const load = run.startLoad();
     await run.endsInFailure();
@@ -146,6 +161,7 @@ export const STORAGE_CASES: readonly FaultCase[] = [
   syncCase(6, 'synced'),
   syncCase(6, 'written'),
   syncCase(0, 'synced'),
+  kernelWrite,
   kernelSync,
   slowSyncCase(6),
   slowSyncCase(0),
