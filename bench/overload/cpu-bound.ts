@@ -25,7 +25,7 @@ const FACTOR = 3;
 const CPU_SHARE = 0.25;
 const CLIENTS = 256;
 const WARM_UP_MS = 2_500;
-const FULL_CORE_MS = 4_000;
+const FULL_CORE_MS = 6_000;
 const QUIET_MS = 1_500;
 const COST_MS = 3_000;
 const OVERLOAD_MS = 8_000;
@@ -177,6 +177,8 @@ export function ceilingPerSecond(
   acceptUs: number,
   refuseUs: number,
 ): number {
+  // Then accepting costs nothing more, and every request costs the same.
+  if (acceptUs <= refuseUs) return Math.min(answeredPerSecond, (share * 1e6) / acceptUs);
   const left = share * 1e6 - answeredPerSecond * refuseUs;
   return Math.max(0, Math.min(answeredPerSecond, left / (acceptUs - refuseUs)));
 }

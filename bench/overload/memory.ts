@@ -5,8 +5,11 @@ const SAMPLE_MS = 250;
 const SETTLED_SECONDS = 20;
 /** Of a load too short for that. */
 const SETTLED_PART = 1 / 3;
-/** Collections make it go up and down by some MiB; what grows with the load would be gigabytes in a minute. */
-const SLOPE_MAX_BYTES_PER_MINUTE = 4 * 2 ** 20;
+/**
+ * V8 collects a thread's old objects once in a minute or two under this load, and until then its heap grows by some MiB.
+ * What grew with the load would be hundreds of MiB: some gigabytes of bodies pass in that time.
+ */
+const GROWTH_MAX_BYTES = 10 * 2 ** 20;
 const RANGE_MAX_BYTES = 16 * 2 ** 20;
 
 export interface MemorySample {
@@ -30,27 +33,24 @@ export function watchMemory(server: Pick<ServerUnderLoad, 'residentBytes'>): {
 
 export interface Flatness {
   readonly fromSeconds: number;
-  /** By least squares. */
-  readonly slopeBytesPerMinute: number;
+  /** From the mean of the first quarter to that of the last. */
+  readonly growthBytes: number;
   /** Between the least and the most. */
   readonly rangeBytes: number;
   readonly isFlat: boolean;
 }
 
+const meanOf = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / values.length;
+
 /** Of the samples after the first 20 seconds. */
 export function flatness(samples: readonly MemorySample[]): Flatness {
   const length = samples.at(-1)?.seconds ?? 0;
   const fromSeconds = length > 2 * SETTLED_SECONDS ? SETTLED_SECONDS : Math.round(length * SETTLED_PART);
-  const settled = samples.filter(({ seconds }) => seconds >= fromSeconds);
-  const mean = (pick: (sample: MemorySample) => number): number =>
-    settled.reduce((sum, sample) => sum + pick(sample), 0) / settled.length;
-  const meanSeconds = mean(({ seconds }) => seconds);
-  const meanBytes = mean(({ bytes }) => bytes);
-  const covariance = mean(({ seconds, bytes }) => (seconds - meanSeconds) * (bytes - meanBytes));
-  const variance = mean(({ seconds }) => (seconds - meanSeconds) ** 2);
-  const slopeBytesPerMinute = (covariance / variance) * 60;
-  const all = settled.map(({ bytes }) => bytes);
-  const rangeBytes = Math.max(...all) - Math.min(...all);
-  const isFlat = slopeBytesPerMinute <= SLOPE_MAX_BYTES_PER_MINUTE && rangeBytes <= RANGE_MAX_BYTES;
-  return { fromSeconds, slopeBytesPerMinute, rangeBytes, isFlat };
+  const settled = samples.filter(({ seconds }) => seconds >= fromSeconds).map(({ bytes }) => bytes);
+  const quarter = Math.ceil(settled.length / 4);
+  const growthBytes = meanOf(settled.slice(-quarter)) - meanOf(settled.slice(0, quarter));
+  const rangeBytes = Math.max(...settled) - Math.min(...settled);
+  const isFlat = growthBytes <= GROWTH_MAX_BYTES && rangeBytes <= RANGE_MAX_BYTES;
+  return { fromSeconds, growthBytes, rangeBytes, isFlat };
 }

@@ -12,13 +12,13 @@ const STORED_WITHIN_MS = 10_000;
 
 export const METRICS_PROBE: ProbeStream = {
   name: 'GET /metrics',
-  ratePerSecond: 5,
+  ratePerSecond: 10,
   connections: 2,
   request: { method: 'GET', path: '/metrics' },
 };
 export const HEALTH_PROBE: ProbeStream = {
   name: 'GET /health',
-  ratePerSecond: 10,
+  ratePerSecond: 20,
   connections: 2,
   request: { method: 'GET', path: '/health' },
 };

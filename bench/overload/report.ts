@@ -102,9 +102,10 @@ export function report(info: RunInfo, parts: readonly PartResult[], failures: re
     ),
     ...sections,
     '## GET /metrics and GET /health',
-    'Asked by a process of its own on connections of its own, 5 and 10 times a second. Own delay is the time within a ' +
-      'probe in which the prober was ready to run and had no core (`/proc/self/schedstat`); the requirement is judged ' +
-      'without it. It is not judged where the server is given a part of a core only: 3 of every 4 ms it does not run at all.',
+    `Asked by a process of its own on connections of its own, ${METRICS_PROBE.ratePerSecond} and ` +
+      `${HEALTH_PROBE.ratePerSecond} times a second. Own delay is the time within a probe in which the prober was ready ` +
+      'to run and had no core (`/proc/self/schedstat`); the requirement is judged without it. It is not judged where the ' +
+      'server is given a part of a core only: 3 of every 4 ms it does not run at all.',
     table(PROBE_HEAD, probes.map(probeRow)),
   ].join('\n\n')}\n`;
 }

@@ -34,6 +34,8 @@ const CAPACITY_CLIENTS = [64, 128, 256] as const;
 const CAPACITY_MS = 4_000;
 const WARM_UP_MS = 1_500;
 const OVERLOAD_CLIENTS = 768;
+/** The first probes find code that was never run. */
+const IDLE_FROM_MS = 2_000;
 const IDLE_MS = 4_000;
 /** Watched after the overload, and what of it has to be normal to count as recovered. */
 const AFTER_MS = 6_000;
@@ -65,6 +67,9 @@ export interface OverloadRun {
   readonly overload: LoadResult;
   readonly memory: readonly MemorySample[];
   readonly queueP99Ms: number;
+  /** Of its syncs, the injected delay included; upper bounds of buckets. */
+  readonly syncP50Ms: number;
+  readonly syncP99Ms: number;
   readonly recoveryMs: number;
 }
 
@@ -109,6 +114,7 @@ export async function overloadSlowDisk(options: PartOptions): Promise<PartResult
   const args = [...NO_LIMIT, '--target-delay-ms', String(TARGET_DELAY_MS)];
   const env = faultyDisk({ syncDelayMs: SYNC_MS, syncDelayBytes: SYNC_BYTES });
   return withServer(options, { args, env }, [METRICS_PROBE, HEALTH_PROBE, light], async (server, prober) => {
+    if (!smoke) await sleep(IDLE_FROM_MS);
     const idle: Span = { fromMs: monotonicMs(), untilMs: monotonicMs() + (smoke ? 0 : IDLE_MS) };
     await sleep(idle.untilMs - idle.fromMs);
     const loads = await measureCapacity(server, options);
@@ -143,13 +149,16 @@ export async function overloadSlowDisk(options: PartOptions): Promise<PartResult
     progress('slow disk: overload done and checked');
     const probes = await prober.end();
     const lightProbes = probes.get(light.name)!;
+    const stageMs = (stage: string, percent: number): number =>
+      percentileOf('metricsstream_stage_duration_seconds', `stage="${stage}"`, percent, before, after) * 1e3;
     const run: OverloadRun = {
       capacities,
       peakPerSecond,
       overload,
       memory: memory.samples,
-      queueP99Ms:
-        percentileOf('metricsstream_stage_duration_seconds', 'stage="queue"', 99, before, after) * 1e3,
+      queueP99Ms: stageMs('queue', 99),
+      syncP50Ms: stageMs('sync', 50),
+      syncP99Ms: stageMs('sync', 99),
       recoveryMs: recoveryMs(lightProbes, span.untilMs, TARGET_DELAY_MS * DELAY_FACTOR_MAX),
     };
     const lightCheck = await checkProbes(server.dataDir, light, lightProbes);
@@ -187,7 +196,7 @@ function figures(run: OverloadRun, { group }: ServerUnderLoad) {
   const share = goodput(overload) / peakPerSecond;
   const bound = TARGET_DELAY_MS * DELAY_FACTOR_MAX;
   const p99 = overload.serviceTime.p99Ms;
-  const { slopeBytesPerMinute, rangeBytes, fromSeconds, isFlat } = flatness(run.memory);
+  const { growthBytes, rangeBytes, fromSeconds, isFlat } = flatness(run.memory);
   const groupMemory = group?.memory();
   const killed = groupMemory?.killed ?? 0;
   const mib = (bytes: number): string => (bytes / 2 ** 20).toFixed(1);
@@ -211,7 +220,7 @@ function figures(run: OverloadRun, { group }: ServerUnderLoad) {
     figure(
       `memory is flat from second ${fromSeconds} on, in a group of 512 MiB`,
       isFlat && killed === 0,
-      `${mib(slopeBytesPerMinute)} MiB a minute, ${mib(rangeBytes)} MiB between least and most; ` +
+      `${mib(growthBytes)} MiB from its first to its last quarter, ${mib(rangeBytes)} MiB between least and most; ` +
         `${mib(Math.max(...run.memory.map(({ bytes }) => bytes)))} MiB resident at most` +
         (groupMemory === undefined ? '; no group: watched only' : `, ${killed} killed`),
     ),
@@ -225,7 +234,11 @@ function figures(run: OverloadRun, { group }: ServerUnderLoad) {
   ];
 }
 
-function describe({ capacities, overload }: OverloadRun, { group }: ServerUnderLoad, lost: number): string[] {
+function describe(
+  { capacities, overload, syncP50Ms, syncP99Ms }: OverloadRun,
+  { group }: ServerUnderLoad,
+  lost: number,
+): string[] {
   const closed = capacities.map(
     ({ clients, perSecond }) => `${formatCount(perSecond)}/s with ${clients} clients`,
   );
@@ -236,6 +249,8 @@ function describe({ capacities, overload }: OverloadRun, { group }: ServerUnderL
     `Memory: ${group === null ? 'no control group could be made here' : `a control group (version ${group.version}) of 512 MiB around the server, page cache included`}; ` +
       'resident memory of the process is judged. Normal, after the overload, means that a light load of 40 requests/s succeeds ' +
       `entirely and its p99 is within ${TARGET_DELAY_MS * DELAY_FACTOR_MAX} ms in each of ${STEADY_MS / BIN_MS} half seconds in a row.`,
+    `Its syncs took up to ${formatMs(syncP50Ms)} ms (p50) and ${formatMs(syncP99Ms)} ms (p99, both upper bounds of the ` +
+      "server's histogram), the real disk included: what that adds to the injected time, no admission can take away.",
     `The generator was busy ${formatShare(overload.generator.busyShare)} of the time` +
       `${overload.generator.isBottleneck ? ' and may have been the bottleneck' : ''}; ${formatCount(lost)} of the server's samples were dropped.`,
   ];

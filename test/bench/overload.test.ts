@@ -57,6 +57,10 @@ describe('the ceiling of goodput', () => {
     assert.equal(Math.round(ceilingPerSecond(1, 60_000, 50, 10)), 10_000);
   });
 
+  test('is the capacity where a refusal costs as much as an acceptance', () => {
+    assert.equal(Math.round(ceilingPerSecond(1, 60_000, 50, 50)), 20_000);
+  });
+
   test('is nothing once refusals take all there is', () => {
     assert.equal(ceilingPerSecond(0.25, 60_000, 20, 10), 0);
   });
@@ -101,8 +105,10 @@ describe('memory', () => {
   });
 
   test('that goes on growing is not', () => {
-    const found = flatness(samples((second) => second * 0.2 * MIB));
-    assert.equal(Math.round(found.slopeBytesPerMinute / MIB), 12);
+    const found = flatness(samples((second) => second * 0.35 * MIB));
+    // 41 samples; the middles of the first and the last eleven are 30 seconds apart.
+    assert.equal(Math.round(found.growthBytes), 30 * 0.35 * MIB);
+    assert.ok(found.rangeBytes < 16 * MIB);
     assert.ok(!found.isFlat);
   });
 
