@@ -18,6 +18,8 @@ export interface FailAt {
 export interface Faults {
   /** Each data sync takes this much longer. */
   readonly syncDelayMs?: number;
+  /** And this much longer for each MiB written since the last: a disk of limited bandwidth. */
+  readonly syncMsPerMib?: number;
   /** Each data sync fails with this code. */
   readonly syncError?: string;
   readonly failAt?: FailAt;
@@ -62,6 +64,21 @@ function strike(call: FailAt['call'], { failAt }: Faults): void {
   throw systemError(failAt.error, call === 'write' ? 'write' : 'fdatasync');
 }
 
+/** Written since the last data sync. */
+let unsyncedBytes = 0;
+
+function wrote(bytes: number): number {
+  unsyncedBytes += bytes;
+  return bytes;
+}
+
+/** What the sync that is about to be made takes longer; the next begins at no bytes. */
+function syncDelayMs({ syncDelayMs: fixedMs = 0, syncMsPerMib = 0 }: Faults): number {
+  const delayMs = fixedMs + (syncMsPerMib * unsyncedBytes) / 2 ** 20;
+  unsyncedBytes = 0;
+  return delayMs;
+}
+
 let torn = false;
 
 /** Throws where this write has to fail, else says how many of its bytes it may store. */
@@ -87,26 +104,27 @@ export function createFileOps(): FileOps {
   return {
     ...ops,
     write(fd, buffer, offset, length, position) {
-      return ops.write(fd, buffer, offset, bytesAllowed(length, currentFaults()), position);
+      return wrote(ops.write(fd, buffer, offset, bytesAllowed(length, currentFaults()), position));
     },
     writev(fd, buffers, position) {
       const bytes = buffers.reduce((sum, buffer) => sum + buffer.length, 0);
       const allowed = bytesAllowed(bytes, currentFaults());
       const first = buffers[0];
-      if (allowed === bytes || first === undefined) return ops.writev(fd, buffers, position);
-      return ops.write(fd, first, 0, Math.min(first.length, allowed), position);
+      if (allowed === bytes || first === undefined) return wrote(ops.writev(fd, buffers, position));
+      return wrote(ops.write(fd, first, 0, Math.min(first.length, allowed), position));
     },
     fdatasync(fd) {
       const faults = currentFaults();
-      const { syncDelayMs = 0, syncError } = faults;
-      if (syncDelayMs > 0) sleep(syncDelayMs);
+      const { syncError } = faults;
+      const delayMs = syncDelayMs(faults);
+      if (delayMs > 0) sleep(delayMs);
       strike('sync', faults);
       if (syncError !== undefined) throw systemError(syncError, 'fdatasync');
       ops.fdatasync(fd);
     },
     fdatasyncInBackground(fd, done) {
       const faults = currentFaults();
-      const { syncDelayMs = 0, syncError } = faults;
+      const { syncError } = faults;
       setTimeout(() => {
         try {
           strike('sync', faults);
@@ -116,7 +134,7 @@ export function createFileOps(): FileOps {
           return;
         }
         ops.fdatasyncInBackground(fd, done);
-      }, syncDelayMs);
+      }, syncDelayMs(faults));
     },
   };
 }
