@@ -20,6 +20,9 @@ import { UPPER_BOUNDS } from './histogram.ts';
 import type { HistogramMetric, Labels, MetricDescription, ScalarMetric } from './metric-description.ts';
 import { type FamilyText, familyOf, familyText } from './text-format.ts';
 
+/** prom-client's own monitor of main's event loop wakes main this often. */
+const LOOP_DELAY_RESOLUTION_MS = 50;
+
 /** prom-client names three gauges as if they were counters; `promtool check metrics` rejects them. */
 const MISNAMED_GAUGES = [
   'nodejs_active_handles_total',
@@ -29,32 +32,51 @@ const MISNAMED_GAUGES = [
 
 type Collected = Metric & { collect?: () => void };
 
-/** A registry in which some metrics write their text themselves. */
+/** When Node's own metrics were collected last; a number that grows. */
+interface Defaults {
+  collections: number;
+}
+
+/** A registry in which some metrics write their text themselves, and the text of the others is kept while they rest. */
 class TextRegistry<ContentType extends RegistryContentType> extends Registry<ContentType> {
   readonly texts: ReadonlyMap<string, FamilyText>;
   private readonly form: Parameters<FamilyText>[0];
+  private readonly defaults: Defaults;
+  private defaultText: Promise<string> = Promise.resolve('');
+  private defaultTextOf = -1;
 
   /** @param texts by the name of the metric */
-  constructor(contentType: ContentType, texts: ReadonlyMap<string, FamilyText>) {
+  constructor(contentType: ContentType, texts: ReadonlyMap<string, FamilyText>, defaults: Defaults) {
     super();
     this.setContentType(contentType);
     this.texts = texts;
     this.form = contentType === Registry.OPENMETRICS_CONTENT_TYPE ? 'openmetrics' : 'text';
+    this.defaults = defaults;
   }
 
   override async metrics(): Promise<string> {
-    const { texts, form } = this;
-    const families = await Promise.all(
-      this.getMetricsAsArray().map(
-        ({ name }) => texts.get(name)?.(form) ?? this.getSingleMetricAsString(name),
-      ),
-    );
-    return form === 'openmetrics' ? `${families.join('\n')}\n# EOF\n` : `${families.join('\n\n')}\n`;
+    const { texts, form, defaults } = this;
+    const separator = form === 'openmetrics' ? '\n' : '\n\n';
+    if (this.defaultTextOf !== defaults.collections) {
+      this.defaultTextOf = defaults.collections;
+      this.defaultText = this.renderDefaults(separator);
+    }
+    // Waited for first: our values are then those of one moment, the last one before the answer.
+    const rest = await this.defaultText;
+    let own = '';
+    for (const text of texts.values()) own += text(form) + separator;
+    return form === 'openmetrics' ? `${own}${rest}\n# EOF\n` : `${own}${rest}\n`;
+  }
+
+  private async renderDefaults(separator: string): Promise<string> {
+    const names = this.getMetricsAsArray().flatMap(({ name }) => (this.texts.has(name) ? [] : [name]));
+    return (await Promise.all(names.map((name) => this.getSingleMetricAsString(name)))).join(separator);
   }
 }
 
 export interface OwnRegistry extends Registry<PrometheusContentType> {
   readonly texts: ReadonlyMap<string, FamilyText>;
+  readonly defaults: Defaults;
   /**
    * Looks at process and Node anew. Not done by a scrape: reading /proc takes as long as the rest of it, and with the
    * number of open descriptors several milliseconds.
@@ -65,9 +87,10 @@ export interface OwnRegistry extends Registry<PrometheusContentType> {
 /** A registry of our metrics and of Node's own for this process and its main thread. */
 export function createRegistry(descriptions: readonly MetricDescription[]): OwnRegistry {
   const texts = new Map(descriptions.map((description) => [description.name, familyText(description)]));
-  const registry = new TextRegistry(Registry.PROMETHEUS_CONTENT_TYPE, texts);
+  const defaults = { collections: 0 };
+  const registry = new TextRegistry(Registry.PROMETHEUS_CONTENT_TYPE, texts, defaults);
   for (const description of descriptions) register(description, registry);
-  collectDefaultMetrics({ register: registry });
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LOOP_DELAY_RESOLUTION_MS });
   for (const name of MISNAMED_GAUGES) registry.removeSingleMetric(name);
   const collectors = registry.getMetricsAsArray().flatMap(({ name }) => {
     if (texts.has(name)) return [];
@@ -78,9 +101,10 @@ export function createRegistry(descriptions: readonly MetricDescription[]): OwnR
   });
   const collectDefaults = () => {
     for (const collect of collectors) collect();
+    defaults.collections++;
   };
   collectDefaults();
-  return Object.assign(registry, { collectDefaults });
+  return Object.assign(registry, { defaults, collectDefaults });
 }
 
 function register(description: MetricDescription, registry: Registry<PrometheusContentType>): void {
@@ -160,7 +184,7 @@ function sample(metricName: string, value: number, labels: Labels) {
  */
 export function openMetricsRegistry(registry: OwnRegistry): TextRegistry<OpenMetricsContentType> {
   const texts = new Map([...registry.texts].map(([name, text]) => [familyOf(name), text]));
-  const open = new TextRegistry(Registry.OPENMETRICS_CONTENT_TYPE, texts);
+  const open = new TextRegistry(Registry.OPENMETRICS_CONTENT_TYPE, texts, registry.defaults);
   for (const { name, type } of registry.getMetricsAsArray()) {
     const metric = registry.getSingleMetric(name)!;
     const family = String(type) === 'counter' ? familyOf(name) : name;
