@@ -19,6 +19,8 @@ export interface BreakerStressResult {
   readonly operations: number;
 }
 
+const secondOf = (nowMs: number): number => Math.floor(nowMs / PERMIT_PERIOD_MS);
+
 function hammer({ memory, clock, seed, forMs }: BreakerStress): BreakerStressResult {
   const breaker = new Breaker(memory);
   const ticks = new Int32Array(clock);
@@ -46,10 +48,12 @@ function hammer({ memory, clock, seed, forMs }: BreakerStress): BreakerStressRes
       else {
         const before = breaker.episode;
         const taken = breaker.takePermit(nowMs);
-        // Episodes only count up: the same one after means that the permit is of this half-open time.
-        if (taken && breaker.state === HALF_OPEN && breaker.episode === before) {
-          permits.push(`${before}:${Math.floor(nowMs / PERMIT_PERIOD_MS)}`);
-        }
+        // Episodes and seconds only count up: the same ones after mean that the permit is of this half-open time, and
+        // that the breaker did not count it in a later second, which another thread saw first.
+        const second = secondOf(nowMs);
+        const halfOpen = breaker.state === HALF_OPEN && breaker.episode === before;
+        if (taken && halfOpen && secondOf(Atomics.load(ticks, 0)) === second)
+          permits.push(`${before}:${second}`);
       }
     }
   }
