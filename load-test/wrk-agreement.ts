@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Command } from 'commander';
-import { SERVER_CORE, WRK_CORE } from '../bench/server/cell.ts';
+import { REFUSES_NOTHING, SERVER_CORE, WRK_CORE } from '../bench/server/cell.ts';
 import { startChild, untilIdle } from '../bench/server/child.ts';
 import { table } from '../bench/server/report.ts';
 import { requireMachine } from '../bench/server/tools.ts';
@@ -121,7 +121,7 @@ function serverArgs({ answerAfter, ack }: Pick<Flags, 'answerAfter' | 'ack'>, da
   const main = fileURLToPath(new URL('../src/main.js', import.meta.url));
   const args = [main, 'serve', '--port', '0', '--data-dir', dataDir, '--workers', '1', '--ack', ack];
   // Old segments make room, so that long runs fit on a small disk.
-  return [...args, '--rate-limit', '1000000000', '--retention-bytes', String(2 ** 30)];
+  return [...args, ...REFUSES_NOTHING, '--retention-bytes', String(2 ** 30)];
 }
 
 async function measure(load: Omit<Load, 'port'>, flags: Flags): Promise<Round[]> {

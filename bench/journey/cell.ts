@@ -12,14 +12,14 @@ import { fileURLToPath } from 'node:url';
 import { countOf, createPlan, isSuccess, type LoadPlan, type LoadResult } from '../../load-test/plan.ts';
 import { runLoad } from '../../load-test/run.ts';
 import { slotsOf } from '../../src/phases.ts';
+import { REFUSES_NOTHING } from '../server/cell.ts';
 import { type Child, cpuSeconds, memoryOf, startChild, untilIdle } from '../server/child.ts';
 import type { ClosedCell, Figures, OpenCell, Variant } from './figures.ts';
 
 const SERVER_CORE = 0;
 const GENERATOR_CORE = 1;
 const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
-/** The limit is high rather than off, so that its cost is paid. */
-export const SERVER_ARGS = ['--workers', '1', '--ack', 'synced', '--rate-limit', '1000000000'] as const;
+export const SERVER_ARGS = ['--workers', '1', '--ack', 'synced', ...REFUSES_NOTHING] as const;
 /** Few, so that a server that starts a thread for each request is not left with a heap of them. */
 const WARM_UP_CLIENTS = 10;
 /** The generator's threads are new in every load and compile their code first. */

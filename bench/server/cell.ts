@@ -58,6 +58,9 @@ export interface CellResult {
   readonly storedLines: number;
 }
 
+/** Limits are high rather than off, so that their cost is paid; a slow disk shows as delay, as with the other servers. */
+export const REFUSES_NOTHING = ['--rate-limit', '1000000000', '--target-delay-ms', '60000'] as const;
+
 function scriptPath(relative: string): string {
   return fileURLToPath(new URL(relative, import.meta.url));
 }
@@ -67,8 +70,7 @@ export function serverArgs(server: ServerName, dataDir: string): string[] {
   if (server === 'bare') return [scriptPath('../servers/bare-uws.js')];
   if (server === 'fastify') return [scriptPath('../servers/fastify.js'), join(dataDir, 'metrics-1.ndjson')];
   const args = [scriptPath('../../src/main.js'), 'serve', '--port', '0', '--data-dir', dataDir];
-  // The limit is high rather than off, so that its cost is paid.
-  return [...args, '--workers', '1', '--ack', server, '--rate-limit', '1000000000'];
+  return [...args, '--workers', '1', '--ack', server, ...REFUSES_NOTHING];
 }
 
 function isMetricsStream(server: ServerName): boolean {
