@@ -1,19 +1,21 @@
 /**
- * What a commit costs: `a` and `b` of the affine model ms = a + b·bytes, fitted to the commits themselves by least
+ * What a commit costs whatever its size: `a` of the affine model ms = a + b·bytes, fitted to the commits by least
  * squares, older ones weighing exponentially less.
  *
- * Where all commits have about the same size they do not tell `a` from `b`; the fit then leans on what it knew.
+ * Commits of about the same size do not tell `a` from `b`, so the estimate follows a fit as far as sizes vary in it.
+ * Until they do, a commit that takes longer than others is put down to its bytes: taking a slow disk for one with a
+ * large fixed cost would raise the target delay, and with it the delay of everybody.
  */
 
 /** A commit weighs 1/e of a new one after so many. */
 const MEMORY_COMMITS = 48;
-const GAIN = 4;
-/** A fit has to be at least this old before it counts. */
+/** Fewer commits than this are not fitted. */
 const LEAST_COMMITS = 8;
-/** Sizes that spread by this share of their mean weigh as much as what was known before. */
-const SPREAD = 0.15;
-
-/** No estimate is far above the least commit of the last one to two windows: stalls are no fixed cost. */
+/** A fit whose sizes have this standard deviation, as a share of their mean, is believed half. */
+const SPREAD = 0.25;
+/** The estimate follows a fit that is believed this many times as fast as the fit forgets. */
+const PACE = 4;
+/** No fit counts that is far above the least commit of the last one to two windows: stalls are no fixed cost. */
 const WINDOW_COMMITS = 16;
 const ABOVE_LEAST = 1.25;
 
@@ -22,7 +24,6 @@ export class CommitCost {
   fixedMs = 0;
   /** What storage takes while it works. */
   bytesPerMs = 0;
-  private msPerByte = 0;
   private commits = 0;
   private meanBytes = 0;
   private meanMs = 0;
@@ -32,8 +33,7 @@ export class CommitCost {
   private previousLeastMs = Number.POSITIVE_INFINITY;
 
   add(bytes: number, ms: number): void {
-    this.commits++;
-    const share = Math.max(1 / this.commits, 1 / MEMORY_COMMITS);
+    const share = Math.max(1 / ++this.commits, 1 / MEMORY_COMMITS);
     const offBytes = bytes - this.meanBytes;
     const offMs = ms - this.meanMs;
     this.meanBytes += share * offBytes;
@@ -45,18 +45,16 @@ export class CommitCost {
       this.leastMs = Number.POSITIVE_INFINITY;
     }
     this.leastMs = Math.min(this.leastMs, ms);
-    this.bytesPerMs = this.meanBytes / this.meanMs;
-    if (this.commits >= LEAST_COMMITS) this.fit(share);
+    this.bytesPerMs = this.meanBytes / Math.max(this.meanMs, Number.MIN_VALUE);
+    if (this.commits >= LEAST_COMMITS) this.follow(share);
   }
 
-  private fit(share: number): void {
-    const doubt = (SPREAD * this.meanBytes) ** 2;
+  private follow(share: number): void {
+    const belief = this.variance / (this.variance + (SPREAD * this.meanBytes) ** 2);
     const slope = Math.max(0, this.covariance / Math.max(this.variance, Number.MIN_VALUE));
-    const trust = this.variance / (this.variance + doubt);
-    const gain = this.commits === LEAST_COMMITS ? 1 : Math.min(1, GAIN * share * trust);
-    this.msPerByte += (slope - this.msPerByte) * gain;
-    const fixedMs = this.meanMs - this.msPerByte * this.meanBytes;
     const mostMs = ABOVE_LEAST * Math.min(this.leastMs, this.previousLeastMs);
-    this.fixedMs = Math.min(Math.max(0, fixedMs), mostMs);
+    const fittedMs = Math.min(Math.max(0, this.meanMs - slope * this.meanBytes), mostMs);
+    this.fixedMs += (fittedMs - this.fixedMs) * Math.min(1, PACE * share * belief);
+    this.fixedMs = Math.min(this.fixedMs, mostMs);
   }
 }
