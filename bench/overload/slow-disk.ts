@@ -70,6 +70,7 @@ export interface OverloadRun {
   /** Of its syncs, the injected delay included; upper bounds of buckets. */
   readonly syncP50Ms: number;
   readonly syncP99Ms: number;
+  readonly commitP99Bytes: number;
   readonly recoveryMs: number;
 }
 
@@ -159,6 +160,7 @@ export async function overloadSlowDisk(options: PartOptions): Promise<PartResult
       queueP99Ms: stageMs('queue', 99),
       syncP50Ms: stageMs('sync', 50),
       syncP99Ms: stageMs('sync', 99),
+      commitP99Bytes: percentileOf('metricsstream_commit_bytes', '', 99, before, after),
       recoveryMs: recoveryMs(lightProbes, span.untilMs, TARGET_DELAY_MS * DELAY_FACTOR_MAX),
     };
     const lightCheck = await checkProbes(server.dataDir, light, lightProbes);
@@ -235,7 +237,7 @@ function figures(run: OverloadRun, { group }: ServerUnderLoad) {
 }
 
 function describe(
-  { capacities, overload, syncP50Ms, syncP99Ms }: OverloadRun,
+  { capacities, overload, syncP50Ms, syncP99Ms, commitP99Bytes }: OverloadRun,
   { group }: ServerUnderLoad,
   lost: number,
 ): string[] {
@@ -249,8 +251,10 @@ function describe(
     `Memory: ${group === null ? 'no control group could be made here' : `a control group (version ${group.version}) of 512 MiB around the server, page cache included`}; ` +
       'resident memory of the process is judged. Normal, after the overload, means that a light load of 40 requests/s succeeds ' +
       `entirely and its p99 is within ${TARGET_DELAY_MS * DELAY_FACTOR_MAX} ms in each of ${STEADY_MS / BIN_MS} half seconds in a row.`,
-    `Its syncs took up to ${formatMs(syncP50Ms)} ms (p50) and ${formatMs(syncP99Ms)} ms (p99, both upper bounds of the ` +
-      "server's histogram), the real disk included: what that adds to the injected time, no admission can take away.",
+    `Its commits held up to ${formatCount(commitP99Bytes / 1024)} KiB (p99), which is ` +
+      `${formatMs((commitP99Bytes / SYNC_BYTES) * SYNC_MS)} ms of injected time; its syncs took up to ${formatMs(syncP50Ms)} ms (p50) and ` +
+      `${formatMs(syncP99Ms)} ms (p99), the real disk included. All are upper bounds of buckets of the server's histograms. What the ` +
+      'real disk adds no admission can take away.',
     `The generator was busy ${formatShare(overload.generator.busyShare)} of the time` +
       `${overload.generator.isBottleneck ? ' and may have been the bottleneck' : ''}; ${formatCount(lost)} of the server's samples were dropped.`,
   ];

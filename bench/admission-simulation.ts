@@ -1,0 +1,92 @@
+/**
+ * Admission policies over storage that is slower than what arrives, in virtual time: goodput, delay of what was
+ * admitted, share refused. Prints a table in Markdown; the same seed gives the same figures on any machine.
+ *
+ * `--load=N` sets what arrives, in multiples of what the storage can take (default 3); `--seed=N`.
+ */
+import { adaptive, codel, fixedConcurrency, gradient2, staticBounds } from './admission/policies.ts';
+import { type Figures, peakBytes, type Scenario, type Storage, simulate } from './admission/storage-model.ts';
+
+const TARGET_MS = 50;
+const WORKERS = 2;
+const REQUEST_BYTES = 24_000;
+const DURATION_MS = 10_000;
+const WARM_UP_MS = 1_000;
+/** What a 200 MB/s disk holds for the target delay, in requests of each worker. */
+const FIXED_REQUESTS = 200;
+
+const numberOption = (name: string, fallback: number): number =>
+  Number(process.argv.find((argument) => argument.startsWith(`--${name}=`))?.split('=')[1] ?? fallback);
+const smoke = process.argv.includes('--smoke');
+const load = numberOption('load', 3);
+const seed = numberOption('seed', 1);
+
+const FAST: Storage = { fixedMs: 0.2, msPerMib: 5 };
+
+const STORAGES: readonly { readonly name: string; readonly at: (nowMs: number) => Storage }[] = [
+  { name: '0.2 ms + 200 MB/s', at: () => FAST },
+  { name: '2 ms + 50 MB/s', at: () => ({ fixedMs: 2, msPerMib: 20 }) },
+  { name: '1 ms + 10 MB/s', at: () => ({ fixedMs: 1, msPerMib: 100 }) },
+  { name: '10 ms + 20 MB/s', at: () => ({ fixedMs: 10, msPerMib: 50 }) },
+  { name: '200 MB/s, a tenth of it for 4 s', at: (nowMs) => slowFor(nowMs, 3_000, 7_000) },
+];
+
+function slowFor(nowMs: number, fromMs: number, toMs: number): Storage {
+  return nowMs < fromMs || nowMs >= toMs ? FAST : { fixedMs: 2, msPerMib: 50 };
+}
+
+const POLICIES = [
+  staticBounds,
+  fixedConcurrency(FIXED_REQUESTS),
+  codel(TARGET_MS, 2 * TARGET_MS),
+  gradient2,
+  adaptive(TARGET_MS),
+];
+
+function scenarioOf(storage: (nowMs: number) => Storage): Scenario {
+  return {
+    storage,
+    workers: WORKERS,
+    ringBytes: 8 << 20,
+    queueTasks: 5_000,
+    requestBytes: REQUEST_BYTES,
+    arrivals: (nowMs) => load * peakBytes(storage(nowMs)),
+    durationMs: smoke ? 2 * WARM_UP_MS : DURATION_MS,
+    measureFromMs: WARM_UP_MS,
+    noise: 0.15,
+    seed,
+  };
+}
+
+/** What the storage could have stored in the time measured, per second. */
+function meanPeak({ storage, durationMs, measureFromMs }: Scenario): number {
+  let sum = 0;
+  for (let nowMs = measureFromMs; nowMs < durationMs; nowMs++) sum += peakBytes(storage(nowMs));
+  return sum / (durationMs - measureFromMs);
+}
+
+const percent = (share: number): string => `${Math.round(100 * share)}%`;
+const ms = (value: number): string => `${Math.round(value)} ms`;
+
+function row(name: string, policy: string, peak: number, figures: Figures): string {
+  const { goodputBytes, p50Ms, p99Ms, refused, admitted } = figures;
+  const cells = [
+    name,
+    policy,
+    percent(goodputBytes / peak),
+    ms(p50Ms),
+    ms(p99Ms),
+    percent(refused / (refused + admitted)),
+  ];
+  return `| ${cells.join(' | ')} |`;
+}
+
+console.log(
+  `Load ${load} × peak, target ${TARGET_MS} ms, ${WORKERS} workers, ${REQUEST_BYTES} bytes, seed ${seed}\n`,
+);
+console.log('| storage | policy | goodput of peak | p50 | p99 | refused |\n|---|---|---|---|---|---|');
+for (const { name, at } of STORAGES) {
+  const scenario = scenarioOf(at);
+  const peak = meanPeak(scenario);
+  for (const policy of POLICIES) console.log(row(name, policy.name, peak, simulate(scenario, policy.open)));
+}
