@@ -8,10 +8,13 @@ import { CommitCost } from '../../src/writer/commit-cost.ts';
 const COMMIT_BYTES = 4 << 20;
 const TURN_MS = 0.5;
 
-/** A storage whose commits take a + b·bytes. */
+/** A storage whose commits take a + b·bytes, and never less than a minimum. */
 export interface Storage {
   readonly fixedMs: number;
   readonly msPerMib: number;
+  readonly leastMs?: number;
+  /** Of some commits, in which it stalls for so long in addition. */
+  readonly stalls?: { readonly share: number; readonly ms: number };
 }
 
 export interface Scenario {
@@ -152,9 +155,10 @@ export function simulate(scenario: Scenario, open: (ringBytes: number) => Admitt
     }
     firstWorker = (firstWorker + 1) % count;
     if (groupBytes === 0) return;
-    const { fixedMs, msPerMib } = scenario.storage(nowMs);
-    const ms =
-      (fixedMs + (msPerMib * groupBytes) / 2 ** 20) * Math.max(0.2, 1 + scenario.noise * 1.73 * gaussian());
+    const { fixedMs, msPerMib, leastMs = 0, stalls } = scenario.storage(nowMs);
+    const plainMs = Math.max(leastMs, fixedMs + (msPerMib * groupBytes) / 2 ** 20);
+    const stallMs = stalls !== undefined && random() < stalls.share ? stalls.ms : 0;
+    const ms = plainMs * Math.max(0.2, 1 + scenario.noise * 1.73 * gaussian()) + stallMs;
     groupStartMs = nowMs;
     groupEndsMs = nowMs + ms;
   };

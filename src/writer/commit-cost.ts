@@ -2,7 +2,8 @@
  * What a commit costs whatever its size: `a` of the affine model ms = a + b·bytes, fitted to the commits by least
  * squares, older ones weighing exponentially less.
  *
- * Commits of about the same size do not tell `a` from `b`, so the estimate follows a fit as far as sizes vary in it.
+ * Commits of about the same size do not tell `a` from `b`, so the estimate follows a fit as far as sizes vary in it, and
+ * as far as they explain the times.
  * Until they do, a commit that takes longer than others is put down to its bytes: taking a slow disk for one with a
  * large fixed cost would raise the target delay, and with it the delay of everybody.
  */
@@ -11,6 +12,8 @@
 const MEMORY_COMMITS = 48;
 /** Fewer commits than this are not fitted. */
 const LEAST_COMMITS = 8;
+/** A commit counts with this many times what was expected of it at most: a stall is no measure of the disk. */
+const EXPECTED_MOST = 2;
 /** A fit whose sizes have this standard deviation, as a share of their mean, is believed half. */
 const SPREAD = 0.25;
 /** The estimate follows a fit that is believed this many times as fast as the fit forgets. */
@@ -28,6 +31,7 @@ export class CommitCost {
   private meanBytes = 0;
   private meanMs = 0;
   private variance = 0;
+  private msVariance = 0;
   private covariance = 0;
   private leastMs = Number.POSITIVE_INFINITY;
   private previousLeastMs = Number.POSITIVE_INFINITY;
@@ -35,10 +39,11 @@ export class CommitCost {
   add(bytes: number, ms: number): void {
     const share = Math.max(1 / ++this.commits, 1 / MEMORY_COMMITS);
     const offBytes = bytes - this.meanBytes;
-    const offMs = ms - this.meanMs;
+    const offMs = this.counted(offBytes, ms) - this.meanMs;
     this.meanBytes += share * offBytes;
     this.meanMs += share * offMs;
     this.variance = (1 - share) * (this.variance + share * offBytes * offBytes);
+    this.msVariance = (1 - share) * (this.msVariance + share * offMs * offMs);
     this.covariance = (1 - share) * (this.covariance + share * offBytes * offMs);
     if (this.commits % WINDOW_COMMITS === 0) {
       this.previousLeastMs = this.leastMs;
@@ -49,11 +54,26 @@ export class CommitCost {
     if (this.commits >= LEAST_COMMITS) this.follow(share);
   }
 
+  private get msPerByte(): number {
+    return Math.max(0, this.covariance / Math.max(this.variance, Number.MIN_VALUE));
+  }
+
+  /** The coefficient of determination; 0 for a disk that changed under the fit, so that more bytes seem to take less. */
+  private get explainedShare(): number {
+    if (this.covariance <= 0) return 0;
+    return this.covariance ** 2 / Math.max(this.variance * this.msVariance, Number.MIN_VALUE);
+  }
+
+  private counted(offBytes: number, ms: number): number {
+    if (this.commits <= LEAST_COMMITS) return ms;
+    return Math.min(ms, EXPECTED_MOST * (this.meanMs + this.msPerByte * Math.max(0, offBytes)));
+  }
+
   private follow(share: number): void {
-    const belief = this.variance / (this.variance + (SPREAD * this.meanBytes) ** 2);
-    const slope = Math.max(0, this.covariance / Math.max(this.variance, Number.MIN_VALUE));
+    const spread = this.variance / (this.variance + (SPREAD * this.meanBytes) ** 2);
+    const belief = spread * this.explainedShare;
     const mostMs = ABOVE_LEAST * Math.min(this.leastMs, this.previousLeastMs);
-    const fittedMs = Math.min(Math.max(0, this.meanMs - slope * this.meanBytes), mostMs);
+    const fittedMs = Math.min(Math.max(0, this.meanMs - this.msPerByte * this.meanBytes), mostMs);
     this.fixedMs += (fittedMs - this.fixedMs) * Math.min(1, PACE * share * belief);
     this.fixedMs = Math.min(this.fixedMs, mostMs);
   }

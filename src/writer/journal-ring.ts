@@ -107,8 +107,13 @@ export class JournalProducer implements Journal {
     this.outcomesPushed = this.outcomesPopped = this.header[OUTCOMES_POPPED]!;
   }
 
-  /** Bytes committed (or skipped between commits) and not yet released by the consumer, as last seen. */
   get usedBytes(): number {
+    const skipIsHeld = this.skipIsAhead && ((this.tail - this.skippedFrom) | 0) < 0;
+    return this.heldBytes - (skipIsHeld ? (this.skippedTo - this.skippedFrom) | 0 : 0);
+  }
+
+  /** Bytes committed, or skipped between commits, and not yet released by the consumer, as last seen. */
+  private get heldBytes(): number {
     return (this.head - this.tail) | 0;
   }
 
@@ -123,7 +128,7 @@ export class JournalProducer implements Journal {
     const skip = this.capacityBytes - offset;
     // An early wrap gives up the rest of the data until what stands before it is released, so it leaves room for one
     // more of the largest claims.
-    const spare = fits && this.usedBytes > 0 ? this.largestClaimBytes : 0;
+    const spare = fits && this.heldBytes > 0 ? this.largestClaimBytes : 0;
     if (this.hasRoom(skip + maxBytes + spare) && this.closeRun()) {
       this.claimSkipsBytes = skip;
       return 0;
@@ -139,14 +144,14 @@ export class JournalProducer implements Journal {
     if (offset < EARLY_WRAP_BYTES) return false;
     // Pairs with the store in `JournalConsumer.release`, as in `hasRoom`.
     this.sawReleased(Atomics.load(this.header, RELEASED));
-    return this.usedBytes === 0 || offset - this.usedBytes >= this.capacityBytes / 2;
+    return this.heldBytes === 0 || offset - this.heldBytes >= this.capacityBytes / 2;
   }
 
   private hasRoom(bytes: number): boolean {
-    if (this.usedBytes + bytes <= this.capacityBytes) return true;
+    if (this.heldBytes + bytes <= this.capacityBytes) return true;
     // Pairs with the store in `JournalConsumer.release`: the consumer no longer reads bytes before this cursor.
     this.sawReleased(Atomics.load(this.header, RELEASED));
-    return this.usedBytes + bytes <= this.capacityBytes;
+    return this.heldBytes + bytes <= this.capacityBytes;
   }
 
   private sawReleased(released: number): void {

@@ -107,6 +107,21 @@ test('skipped bytes are free as soon as what stands before them is released', ()
   assert.equal(producer.claim(512), 400);
 });
 
+test('what an early wrap skips is not in use', () => {
+  const { producer, consumer } = ring(16 << 20);
+  put(producer, 12 << 20);
+  takeAll(consumer);
+  consumer.release();
+  put(producer, 2 << 20);
+  assert.equal(producer.claim(1_000), 0);
+  put(producer, 1_000);
+  assert.equal(producer.usedBytes, (2 << 20) + 1_000);
+  takeAll(consumer);
+  consumer.release();
+  producer.storedCursor();
+  assert.equal(producer.usedBytes, 0);
+});
+
 test('is full at its capacity, and not before', () => {
   const { producer, consumer } = ring(1_024);
   for (let k = 0; k < 16; k++) put(producer, 64);

@@ -1,0 +1,83 @@
+/** Admission over modelled storages that get more than they take, in virtual time: the same on every machine. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { adaptive, type Policy, staticBounds } from '../../bench/admission/policies.ts';
+import {
+  type Figures,
+  peakBytes,
+  type Scenario,
+  type Storage,
+  simulate,
+} from '../../bench/admission/storage-model.ts';
+
+const TARGET_MS = 50;
+const STORAGES: readonly Storage[] = [
+  { fixedMs: 0.2, msPerMib: 5 },
+  { fixedMs: 2, msPerMib: 20 },
+  { fixedMs: 1, msPerMib: 100 },
+  { fixedMs: 10, msPerMib: 50 },
+];
+const nameOf = ({ fixedMs, msPerMib }: Storage): string => `${fixedMs} ms + ${msPerMib} ms/MiB`;
+/** As docs/backpressure.md tells: twelve fixed costs where that is more. */
+const targetOf = ({ fixedMs }: Storage): number => Math.max(TARGET_MS, 12 * fixedMs);
+
+function loaded(storage: Storage, load: number, seed: number, changes: Partial<Scenario> = {}): Scenario {
+  return {
+    storage: () => storage,
+    workers: 2,
+    ringBytes: 8 << 20,
+    queueTasks: 5_000,
+    requestBytes: 12_000,
+    arrivals: () => load * peakBytes(storage),
+    durationMs: 10_000,
+    measureFromMs: 2_500,
+    noise: 0.15,
+    seed,
+    ...changes,
+  };
+}
+
+function run(policy: Policy, storage: Storage, load: number, seed: number): Figures {
+  return simulate(loaded(storage, load, seed), policy.open);
+}
+
+for (const storage of STORAGES) {
+  describe(`admission to a storage of ${nameOf(storage)}`, () => {
+    for (const load of [1.5, 3, 10]) {
+      it(`keeps 80% of the peak and the delay near the target at ${load} times the peak, fairly`, () => {
+        for (let seed = 1; seed <= 5; seed++) {
+          const { goodputBytes, p99Ms, fairness } = run(adaptive(TARGET_MS), storage, load, seed);
+          assert.ok(
+            goodputBytes >= 0.8 * peakBytes(storage),
+            `seed ${seed}: ${goodputBytes / peakBytes(storage)}`,
+          );
+          assert.ok(p99Ms <= 2 * targetOf(storage), `seed ${seed}: p99 ${p99Ms} ms`);
+          assert.ok(fairness >= 0.7, `seed ${seed}: the worst worker got ${fairness} of the mean`);
+        }
+      });
+    }
+
+    it('refuses nothing at a third of the peak', () => {
+      assert.equal(run(adaptive(TARGET_MS), storage, 1 / 3, 1).refused, 0);
+    });
+  });
+}
+
+it('the static bounds alone keep neither delay nor goodput on the slow ones', () => {
+  const slow = STORAGES[2]!;
+  const { p99Ms } = run(staticBounds, slow, 3, 1);
+  assert.ok(p99Ms > 10 * TARGET_MS, `p99 ${p99Ms} ms`);
+});
+
+it('admission follows a storage that turns ten times slower, and back, within two seconds', () => {
+  const fast = STORAGES[0]!;
+  const slow: Storage = { fixedMs: 2, msPerMib: 50 };
+  const at = (nowMs: number): Storage => (nowMs >= 3_000 && nowMs < 6_000 ? slow : fast);
+  const changing = { storage: at, arrivals: (nowMs: number) => 3 * peakBytes(at(nowMs)) };
+  const whileSlow = loaded(slow, 3, 1, { ...changing, measureFromMs: 5_000, durationMs: 5_900 });
+  assert.ok(simulate(whileSlow, adaptive(TARGET_MS).open).p99Ms <= 2 * TARGET_MS);
+  const afterwards = loaded(fast, 3, 1, { ...changing, measureFromMs: 8_000, durationMs: 10_000 });
+  const { goodputBytes, p99Ms } = simulate(afterwards, adaptive(TARGET_MS).open);
+  assert.ok(goodputBytes >= 0.8 * peakBytes(fast), String(goodputBytes / peakBytes(fast)));
+  assert.ok(p99Ms <= 2 * TARGET_MS, `p99 ${p99Ms} ms`);
+});

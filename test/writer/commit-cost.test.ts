@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { CommitCost } from '../../src/writer/commit-cost.ts';
+
+const FIXED_MS = 10;
+const MS_PER_BYTE = 50 / 2 ** 20;
+const msOf = (bytes: number): number => FIXED_MS + MS_PER_BYTE * bytes;
+
+describe('the cost of a commit', () => {
+  it('is told apart from that of its bytes where sizes vary', () => {
+    const cost = new CommitCost();
+    for (let n = 0; n < 200; n++) {
+      const bytes = 10_000 + (n % 20) * 50_000;
+      cost.add(bytes, msOf(bytes));
+    }
+    assert.ok(Math.abs(cost.fixedMs - FIXED_MS) < 0.1 * FIXED_MS, String(cost.fixedMs));
+  });
+
+  it('is not made of commits that are all alike', () => {
+    const cost = new CommitCost();
+    for (let n = 0; n < 200; n++) cost.add(1 << 20, msOf(1 << 20));
+    assert.ok(cost.fixedMs < FIXED_MS, String(cost.fixedMs));
+  });
+
+  it('is not raised by a stall', () => {
+    const cost = new CommitCost();
+    for (let n = 0; n < 500; n++) {
+      const bytes = 10_000 + (n % 20) * 50_000;
+      cost.add(bytes, n % 50 === 25 ? 2_000 : MS_PER_BYTE * bytes + 0.1);
+      assert.ok(cost.fixedMs < 2, `after ${n}: ${cost.fixedMs}`);
+    }
+  });
+
+  it('follows a disk that became faster', () => {
+    const cost = new CommitCost();
+    for (let n = 0; n < 200; n++) cost.add(10_000 + (n % 20) * 50_000, msOf(10_000 + (n % 20) * 50_000));
+    for (let n = 0; n < 200; n++) cost.add(10_000 + (n % 20) * 50_000, 0.5);
+    assert.ok(cost.fixedMs < 1, String(cost.fixedMs));
+  });
+
+  it('knows what storage takes while it works', () => {
+    const cost = new CommitCost();
+    for (let n = 0; n < 200; n++) cost.add(1 << 20, 10);
+    assert.ok(Math.abs(cost.bytesPerMs - 2 ** 20 / 10) < 1, String(cost.bytesPerMs));
+  });
+});
