@@ -33,6 +33,8 @@ export interface Probe {
   readonly accepted: number;
   /** Time within it that the prober was ready to run and had no core: the prober's own delay. */
   readonly ownDelayMs: number;
+  /** Time within it that the hypervisor kept a core from this machine, in steps of 10 ms. */
+  readonly stolenMs: number;
 }
 
 export interface ProberReport {

@@ -29,6 +29,24 @@ function coreWaitMs(): number {
   return Number(statBytes.toString('latin1', 0, length).split(' ')[1]) / NS_PER_MS;
 }
 
+/** Its lines `cpuN` tell how long the hypervisor kept each core from this machine, in hundredths of a second. */
+const kernelStat = openSync('/proc/stat', 'r');
+const kernelStatBytes = Buffer.alloc(4096);
+const STEAL_FIELD = 8;
+const MS_PER_TICK = 10;
+
+/** Of every core, since the machine started. */
+function stolenMs(): number[] {
+  const length = readSync(kernelStat, kernelStatBytes, 0, kernelStatBytes.length, 0);
+  const lines = kernelStatBytes.toString('latin1', 0, length).match(/^cpu\d+ .*$/gm) ?? [];
+  return lines.map((line) => Number(line.split(' ')[STEAL_FIELD]) * MS_PER_TICK);
+}
+
+/** The most that any one core lost: those that were lost at the same time held a probe up once. */
+function stolenSince(before: readonly number[]): number {
+  return Math.max(...stolenMs().map((ms, core) => ms - before[core]!));
+}
+
 function sourceOf({ request }: ProbeStream, port: number): RequestSource {
   const authority = `${HOST}:${port}`;
   if (request.method === 'POST') {
@@ -49,6 +67,7 @@ class Stream implements ConnectionEvents {
   private readonly connections: readonly Connection[];
   /** Core waits at the sends of the requests under way, by connection. */
   private readonly waitsMs: number[] = [];
+  private readonly stolenMs: (readonly number[])[] = [];
   private readonly waited: boolean[] = [];
   /** When last no connection was free. */
   private busyUntilMs = Number.NEGATIVE_INFINITY;
@@ -85,6 +104,7 @@ class Stream implements ConnectionEvents {
       connection.intendedMs = this.dueMs(connection.number);
       connection.template.patch(connection.number, false);
       this.waited[connection.index] = connection.intendedMs < this.busyUntilMs;
+      this.stolenMs[connection.index] = stolenMs();
       this.waitsMs[connection.index] = coreWaitMs();
       connection.sentMs = monotonicMs();
       connection.deadlineMs = connection.sentMs + TIMEOUT_MS;
@@ -117,6 +137,7 @@ class Stream implements ConnectionEvents {
       lacksRetryAfter,
       accepted,
       ownDelayMs: coreWaitMs() - this.waitsMs[index]!,
+      stolenMs: stolenSince(this.stolenMs[index]!),
     };
     this.inFlight--;
     if (this.free.length === 0) this.busyUntilMs = doneMs;

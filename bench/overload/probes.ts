@@ -111,7 +111,9 @@ export interface ProbeSummary {
   readonly maxMs: number;
   /** The prober's own delay within these. */
   readonly ownP99Ms: number;
-  /** What is left without it. */
+  /** What the hypervisor took of a core within them. */
+  readonly stolenP99Ms: number;
+  /** What is left without both. */
   readonly serverP99Ms: number;
   /** False where the server is kept from its core by the benchmark itself: a figure, and no requirement. */
   readonly isJudged: boolean;
@@ -125,6 +127,7 @@ export function summarize(
 ): ProbeSummary {
   const latencies = probes.map(latencyMs);
   const own = probes.map(({ ownDelayMs }) => ownDelayMs);
+  const stolen = probes.map(({ stolenMs }) => stolenMs);
   return {
     part,
     name,
@@ -134,8 +137,9 @@ export function summarize(
     p99Ms: percentile(latencies, 99),
     maxMs: percentile(latencies, 100),
     ownP99Ms: percentile(own, 99),
+    stolenP99Ms: percentile(stolen, 99),
     serverP99Ms: percentile(
-      latencies.map((latency, k) => latency - own[k]!),
+      latencies.map((latency, k) => Math.max(0, latency - own[k]! - stolen[k]!)),
       99,
     ),
     isJudged,

@@ -19,7 +19,7 @@ const LIMITS: Readonly<Record<string, number>> = {
   [HEALTH_PROBE.name]: HEALTH_P99_MAX_MS,
 };
 
-/** The prober's own delay is no part of the answer. */
+/** Neither the prober's own delay nor what the hypervisor took is part of the answer. */
 const holds = ({ name, serverP99Ms }: ProbeSummary): boolean => serverP99Ms < LIMITS[name]!;
 
 /** One for each endpoint, over all parts. */
@@ -51,6 +51,7 @@ function probeRow(probe: ProbeSummary): string[] {
     formatMs(probe.p99Ms),
     formatMs(probe.maxMs),
     formatMs(probe.ownP99Ms),
+    formatMs(probe.stolenP99Ms),
     formatMs(probe.serverP99Ms),
     limit === undefined || !probe.isJudged ? '–' : holds(probe) ? 'holds' : 'MISSED',
   ];
@@ -65,7 +66,8 @@ const PROBE_HEAD = [
   'p99',
   'max',
   'own delay, p99',
-  'p99 without it',
+  'stolen, p99',
+  'p99 without both',
   '',
 ];
 
@@ -104,7 +106,8 @@ export function report(info: RunInfo, parts: readonly PartResult[], failures: re
     '## GET /metrics and GET /health',
     `Asked by a process of its own on connections of its own, ${METRICS_PROBE.ratePerSecond} and ` +
       `${HEALTH_PROBE.ratePerSecond} times a second. Own delay is the time within a probe in which the prober was ready ` +
-      'to run and had no core (`/proc/self/schedstat`); the requirement is judged without it. It is not judged where the ' +
+      'to run and had no core (`/proc/self/schedstat`); stolen is the time in which the hypervisor kept a core from this ' +
+      'machine (`/proc/stat`, in steps of 10 ms). The requirement is judged without both. It is not judged where the ' +
       'server is given a part of a core only: 3 of every 4 ms it does not run at all.',
     table(PROBE_HEAD, probes.map(probeRow)),
   ].join('\n\n')}\n`;

@@ -23,6 +23,7 @@ import {
   summarize,
 } from './probes.ts';
 import { NO_LIMIT, type ServerUnderLoad, withServer } from './server-under-load.ts';
+import { meanTarget, type TargetSample, targetAt, watchTarget } from './target.ts';
 
 const BATCH = 100;
 const FACTOR = 3;
@@ -66,6 +67,7 @@ export interface OverloadRun {
   readonly peakPerSecond: number;
   readonly overload: LoadResult;
   readonly memory: readonly MemorySample[];
+  readonly targets: readonly TargetSample[];
   readonly queueP99Ms: number;
   /** Of its syncs, the injected delay included; upper bounds of buckets. */
   readonly syncP50Ms: number;
@@ -126,6 +128,7 @@ export async function overloadSlowDisk(options: PartOptions): Promise<PartResult
     );
     const before = await readExposition(server.port);
     const memory = watchMemory(server);
+    const target = watchTarget(server.port);
     let span: Span = idle;
     let after = before;
     const overload = await server.load(
@@ -142,6 +145,7 @@ export async function overloadSlowDisk(options: PartOptions): Promise<PartResult
         onEnded: async (fromMs, untilMs) => {
           span = { fromMs, untilMs };
           memory.end();
+          await target.end();
           after = await readExposition(server.port);
           if (!smoke) await sleep(AFTER_MS);
         },
@@ -157,6 +161,7 @@ export async function overloadSlowDisk(options: PartOptions): Promise<PartResult
       peakPerSecond,
       overload,
       memory: memory.samples,
+      targets: target.samples,
       queueP99Ms: stageMs('queue', 99),
       syncP50Ms: stageMs('sync', 50),
       syncP99Ms: stageMs('sync', 99),
@@ -197,6 +202,7 @@ function figures(run: OverloadRun, { group }: ServerUnderLoad) {
   const { overload, peakPerSecond, queueP99Ms } = run;
   const share = goodput(overload) / peakPerSecond;
   const bound = TARGET_DELAY_MS * DELAY_FACTOR_MAX;
+  const targetMs = meanTarget(run.targets);
   const p99 = overload.serviceTime.p99Ms;
   const { growthBytes, rangeBytes, fromSeconds, isFlat } = flatness(run.memory);
   const groupMemory = group?.memory();
@@ -210,14 +216,15 @@ function figures(run: OverloadRun, { group }: ServerUnderLoad) {
         `${(overload.sent / overload.seconds / peakPerSecond).toFixed(2)}× was sent`,
     ),
     figure(
-      `p99 of admitted requests, from send to answer, within ${bound} ms (twice the target)`,
-      p99 <= bound,
-      `${formatMs(p99)} ms (p50 ${formatMs(overload.serviceTime.p50Ms)}, max ${formatMs(overload.serviceTime.maxMs)})`,
+      'p99 of admitted requests, from send to answer, within twice the target in force',
+      p99 <= DELAY_FACTOR_MAX * targetMs,
+      `${formatMs(p99)} ms (p50 ${formatMs(overload.serviceTime.p50Ms)}, max ${formatMs(overload.serviceTime.maxMs)}); ` +
+        `target ${formatMs(targetMs)} ms in the mean`,
     ),
     figure(
-      `p99 of their stay in the queue, by the server's own histogram, within ${bound} ms`,
-      queueP99Ms <= bound,
-      `at most ${formatMs(queueP99Ms)} ms (its bucket's upper bound)`,
+      `p99 of admitted requests within ${bound} ms, twice the target as configured`,
+      p99 <= bound,
+      `${formatMs(p99)} ms; by the server's own histogram at most ${formatMs(queueP99Ms)} ms in its queue (a bucket's upper bound)`,
     ),
     figure(
       `memory is flat from second ${fromSeconds} on, in a group of 512 MiB`,
@@ -245,7 +252,9 @@ function describe(
     ({ clients, perSecond }) => `${formatCount(perSecond)}/s with ${clients} clients`,
   );
   return [
-    `A sync takes ${SYNC_MS} ms for up to ${SYNC_BYTES >> 10} KiB and longer in proportion for more. ${BATCH} metrics a ` +
+    `A sync takes ${SYNC_MS} ms for up to ${SYNC_BYTES >> 10} KiB and longer in proportion for more. The target is ${TARGET_DELAY_MS} ms ` +
+      'as configured; the server raises it to twelve times what it takes for the fixed cost of a commit ' +
+      `(docs/backpressure.md), at first the ${SYNC_MS} ms of the small commits before the overload. ${BATCH} metrics a ` +
       `request; the peak is the best of three closed loops: ${closed.join(', ')}. The overload comes in an open loop over ` +
       `${overload.plan.clients} connections, ${formatCount(overload.sent)} requests in ${overload.seconds.toFixed(0)} s.`,
     `Memory: ${group === null ? 'no control group could be made here' : `a control group (version ${group.version}) of 512 MiB around the server, page cache included`}; ` +
@@ -262,10 +271,11 @@ function describe(
 
 const TIMELINE_STEP = 5;
 
-function timelineTable({ overload, memory }: OverloadRun): Table {
+function timelineTable({ overload, memory, targets }: OverloadRun): Table {
   const rows = overload.timeline
     .filter((_, index) => index % TIMELINE_STEP === 0)
     .map(({ atSeconds, seconds, outcomes, latency }) => {
+      const target = targetAt(targets, atSeconds);
       const resident = memory.findLast((sample) => sample.seconds <= atSeconds)?.bytes ?? Number.NaN;
       return [
         atSeconds.toFixed(0),
@@ -273,12 +283,13 @@ function timelineTable({ overload, memory }: OverloadRun): Table {
         formatCount((outcomes['503'] ?? 0) / seconds),
         formatMs(latency.p50Ms),
         formatMs(latency.p99Ms),
+        formatMs(target),
         (resident / 2 ** 20).toFixed(0),
       ];
     });
   return {
     title: 'Single seconds of it',
-    head: ['second', '200/s', '503/s', 'p50 ms', 'p99 ms', 'RSS MiB'],
+    head: ['second', '200/s', '503/s', 'p50 ms', 'p99 ms', 'target ms', 'RSS MiB'],
     rows,
   };
 }

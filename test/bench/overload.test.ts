@@ -29,6 +29,7 @@ function probe(given: Partial<Probe>): Probe {
     lacksRetryAfter: false,
     accepted: 0,
     ownDelayMs: 0,
+    stolenMs: 0,
     ...given,
   };
 }
@@ -127,9 +128,9 @@ describe('a probe', () => {
   });
 
   test('is told apart from the delay of the prober itself', () => {
-    const slow = probe({ doneMs: 30, ownDelayMs: 25 });
+    const slow = probe({ doneMs: 40, ownDelayMs: 25, stolenMs: 10 });
     const { p99Ms, serverP99Ms } = summarize('idle', 'GET /health', [slow]);
-    assert.deepEqual([p99Ms, serverP99Ms], [30, 5]);
+    assert.deepEqual([p99Ms, serverP99Ms], [40, 5]);
   });
 });
 
