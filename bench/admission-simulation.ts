@@ -1,5 +1,5 @@
 /**
- * Admission policies over storage that is slower than what arrives, in virtual time: goodput, delay of what was
+ * `npm run bench:admission`: admission policies over storage that is slower than what arrives, in virtual time: goodput, delay of what was
  * admitted, share refused. Prints a table in Markdown; the same seed gives the same figures on any machine.
  *
  * `--load=N` sets what arrives, in multiples of what the storage can take (default 3); `--seed=N`.
@@ -9,11 +9,12 @@ import { type Figures, peakBytes, type Scenario, type Storage, simulate } from '
 
 const TARGET_MS = 50;
 const WORKERS = 2;
-const REQUEST_BYTES = 24_000;
+/** The lines of 100 metrics. */
+const REQUEST_BYTES = 12_000;
 const DURATION_MS = 10_000;
 const WARM_UP_MS = 1_000;
 /** What a 200 MB/s disk holds for the target delay, in requests of each worker. */
-const FIXED_REQUESTS = 200;
+const FIXED_REQUESTS = 400;
 
 const numberOption = (name: string, fallback: number): number =>
   Number(process.argv.find((argument) => argument.startsWith(`--${name}=`))?.split('=')[1] ?? fallback);
@@ -28,6 +29,7 @@ const STORAGES: readonly { readonly name: string; readonly at: (nowMs: number) =
   { name: '2 ms + 50 MB/s', at: () => ({ fixedMs: 2, msPerMib: 20 }) },
   { name: '1 ms + 10 MB/s', at: () => ({ fixedMs: 1, msPerMib: 100 }) },
   { name: '10 ms + 20 MB/s', at: () => ({ fixedMs: 10, msPerMib: 50 }) },
+  { name: '25 MB/s, never below 10 ms', at: () => ({ fixedMs: 0, msPerMib: 40, leastMs: 10 }) },
   { name: '200 MB/s, a tenth of it for 4 s', at: (nowMs) => slowFor(nowMs, 3_000, 7_000) },
 ];
 

@@ -1,5 +1,5 @@
 /**
- * `node dist/bench/workers.js`: the built server with 1, 2, 3, 4 and 8 workers on this machine's CPUs, driven by wrk. How
+ * `npm run bench:workers`: the built server with 1, 2, 3, 4 and 8 workers on this machine's CPUs, driven by wrk. How
  * throughput, CPU time, tail latency and group commits change with the number of threads that share the CPUs.
  *
  * Server and wrk share all CPUs, as a server and its neighbours do. Numbers of workers take turns within a round, so that
@@ -215,7 +215,7 @@ function report(options: Options, workloads: readonly Workload[], cells: readonl
   });
   return [
     '# Number of workers',
-    'Command: `node dist/bench/workers.js --report docs/results`',
+    'Command: `npm run bench:workers -- --report docs/results`',
     `Machine: ${machine()}; ${new Date().toISOString().slice(0, 10)}; ${availableParallelism()} CPUs`,
     `${options.rounds} rounds in turns, ${options.seconds} s each after a warm-up, ${CONNECTIONS} connections, \`--ack synced\`; ` +
       'the server may use all CPUs, wrk has one of them. Medians, in parentheses the spread; the ratio is taken within a round. ' +
@@ -252,7 +252,7 @@ async function run(options: Options): Promise<void> {
   if (options.report === undefined) return;
   mkdirSync(options.report, { recursive: true });
   writeFileSync(join(options.report, 'workers.md'), `${text}\n`);
-  const data = { command: 'node dist/bench/workers.js --report docs/results', machine: machine(), cells };
+  const data = { command: 'npm run bench:workers -- --report docs/results', machine: machine(), cells };
   writeFileSync(join(options.report, 'workers.json'), `${JSON.stringify(data, null, 2)}\n`);
 }
 

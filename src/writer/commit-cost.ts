@@ -3,7 +3,7 @@
  * squares, older ones weighing exponentially less.
  *
  * Commits of about the same size do not tell `a` from `b`, so the estimate follows a fit as far as sizes vary in it, and
- * as far as they explain the times.
+ * as far as times keep to it.
  * Until they do, a commit that takes longer than others is put down to its bytes: taking a slow disk for one with a
  * large fixed cost would raise the target delay, and with it the delay of everybody.
  */
@@ -16,6 +16,8 @@ const LEAST_COMMITS = 8;
 const EXPECTED_MOST = 2;
 /** A fit whose sizes have this standard deviation, as a share of their mean, is believed half. */
 const SPREAD = 0.25;
+/** A fit from which times scatter by this share of their mean is believed half, and soon less. */
+const SCATTER = 0.25;
 /** The estimate follows a fit that is believed this many times as fast as the fit forgets. */
 const PACE = 4;
 /** No fit counts that is far above the least commit of the last one to two windows: stalls are no fixed cost. */
@@ -58,10 +60,10 @@ export class CommitCost {
     return Math.max(0, this.covariance / Math.max(this.variance, Number.MIN_VALUE));
   }
 
-  /** The coefficient of determination; 0 for a disk that changed under the fit, so that more bytes seem to take less. */
-  private get explainedShare(): number {
-    if (this.covariance <= 0) return 0;
-    return this.covariance ** 2 / Math.max(this.variance * this.msVariance, Number.MIN_VALUE);
+  /** What the fit leaves unexplained, as a share of the mean time: much of it when the disk changed under the fit. */
+  private get unexplained(): number {
+    const explained = this.msPerByte * Math.max(0, this.covariance);
+    return Math.sqrt(Math.max(0, this.msVariance - explained)) / this.meanMs;
   }
 
   private counted(offBytes: number, ms: number): number {
@@ -71,7 +73,7 @@ export class CommitCost {
 
   private follow(share: number): void {
     const spread = this.variance / (this.variance + (SPREAD * this.meanBytes) ** 2);
-    const belief = spread * this.explainedShare;
+    const belief = spread / (1 + (this.unexplained / SCATTER) ** 4);
     const mostMs = ABOVE_LEAST * Math.min(this.leastMs, this.previousLeastMs);
     const fittedMs = Math.min(Math.max(0, this.meanMs - this.msPerByte * this.meanBytes), mostMs);
     this.fixedMs += (fittedMs - this.fixedMs) * Math.min(1, PACE * share * belief);

@@ -36,6 +36,16 @@ test('the server benchmark finds every acknowledged line in the files', { skip: 
   runBench('server.js', ['--smoke', '--only', 'bare,fastify,written', '--batch', '100']);
 });
 
+test('servers with one and two workers store what they acknowledged', { skip: requireTool('wrk') }, () => {
+  assert.match(runBench('workers.js', ['--smoke']), /^[1-9]\d* loads stored what they acknowledged$/m);
+});
+
+test('the comparison of admission policies says the same for the same seed', () => {
+  const table = runBench('admission-simulation.js', ['--smoke']);
+  assert.match(table, /delay-steered window/);
+  assert.equal(runBench('admission-simulation.js', ['--smoke']), table);
+});
+
 test('the live page benchmark has its streams fed', () => {
   assert.match(runBench('live-page.js', ['--smoke']), /^one page, limiter full +[\d.]+% of one core$/m);
 });

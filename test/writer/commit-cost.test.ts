@@ -16,6 +16,25 @@ describe('the cost of a commit', () => {
     assert.ok(Math.abs(cost.fixedMs - FIXED_MS) < 0.1 * FIXED_MS, String(cost.fixedMs));
   });
 
+  it('is all of it where bytes cost nothing', () => {
+    const cost = new CommitCost();
+    for (let n = 0; n < 200; n++) cost.add(10_000 + (n % 20) * 50_000, 200 + (n % 7));
+    assert.ok(cost.fixedMs > 180, String(cost.fixedMs));
+  });
+
+  it('is not taken from a disk that turns slow, as if small commits took as long as large ones', () => {
+    const cost = new CommitCost();
+    for (let n = 0; n < 100; n++) {
+      const bytes = 3_500_000 + (n % 5) * 100_000;
+      cost.add(bytes, bytes / 200_000);
+    }
+    // Ten times slower; admission lets less and less of it in.
+    for (let bytes = 3_500_000; bytes > 400_000; bytes *= 0.9) {
+      cost.add(bytes, bytes / 20_000);
+      assert.ok(cost.fixedMs < 10, `after ${bytes}: ${cost.fixedMs}`);
+    }
+  });
+
   it('is not made of commits that are all alike', () => {
     const cost = new CommitCost();
     for (let n = 0; n < 200; n++) cost.add(1 << 20, msOf(1 << 20));
