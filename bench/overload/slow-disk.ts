@@ -202,7 +202,11 @@ function figures(run: OverloadRun, { group }: ServerUnderLoad) {
   const { overload, peakPerSecond, queueP99Ms } = run;
   const share = goodput(overload) / peakPerSecond;
   const bound = TARGET_DELAY_MS * DELAY_FACTOR_MAX;
-  const targetMs = meanTarget(run.targets);
+  // The last bin is what was still open at the end.
+  const ratios = overload.timeline
+    .slice(0, -1)
+    .map(({ atSeconds, latency }) => latency.p99Ms / targetAt(run.targets, atSeconds));
+  const within = ratios.filter((ratio) => ratio <= DELAY_FACTOR_MAX).length;
   const p99 = overload.serviceTime.p99Ms;
   const { growthBytes, rangeBytes, fromSeconds, isFlat } = flatness(run.memory);
   const groupMemory = group?.memory();
@@ -216,15 +220,15 @@ function figures(run: OverloadRun, { group }: ServerUnderLoad) {
         `${(overload.sent / overload.seconds / peakPerSecond).toFixed(2)}× was sent`,
     ),
     figure(
-      'p99 of admitted requests, from send to answer, within twice the target in force',
-      p99 <= DELAY_FACTOR_MAX * targetMs,
-      `${formatMs(p99)} ms (p50 ${formatMs(overload.serviceTime.p50Ms)}, max ${formatMs(overload.serviceTime.maxMs)}); ` +
-        `target ${formatMs(targetMs)} ms in the mean`,
+      "p99 of each second's admitted requests, from send to answer, within twice the target then in force",
+      within === ratios.length,
+      `${within} of ${ratios.length} seconds; at most ${Math.max(...ratios).toFixed(2)}×, ${percentile(ratios, 50).toFixed(2)}× in the median; ` +
+        `target ${formatMs(meanTarget(run.targets))} ms in the mean`,
     ),
     figure(
       `p99 of admitted requests within ${bound} ms, twice the target as configured`,
       p99 <= bound,
-      `${formatMs(p99)} ms; by the server's own histogram at most ${formatMs(queueP99Ms)} ms in its queue (a bucket's upper bound)`,
+      `${formatMs(p99)} ms over all of it (p50 ${formatMs(overload.serviceTime.p50Ms)}, max ${formatMs(overload.serviceTime.maxMs)}); by the server's own histogram at most ${formatMs(queueP99Ms)} ms in its queue (a bucket's upper bound)`,
     ),
     figure(
       `memory is flat from second ${fromSeconds} on, in a group of 512 MiB`,
