@@ -7,6 +7,8 @@ import { CommitCost } from '../../src/writer/commit-cost.ts';
 /** The writer's bound of a group. */
 const COMMIT_BYTES = 4 << 20;
 const TURN_MS = 0.5;
+/** Settled tasks are forgotten so many at a time. */
+const TASKS_FORGOTTEN = 4_096;
 
 /** A storage whose commits take a + b·bytes, and never less than a minimum. */
 export interface Storage {
@@ -83,121 +85,150 @@ class Worker {
   constructor(admitting: Admitting) {
     this.admitting = admitting;
   }
+
+  forgetSettled(): void {
+    if (this.firstTask < TASKS_FORGOTTEN) return;
+    this.tasks.splice(0, this.firstTask);
+    this.firstTask = 0;
+  }
 }
 
-export function simulate(scenario: Scenario, open: (ringBytes: number) => Admitting): Figures {
-  const { workers: count, ringBytes, queueTasks, requestBytes, durationMs, measureFromMs } = scenario;
-  const random = randomOf(scenario.seed);
-  const workers = Array.from({ length: count }, () => new Worker(open(ringBytes)));
-  const cost = new CommitCost();
-  const delaysMs: number[] = [];
-  let refused = 0;
-  let offered = 0;
-  let groupEndsMs = Number.POSITIVE_INFINITY;
-  let groupStartMs = 0;
-  let groupBytes = 0;
+const published = ({ takenCursor, publishedBytes }: Worker): number => (takenCursor + publishedBytes) | 0;
 
-  const gaussian = () => random() + random() + random() + random() - 2;
+class Simulation {
+  private readonly scenario: Scenario;
+  private readonly random: () => number;
+  private readonly workers: readonly Worker[];
+  private readonly cost = new CommitCost();
+  private readonly delaysMs: number[] = [];
+  private refused = 0;
+  private offered = 0;
+  /** The worker whose runs a group takes first; they take turns. */
+  private firstWorker = 0;
+  private group = { startMs: 0, endMs: Number.POSITIVE_INFINITY, bytes: 0 };
 
-  const admitArrivals = (worker: Worker, nowMs: number): void => {
-    const meanMs = (1e3 * requestBytes * count) / scenario.arrivals(nowMs);
+  constructor(scenario: Scenario, open: (ringBytes: number) => Admitting) {
+    this.scenario = scenario;
+    this.random = randomOf(scenario.seed);
+    this.workers = Array.from({ length: scenario.workers }, () => new Worker(open(scenario.ringBytes)));
+  }
+
+  run(): Figures {
+    for (let nowMs = 0; nowMs < this.scenario.durationMs; nowMs += TURN_MS) {
+      if (this.group.endMs <= nowMs) this.commit(nowMs);
+      for (const worker of this.workers) {
+        this.admitArrivals(worker, nowMs);
+        this.publish(worker, nowMs);
+      }
+      if (this.group.endMs === Number.POSITIVE_INFINITY) this.take(nowMs);
+    }
+    return this.figures();
+  }
+
+  private admitArrivals(worker: Worker, nowMs: number): void {
+    const { requestBytes, ringBytes, queueTasks, measureFromMs, arrivals, workers } = this.scenario;
+    const meanMs = (1e3 * requestBytes * workers) / arrivals(nowMs);
     while (worker.nextArrivalMs <= nowMs) {
       const arrivedMs = worker.nextArrivalMs;
-      worker.nextArrivalMs += -Math.log(1 - random()) * meanMs;
-      const measured = arrivedMs >= measureFromMs;
-      if (measured) offered++;
+      worker.nextArrivalMs += -Math.log(1 - this.random()) * meanMs;
+      const isMeasured = arrivedMs >= measureFromMs;
+      if (isMeasured) this.offered++;
       const tasks = worker.tasks.length - worker.firstTask;
       const fits = worker.usedBytes + requestBytes <= ringBytes && tasks < queueTasks;
       if (!fits || !worker.admitting.admits(worker.usedBytes, tasks, nowMs)) {
-        if (measured) refused++;
+        if (isMeasured) this.refused++;
         continue;
       }
       worker.usedBytes += requestBytes;
       worker.cursor = (worker.cursor + requestBytes) | 0;
       worker.tasks.push({ cursor: worker.cursor, bytes: requestBytes, arrivedMs });
     }
-  };
+  }
 
-  const publish = (worker: Worker, nowMs: number): void => {
-    const publishedCursor = (worker.takenCursor + worker.publishedBytes) | 0;
-    const bytes = (worker.cursor - publishedCursor) | 0;
+  private publish(worker: Worker, nowMs: number): void {
+    const bytes = (worker.cursor - published(worker)) | 0;
     if (bytes === 0) return;
     worker.publishedBytes += bytes;
     worker.admitting.handedOver(worker.cursor, worker.usedBytes, nowMs);
-  };
+  }
 
-  const settle = (worker: Worker, endMs: number, nowMs: number): void => {
-    const { tasks } = worker;
-    while (worker.firstTask < tasks.length) {
-      const task = tasks[worker.firstTask]!;
-      if (((worker.takenCursor - task.cursor) | 0) < 0) break;
-      worker.firstTask++;
-      worker.usedBytes -= task.bytes;
-      if (task.arrivedMs < measureFromMs) continue;
-      delaysMs.push(nowMs - task.arrivedMs);
-      worker.storedBytes += task.bytes;
-    }
-    if (worker.firstTask > 4096) tasks.splice(0, worker.firstTask);
-    if (tasks.length < worker.firstTask) worker.firstTask = 0;
-    worker.admitting.stored(worker.takenCursor, endMs, cost.fixedMs, cost.bytesPerMs / count, nowMs);
-  };
+  /** The group is stored; the writer takes the next at once, the workers see it in their turn. */
+  private commit(nowMs: number): void {
+    const { startMs, endMs, bytes } = this.group;
+    this.cost.add(bytes, endMs - startMs);
+    const storedCursors = this.workers.map(({ takenCursor }) => takenCursor);
+    this.take(endMs);
+    this.workers.forEach((worker, index) => {
+      this.settle(worker, storedCursors[index]!, endMs, nowMs);
+    });
+  }
 
-  let firstWorker = 0;
-  const take = (nowMs: number): void => {
-    groupBytes = 0;
-    for (let k = 0; k < count && groupBytes < COMMIT_BYTES; k++) {
-      const worker = workers[(firstWorker + k) % count]!;
-      const most = Math.ceil((COMMIT_BYTES - groupBytes) / requestBytes) * requestBytes;
-      const bytes = Math.min(worker.publishedBytes, most);
+  private take(nowMs: number): void {
+    const { workers, scenario } = this;
+    let groupBytes = 0;
+    for (let k = 0; k < workers.length && groupBytes < COMMIT_BYTES; k++) {
+      const worker = workers[(this.firstWorker + k) % workers.length]!;
+      const { requestBytes } = scenario;
+      const mostBytes = Math.ceil((COMMIT_BYTES - groupBytes) / requestBytes) * requestBytes;
+      const bytes = Math.min(worker.publishedBytes, mostBytes);
       worker.publishedBytes -= bytes;
       worker.takenCursor = (worker.takenCursor + bytes) | 0;
       groupBytes += bytes;
     }
-    firstWorker = (firstWorker + 1) % count;
-    if (groupBytes === 0) return;
-    const { fixedMs, msPerMib, leastMs = 0, stalls } = scenario.storage(nowMs);
-    const plainMs = Math.max(leastMs, fixedMs + (msPerMib * groupBytes) / 2 ** 20);
-    const stallMs = stalls !== undefined && random() < stalls.share ? stalls.ms : 0;
-    const ms = plainMs * Math.max(0.2, 1 + scenario.noise * 1.73 * gaussian()) + stallMs;
-    groupStartMs = nowMs;
-    groupEndsMs = nowMs + ms;
-  };
-
-  for (let nowMs = 0; nowMs < durationMs; nowMs += TURN_MS) {
-    if (groupEndsMs <= nowMs) {
-      const endMs = groupEndsMs;
-      cost.add(groupBytes, endMs - groupStartMs);
-      groupEndsMs = Number.POSITIVE_INFINITY;
-      const released = workers.map((worker) => worker.takenCursor);
-      take(endMs);
-      workers.forEach((worker, k) => {
-        const taken = worker.takenCursor;
-        worker.takenCursor = released[k]!;
-        settle(worker, endMs, nowMs);
-        worker.takenCursor = taken;
-      });
-    }
-    for (const worker of workers) {
-      admitArrivals(worker, nowMs);
-      publish(worker, nowMs);
-    }
-    if (groupEndsMs === Number.POSITIVE_INFINITY) take(nowMs);
+    this.firstWorker = (this.firstWorker + 1) % workers.length;
+    const endMs = groupBytes === 0 ? Number.POSITIVE_INFINITY : nowMs + this.commitMs(groupBytes, nowMs);
+    this.group = { startMs: nowMs, endMs, bytes: groupBytes };
   }
-  delaysMs.sort((a, b) => a - b);
-  const at = (part: number) => delaysMs[Math.floor((delaysMs.length - 1) * part)] ?? 0;
-  const stored = workers.map((worker) => worker.storedBytes);
-  const total = stored.reduce((sum, bytes) => sum + bytes, 0);
-  const seconds = (durationMs - measureFromMs) / 1e3;
-  return {
-    goodputBytes: total / seconds,
-    offeredBytes: (offered * requestBytes) / seconds,
-    refused,
-    admitted: delaysMs.length,
-    p50Ms: at(0.5),
-    p99Ms: at(0.99),
-    mostMs: at(1),
-    fairness: total === 0 ? 1 : (Math.min(...stored) * count) / total,
-  };
+
+  private commitMs(bytes: number, nowMs: number): number {
+    const { random, scenario } = this;
+    const { fixedMs, msPerMib, leastMs = 0, stalls } = scenario.storage(nowMs);
+    const plainMs = Math.max(leastMs, fixedMs + (msPerMib * bytes) / 2 ** 20);
+    const stallMs = stalls !== undefined && random() < stalls.share ? stalls.ms : 0;
+    // Four uniform numbers are near enough to a normal one; their standard deviation is 1/√3.
+    const deviate = Math.sqrt(3) * (random() + random() + random() + random() - 2);
+    return plainMs * Math.max(0.2, 1 + scenario.noise * deviate) + stallMs;
+  }
+
+  private settle(worker: Worker, storedCursor: number, endMs: number, nowMs: number): void {
+    const { tasks } = worker;
+    while (worker.firstTask < tasks.length) {
+      const task = tasks[worker.firstTask]!;
+      if (((storedCursor - task.cursor) | 0) < 0) break;
+      worker.firstTask++;
+      worker.usedBytes -= task.bytes;
+      if (task.arrivedMs < this.scenario.measureFromMs) continue;
+      this.delaysMs.push(nowMs - task.arrivedMs);
+      worker.storedBytes += task.bytes;
+    }
+    worker.forgetSettled();
+    const { cost, workers } = this;
+    worker.admitting.stored(storedCursor, endMs, cost.fixedMs, cost.bytesPerMs / workers.length, nowMs);
+  }
+
+  private figures(): Figures {
+    const { delaysMs, scenario, workers } = this;
+    delaysMs.sort((a, b) => a - b);
+    const at = (part: number) => delaysMs[Math.floor((delaysMs.length - 1) * part)] ?? 0;
+    const stored = workers.map(({ storedBytes }) => storedBytes);
+    const total = stored.reduce((sum, bytes) => sum + bytes, 0);
+    const seconds = (scenario.durationMs - scenario.measureFromMs) / 1e3;
+    return {
+      goodputBytes: total / seconds,
+      offeredBytes: (this.offered * scenario.requestBytes) / seconds,
+      refused: this.refused,
+      admitted: delaysMs.length,
+      p50Ms: at(0.5),
+      p99Ms: at(0.99),
+      mostMs: at(1),
+      fairness: total === 0 ? 1 : (Math.min(...stored) * workers.length) / total,
+    };
+  }
+}
+
+/** Runs a scenario with an admission of its own for each worker, given the bytes of its ring. */
+export function simulate(scenario: Scenario, open: (ringBytes: number) => Admitting): Figures {
+  return new Simulation(scenario, open).run();
 }
 
 /** Bytes a second that a storage takes in full groups. */
