@@ -44,7 +44,8 @@ is the slowest time from the end of the fault, or from the start of the next pro
 (\`queue_bytes\`, \`unsynced_metrics\`) named as not yet safe just before the fault, and those it acknowledged since.
 
 Put in where: writes and syncs fail at the seam between writer and file system (\`FileOps\`), one row by the kernel under
-\`strace\`; disks fill and lose power as real file systems (tmpfs, ext4 on a loop device); clocks jump by \`libfaketime\`;
+\`strace\`; disks fill and lose power as real file systems (tmpfs, ext4 on a loop device; the
+server is stopped a moment before the power goes, since a machine without power answers nobody); clocks jump by \`libfaketime\`;
 threads throw or are terminated by a preloaded module. The server has no code for any of it but the seam.
 `;
 
