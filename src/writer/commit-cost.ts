@@ -63,18 +63,24 @@ export class CommitCost {
   /** What the fit leaves unexplained, as a share of the mean time: much of it when the disk changed under the fit. */
   private get unexplained(): number {
     const explained = this.msPerByte * Math.max(0, this.covariance);
-    return Math.sqrt(Math.max(0, this.msVariance - explained)) / this.meanMs;
+    return Math.sqrt(Math.max(0, this.msVariance - explained)) / Math.max(this.meanMs, Number.MIN_VALUE);
+  }
+
+  private get recentLeastMs(): number {
+    return Math.min(this.leastMs, this.previousLeastMs);
   }
 
   private counted(offBytes: number, ms: number): number {
     if (this.commits <= LEAST_COMMITS) return ms;
-    return Math.min(ms, EXPECTED_MOST * (this.meanMs + this.msPerByte * Math.max(0, offBytes)));
+    const expectedMs = this.meanMs + this.msPerByte * Math.max(0, offBytes);
+    // When none was faster for a while, the disk has become slow.
+    return Math.min(ms, EXPECTED_MOST * Math.max(expectedMs, this.recentLeastMs));
   }
 
   private follow(share: number): void {
     const spread = this.variance / (this.variance + (SPREAD * this.meanBytes) ** 2);
     const belief = spread / (1 + (this.unexplained / SCATTER) ** 4);
-    const mostMs = ABOVE_LEAST * Math.min(this.leastMs, this.previousLeastMs);
+    const mostMs = ABOVE_LEAST * this.recentLeastMs;
     const fittedMs = Math.min(Math.max(0, this.meanMs - this.msPerByte * this.meanBytes), mostMs);
     this.fixedMs += (fittedMs - this.fixedMs) * Math.min(1, PACE * share * belief);
     this.fixedMs = Math.min(this.fixedMs, mostMs);

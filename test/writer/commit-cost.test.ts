@@ -50,6 +50,14 @@ describe('the cost of a commit', () => {
     }
   });
 
+  it('is nothing where commits take no time that the clock shows, and is learned afterwards', () => {
+    const cost = new CommitCost();
+    for (let n = 0; n < 20; n++) cost.add(10_000 + n * 50_000, 0);
+    assert.equal(cost.fixedMs, 0);
+    for (let n = 0; n < 400; n++) cost.add(10_000 + (n % 20) * 50_000, msOf(10_000 + (n % 20) * 50_000));
+    assert.ok(Math.abs(cost.fixedMs - FIXED_MS) < 0.2 * FIXED_MS, String(cost.fixedMs));
+  });
+
   it('follows a disk that became faster', () => {
     const cost = new CommitCost();
     for (let n = 0; n < 200; n++) cost.add(10_000 + (n % 20) * 50_000, msOf(10_000 + (n % 20) * 50_000));
