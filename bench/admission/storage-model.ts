@@ -2,6 +2,7 @@
  * A model of the server under load, in virtual time: workers that admit open-loop arrivals into their rings, and a
  * writer that commits what is published in groups. Deterministic: the seed decides arrivals and noise.
  */
+import type { Admission } from '../../src/dispatch/admission.ts';
 import { CommitCost } from '../../src/writer/commit-cost.ts';
 
 /** The writer's bound of a group. */
@@ -15,8 +16,6 @@ export interface Storage {
   readonly fixedMs: number;
   readonly msPerMib: number;
   readonly leastMs?: number;
-  /** Of some commits, in which it stalls for so long in addition. */
-  readonly stalls?: { readonly share: number; readonly ms: number };
 }
 
 export interface Scenario {
@@ -36,32 +35,22 @@ export interface Scenario {
   readonly seed: number;
 }
 
-/** How one worker decides; told what the real one is told. */
-export interface Admitting {
+/** How one worker decides; told what the real one is told, and how many requests wait. */
+export interface Admitting extends Pick<Admission, 'handedOver' | 'stored'> {
   admits(usedBytes: number, tasks: number, nowMs: number): boolean;
-  handedOver(cursor: number, depthBytes: number, nowMs: number): void;
-  stored(
-    storedCursor: number,
-    storedMs: number,
-    fixedMs: number,
-    shareBytesPerMs: number,
-    nowMs: number,
-  ): void;
 }
 
 export interface Figures {
   readonly goodputBytes: number;
-  readonly offeredBytes: number;
   readonly refused: number;
   readonly admitted: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
-  readonly mostMs: number;
   /** Goodput of the worst worker as a share of the mean. */
   readonly fairness: number;
 }
 
-export function randomOf(seed: number): () => number {
+function randomOf(seed: number): () => number {
   let state = seed >>> 0 || 1;
   return () => {
     state ^= state << 13;
@@ -102,7 +91,6 @@ class Simulation {
   private readonly cost = new CommitCost();
   private readonly delaysMs: number[] = [];
   private refused = 0;
-  private offered = 0;
   /** The worker whose runs a group takes first; they take turns. */
   private firstWorker = 0;
   private group = { startMs: 0, endMs: Number.POSITIVE_INFINITY, bytes: 0 };
@@ -132,7 +120,6 @@ class Simulation {
       const arrivedMs = worker.nextArrivalMs;
       worker.nextArrivalMs += -Math.log(1 - this.random()) * meanMs;
       const isMeasured = arrivedMs >= measureFromMs;
-      if (isMeasured) this.offered++;
       const tasks = worker.tasks.length - worker.firstTask;
       const fits = worker.usedBytes + requestBytes <= ringBytes && tasks < queueTasks;
       if (!fits || !worker.admitting.admits(worker.usedBytes, tasks, nowMs)) {
@@ -182,12 +169,11 @@ class Simulation {
 
   private commitMs(bytes: number, nowMs: number): number {
     const { random, scenario } = this;
-    const { fixedMs, msPerMib, leastMs = 0, stalls } = scenario.storage(nowMs);
+    const { fixedMs, msPerMib, leastMs = 0 } = scenario.storage(nowMs);
     const plainMs = Math.max(leastMs, fixedMs + (msPerMib * bytes) / 2 ** 20);
-    const stallMs = stalls !== undefined && random() < stalls.share ? stalls.ms : 0;
     // Four uniform numbers are near enough to a normal one; their standard deviation is 1/√3.
     const deviate = Math.sqrt(3) * (random() + random() + random() + random() - 2);
-    return plainMs * Math.max(0.2, 1 + scenario.noise * deviate) + stallMs;
+    return plainMs * Math.max(0.2, 1 + scenario.noise * deviate);
   }
 
   private settle(worker: Worker, storedCursor: number, endMs: number, nowMs: number): void {
@@ -215,12 +201,10 @@ class Simulation {
     const seconds = (scenario.durationMs - scenario.measureFromMs) / 1e3;
     return {
       goodputBytes: total / seconds,
-      offeredBytes: (this.offered * scenario.requestBytes) / seconds,
       refused: this.refused,
       admitted: delaysMs.length,
       p50Ms: at(0.5),
       p99Ms: at(0.99),
-      mostMs: at(1),
       fairness: total === 0 ? 1 : (Math.min(...stored) * workers.length) / total,
     };
   }

@@ -34,12 +34,14 @@ const kernelStat = openSync('/proc/stat', 'r');
 const kernelStatBytes = Buffer.alloc(4096);
 const STEAL_FIELD = 8;
 const MS_PER_TICK = 10;
+/** The server's and that of its clients. */
+const PINNED_CORES = 2;
 
-/** Of every core, since the machine started. */
+/** Of the cores that are measured, since the machine started. */
 function stolenMs(): number[] {
   const length = readSync(kernelStat, kernelStatBytes, 0, kernelStatBytes.length, 0);
   const lines = kernelStatBytes.toString('latin1', 0, length).match(/^cpu\d+ .*$/gm) ?? [];
-  return lines.map((line) => Number(line.split(' ')[STEAL_FIELD]) * MS_PER_TICK);
+  return lines.slice(0, PINNED_CORES).map((line) => Number(line.split(' ')[STEAL_FIELD]) * MS_PER_TICK);
 }
 
 /** The most that any one core lost: those that were lost at the same time held a probe up once. */
