@@ -6,9 +6,9 @@ import type { ServingData } from './dispatch/messages.ts';
 import { limiterConfigOf } from './limits.ts';
 import { loadLimiter, loadParser, loadTelemetry, loadWriter, slotsOf } from './phases.ts';
 import { Pipeline } from './pipeline.ts';
+import { loadFileOps } from './storage/load-file-ops.ts';
 import { Histograms, WRITER_HISTOGRAM_NAMES } from './telemetry/histogram.ts';
 import type { Recorder } from './telemetry/recorder.ts';
-import { loadFileOps } from './writer/load-file-ops.ts';
 import { watchSyncs } from './writer/watched-syncs.ts';
 
 export async function openRecorder({ config, memory }: ServingData): Promise<Recorder> {

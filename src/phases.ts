@@ -22,8 +22,8 @@ const DISPATCH = {
 } as const satisfies Loaders<DispatcherModule>;
 
 const WRITER = {
-  synchronous: () => import('./writer/synchronous.ts'),
-  'group-commit': () => import('./writer/group-commit.ts'),
+  synchronous: () => import('./writer/synchronous/synchronous.ts'),
+  'group-commit': () => import('./writer/group-commit/group-commit.ts'),
 } as const satisfies Loaders<WriterModule>;
 
 const PARSER = {

@@ -7,6 +7,7 @@
 import { monotonicMs } from './base/clock.ts';
 import { assert } from './base/errors.ts';
 import { encodedBodyBound, encodedBound, encodeLines } from './encoder/line-encoder.ts';
+import { FULL, type Journal } from './journal/journal.ts';
 import { ADMITTED, BUSY, type Limiter } from './limiter/limiter.ts';
 import {
   type BodyFormat,
@@ -14,7 +15,6 @@ import {
   BATCH_TOO_LARGE as PARSER_BATCH_TOO_LARGE,
   type Parser,
 } from './parser/parser.ts';
-import { FULL, type Journal } from './writer/journal.ts';
 
 export const COMMITTED = 0;
 export const JOURNAL_FULL = 1;

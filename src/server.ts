@@ -18,13 +18,13 @@ import { limiterConfigOf } from './limits.ts';
 import { LiveFeed } from './live/feed.ts';
 import { carveMemory, type Modules, type SharedMemories, servingData, totalBytes } from './memory.ts';
 import { loadDispatch, loadLimiter, loadTelemetry, loadWriter, phaseOf, slotsOf } from './phases.ts';
+import { acquireDataDir, type DataDirLock } from './storage/data-dir.ts';
+import { nodeFileOps } from './storage/file-ops.ts';
+import { countRecovery, type RecoveryReport, recover } from './storage/recovery.ts';
 import { WORKER } from './telemetry/counters.ts';
 import { Exposition } from './telemetry/exposition.ts';
 import { claimPort, type PortClaim } from './transport/port-claim.ts';
 import { loadUws, type Uws } from './transport/uws.ts';
-import { acquireDataDir, type DataDirLock } from './writer/data-dir.ts';
-import { nodeFileOps } from './writer/file-ops.ts';
-import { countRecovery, type RecoveryReport, recover } from './writer/recovery.ts';
 import type { WriterMessage, WriterThreadData } from './writer/writer.ts';
 
 const WRITER_ENTRY = new URL('./threads/writer-worker.js', import.meta.url);

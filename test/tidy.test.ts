@@ -54,7 +54,7 @@ const LAYERS: readonly (readonly [string, RegExp])[] = [
   ['pipeline', /^src\/pipeline\.ts$/],
   [
     'components',
-    /^src\/(auth|breaker|encoder|limiter|live|parser|telemetry|writer|limits|config|config-options)/,
+    /^src\/(auth|breaker|encoder|exposition|journal|limiter|live|parser|storage|telemetry|writer|limits|config|config-options)/,
   ],
   ['base', /^src\/base\//],
 ];

@@ -8,12 +8,12 @@ import { Bell, createBell } from '../../src/base/bell.ts';
 import { monotonicMs } from '../../src/base/clock.ts';
 import { Control, createControlBlock } from '../../src/base/control.ts';
 import { Breaker, type BreakerConfig, createBreakerMemory } from '../../src/breaker/breaker.ts';
+import { FULL, type Journal, STORED } from '../../src/journal/journal.ts';
 import { loadWriter, slotsOf } from '../../src/phases.ts';
+import { nodeFileOps } from '../../src/storage/file-ops.ts';
 import { createCounterBlock, WRITER, WRITER_SLOTS } from '../../src/telemetry/counters.ts';
 import { createHistogramBlock, Histograms, WRITER_HISTOGRAM_NAMES } from '../../src/telemetry/histogram.ts';
 import { createThreadStats } from '../../src/telemetry/thread-stats.ts';
-import { nodeFileOps } from '../../src/writer/file-ops.ts';
-import { FULL, type Journal, STORED } from '../../src/writer/journal.ts';
 import type { WriterConfig, WriterThreadData } from '../../src/writer/writer.ts';
 
 export const WRITERS = ['synchronous', 'group commit'] as const;

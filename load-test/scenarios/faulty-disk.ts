@@ -4,7 +4,7 @@
  */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { type FileOps, nodeFileOps } from '../../src/writer/file-ops.ts';
+import { type FileOps, nodeFileOps } from '../../src/storage/file-ops.ts';
 
 const SYNC_DELAY = 'LOAD_TEST_SYNC_DELAY_MS';
 const SYNC_DELAY_BYTES = 'LOAD_TEST_SYNC_DELAY_BYTES';

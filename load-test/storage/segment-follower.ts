@@ -1,9 +1,9 @@
 /** Reads the server's files forward while they grow: sound commits only, by the server's own reader. */
 import { constants } from 'node:fs';
 import { join } from 'node:path';
-import { codeOf, nodeFileOps as ops } from '../../src/writer/file-ops.ts';
-import { listSegments, segmentName } from '../../src/writer/segment-name.ts';
-import { readLines, readSegment } from '../../src/writer/segment-reader.ts';
+import { codeOf, nodeFileOps as ops } from '../../src/storage/file-ops.ts';
+import { listSegments, segmentName } from '../../src/storage/segment-name.ts';
+import { readLines, readSegment } from '../../src/storage/segment-reader.ts';
 import { LoadError } from '../errors.ts';
 
 /** Everything before it has been read. */

@@ -9,15 +9,15 @@ import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MetricsStreamError } from '../base/errors.ts';
-import { codeOf, nodeFileOps as ops } from '../writer/file-ops.ts';
-import { listSegments, segmentName } from '../writer/segment-name.ts';
+import { codeOf, nodeFileOps as ops } from '../storage/file-ops.ts';
+import { listSegments, segmentName } from '../storage/segment-name.ts';
 import {
   CommitSequence,
   type GoodCommit,
   readLines,
   readSegment,
   type SegmentItem,
-} from '../writer/segment-reader.ts';
+} from '../storage/segment-reader.ts';
 
 const POLL_MS = 100;
 const NEWLINE = 0x0a;

@@ -9,10 +9,10 @@ import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MetricsStreamError } from '../base/errors.ts';
-import { type Owner, ownerOf } from '../writer/data-dir.ts';
-import { codeOf, nodeFileOps as ops } from '../writer/file-ops.ts';
-import { listSegments, segmentName } from '../writer/segment-name.ts';
-import { CommitSequence, readSegment, type SegmentItem } from '../writer/segment-reader.ts';
+import { type Owner, ownerOf } from '../storage/data-dir.ts';
+import { codeOf, nodeFileOps as ops } from '../storage/file-ops.ts';
+import { listSegments, segmentName } from '../storage/segment-name.ts';
+import { CommitSequence, readSegment, type SegmentItem } from '../storage/segment-reader.ts';
 
 export interface VerifyOptions {
   readonly dataDir: string;

@@ -4,6 +4,7 @@
  */
 import { type Control, DRAINING } from '../base/control.ts';
 import type { Config } from '../config.ts';
+import { type Outcome, REFUSED, STORED } from '../journal/journal.ts';
 import { limiterConfigOf } from '../limits.ts';
 import type { BodyFormat } from '../parser/parser.ts';
 import type { Pipeline, PipelineCode } from '../pipeline.ts';
@@ -24,7 +25,6 @@ import {
 } from '../transport/answer.ts';
 import type { Exchange } from '../transport/exchange.ts';
 import { RateLimitHeaders } from '../transport/rate-limit-headers.ts';
-import { type Outcome, REFUSED, STORED } from '../writer/journal.ts';
 
 /** What a 504 at the end of a drain gives as its cause. */
 export const ENDING = 'The server is ending.';

@@ -5,8 +5,8 @@
  * Nothing here reads a clock or allocates; a request that is taken costs a few comparisons.
  */
 import type { Config } from '../config.ts';
+import type { Journal } from '../journal/journal.ts';
 import { WORKER, WRITER } from '../telemetry/counters.ts';
-import type { Journal } from '../writer/journal.ts';
 import { Admission } from './admission.ts';
 import { TurnGuard } from './turn-guard.ts';
 

@@ -1,7 +1,7 @@
 /** Storing while the thread waits: for dispatchers that serve one request at a time in a thread. */
 import type { Bell } from '../base/bell.ts';
 import { monotonicMs } from '../base/clock.ts';
-import type { Journal, Outcome } from '../writer/journal.ts';
+import type { Journal, Outcome } from '../journal/journal.ts';
 
 /**
  * Hands over what is committed and blocks this thread until the lines up to `cursor` are settled.

@@ -9,10 +9,10 @@
  */
 import { monotonicMs } from '../base/clock.ts';
 import type { Config } from '../config.ts';
+import { STORED } from '../journal/journal.ts';
 import type { Pipeline } from '../pipeline.ts';
 import { WORKER } from '../telemetry/counters.ts';
 import type { Exchange } from '../transport/exchange.ts';
-import { STORED } from '../writer/journal.ts';
 import type { Answers, UnavailableReason } from './answers.ts';
 import type { Dispatcher, DispatcherModule, DispatcherParts } from './dispatcher.ts';
 import { Intake } from './intake.ts';

@@ -4,9 +4,9 @@ import { Bell } from '../base/bell.ts';
 import { Control } from '../base/control.ts';
 import { Breaker } from '../breaker/breaker.ts';
 import { loadWriter, slotsOf } from '../phases.ts';
+import { loadFileOps } from '../storage/load-file-ops.ts';
 import { Histograms, WRITER_HISTOGRAM_NAMES } from '../telemetry/histogram.ts';
 import { ThreadSampler } from '../telemetry/thread-stats.ts';
-import { loadFileOps } from '../writer/load-file-ops.ts';
 import { watchSyncs } from '../writer/watched-syncs.ts';
 import type { WriterMessage, WriterThreadData } from '../writer/writer.ts';
 

@@ -4,7 +4,7 @@
  */
 import { monotonicMs } from '../base/clock.ts';
 import { BACKGROUND, type Breaker, FOREGROUND } from '../breaker/breaker.ts';
-import type { FileOps } from './file-ops.ts';
+import type { FileOps } from '../storage/file-ops.ts';
 
 /** The same operations; syncs of one thread, and at most one in the background. */
 export function watchSyncs(ops: FileOps, breaker: Breaker): FileOps {

@@ -8,11 +8,11 @@ import type { Bell } from '../base/bell.ts';
 import type { Control } from '../base/control.ts';
 import type { Breaker } from '../breaker/breaker.ts';
 import type { SetBack } from '../config.ts';
+import type { Journal } from '../journal/journal.ts';
+import type { DoubtfulRange } from '../storage/durability.ts';
+import type { FileOps } from '../storage/file-ops.ts';
+import type { SegmentStoreConfig } from '../storage/segment-store.ts';
 import type { Histograms } from '../telemetry/histogram.ts';
-import type { DoubtfulRange } from './durability.ts';
-import type { FileOps } from './file-ops.ts';
-import type { Journal } from './journal.ts';
-import type { SegmentStoreConfig } from './segment-store.ts';
 
 export interface WriterConfig extends SegmentStoreConfig {
   readonly ack: 'received' | 'written' | 'synced';

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { createBell } from '../../src/base/bell.ts';
-import { createJournalRing } from '../../src/writer/journal-ring.ts';
+import { createJournalRing } from '../../src/journal/ring.ts';
 import type { ConsumerResult, JournalStress, ProducerResult } from '../support/journal-threads.ts';
 
 const THREAD = fileURLToPath(new URL('../support/journal-threads.js', import.meta.url));

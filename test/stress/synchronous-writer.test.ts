@@ -16,7 +16,7 @@ import {
   WRITER_HISTOGRAMS,
 } from '../../src/telemetry/histogram.ts';
 import { createThreadStats } from '../../src/telemetry/thread-stats.ts';
-import { createMemory } from '../../src/writer/synchronous.ts';
+import { createMemory } from '../../src/writer/synchronous/synchronous.ts';
 import type { WriterConfig, WriterMessage, WriterThreadData } from '../../src/writer/writer.ts';
 import { segmentPaths, verified } from '../support/damage.ts';
 import { runThreads, stressMs } from '../support/threads.ts';

@@ -3,7 +3,7 @@
  * is read from a file before each call, so that a test switches them while the server runs.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { type FileOps, nodeFileOps } from '../../src/writer/file-ops.ts';
+import { type FileOps, nodeFileOps } from '../../src/storage/file-ops.ts';
 
 /** One call that fails, and no other. */
 export interface FailAt {

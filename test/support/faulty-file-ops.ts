@@ -1,6 +1,6 @@
 /** Real file operations with faults that a test sets call by call, in its own thread. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type FileOps, nodeFileOps } from '../../src/writer/file-ops.ts';
+import { type FileOps, nodeFileOps } from '../../src/storage/file-ops.ts';
 
 export function systemError(code: string, syscall: string): Error {
   return Object.assign(new Error(`${code}: injected, ${syscall}`), { code, syscall, errno: -1 });

@@ -7,8 +7,8 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { Bell } from '../../src/base/bell.ts';
-import { FULL, type Outcome, REFUSED, STORED, UNKNOWN } from '../../src/writer/journal.ts';
-import { JournalConsumer, JournalProducer } from '../../src/writer/journal-ring.ts';
+import { FULL, type Outcome, REFUSED, STORED, UNKNOWN } from '../../src/journal/journal.ts';
+import { JournalConsumer, JournalProducer } from '../../src/journal/ring.ts';
 
 export interface JournalStress {
   readonly role: 'producer' | 'consumer';

@@ -1,5 +1,5 @@
 /** Run as a process of its own: takes a data directory's lock, says so, and holds it until it is killed. */
-import { acquireDataDir } from '../../src/writer/data-dir.ts';
+import { acquireDataDir } from '../../src/storage/data-dir.ts';
 
 const [, , path] = process.argv;
 try {

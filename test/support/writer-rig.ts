@@ -5,15 +5,21 @@ import { join } from 'node:path';
 import { Bell, createBell } from '../../src/base/bell.ts';
 import { Control, createControlBlock } from '../../src/base/control.ts';
 import { Breaker, type BreakerConfig, createBreakerMemory } from '../../src/breaker/breaker.ts';
+import { FULL, type Journal } from '../../src/journal/journal.ts';
+import { JournalProducer } from '../../src/journal/ring.ts';
+import { type FileOps, nodeFileOps } from '../../src/storage/file-ops.ts';
+import { recover } from '../../src/storage/recovery.ts';
 import { createCounterBlock, WRITER, WRITER_SLOTS, type WriterSlot } from '../../src/telemetry/counters.ts';
 import { createHistogramBlock, Histograms, WRITER_HISTOGRAM_NAMES } from '../../src/telemetry/histogram.ts';
-import { type FileOps, nodeFileOps } from '../../src/writer/file-ops.ts';
-import { createMemory as createGroupCommitMemory, GroupCommitWriter } from '../../src/writer/group-commit.ts';
-import { FULL, type Journal } from '../../src/writer/journal.ts';
-import { JournalProducer } from '../../src/writer/journal-ring.ts';
-import { recover } from '../../src/writer/recovery.ts';
-import { createMemory as createSynchronousMemory, SynchronousJournal } from '../../src/writer/synchronous.ts';
-import { Housekeeper } from '../../src/writer/synchronous-housekeeper.ts';
+import {
+  createMemory as createGroupCommitMemory,
+  GroupCommitWriter,
+} from '../../src/writer/group-commit/group-commit.ts';
+import { Housekeeper } from '../../src/writer/synchronous/housekeeper.ts';
+import {
+  createMemory as createSynchronousMemory,
+  SynchronousJournal,
+} from '../../src/writer/synchronous/synchronous.ts';
 import type {
   RunningWriter,
   WriterConfig,

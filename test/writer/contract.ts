@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import zlib from 'node:zlib';
-import { STORED } from '../../src/writer/journal.ts';
+import { STORED } from '../../src/journal/journal.ts';
 import { verified } from '../support/damage.ts';
 import { FaultyFileOps } from '../support/faulty-file-ops.ts';
 import { line, type RigOptions, type TestedWriter, WriterRig } from '../support/writer-rig.ts';

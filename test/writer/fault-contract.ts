@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { DISK_FAILED, DISK_OK, DISK_REFUSING } from '../../src/base/control.ts';
 import { CLOSED, HALF_OPEN, OPEN } from '../../src/breaker/breaker.ts';
-import { REFUSED, STORED, UNKNOWN } from '../../src/writer/journal.ts';
+import { REFUSED, STORED, UNKNOWN } from '../../src/journal/journal.ts';
 import { verified } from '../support/damage.ts';
 import { FaultyFileOps } from '../support/faulty-file-ops.ts';
 import { line, type RigOptions, type TestedWriter, WriterRig } from '../support/writer-rig.ts';

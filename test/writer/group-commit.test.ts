@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { REFUSED, STORED } from '../../src/writer/journal.ts';
+import { REFUSED, STORED } from '../../src/journal/journal.ts';
 import { verified } from '../support/damage.ts';
 import { FaultyFileOps } from '../support/faulty-file-ops.ts';
 import { groupCommit, line, WriterRig } from '../support/writer-rig.ts';

@@ -9,6 +9,11 @@ import { Bell, createBell } from '../../src/base/bell.ts';
 import { Control, createControlBlock } from '../../src/base/control.ts';
 import { createBreakerMemory } from '../../src/breaker/breaker.ts';
 import { tail } from '../../src/cli/tail.ts';
+import { FULL, STORED } from '../../src/journal/journal.ts';
+import { JournalProducer } from '../../src/journal/ring.ts';
+import { acquireDataDir } from '../../src/storage/data-dir.ts';
+import { nodeFileOps } from '../../src/storage/file-ops.ts';
+import { recover } from '../../src/storage/recovery.ts';
 import { createCounterBlock, WRITER, WRITER_SLOTS } from '../../src/telemetry/counters.ts';
 import {
   createHistogramBlock,
@@ -17,12 +22,7 @@ import {
   WRITER_HISTOGRAMS,
 } from '../../src/telemetry/histogram.ts';
 import { createThreadStats, readThreadStats } from '../../src/telemetry/thread-stats.ts';
-import { acquireDataDir } from '../../src/writer/data-dir.ts';
-import { nodeFileOps } from '../../src/writer/file-ops.ts';
-import { createMemory } from '../../src/writer/group-commit.ts';
-import { FULL, STORED } from '../../src/writer/journal.ts';
-import { JournalProducer } from '../../src/writer/journal-ring.ts';
-import { recover } from '../../src/writer/recovery.ts';
+import { createMemory } from '../../src/writer/group-commit/group-commit.ts';
 import type { WriterConfig, WriterMessage, WriterThreadData } from '../../src/writer/writer.ts';
 import { verified } from '../support/damage.ts';
 import { TextSink } from '../support/text-sink.ts';

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import type { MetricsStreamError } from '../../src/base/errors.ts';
 import { tail } from '../../src/cli/tail.ts';
 import { verify } from '../../src/cli/verify.ts';
-import { acquireDataDir } from '../../src/writer/data-dir.ts';
+import { acquireDataDir } from '../../src/storage/data-dir.ts';
 import { commitRanges, record, tailed, verified } from '../support/damage.ts';
 import { TextSink } from '../support/text-sink.ts';
 import { line, temporaryDirectory, WriterRig } from '../support/writer-rig.ts';

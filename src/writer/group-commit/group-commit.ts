@@ -9,21 +9,21 @@
  * any other error the breaker counts, and the next group is tried unless it has opened. A failed sync is final: its
  * group is unknown, everything after it refused, and main is told to end the process.
  */
-import { monotonicMs } from '../base/clock.ts';
-import { DISK_FAILED, DISK_OK, DISK_REFUSING } from '../base/control.ts';
-import { OPEN, transitionLog } from '../breaker/breaker.ts';
-import { WRITER } from '../telemetry/counters.ts';
-import { WRITER_HISTOGRAMS } from '../telemetry/histogram.ts';
-import { Batch } from './batch.ts';
-import { CommitCost } from './commit-cost.ts';
-import { Durability } from './durability.ts';
-import { codeOf, isFileError } from './file-ops.ts';
-import { type Outcome, REFUSED, STORED, UNKNOWN } from './journal.ts';
-import { createJournalRing, isReleased, JournalConsumer, JournalProducer } from './journal-ring.ts';
-import { type AppendContext, pageAlignedBytes, type Segment, UndoFailed } from './segment.ts';
-import { DirectorySyncFailed, SegmentStore } from './segment-store.ts';
-import { isLackOfSpace, PROBE_INTERVAL_MS, SpaceGuard } from './space-guard.ts';
-import type { RunningWriter, WriterConfig, WriterModule, WriterParts } from './writer.ts';
+import { monotonicMs } from '../../base/clock.ts';
+import { DISK_FAILED, DISK_OK, DISK_REFUSING } from '../../base/control.ts';
+import { OPEN, transitionLog } from '../../breaker/breaker.ts';
+import { type Outcome, REFUSED, STORED, UNKNOWN } from '../../journal/journal.ts';
+import { createJournalRing, isReleased, JournalConsumer, JournalProducer } from '../../journal/ring.ts';
+import { Batch } from '../../storage/commit-buffer.ts';
+import { Durability } from '../../storage/durability.ts';
+import { codeOf, isFileError } from '../../storage/file-ops.ts';
+import { type AppendContext, pageAlignedBytes, type Segment, UndoFailed } from '../../storage/segment.ts';
+import { DirectorySyncFailed, SegmentStore } from '../../storage/segment-store.ts';
+import { isLackOfSpace, PROBE_INTERVAL_MS, SpaceGuard } from '../../storage/space-guard.ts';
+import { WRITER } from '../../telemetry/counters.ts';
+import { WRITER_HISTOGRAMS } from '../../telemetry/histogram.ts';
+import { CommitCost } from '../commit-cost.ts';
+import type { RunningWriter, WriterConfig, WriterModule, WriterParts } from '../writer.ts';
 
 /** A commit is closed when it has this many bytes; one run may take it past. */
 const COMMIT_BYTES = 4 << 20;

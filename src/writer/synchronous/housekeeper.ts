@@ -4,19 +4,19 @@
  */
 import { constants } from 'node:fs';
 import { join } from 'node:path';
-import { monotonicMs } from '../base/clock.ts';
-import { DISK_FAILED, DISK_REFUSING } from '../base/control.ts';
-import { MetricsStreamError } from '../base/errors.ts';
-import { type BreakerState, type Transition, transitionLog } from '../breaker/breaker.ts';
-import { WRITER } from '../telemetry/counters.ts';
-import { ClosedSegments } from './closed-segments.ts';
-import { codeOf, isFileError } from './file-ops.ts';
-import { spareName } from './segment-name.ts';
-import { PROBE_BYTES, removeSpares } from './segment-store.ts';
-import { PROBE_INTERVAL_MS, SpaceGuard } from './space-guard.ts';
-import { REASON, ROTATION, TRANSITIONS, WRITE_ERROR } from './synchronous-memory.ts';
-import { SynchronousStore } from './synchronous-store.ts';
-import type { RunningWriter, WriterParts } from './writer.ts';
+import { monotonicMs } from '../../base/clock.ts';
+import { DISK_FAILED, DISK_REFUSING } from '../../base/control.ts';
+import { MetricsStreamError } from '../../base/errors.ts';
+import { type BreakerState, type Transition, transitionLog } from '../../breaker/breaker.ts';
+import { ClosedSegments } from '../../storage/closed-segments.ts';
+import { codeOf, isFileError } from '../../storage/file-ops.ts';
+import { spareName } from '../../storage/segment-name.ts';
+import { PROBE_BYTES, removeSpares } from '../../storage/segment-store.ts';
+import { PROBE_INTERVAL_MS, SpaceGuard } from '../../storage/space-guard.ts';
+import { WRITER } from '../../telemetry/counters.ts';
+import type { RunningWriter, WriterParts } from '../writer.ts';
+import { REASON, ROTATION, TRANSITIONS, WRITE_ERROR } from './memory.ts';
+import { SynchronousStore } from './store.ts';
 
 const HOUSEKEEPING_MS = 1_000;
 

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Batch } from '../../src/writer/batch.ts';
-import { nodeFileOps, PAGE_BYTES } from '../../src/writer/file-ops.ts';
-import { openNew, pageAlignedBytes, Segment } from '../../src/writer/segment.ts';
+import { Batch } from '../../src/storage/commit-buffer.ts';
+import { nodeFileOps, PAGE_BYTES } from '../../src/storage/file-ops.ts';
+import { openNew, pageAlignedBytes, Segment } from '../../src/storage/segment.ts';
 import { FaultyFileOps, systemError } from '../support/faulty-file-ops.ts';
 import { temporaryDirectory } from '../support/writer-rig.ts';
 

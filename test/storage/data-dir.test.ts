@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { MetricsStreamError } from '../../src/base/errors.ts';
-import { acquireDataDir, ownerOf } from '../../src/writer/data-dir.ts';
+import { acquireDataDir, ownerOf } from '../../src/storage/data-dir.ts';
 import { temporaryDirectory } from '../support/writer-rig.ts';
 
 const OWNER_SCRIPT = fileURLToPath(new URL('../support/lock-owner.js', import.meta.url));

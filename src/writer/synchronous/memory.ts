@@ -15,8 +15,8 @@
  * descriptors that a thread opened when the thread ends. Whether commits are taken stands in the control block (DISK),
  * written under the lock too.
  */
-import { lock, unlock } from '../base/futex-lock.ts';
-import { LINE_BYTES, LINE_I32 } from '../base/shared-memory.ts';
+import { lock, unlock } from '../../base/futex-lock.ts';
+import { LINE_BYTES, LINE_I32 } from '../../base/shared-memory.ts';
 
 const LOCK = 0;
 const UNLOCKED_LINES = LINE_I32;

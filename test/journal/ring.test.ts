@@ -1,12 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FULL, REFUSED, STORED, UNKNOWN } from '../../src/writer/journal.ts';
-import {
-  createJournalRing,
-  isReleased,
-  JournalConsumer,
-  JournalProducer,
-} from '../../src/writer/journal-ring.ts';
+import { FULL, REFUSED, STORED, UNKNOWN } from '../../src/journal/journal.ts';
+import { createJournalRing, isReleased, JournalConsumer, JournalProducer } from '../../src/journal/ring.ts';
 
 function ring(capacityBytes: number, origin = 0) {
   const memory = createJournalRing(capacityBytes, origin);

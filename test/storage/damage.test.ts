@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { basename } from 'node:path';
 import { describe, test } from 'node:test';
-import { type FileOps, nodeFileOps } from '../../src/writer/file-ops.ts';
-import { recover } from '../../src/writer/recovery.ts';
-import { readSegment, type SegmentItem } from '../../src/writer/segment-reader.ts';
+import { type FileOps, nodeFileOps } from '../../src/storage/file-ops.ts';
+import { recover } from '../../src/storage/recovery.ts';
+import { readSegment, type SegmentItem } from '../../src/storage/segment-reader.ts';
 import { commitRanges, record, tailed, verified } from '../support/damage.ts';
 import { line, WriterRig } from '../support/writer-rig.ts';
 

@@ -6,20 +6,26 @@
  */
 import { constants } from 'node:fs';
 import { join } from 'node:path';
-import type { Bell } from '../base/bell.ts';
-import { monotonicMs } from '../base/clock.ts';
-import { type Control, DISK_FAILED, DISK_OK, DISK_REFUSING } from '../base/control.ts';
-import { type Breaker, OPEN } from '../breaker/breaker.ts';
-import { WRITER } from '../telemetry/counters.ts';
-import { type Histograms, WRITER_HISTOGRAMS } from '../telemetry/histogram.ts';
-import type { Batch } from './batch.ts';
-import type { DoubtfulRange } from './durability.ts';
-import { codeOf, type FileOps, isFileError } from './file-ops.ts';
-import { type Outcome, REFUSED, STORED, UNKNOWN } from './journal.ts';
-import { type AppendContext, type OpenFile, openNew, Segment, UndoFailed } from './segment.ts';
-import { segmentName } from './segment-name.ts';
-import { DirectorySyncFailed, syncDirectory } from './segment-store.ts';
-import { isLackOfSpace, LOOK_INTERVAL_BYTES, LOOK_INTERVAL_MS, lackOfSpace } from './space-guard.ts';
+import type { Bell } from '../../base/bell.ts';
+import { monotonicMs } from '../../base/clock.ts';
+import { type Control, DISK_FAILED, DISK_OK, DISK_REFUSING } from '../../base/control.ts';
+import { type Breaker, OPEN } from '../../breaker/breaker.ts';
+import { type Outcome, REFUSED, STORED, UNKNOWN } from '../../journal/journal.ts';
+import type { Batch } from '../../storage/commit-buffer.ts';
+import type { DoubtfulRange } from '../../storage/durability.ts';
+import { codeOf, type FileOps, isFileError } from '../../storage/file-ops.ts';
+import { type AppendContext, type OpenFile, openNew, Segment, UndoFailed } from '../../storage/segment.ts';
+import { segmentName } from '../../storage/segment-name.ts';
+import { DirectorySyncFailed, syncDirectory } from '../../storage/segment-store.ts';
+import {
+  isLackOfSpace,
+  LOOK_INTERVAL_BYTES,
+  LOOK_INTERVAL_MS,
+  lackOfSpace,
+} from '../../storage/space-guard.ts';
+import { WRITER } from '../../telemetry/counters.ts';
+import { type Histograms, WRITER_HISTOGRAMS } from '../../telemetry/histogram.ts';
+import type { WriterConfig } from '../writer.ts';
 import {
   BYTES,
   BYTES_SINCE_LOOK,
@@ -38,8 +44,7 @@ import {
   UNSYNCED_LINES_NOW,
   UNSYNCED_SINCE_MS,
   WRITE_ERROR,
-} from './synchronous-memory.ts';
-import type { WriterConfig } from './writer.ts';
+} from './memory.ts';
 
 const ROTATE_AGAIN_AFTER_MS = 1_000;
 /** Unsynced bytes that call the writer thread before its time, so that no sync gets long. */

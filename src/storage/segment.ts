@@ -20,7 +20,7 @@
 import { constants } from 'node:fs';
 import { MetricsStreamError } from '../base/errors.ts';
 import { WRITER } from '../telemetry/counters.ts';
-import type { Batch } from './batch.ts';
+import type { Batch } from './commit-buffer.ts';
 import { codeOf, type FileOps, PAGE_BYTES } from './file-ops.ts';
 
 declare const WebAssembly: { Memory: new (pages: { initial: number }) => { readonly buffer: ArrayBuffer } };

@@ -10,12 +10,13 @@
  * A commit is settled as soon as it is published, so nobody ever waits for the stored cursor. Under `received`, as
  * with any other writer, the answer does not depend on the write: lines that it loses are counted as such.
  */
-import { Batch } from './batch.ts';
-import { FULL, type Journal, type Outcome, STORED } from './journal.ts';
-import { Housekeeper } from './synchronous-housekeeper.ts';
-import { createSynchronousMemory, TRANSITIONS } from './synchronous-memory.ts';
-import { SynchronousStore } from './synchronous-store.ts';
-import type { JournalParts, WriterModule } from './writer.ts';
+
+import { FULL, type Journal, type Outcome, STORED } from '../../journal/journal.ts';
+import { Batch } from '../../storage/commit-buffer.ts';
+import type { JournalParts, WriterModule } from '../writer.ts';
+import { Housekeeper } from './housekeeper.ts';
+import { createSynchronousMemory, TRANSITIONS } from './memory.ts';
+import { SynchronousStore } from './store.ts';
 
 interface Commit {
   readonly offset: number;
