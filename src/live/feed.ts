@@ -7,9 +7,9 @@
  */
 import { monotonicMs } from '../base/clock.ts';
 import { readBreaker } from '../breaker/breaker.ts';
+import { answeredRequests } from '../exposition/rates.ts';
+import { type Readings, STAGES, type Stage } from '../exposition/readings.ts';
 import { UNAVAILABLE_REASONS } from '../telemetry/counters.ts';
-import { answeredRequests } from '../telemetry/rates.ts';
-import { type Readings, STAGES, type Stage } from '../telemetry/readings.ts';
 import { type Columns, History, type Point, stageColumn } from './history.ts';
 import { type Latency, LatencyWindow } from './latency-window.ts';
 import { type LimitedClient, LimitedClients } from './limited-clients.ts';

@@ -1,5 +1,5 @@
 /** The last minutes in points of one second each: what the live page draws, also for a page opened just now. */
-import { STAGES, type Stage } from '../telemetry/readings.ts';
+import { STAGES, type Stage } from '../exposition/readings.ts';
 
 const HISTORY_SECONDS = 300;
 

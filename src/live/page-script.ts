@@ -2,7 +2,7 @@
  * What runs in the reader's browser: takes the messages of GET /live (`Opening` and `Snapshot` in feed.ts) and shows
  * them.
  */
-import { STAGES } from '../telemetry/readings.ts';
+import { STAGES } from '../exposition/readings.ts';
 import { NUMBERS_SCRIPT } from './page-numbers.ts';
 import { PLOTS_SCRIPT } from './page-plots.ts';
 

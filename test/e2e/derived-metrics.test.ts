@@ -1,7 +1,7 @@
 /** What is derived from requests: ingestion by class and type, bodies parsed, disk use. In every phase. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Summary } from '../../src/telemetry/summary.ts';
+import type { Summary } from '../../src/exposition/summary.ts';
 import { assertAccepted, assertProblem, eventually } from '../support/assertions.ts';
 import { bodyOf, uniqueName } from '../support/bodies.ts';
 import { describeEachPhase } from '../support/each-phase.ts';

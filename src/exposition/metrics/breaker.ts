@@ -1,7 +1,7 @@
 /** Metrics of the circuit breakers: one so far, that of storage. */
-import { STATE_NAMES } from '../breaker/breaker.ts';
-import { type MetricDescription, scalar } from './metric-description.ts';
-import type { Readings } from './readings.ts';
+import { STATE_NAMES } from '../../breaker/breaker.ts';
+import { type MetricDescription, scalar } from '../metric-description.ts';
+import type { Readings } from '../readings.ts';
 
 const STAGE = 'storage';
 

@@ -3,6 +3,12 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { Breaker, createBreakerMemory } from '../../src/breaker/breaker.ts';
+import { Exposition } from '../../src/exposition/exposition.ts';
+import { describeMetrics } from '../../src/exposition/metric-table.ts';
+import { Readings, type TelemetrySources } from '../../src/exposition/readings.ts';
+import { createRegistry, openMetricsRegistry } from '../../src/exposition/registry.ts';
+import type { Summary } from '../../src/exposition/summary.ts';
+import { familyText } from '../../src/exposition/text-format.ts';
 import { createLimiterMemory, openLimiter } from '../../src/limiter/striped-lock.ts';
 import {
   createCounterBlock,
@@ -11,7 +17,6 @@ import {
   WRITER,
   WRITER_SLOTS,
 } from '../../src/telemetry/counters.ts';
-import { Exposition } from '../../src/telemetry/exposition.ts';
 import {
   createHistogramBlock,
   Histograms,
@@ -20,12 +25,7 @@ import {
   WRITER_HISTOGRAM_NAMES,
   WRITER_HISTOGRAMS,
 } from '../../src/telemetry/histogram.ts';
-import { describeMetrics } from '../../src/telemetry/metric-table.ts';
-import { Readings, type TelemetrySources } from '../../src/telemetry/readings.ts';
-import { createRegistry, openMetricsRegistry } from '../../src/telemetry/registry.ts';
 import { createSampleMemories, openRecorder, openSamples } from '../../src/telemetry/ring-buffer.ts';
-import type { Summary } from '../../src/telemetry/summary.ts';
-import { familyText } from '../../src/telemetry/text-format.ts';
 import { createThreadStats, startThreadStats } from '../../src/telemetry/thread-stats.ts';
 import { requireTool } from '../support/tools.ts';
 

@@ -1,6 +1,6 @@
 /** What adaptive admission aims at, sees and allows. */
-import { type MetricDescription, scalar } from './metric-description.ts';
-import type { Readings } from './readings.ts';
+import { type MetricDescription, scalar } from '../metric-description.ts';
+import type { Readings } from '../readings.ts';
 
 const US_PER_SECOND = 1e6;
 

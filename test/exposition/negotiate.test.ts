@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { negotiate } from '../../src/telemetry/negotiate.ts';
+import { negotiate } from '../../src/exposition/negotiate.ts';
 
 const CASES: readonly [accept: string | undefined, form: string, why: string][] = [
   [undefined, 'text', 'no header'],

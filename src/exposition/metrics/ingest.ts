@@ -1,7 +1,13 @@
 /** Metrics of what comes in, by whom and of which kind, and of what ran out of time. */
-import { CLASSES, CONTENT_TYPES, LATE_OUTCOMES, METRIC_TYPES, TIMEOUT_KINDS } from './counters.ts';
-import { type MetricDescription, type Sample, scalar } from './metric-description.ts';
-import type { Readings } from './readings.ts';
+import {
+  CLASSES,
+  CONTENT_TYPES,
+  LATE_OUTCOMES,
+  METRIC_TYPES,
+  TIMEOUT_KINDS,
+} from '../../telemetry/counters.ts';
+import { type MetricDescription, type Sample, scalar } from '../metric-description.ts';
+import type { Readings } from '../readings.ts';
 
 export function ingestMetrics(readings: Readings): MetricDescription[] {
   return [

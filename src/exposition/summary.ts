@@ -1,7 +1,6 @@
 /** The metrics in short, for people and scripts: `GET /metrics` with `Accept: application/json`. */
 
 import { STATE_NAMES } from '../breaker/breaker.ts';
-import { admissionSummary } from './admission-metrics.ts';
 import {
   CLASSES,
   CONTENT_TYPES,
@@ -11,8 +10,9 @@ import {
   STATUSES,
   TIMEOUT_KINDS,
   UNAVAILABLE_REASONS,
-} from './counters.ts';
-import { type HistogramReading, mergeHistograms, quantile } from './histogram.ts';
+} from '../telemetry/counters.ts';
+import { type HistogramReading, mergeHistograms, quantile } from '../telemetry/histogram.ts';
+import { admissionSummary } from './metrics/admission.ts';
 import { answeredRequests, type ClassIndex, type Rates } from './rates.ts';
 import { type Readings, STAGES } from './readings.ts';
 

@@ -1,6 +1,6 @@
 /** Metrics of the rate limiter: its table, and its busiest clients. */
-import { type MetricDescription, type Sample, scalar } from './metric-description.ts';
-import type { Readings } from './readings.ts';
+import { type MetricDescription, type Sample, scalar } from '../metric-description.ts';
+import type { Readings } from '../readings.ts';
 
 export function limiterMetrics(readings: Readings): MetricDescription[] {
   return [

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { DiskUse } from '../../src/exposition/disk-use.ts';
 import { WRITER, WRITER_SLOTS } from '../../src/telemetry/counters.ts';
-import { DiskUse } from '../../src/telemetry/disk-use.ts';
 
 const MIB = 2 ** 20;
 const RESERVE = 64 * MIB;

@@ -5,15 +5,15 @@
  * docs/operating.md lists the same names; a test compares the two.
  */
 
-import { admissionMetrics } from './admission-metrics.ts';
-import { breakerMetrics } from './breaker-metrics.ts';
-import { ingestMetrics, timeoutMetrics } from './ingest-metrics.ts';
-import { limiterMetrics } from './limiter-metrics.ts';
 import type { MetricDescription } from './metric-description.ts';
+import { admissionMetrics } from './metrics/admission.ts';
+import { breakerMetrics } from './metrics/breaker.ts';
+import { ingestMetrics, timeoutMetrics } from './metrics/ingest.ts';
+import { limiterMetrics } from './metrics/limiter.ts';
+import { latencyMetrics, queueMetrics, requestMetrics } from './metrics/request.ts';
+import { diskMetrics, faultMetrics, storageMetrics } from './metrics/storage.ts';
+import { processMetrics, threadMetrics } from './metrics/thread.ts';
 import type { Readings } from './readings.ts';
-import { latencyMetrics, queueMetrics, requestMetrics } from './request-metrics.ts';
-import { diskMetrics, faultMetrics, storageMetrics } from './storage-metrics.ts';
-import { processMetrics, threadMetrics } from './thread-metrics.ts';
 
 export function describeMetrics(readings: Readings): MetricDescription[] {
   return [

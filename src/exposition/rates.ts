@@ -1,6 +1,6 @@
 /** How fast counters grew over the last ten seconds. */
 import { monotonicMs } from '../base/clock.ts';
-import { CLASSES, METRIC_TYPES, type MetricType, STATUSES } from './counters.ts';
+import { CLASSES, METRIC_TYPES, type MetricType, STATUSES } from '../telemetry/counters.ts';
 import type { Readings } from './readings.ts';
 
 /** Totals are noted this often; rates are those of so many intervals. */

@@ -1,6 +1,6 @@
 /** Metrics of the process and of each of its threads. */
-import { type MetricDescription, MS_PER_SECOND, NS_PER_SECOND, scalar } from './metric-description.ts';
-import type { Readings } from './readings.ts';
+import { type MetricDescription, MS_PER_SECOND, NS_PER_SECOND, scalar } from '../metric-description.ts';
+import type { Readings } from '../readings.ts';
 
 export function processMetrics(readings: Readings): MetricDescription[] {
   const { version, phase, uws } = readings.sources;

@@ -6,7 +6,7 @@
  * hides while someone else deletes. Once retention deletes files, own bytes say nothing of growth any more, and only
  * free space counts.
  */
-import { WRITER } from './counters.ts';
+import { WRITER } from '../telemetry/counters.ts';
 
 /** A look this often, over so many looks: five minutes, after which a burst is forgotten. */
 const LOOK_MS = 5_000;

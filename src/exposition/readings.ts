@@ -2,8 +2,7 @@
 import { type BreakerReading, readBreaker } from '../breaker/breaker.ts';
 import { takeCensus } from '../limiter/census.ts';
 import type { LimiterCensus, LimiterConfig } from '../limiter/limiter.ts';
-import { WORKER, type WorkerSlot, WRITER, type WriterSlot } from './counters.ts';
-import { DiskUse } from './disk-use.ts';
+import { WORKER, type WorkerSlot, WRITER, type WriterSlot } from '../telemetry/counters.ts';
 import {
   type HistogramReading,
   mergeHistograms,
@@ -12,9 +11,10 @@ import {
   WORKER_HISTOGRAMS,
   WRITER_HISTOGRAM_NAMES,
   WRITER_HISTOGRAMS,
-} from './histogram.ts';
-import { SAMPLED_STAGES, type Samples } from './recorder.ts';
-import { readThreadStats, type ThreadStats } from './thread-stats.ts';
+} from '../telemetry/histogram.ts';
+import { SAMPLED_STAGES, type Samples } from '../telemetry/recorder.ts';
+import { readThreadStats, type ThreadStats } from '../telemetry/thread-stats.ts';
+import { DiskUse } from './disk-use.ts';
 
 /** What a thread counts, exactly. */
 export interface CountedBlocks {

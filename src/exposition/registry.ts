@@ -16,7 +16,7 @@ import {
   Registry,
   type RegistryContentType,
 } from 'prom-client';
-import { UPPER_BOUNDS } from './histogram.ts';
+import { UPPER_BOUNDS } from '../telemetry/histogram.ts';
 import type { HistogramMetric, Labels, MetricDescription, ScalarMetric } from './metric-description.ts';
 import { type FamilyText, familyOf, familyText } from './text-format.ts';
 

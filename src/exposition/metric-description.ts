@@ -1,5 +1,5 @@
 /** What describes a metric of our own, and helpers to write descriptions down. */
-import { type HistogramReading, UPPER_BOUNDS } from './histogram.ts';
+import { type HistogramReading, UPPER_BOUNDS } from '../telemetry/histogram.ts';
 
 export type Labels = Readonly<Record<string, string>>;
 

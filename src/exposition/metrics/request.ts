@@ -1,5 +1,6 @@
 /** Metrics of requests: what came of them, how long they took, and what waits. */
-import { REJECT_REASONS, STATUSES, UNAVAILABLE_REASONS } from './counters.ts';
+import { REJECT_REASONS, STATUSES, UNAVAILABLE_REASONS } from '../../telemetry/counters.ts';
+import { STATUS_CLASSES } from '../../telemetry/recorder.ts';
 import {
   COUNTS,
   DURATIONS,
@@ -9,9 +10,8 @@ import {
   NS_PER_SECOND,
   SIZES,
   scalar,
-} from './metric-description.ts';
-import { type Readings, STAGES } from './readings.ts';
-import { STATUS_CLASSES } from './recorder.ts';
+} from '../metric-description.ts';
+import { type Readings, STAGES } from '../readings.ts';
 
 export function requestMetrics(readings: Readings): MetricDescription[] {
   const total = (name: string, help: string, slot: Parameters<Readings['workers']>[0]) =>

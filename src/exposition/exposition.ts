@@ -9,13 +9,13 @@ import { statfs } from 'node:fs/promises';
 import { setImmediate as turnEnd } from 'node:timers/promises';
 import type { OpenMetricsContentType, Registry } from 'prom-client';
 import { monotonicMs } from '../base/clock.ts';
+import { createThreadStats, startThreadStats } from '../telemetry/thread-stats.ts';
 import { describeMetrics } from './metric-table.ts';
 import { type MetricsForm, negotiate } from './negotiate.ts';
 import { RATE_INTERVAL_MS, RecentRates } from './rates.ts';
 import { Readings, type TelemetrySources } from './readings.ts';
 import { createRegistry, type OwnRegistry, openMetricsRegistry } from './registry.ts';
 import { summarize } from './summary.ts';
-import { createThreadStats, startThreadStats } from './thread-stats.ts';
 
 const DRAIN_INTERVAL_MS = 50;
 

@@ -6,8 +6,8 @@ import {
   type ScalarMetric,
   SIZES,
   scalar,
-} from './metric-description.ts';
-import type { Readings } from './readings.ts';
+} from '../metric-description.ts';
+import type { Readings } from '../readings.ts';
 
 export function storageMetrics(readings: Readings): MetricDescription[] {
   const { writer } = writerScalars(readings);

@@ -5,7 +5,7 @@
  * https://prometheus.io/docs/instrumenting/exposition_formats/ and https://prometheus.io/docs/specs/om/open_metrics_spec/;
  * the two differ in the name of a counter's family.
  */
-import { UPPER_BOUNDS } from './histogram.ts';
+import { UPPER_BOUNDS } from '../telemetry/histogram.ts';
 import type { HistogramMetric, Labels, MetricDescription, ScalarMetric } from './metric-description.ts';
 
 /** The lines of one family, without a line feed at their end; made anew at each call from values of that moment. */
