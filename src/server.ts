@@ -12,19 +12,25 @@ import type { Logger } from './base/log.ts';
 import { Breaker, transitionLog } from './breaker/breaker.ts';
 import { StallWatch } from './breaker/stall-watch.ts';
 import type { Config } from './config.ts';
-import { AcceptThreads, type Listening } from './dispatch/accept-threads.ts';
-import type { IngestWorkerData } from './dispatch/messages.ts';
 import { Exposition } from './exposition/exposition.ts';
+import { claimPort, type PortClaim } from './http/port-claim.ts';
+import { loadUws, type Uws } from './http/uws.ts';
 import { limiterConfigOf } from './limits.ts';
 import { LiveFeed } from './live/feed.ts';
-import { carveMemory, type Modules, type SharedMemories, servingData, totalBytes } from './memory.ts';
 import { loadDispatch, loadLimiter, loadTelemetry, loadWriter, phaseOf, slotsOf } from './phases.ts';
 import { acquireDataDir, type DataDirLock } from './storage/data-dir.ts';
 import { nodeFileOps } from './storage/file-ops.ts';
 import { countRecovery, type RecoveryReport, recover } from './storage/recovery.ts';
 import { WORKER } from './telemetry/counters.ts';
-import { claimPort, type PortClaim } from './transport/port-claim.ts';
-import { loadUws, type Uws } from './transport/uws.ts';
+import { AcceptThreads, type Listening } from './threads/accept-threads.ts';
+import type { IngestWorkerData } from './threads/messages.ts';
+import {
+  carveMemory,
+  type Modules,
+  type SharedMemories,
+  servingData,
+  totalBytes,
+} from './threads/shared-memory.ts';
 import type { WriterMessage, WriterThreadData } from './writer/writer.ts';
 
 const WRITER_ENTRY = new URL('./threads/writer-worker.js', import.meta.url);

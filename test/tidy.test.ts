@@ -49,8 +49,8 @@ const imports = sources.flatMap(importsOf);
 const LAYERS: readonly (readonly [string, RegExp])[] = [
   ['command line', /^(src\/(main|cli\/.*)\.ts|load-test\/.*)$/],
   ['composition', /^src\/(server\.ts|threads\/.*)$/],
-  ['phases', /^src\/(phases|memory|open-pipeline)\.ts$/],
-  ['connections', /^src\/(dispatch|transport)\//],
+  ['phases', /^src\/phases\.ts$/],
+  ['connections', /^src\/(admission|dispatch|http)\//],
   ['pipeline', /^src\/pipeline\.ts$/],
   [
     'components',

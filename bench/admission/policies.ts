@@ -1,5 +1,5 @@
 /** Ways to decide who is admitted, each told the same: ours, and those it is compared with. */
-import { Admission } from '../../src/dispatch/admission.ts';
+import { Admission } from '../../src/admission/admission.ts';
 import type { Admitting } from './storage-model.ts';
 
 export interface Policy {

@@ -2,7 +2,7 @@
  * A model of the server under load, in virtual time: workers that admit open-loop arrivals into their rings, and a
  * writer that commits what is published in groups. Deterministic: the seed decides arrivals and noise.
  */
-import type { Admission } from '../../src/dispatch/admission.ts';
+import type { Admission } from '../../src/admission/admission.ts';
 import { CommitCost } from '../../src/writer/commit-cost.ts';
 
 /** The writer's bound of a group. */

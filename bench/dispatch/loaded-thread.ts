@@ -2,13 +2,13 @@
 import '../../src/base/bell.ts';
 import '../../src/base/clock.ts';
 import '../../src/base/control.ts';
-import '../../src/dispatch/answers.ts';
+import '../../src/http/outbox.ts';
 import '../../src/dispatch/intake.ts';
 import '../../src/dispatch/store-now.ts';
-import '../../src/open-pipeline.ts';
+import '../../src/threads/serving-context.ts';
 import { loadLimiter, loadParser, loadTelemetry, loadWriter, slotsOf } from '../../src/phases.ts';
 import '../../src/telemetry/histogram.ts';
-import '../../src/transport/exchange.ts';
+import '../../src/http/exchange.ts';
 import { serveOne } from './serve-one.ts';
 
 /** The last phase with a thread for each request. */

@@ -5,11 +5,11 @@
 import type { Bell } from '../base/bell.ts';
 import type { Control } from '../base/control.ts';
 import type { Config } from '../config.ts';
+import type { Exchange } from '../http/exchange.ts';
+import type { Answers, UnavailableReason } from '../http/outbox.ts';
 import type { Pipeline } from '../pipeline.ts';
 import type { Histograms } from '../telemetry/histogram.ts';
-import type { Exchange } from '../transport/exchange.ts';
-import type { Answers, UnavailableReason } from './answers.ts';
-import type { RequestThreadData } from './messages.ts';
+import type { RequestThreadData } from '../threads/messages.ts';
 
 export interface Dispatcher {
   /** The receiver puts a complete body here, then calls `admit`. */

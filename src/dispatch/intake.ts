@@ -4,14 +4,8 @@
  */
 import { type Control, DRAINING } from '../base/control.ts';
 import type { Config } from '../config.ts';
-import { type Outcome, REFUSED, STORED } from '../journal/journal.ts';
-import { limiterConfigOf } from '../limits.ts';
-import type { BodyFormat } from '../parser/parser.ts';
-import type { Pipeline, PipelineCode } from '../pipeline.ts';
-import * as pipeline from '../pipeline.ts';
-import { LATE_OUTCOMES, METRIC_TYPES, WORKER } from '../telemetry/counters.ts';
-import { type Histograms, WORKER_HISTOGRAMS } from '../telemetry/histogram.ts';
-import { countTypes } from '../telemetry/metric-types.ts';
+import type { Exchange } from '../http/exchange.ts';
+import { RateLimitHeaders } from '../http/rate-limit-headers.ts';
 import {
   headerLine,
   itemsProblem,
@@ -22,9 +16,15 @@ import {
   setAccepted,
   setProblem,
   unavailableProblem,
-} from '../transport/answer.ts';
-import type { Exchange } from '../transport/exchange.ts';
-import { RateLimitHeaders } from '../transport/rate-limit-headers.ts';
+} from '../http/response.ts';
+import { type Outcome, REFUSED, STORED } from '../journal/journal.ts';
+import { limiterConfigOf } from '../limits.ts';
+import type { BodyFormat } from '../parser/parser.ts';
+import type { Pipeline, PipelineCode } from '../pipeline.ts';
+import * as pipeline from '../pipeline.ts';
+import { LATE_OUTCOMES, METRIC_TYPES, WORKER } from '../telemetry/counters.ts';
+import { type Histograms, WORKER_HISTOGRAMS } from '../telemetry/histogram.ts';
+import { countTypes } from '../telemetry/metric-types.ts';
 
 /** What a 504 at the end of a drain gives as its cause. */
 export const ENDING = 'The server is ending.';

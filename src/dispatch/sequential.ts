@@ -5,11 +5,11 @@
  * kernel. There is no queue to fill, so none is refused for it.
  */
 
+import type { Exchange } from '../http/exchange.ts';
+import type { UnavailableReason } from '../http/outbox.ts';
+import type { QueueFacts } from '../http/response.ts';
 import type { Pipeline } from '../pipeline.ts';
 import { WORKER } from '../telemetry/counters.ts';
-import type { QueueFacts } from '../transport/answer.ts';
-import type { Exchange } from '../transport/exchange.ts';
-import type { UnavailableReason } from './answers.ts';
 import type { Dispatcher, DispatcherModule, DispatcherParts } from './dispatcher.ts';
 import { Intake } from './intake.ts';
 import { storeNow } from './store-now.ts';

@@ -7,13 +7,13 @@
  * start and megabytes to keep, and more of them would only slow each other down.
  */
 import { Worker } from 'node:worker_threads';
+import type { Exchange } from '../http/exchange.ts';
+import type { UnavailableReason } from '../http/outbox.ts';
+import type { QueueFacts } from '../http/response.ts';
 import { WORKER } from '../telemetry/counters.ts';
-import type { QueueFacts } from '../transport/answer.ts';
-import type { Exchange } from '../transport/exchange.ts';
-import type { UnavailableReason } from './answers.ts';
+import type { RequestAnswer, RequestThreadData, ServedRequest } from '../threads/messages.ts';
 import type { Dispatcher, DispatcherModule, DispatcherParts } from './dispatcher.ts';
 import { ENDING, setNotConfirmed } from './intake.ts';
-import type { RequestAnswer, RequestThreadData, ServedRequest } from './messages.ts';
 
 const ENTRY = new URL('../threads/request-worker.js', import.meta.url);
 

@@ -7,16 +7,17 @@
  * once, the writer's bell is rung once, and the answers that need no storage are sent. When the writer moves the
  * stored cursor, the tasks it passed are answered. `Overload` refuses before the bounds do, by the delay it sees.
  */
+
+import { Overload } from '../admission/overload.ts';
 import { monotonicMs } from '../base/clock.ts';
 import type { Config } from '../config.ts';
+import type { Exchange } from '../http/exchange.ts';
+import type { Answers, UnavailableReason } from '../http/outbox.ts';
 import { STORED } from '../journal/journal.ts';
 import type { Pipeline } from '../pipeline.ts';
 import { WORKER } from '../telemetry/counters.ts';
-import type { Exchange } from '../transport/exchange.ts';
-import type { Answers, UnavailableReason } from './answers.ts';
 import type { Dispatcher, DispatcherModule, DispatcherParts } from './dispatcher.ts';
 import { Intake } from './intake.ts';
-import { Overload } from './overload.ts';
 import { TaskQueue } from './task-queue.ts';
 
 class PoolWorker implements Dispatcher {

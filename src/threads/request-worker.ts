@@ -3,13 +3,13 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { Bell } from '../base/bell.ts';
 import { monotonicMs } from '../base/clock.ts';
 import { Control, DRAINING } from '../base/control.ts';
-import { recordSample } from '../dispatch/answers.ts';
 import { Intake } from '../dispatch/intake.ts';
-import type { RequestAnswer, RequestThreadData, ServedRequest } from '../dispatch/messages.ts';
 import { storeNow } from '../dispatch/store-now.ts';
-import { openPipeline, openRecorder } from '../open-pipeline.ts';
+import { Exchange } from '../http/exchange.ts';
+import { recordSample } from '../http/outbox.ts';
 import { Histograms, WORKER_HISTOGRAM_NAMES } from '../telemetry/histogram.ts';
-import { Exchange } from '../transport/exchange.ts';
+import type { RequestAnswer, RequestThreadData, ServedRequest } from './messages.ts';
+import { openPipeline, openRecorder } from './serving-context.ts';
 
 /** How often a thread that waits for lines answered 504 looks whether the server ends. */
 const LATE_LOOK_MS = 100;

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { MetricsStreamError } from '../../src/base/errors.ts';
 import { flagOf, OPTIONS, variableOf } from '../../src/config-options.ts';
-import { loadUws } from '../../src/transport/uws.ts';
+import { loadUws } from '../../src/http/uws.ts';
 import { assertAccepted } from '../support/assertions.ts';
 import { namesBody, uniqueName } from '../support/bodies.ts';
 import { post } from '../support/raw-http.ts';

@@ -2,9 +2,9 @@
 import { authenticate, challengeFor } from '../auth/bearer.ts';
 import type { TokenSet } from '../auth/token-set.ts';
 import { TokenTable } from '../auth/token-table.ts';
-import { headerLine, type Problem } from './answer.ts';
 import type { Exchange } from './exchange.ts';
 import type { HeaderScan } from './header-scan.ts';
+import { headerLine, type Problem } from './response.ts';
 
 type KeySource = 'token' | 'header' | 'address';
 

@@ -7,10 +7,11 @@
  * messages at most: `write` tells of what an earlier one could not send, there are no further ones until that is
  * gone, and what is not gone after its timeout of 10 s makes uWebSockets.js close the connection.
  */
-import type { Answers } from '../dispatch/answers.ts';
+
 import { WORKER } from '../telemetry/counters.ts';
-import { headerLine, headOf, retryAfterLine } from './answer.ts';
 import type { Exchange } from './exchange.ts';
+import type { Answers } from './outbox.ts';
+import { headerLine, headOf, retryAfterLine } from './response.ts';
 
 /** Streams at once; each may leave an opening text (tens of KiB) unread. */
 const STREAMS_MAX = 64;

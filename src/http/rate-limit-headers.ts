@@ -5,7 +5,7 @@
  * until the burst is whole again>`.
  */
 import type { Limiter } from '../limiter/limiter.ts';
-import { headerLine, headOf, type Problem } from './answer.ts';
+import { headerLine, headOf, type Problem } from './response.ts';
 
 export interface RateLimitFacts {
   readonly requestRate: number;

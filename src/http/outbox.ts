@@ -10,8 +10,8 @@ import { type Control, DISK_OK, DRAINING } from '../base/control.ts';
 import { type Breaker, OPEN } from '../breaker/breaker.ts';
 import { type UNAVAILABLE_REASONS, WORKER } from '../telemetry/counters.ts';
 import type { Recorder } from '../telemetry/recorder.ts';
-import { type Problem, type QueueFacts, send, setProblem, unavailableProblem } from '../transport/answer.ts';
-import type { Exchange, ExchangePool } from '../transport/exchange.ts';
+import type { Exchange, ExchangePool } from './exchange.ts';
+import { type Problem, type QueueFacts, send, setProblem, unavailableProblem } from './response.ts';
 
 export type UnavailableReason = (typeof UNAVAILABLE_REASONS)[number];
 

@@ -6,16 +6,16 @@
  * route before it has validated the body's framing.
  */
 import { monotonicMs } from '../base/clock.ts';
-import type { Answers } from '../dispatch/answers.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import { WORKER } from '../telemetry/counters.ts';
-import { headerLine, type Problem } from './answer.ts';
 import { BodyBuffers } from './body-buffers.ts';
 import { type ClientIdentity, unauthorizedProblem } from './client-identity.ts';
 import { type Exchange, type ExchangeHandlers, ReceivingList } from './exchange.ts';
 import type { HeaderScan } from './header-scan.ts';
 import { type Inflated, Inflater } from './inflate.ts';
 import { bodyFormatOf, CODINGS_ACCEPTED, codingOf, GZIP, prefersStrict, UNSUPPORTED } from './media-type.ts';
+import type { Answers } from './outbox.ts';
+import { headerLine, type Problem } from './response.ts';
 
 export interface ReceiverConfig {
   readonly maxBodyBytes: number;

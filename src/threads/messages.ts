@@ -1,10 +1,10 @@
 /** What threads that serve requests are started with, and the messages between them: rare, so by MessagePort. */
 import type { TokenSet } from '../auth/token-set.ts';
 import type { Config } from '../config.ts';
+import type { Page } from '../http/response.ts';
+import type { HandoverKind } from '../http/uws.ts';
 import type { BodyFormat } from '../parser/parser.ts';
 import type { Status } from '../telemetry/counters.ts';
-import type { Page } from '../transport/answer.ts';
-import type { HandoverKind } from '../transport/uws.ts';
 import type { WriterMemory } from '../writer/writer.ts';
 
 /** The shared memory that a serving thread works on; carved in server.ts. */

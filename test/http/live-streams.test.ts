@@ -4,12 +4,12 @@ import { connect, type Socket } from 'node:net';
 import { describe, it } from 'node:test';
 import { Control, createControlBlock } from '../../src/base/control.ts';
 import { Breaker, createBreakerMemory } from '../../src/breaker/breaker.ts';
-import { Answers } from '../../src/dispatch/answers.ts';
+import { ExchangePool } from '../../src/http/exchange.ts';
+import { LiveStreams } from '../../src/http/live-streams.ts';
+import { Answers } from '../../src/http/outbox.ts';
+import { loadUws } from '../../src/http/uws.ts';
 import { createCounterBlock, WORKER, WORKER_SLOTS } from '../../src/telemetry/counters.ts';
 import { createSampleMemories, openRecorder } from '../../src/telemetry/ring-buffer.ts';
-import { ExchangePool } from '../../src/transport/exchange.ts';
-import { LiveStreams } from '../../src/transport/live-streams.ts';
-import { loadUws } from '../../src/transport/uws.ts';
 import { eventually } from '../support/assertions.ts';
 import type { Owner } from '../support/server-process.ts';
 

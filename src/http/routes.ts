@@ -1,13 +1,13 @@
 /** The routes of one worker: what is served, and what is refused before a body is looked at. */
 import { type Control, READY } from '../base/control.ts';
-import type { Answers } from '../dispatch/answers.ts';
 import type { LivePage } from '../live/page.ts';
 import { WORKER } from '../telemetry/counters.ts';
-import { headerLine, type Page, retryAfterLine, setText } from './answer.ts';
 import type { Exchange, ExchangePool } from './exchange.ts';
 import { FRAMING_OK, HEADERS_TOO_LARGE, HeaderScan } from './header-scan.ts';
 import type { LiveStreams } from './live-streams.ts';
+import type { Answers } from './outbox.ts';
 import type { Receiver } from './receiver.ts';
+import { headerLine, type Page, retryAfterLine, setText } from './response.ts';
 import type { App, HttpRequest, HttpResponse, RouteHandler } from './uws.ts';
 
 export interface RouteSources {

@@ -1,15 +1,15 @@
 /** What threads that serve requests build alike: the components that the phase names, over their shared memory. */
-import { Bell } from './base/bell.ts';
-import { Control } from './base/control.ts';
-import { Breaker } from './breaker/breaker.ts';
-import type { ServingData } from './dispatch/messages.ts';
-import { limiterConfigOf } from './limits.ts';
-import { loadLimiter, loadParser, loadTelemetry, loadWriter, slotsOf } from './phases.ts';
-import { Pipeline } from './pipeline.ts';
-import { loadFileOps } from './storage/load-file-ops.ts';
-import { Histograms, WRITER_HISTOGRAM_NAMES } from './telemetry/histogram.ts';
-import type { Recorder } from './telemetry/recorder.ts';
-import { watchSyncs } from './writer/watched-syncs.ts';
+import { Bell } from '../base/bell.ts';
+import { Control } from '../base/control.ts';
+import { Breaker } from '../breaker/breaker.ts';
+import { limiterConfigOf } from '../limits.ts';
+import { loadLimiter, loadParser, loadTelemetry, loadWriter, slotsOf } from '../phases.ts';
+import { Pipeline } from '../pipeline.ts';
+import { loadFileOps } from '../storage/load-file-ops.ts';
+import { Histograms, WRITER_HISTOGRAM_NAMES } from '../telemetry/histogram.ts';
+import type { Recorder } from '../telemetry/recorder.ts';
+import { watchSyncs } from '../writer/watched-syncs.ts';
+import type { ServingData } from './messages.ts';
 
 export async function openRecorder({ config, memory }: ServingData): Promise<Recorder> {
   const telemetry = await loadTelemetry(slotsOf(config));

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { AdaptiveLimit, INITIAL_BYTES, LEAST_BYTES } from '../../src/dispatch/adaptive-limit.ts';
+import { AdaptiveLimit, INITIAL_BYTES, LEAST_BYTES } from '../../src/admission/adaptive-limit.ts';
 
 const TARGET_MS = 50;
 const MOST_BYTES = 8 << 20;

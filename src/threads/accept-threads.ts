@@ -10,12 +10,12 @@ import { Worker } from 'node:worker_threads';
 import { tlsFilesOf } from '../auth/credentials.ts';
 import type { TokenSet } from '../auth/token-set.ts';
 import { MetricsStreamError } from '../base/errors.ts';
-import type { Page } from '../transport/answer.ts';
-import { createAcceptor } from '../transport/listener.ts';
-import type { App, HandoverKind, ListenSocket, Uws } from '../transport/uws.ts';
+import { createAcceptor } from '../http/listener.ts';
+import type { Page } from '../http/response.ts';
+import type { App, HandoverKind, ListenSocket, Uws } from '../http/uws.ts';
 import type { FromWorker, IngestWorkerData, ToWorker } from './messages.ts';
 
-const ENTRY = new URL('../threads/ingest-worker.js', import.meta.url);
+const ENTRY = new URL('./ingest-worker.js', import.meta.url);
 /**
  * Under load V8 lets the space for new objects grow to 48 MB a thread. Hardly anything a worker makes outlives its turn,
  * so a small space is collected as cheaply, and keeps the process within its memory.

@@ -1,21 +1,21 @@
 /** All shared memories, carved once at start from the configuration; their sum is printed. */
-import { createBell } from './base/bell.ts';
-import { createControlBlock } from './base/control.ts';
-import { createBreakerMemory } from './breaker/breaker.ts';
-import type { Config } from './config.ts';
-import type { DispatcherModule } from './dispatch/dispatcher.ts';
-import type { ServingData } from './dispatch/messages.ts';
-import type { LimiterModule } from './limiter/limiter.ts';
-import { breakerConfigOf, limiterConfigOf } from './limits.ts';
-import { createCounterBlock, WORKER_SLOTS, WRITER_SLOTS } from './telemetry/counters.ts';
+import { createBell } from '../base/bell.ts';
+import { createControlBlock } from '../base/control.ts';
+import { createBreakerMemory } from '../breaker/breaker.ts';
+import type { Config } from '../config.ts';
+import type { DispatcherModule } from '../dispatch/dispatcher.ts';
+import type { LimiterModule } from '../limiter/limiter.ts';
+import { breakerConfigOf, limiterConfigOf } from '../limits.ts';
+import { createCounterBlock, WORKER_SLOTS, WRITER_SLOTS } from '../telemetry/counters.ts';
 import {
   createHistogramBlock,
   WORKER_HISTOGRAM_NAMES,
   WRITER_HISTOGRAM_NAMES,
-} from './telemetry/histogram.ts';
-import type { TelemetryModule } from './telemetry/recorder.ts';
-import { createThreadStats } from './telemetry/thread-stats.ts';
-import type { WriterModule } from './writer/writer.ts';
+} from '../telemetry/histogram.ts';
+import type { TelemetryModule } from '../telemetry/recorder.ts';
+import { createThreadStats } from '../telemetry/thread-stats.ts';
+import type { WriterModule } from '../writer/writer.ts';
+import type { ServingData } from './messages.ts';
 
 /** The components whose memory layouts depend on the phase. */
 export interface Modules {
