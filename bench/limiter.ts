@@ -4,8 +4,8 @@
  * Target: at most 80 ns for hash + lookup + locked bucket at 10,000 clients.
  */
 import assert from 'node:assert/strict';
+import { halfSipHash } from '../src/base/siphash.ts';
 import { ADMITTED, LIMITED, type Limiter } from '../src/limiter/limiter.ts';
-import { halfSipHash } from '../src/limiter/siphash.ts';
 import { createLimiterMemory, openLimiter } from '../src/limiter/striped-lock.ts';
 import { compare, digestOf } from './harness.ts';
 

@@ -10,7 +10,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { createParser as createNaive } from '../src/parser/naive.ts';
+import { createParser as createNaive } from '../src/parser/naive/naive.ts';
 import {
   BATCH_CEILING,
   type CreateParser,
@@ -19,7 +19,7 @@ import {
   PARSED,
   type Parser,
 } from '../src/parser/parser.ts';
-import { createParser as createSinglePass } from '../src/parser/single-pass.ts';
+import { createParser as createSinglePass } from '../src/parser/single-pass/single-pass.ts';
 import {
   type BenchCase,
   type CaseResult,

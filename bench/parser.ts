@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { encodedBound, encodeLines } from '../src/encoder/line-encoder.ts';
 import { FORMAT_JSON, PARSED } from '../src/parser/parser.ts';
-import { createParser } from '../src/parser/single-pass.ts';
+import { createParser } from '../src/parser/single-pass/single-pass.ts';
 import { type BenchCase, compare, digestOf } from './harness.ts';
 import { parseAndWalk } from './parser-baseline.ts';
 import { makeWorkload, WORKLOADS, type Workload, type WorkloadName } from './workloads.ts';

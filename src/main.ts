@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { addLoadCommand } from '../load-test/command.ts';
 import { MetricsStreamError } from './base/errors.ts';
-import { flagOf, OPTIONS, type OptionSpec, variableOf } from './config-options.ts';
+import { flagOf, OPTIONS, type OptionSpec, variableOf } from './config/options.ts';
 
 const EXIT_USAGE = 2;
 const EXIT_FAILURE = 1;

@@ -5,7 +5,7 @@
  * Threads learn the row from the configuration and load what it names, nothing else; the hot path never asks which
  * phase it is in.
  */
-import type { SetBack } from './config.ts';
+import type { SetBack } from './config/load.ts';
 import type { DispatcherModule } from './dispatch/dispatcher.ts';
 import type { LimiterModule } from './limiter/limiter.ts';
 import type { CreateParser } from './parser/parser.ts';
@@ -27,8 +27,8 @@ const WRITER = {
 } as const satisfies Loaders<WriterModule>;
 
 const PARSER = {
-  naive: () => import('./parser/naive.ts'),
-  'single-pass': () => import('./parser/single-pass.ts'),
+  naive: () => import('./parser/naive/naive.ts'),
+  'single-pass': () => import('./parser/single-pass/single-pass.ts'),
 } as const satisfies Loaders<{ readonly createParser: CreateParser }>;
 
 const LIMITER = {

@@ -11,11 +11,11 @@ import { Control, DISK_FAILED, DRAINING, FAILED, READY } from './base/control.ts
 import type { Logger } from './base/log.ts';
 import { Breaker, transitionLog } from './breaker/breaker.ts';
 import { StallWatch } from './breaker/stall-watch.ts';
-import type { Config } from './config.ts';
+import type { Config } from './config/load.ts';
+import { limiterConfigOf } from './config/slices.ts';
 import { Exposition } from './exposition/exposition.ts';
 import { claimPort, type PortClaim } from './http/port-claim.ts';
 import { loadUws, type Uws } from './http/uws.ts';
-import { limiterConfigOf } from './limits.ts';
 import { LiveFeed } from './live/feed.ts';
 import { loadDispatch, loadLimiter, loadTelemetry, loadWriter, phaseOf, slotsOf } from './phases.ts';
 import { acquireDataDir, type DataDirLock } from './storage/data-dir.ts';

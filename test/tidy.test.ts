@@ -54,7 +54,7 @@ const LAYERS: readonly (readonly [string, RegExp])[] = [
   ['pipeline', /^src\/pipeline\.ts$/],
   [
     'components',
-    /^src\/(auth|breaker|encoder|exposition|journal|limiter|live|parser|storage|telemetry|writer|limits|config|config-options)/,
+    /^src\/(auth|breaker|encoder|exposition|journal|limiter|live|parser|storage|telemetry|writer|config)/,
   ],
   ['base', /^src\/base\//],
 ];

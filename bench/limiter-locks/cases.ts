@@ -1,6 +1,7 @@
 /** What is compared, and whose keys are charged. */
+
+import { halfSipHash } from '../../src/base/siphash.ts';
 import type { LimiterConfig } from '../../src/limiter/limiter.ts';
-import { halfSipHash } from '../../src/limiter/siphash.ts';
 import { createTable, geometryFor, LimiterTable } from '../../src/limiter/table.ts';
 import { digestOf } from '../harness.ts';
 import { seededRandom } from '../workloads.ts';

@@ -4,7 +4,7 @@
  *
  * Nothing here reads a clock or allocates; a request that is taken costs a few comparisons.
  */
-import type { Config } from '../config.ts';
+import type { Config } from '../config/load.ts';
 import type { Journal } from '../journal/journal.ts';
 import { WORKER, WRITER } from '../telemetry/counters.ts';
 import { Admission } from './admission.ts';

@@ -1,6 +1,6 @@
 /** Main's hold on tokens and certificate: reads them at the start and again on request, and passes on what is sound. */
 import type { Logger } from '../base/log.ts';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/load.ts';
 import { ClassNames } from './class-names.ts';
 import { type Credentials, readCredentials } from './credentials.ts';
 import type { TokenSet } from './token-set.ts';

@@ -1,5 +1,5 @@
 /** Everything that the server proves itself or its clients by, read from the files that the configuration names. */
-import type { Config } from '../config.ts';
+import type { Config } from '../config/load.ts';
 import type { ClassNames } from './class-names.ts';
 import { checkTls, type TlsFacts, type TlsFiles } from './tls-files.ts';
 import { readTokens } from './token-file.ts';

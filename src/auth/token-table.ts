@@ -12,7 +12,7 @@
  */
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { powerOfTwoAtLeast } from '../base/shared-memory.ts';
-import { halfSipHash } from '../limiter/siphash.ts';
+import { halfSipHash } from '../base/siphash.ts';
 import { DIGEST_BYTES, type TokenSet } from './token-set.ts';
 
 /** A client as the limits and the counters know it. */

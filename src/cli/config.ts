@@ -1,8 +1,8 @@
 /** `metricsstream config`: the effective value of every option and where it comes from. */
 import { ClassNames } from '../auth/class-names.ts';
 import { readCredentials } from '../auth/credentials.ts';
-import { loadConfig } from '../config.ts';
-import { flagOf, OPTIONS, variableOf } from '../config-options.ts';
+import { loadConfig } from '../config/load.ts';
+import { flagOf, OPTIONS, variableOf } from '../config/options.ts';
 
 export interface ConfigCommandOptions {
   readonly json: boolean;

@@ -3,7 +3,7 @@ import { authText, tlsText } from '../auth/credential-keeper.ts';
 import type { Credentials } from '../auth/credentials.ts';
 import { monotonicMs } from '../base/clock.ts';
 import { createLogger, type Logger } from '../base/log.ts';
-import { type Config, loadConfig } from '../config.ts';
+import { type Config, loadConfig } from '../config/load.ts';
 import { phaseOf } from '../phases.ts';
 import { type RunningServer, startServer } from '../server.ts';
 

@@ -4,7 +4,7 @@
  */
 import type { Bell } from '../base/bell.ts';
 import type { Control } from '../base/control.ts';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/load.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { Answers, UnavailableReason } from '../http/outbox.ts';
 import type { Pipeline } from '../pipeline.ts';

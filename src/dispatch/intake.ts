@@ -3,7 +3,8 @@
  * every dispatcher does alike, in whichever thread it does it.
  */
 import { type Control, DRAINING } from '../base/control.ts';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/load.ts';
+import { limiterConfigOf } from '../config/slices.ts';
 import type { Exchange } from '../http/exchange.ts';
 import { RateLimitHeaders } from '../http/rate-limit-headers.ts';
 import {
@@ -18,7 +19,6 @@ import {
   unavailableProblem,
 } from '../http/response.ts';
 import { type Outcome, REFUSED, STORED } from '../journal/journal.ts';
-import { limiterConfigOf } from '../limits.ts';
 import type { BodyFormat } from '../parser/parser.ts';
 import type { Pipeline, PipelineCode } from '../pipeline.ts';
 import * as pipeline from '../pipeline.ts';

@@ -10,7 +10,7 @@
 
 import { Overload } from '../admission/overload.ts';
 import { monotonicMs } from '../base/clock.ts';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/load.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { Answers, UnavailableReason } from '../http/outbox.ts';
 import { STORED } from '../journal/journal.ts';

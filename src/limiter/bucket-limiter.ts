@@ -21,6 +21,7 @@
  * moves nothing back: clocks that differ mint no tokens.
  */
 import { lock, unlock } from '../base/futex-lock.ts';
+import { halfSipHash } from '../base/siphash.ts';
 import {
   ADMITTED,
   BUSY,
@@ -30,7 +31,6 @@ import {
   type OpenLimiter,
   type Verdict,
 } from './limiter.ts';
-import { halfSipHash } from './siphash.ts';
 import {
   ALLOWED_METRICS_F64,
   EVICTIONS_F64,

@@ -1,6 +1,6 @@
 /** What threads that serve requests are started with, and the messages between them: rare, so by MessagePort. */
 import type { TokenSet } from '../auth/token-set.ts';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/load.ts';
 import type { Page } from '../http/response.ts';
 import type { HandoverKind } from '../http/uws.ts';
 import type { BodyFormat } from '../parser/parser.ts';

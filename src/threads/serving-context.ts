@@ -2,7 +2,7 @@
 import { Bell } from '../base/bell.ts';
 import { Control } from '../base/control.ts';
 import { Breaker } from '../breaker/breaker.ts';
-import { limiterConfigOf } from '../limits.ts';
+import { limiterConfigOf } from '../config/slices.ts';
 import { loadLimiter, loadParser, loadTelemetry, loadWriter, slotsOf } from '../phases.ts';
 import { Pipeline } from '../pipeline.ts';
 import { loadFileOps } from '../storage/load-file-ops.ts';

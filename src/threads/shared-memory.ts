@@ -2,10 +2,10 @@
 import { createBell } from '../base/bell.ts';
 import { createControlBlock } from '../base/control.ts';
 import { createBreakerMemory } from '../breaker/breaker.ts';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/load.ts';
+import { breakerConfigOf, limiterConfigOf } from '../config/slices.ts';
 import type { DispatcherModule } from '../dispatch/dispatcher.ts';
 import type { LimiterModule } from '../limiter/limiter.ts';
-import { breakerConfigOf, limiterConfigOf } from '../limits.ts';
 import { createCounterBlock, WORKER_SLOTS, WRITER_SLOTS } from '../telemetry/counters.ts';
 import {
   createHistogramBlock,

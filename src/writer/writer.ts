@@ -7,7 +7,7 @@
 import type { Bell } from '../base/bell.ts';
 import type { Control } from '../base/control.ts';
 import type { Breaker } from '../breaker/breaker.ts';
-import type { SetBack } from '../config.ts';
+import type { SetBack } from '../config/load.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { DoubtfulRange } from '../storage/durability.ts';
 import type { FileOps } from '../storage/file-ops.ts';

@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { OPTIONS, variableOf } from '../../src/config-options.ts';
+import { OPTIONS, variableOf } from '../../src/config/options.ts';
 import { assertAccepted } from '../support/assertions.ts';
 import { namesBody, uniqueName } from '../support/bodies.ts';
 import { deployPath, ROOT, readDeployed, runTool } from '../support/deploy-files.ts';

@@ -6,7 +6,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { MetricsStreamError } from '../../src/base/errors.ts';
-import { flagOf, OPTIONS, variableOf } from '../../src/config-options.ts';
+import { flagOf, OPTIONS, variableOf } from '../../src/config/options.ts';
 import { loadUws } from '../../src/http/uws.ts';
 import { assertAccepted } from '../support/assertions.ts';
 import { namesBody, uniqueName } from '../support/bodies.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { encodedBodyBound, encodedBound, encodeLines } from '../../src/encoder/line-encoder.ts';
 import { FORMAT_JSON, FORMAT_NDJSON, PARSED } from '../../src/parser/parser.ts';
-import { createParser } from '../../src/parser/single-pass.ts';
+import { createParser } from '../../src/parser/single-pass/single-pass.ts';
 import { mutate, randomDocument, randomFrom, randomLines, testSeed } from '../parser/bodies.ts';
 import { metricsOf, parseBody } from '../parser/judge.ts';
 import { numberTexts } from '../parser/numbers.ts';

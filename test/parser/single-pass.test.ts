@@ -1,4 +1,4 @@
-import { createParser } from '../../src/parser/single-pass.ts';
+import { createParser } from '../../src/parser/single-pass/single-pass.ts';
 import { parserContract } from './contract.ts';
 import { parserProperties } from './properties.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { FORMAT_JSON, FORMAT_NDJSON } from '../../src/parser/parser.ts';
-import { createParser } from '../../src/parser/single-pass.ts';
+import { createParser } from '../../src/parser/single-pass/single-pass.ts';
 import { CLASSES, CONTENT_TYPES, METRIC_TYPES, WORKER } from '../../src/telemetry/counters.ts';
 import { countTypes } from '../../src/telemetry/metric-types.ts';
 

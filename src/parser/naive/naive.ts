@@ -16,12 +16,12 @@
  * 25 minutes. So this parser is for comparison, and a server that runs it needs a small `maxBodyBytes`.
  * Memory is bounded by the body: its copy as text, two offsets an item, strings that live while a field is read.
  */
-import { assert } from '../base/errors.ts';
-import { columns } from './columns.ts';
-import { inputBytes } from './input-buffer.ts';
-import { describeItemErrors, rejectBroken, rejected, rejectItem, resetItemErrors } from './item-errors.ts';
-import { readItem } from './naive-item.ts';
-import { body, eachMember, endOfValue, meaningOf, setBody, text } from './naive-scan.ts';
+import { assert } from '../../base/errors.ts';
+import { columns } from '../columns.ts';
+import { inputBytes } from '../input-buffer.ts';
+import { describeItemErrors, rejectBroken, rejected, rejectItem, resetItemErrors } from '../item-errors.ts';
+import { skipValue } from '../json/skip.ts';
+import { setSpaceFor, skipSpace } from '../json/space.ts';
 import {
   BATCH_CEILING,
   BATCH_TOO_LARGE,
@@ -36,10 +36,10 @@ import {
   type ParseOutcome,
   type Parser,
   type ParserLimits,
-} from './parser.ts';
-import { fail, failureOffset, failureReason, REASONS, type Reason } from './reasons.ts';
-import { skipValue } from './skip.ts';
-import { setSpaceFor, skipSpace } from './space.ts';
+} from '../parser.ts';
+import { fail, failureOffset, failureReason, REASONS, type Reason } from '../reasons.ts';
+import { readItem } from './item.ts';
+import { body, eachMember, endOfValue, meaningOf, setBody, text } from './scan.ts';
 
 const B = inputBytes;
 

@@ -4,10 +4,10 @@
  * `indexOf` is told where to begin and not where to end. A field that the item does not have is searched for through
  * all the items behind it, to the end of the body or to the next item that has it.
  */
-import { columns } from './columns.ts';
-import { inputBytes } from './input-buffer.ts';
-import { type ItemField, rejectItem, rejectTag } from './item-errors.ts';
-import { eachMember, endOfString, endOfValue, hasSpace, meaningOf, text } from './naive-scan.ts';
+import { columns } from '../columns.ts';
+import { inputBytes } from '../input-buffer.ts';
+import { type ItemField, rejectItem, rejectTag } from '../item-errors.ts';
+import { skipSpace } from '../json/space.ts';
 import {
   NAME_MAX_BYTES,
   TAGS_MAX,
@@ -15,9 +15,9 @@ import {
   TYPE_GAUGE,
   TYPE_HISTOGRAM,
   TYPE_SUMMARY,
-} from './parser.ts';
-import type { Reason } from './reasons.ts';
-import { skipSpace } from './space.ts';
+} from '../parser.ts';
+import type { Reason } from '../reasons.ts';
+import { eachMember, endOfString, endOfValue, hasSpace, meaningOf, text } from './scan.ts';
 
 const B = inputBytes;
 

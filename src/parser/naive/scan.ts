@@ -3,8 +3,8 @@
  *
  * Every function stops at `limit`: of a body that is broken, only the bytes before the break are known to be sound.
  */
-import { inputBytes } from './input-buffer.ts';
-import { skipSpace } from './space.ts';
+import { inputBytes } from '../input-buffer.ts';
+import { skipSpace } from '../json/space.ts';
 
 const B = inputBytes;
 

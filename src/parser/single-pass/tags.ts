@@ -6,14 +6,14 @@
  * for duplicates, because those keys were distinct. From the first that differs on, each key is scanned and compared
  * with those before it: at most 63 comparisons a key, nearly all settled by a hash of length and ends.
  */
-import { columns } from './columns.ts';
-import { inputBytes, inputView } from './input-buffer.ts';
-import { rejectItem, rejectTag } from './item-errors.ts';
-import { TAGS_MAX } from './parser.ts';
-import { BROKEN, fail } from './reasons.ts';
-import { skipColon, skipMembers } from './skip.ts';
-import { skipSpace } from './space.ts';
-import { droppedBytes, scanString, scratchTop, unescapeToScratch } from './strings.ts';
+import { columns } from '../columns.ts';
+import { inputBytes, inputView } from '../input-buffer.ts';
+import { rejectItem, rejectTag } from '../item-errors.ts';
+import { skipColon, skipMembers } from '../json/skip.ts';
+import { skipSpace } from '../json/space.ts';
+import { droppedBytes, scanString, scratchTop, unescapeToScratch } from '../json/strings.ts';
+import { TAGS_MAX } from '../parser.ts';
+import { BROKEN, fail } from '../reasons.ts';
 
 const B = inputBytes;
 const V = inputView;

@@ -4,8 +4,8 @@
  * Escapes, UTF-8 (Unicode 15, table 3-7) and surrogate pairs are validated in the slow part, which also counts what
  * the rules for names need. Word-wide test for a zero byte: Mycroft's, with all bytes below 0x80.
  */
-import { inputBytes, inputView, SCRATCH_START } from './input-buffer.ts';
-import { BROKEN, fail } from './reasons.ts';
+import { inputBytes, inputView, SCRATCH_START } from '../input-buffer.ts';
+import { BROKEN, fail } from '../reasons.ts';
 
 const B = inputBytes;
 const V = inputView;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { halfSipHash } from '../../src/limiter/siphash.ts';
+import { halfSipHash } from '../../src/base/siphash.ts';
 
 /**
  * HalfSipHash-2-4 with 64-bit results, as bytes in hexadecimal, from vectors.h of the authors' reference code:

@@ -1,6 +1,6 @@
 /** White space, which in a format of lines does not include the end of a line. */
-import { inputBytes } from './input-buffer.ts';
-import { type BodyFormat, FORMAT_JSON } from './parser.ts';
+import { inputBytes } from '../input-buffer.ts';
+import { type BodyFormat, FORMAT_JSON } from '../parser.ts';
 
 const B = inputBytes;
 const NEWLINE = 0x0a;

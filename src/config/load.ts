@@ -1,10 +1,10 @@
 /** Effective configuration: flag > environment > file > default, each value with where it comes from. */
 import { readFileSync } from 'node:fs';
-import { availableCpus } from './base/cpus.ts';
-import { MetricsStreamError } from './base/errors.ts';
-import { powerOfTwoAtLeast } from './base/shared-memory.ts';
-import { flagOf, OPTIONS, type SET_BACK, variableOf } from './config-options.ts';
-import { encodedBodyBound } from './encoder/line-encoder.ts';
+import { availableCpus } from '../base/cpus.ts';
+import { MetricsStreamError } from '../base/errors.ts';
+import { powerOfTwoAtLeast } from '../base/shared-memory.ts';
+import { encodedBodyBound } from '../encoder/line-encoder.ts';
+import { flagOf, OPTIONS, type SET_BACK, variableOf } from './options.ts';
 
 export type Ack = 'received' | 'written' | 'synced';
 export type Handover = 'auto' | 'descriptor' | 'reuseport';

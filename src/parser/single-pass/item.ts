@@ -5,15 +5,22 @@
  * other spellings (white space, escapes) and other keys take the general way. An item that breaks a rule is still
  * checked to its end, and its row is used again.
  */
-import { columns } from './columns.ts';
-import { inputBytes, inputView } from './input-buffer.ts';
-import { type ItemField, rejectItem } from './item-errors.ts';
-import { NUMBER, scanNumber } from './number.ts';
-import { NAME_MAX_BYTES, TYPE_COUNTER, TYPE_GAUGE, TYPE_HISTOGRAM, TYPE_SUMMARY } from './parser.ts';
-import { BROKEN, fail, type Reason } from './reasons.ts';
-import { skipColon, skipValue } from './skip.ts';
-import { skipSpace } from './space.ts';
-import { droppedBytes, hasControl, scanName, scanString, scratchTop, unescapeToScratch } from './strings.ts';
+import { columns } from '../columns.ts';
+import { inputBytes, inputView } from '../input-buffer.ts';
+import { type ItemField, rejectItem } from '../item-errors.ts';
+import { NUMBER, scanNumber } from '../json/number.ts';
+import { skipColon, skipValue } from '../json/skip.ts';
+import { skipSpace } from '../json/space.ts';
+import {
+  droppedBytes,
+  hasControl,
+  scanName,
+  scanString,
+  scratchTop,
+  unescapeToScratch,
+} from '../json/strings.ts';
+import { NAME_MAX_BYTES, TYPE_COUNTER, TYPE_GAUGE, TYPE_HISTOGRAM, TYPE_SUMMARY } from '../parser.ts';
+import { BROKEN, fail, type Reason } from '../reasons.ts';
 import { parseTags } from './tags.ts';
 
 const B = inputBytes;

@@ -1,8 +1,8 @@
 /** Values that the server does not read: checked against the grammar and passed over. */
-import { inputBytes } from './input-buffer.ts';
+import { inputBytes } from '../input-buffer.ts';
+import { DEPTH_MAX } from '../parser.ts';
+import { BROKEN, fail } from '../reasons.ts';
 import { scanNumber } from './number.ts';
-import { DEPTH_MAX } from './parser.ts';
-import { BROKEN, fail } from './reasons.ts';
 import { skipSpace } from './space.ts';
 import { scanString } from './strings.ts';
 

@@ -1,6 +1,6 @@
 /** Every option of the server, once: name, default, bounds and help text. Flags, environment and docs follow. */
 import { z } from 'zod';
-import { BATCH_CEILING, BODY_CEILING_BYTES } from './parser/parser.ts';
+import { BATCH_CEILING, BODY_CEILING_BYTES } from '../parser/parser.ts';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;

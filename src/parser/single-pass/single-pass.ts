@@ -7,11 +7,13 @@
  * were fine, and takes precedence over errors of structure (`metrics` missing, say).
  */
 import { setFlagsFromString } from 'node:v8';
-import { assert } from '../base/errors.ts';
-import { columns } from './columns.ts';
-import { inputBytes } from './input-buffer.ts';
-import { parseItem } from './item.ts';
-import { describeItemErrors, rejectBroken, rejected, rejectItem, resetItemErrors } from './item-errors.ts';
+import { assert } from '../../base/errors.ts';
+import { columns } from '../columns.ts';
+import { inputBytes } from '../input-buffer.ts';
+import { describeItemErrors, rejectBroken, rejected, rejectItem, resetItemErrors } from '../item-errors.ts';
+import { skipColon, skipValue } from '../json/skip.ts';
+import { setSpaceFor, skipSpace } from '../json/space.ts';
+import { resetScratch, scanString, scratchTop, unescapeToScratch } from '../json/strings.ts';
 import {
   BATCH_CEILING,
   BATCH_TOO_LARGE,
@@ -26,11 +28,9 @@ import {
   type ParseOutcome,
   type Parser,
   type ParserLimits,
-} from './parser.ts';
-import { BROKEN, fail, failureOffset, failureReason, REASONS, type Reason } from './reasons.ts';
-import { skipColon, skipValue } from './skip.ts';
-import { setSpaceFor, skipSpace } from './space.ts';
-import { resetScratch, scanString, scratchTop, unescapeToScratch } from './strings.ts';
+} from '../parser.ts';
+import { BROKEN, fail, failureOffset, failureReason, REASONS, type Reason } from '../reasons.ts';
+import { parseItem } from './item.ts';
 import { forgetTags } from './tags.ts';
 
 const B = inputBytes;

@@ -6,8 +6,8 @@
  * double-double arithmetic (Dekker, 1971) whose error is far below the distance to a rounding boundary unless the
  * residual says otherwise; those, longer ones and larger exponents are left to `Number()`.
  */
-import { inputBytes, inputView } from './input-buffer.ts';
-import { fail } from './reasons.ts';
+import { inputBytes, inputView } from '../input-buffer.ts';
+import { fail } from '../reasons.ts';
 
 const B = inputBytes;
 const V = inputView;

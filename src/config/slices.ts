@@ -1,6 +1,6 @@
-import type { BreakerConfig } from './breaker/breaker.ts';
-import type { Config } from './config.ts';
-import type { LimiterConfig } from './limiter/limiter.ts';
+import type { BreakerConfig } from '../breaker/breaker.ts';
+import type { LimiterConfig } from '../limiter/limiter.ts';
+import type { Config } from './load.ts';
 
 /** The limiter's share of the configuration, the same for every thread that opens its memory. */
 export function limiterConfigOf(config: Config): LimiterConfig {
