@@ -22,7 +22,7 @@ const COMPONENTS = [
 
 let failures = 0;
 for (const component of COMPONENTS) {
-  const script = fileURLToPath(new URL(`${component}.js`, import.meta.url));
+  const script = fileURLToPath(new URL(`./${component}/main.js`, import.meta.url));
   const { status } = spawnSync(process.execPath, [script, ...process.argv.slice(2)], { stdio: 'inherit' });
   if (status !== 0) {
     console.error(`bench/${component} failed (${status ?? 'killed'})`);

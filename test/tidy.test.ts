@@ -168,7 +168,14 @@ const FORBIDDEN: readonly (readonly [string, RegExp])[] = [
 
 describe('texts', () => {
   const texts = [
-    ...[...sources, ...tests, ...benches, ...filesUnder('docs', /\.md$/), ...filesUnder('.ci', /./)],
+    ...[
+      ...sources,
+      ...tests,
+      ...benches,
+      ...filesUnder('docs', /\.md$/),
+      ...filesUnder('.ci', /./),
+      ...filesUnder('scripts', /./),
+    ],
     ...['README.md', 'package.json', 'package-lock.json', '.npmrc', '.gitignore'].filter((path) =>
       existsSync(join(ROOT, path)),
     ),

@@ -12,8 +12,8 @@ import { fileURLToPath } from 'node:url';
 import { countOf, createPlan, isSuccess, type LoadPlan, type LoadResult } from '../../load-test/plan.ts';
 import { runLoad } from '../../load-test/run.ts';
 import { slotsOf } from '../../src/phases.ts';
-import { REFUSES_NOTHING } from '../server/cell.ts';
-import { type Child, cpuSeconds, memoryOf, startChild, untilIdle } from '../server/child.ts';
+import { REFUSES_NOTHING } from '../compare/cell.ts';
+import { type Child, cpuSeconds, memoryOf, startChild, untilIdle } from '../compare/child.ts';
 import type { ClosedCell, Figures, OpenCell, Variant } from './figures.ts';
 
 const SERVER_CORE = 0;

@@ -1,5 +1,5 @@
 /** journey.md: a pure function of journey.json. */
-import { table as markdownTable } from '../server/report.ts';
+import { table as markdownTable } from '../compare/report.ts';
 import { type Journey, RATE_KINDS } from './figures.ts';
 import { headlineSentences, setBackSentences, stepSentences } from './sentences.ts';
 import { phasesOf } from './summary.ts';

@@ -1,6 +1,6 @@
 /** journey.html: one page that needs nothing else, a pure function of journey.json. */
 import { type Chart, type ChartSeries, renderPage, type Section } from '../../load-test/report/page.ts';
-import type { Spread } from '../server/report.ts';
+import type { Spread } from '../compare/report.ts';
 import { type Cell, type Figures, type Journey, RATE_KINDS, type RateKind } from './figures.ts';
 import { methodText } from './markdown.ts';
 import { headlineSentences, setBackSentences, stepSentences } from './sentences.ts';

@@ -4,7 +4,7 @@
  */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { table } from '../server/report.ts';
+import { table } from '../compare/report.ts';
 import type { Cell, Journey } from './figures.ts';
 import { stepSentence } from './sentences.ts';
 import { cpuPerMillion, figureOf, openCellsOf, ratioOf, saturationOf, successShare } from './summary.ts';

@@ -121,13 +121,13 @@ export function stepSentences(journey: Journey): string[] {
 const WHERE_IT_PAYS: Readonly<Record<SetBackSlot, string>> = {
   dispatch: 'It pays under every load: see the cells above.',
   writer:
-    'It pays where many requests wait at once and a sync is slow: one sync covers all that wait (`bench/writer-batches.ts`).',
+    'It pays where many requests wait at once and a sync is slow: one sync covers all that wait (`bench/writer-batches/main.ts`).',
   parser:
-    'It pays on bodies of 64 KB and more, the more when optional fields are absent, since each search for one runs to the end of the text (`bench/parser-scaling.ts`).',
+    'It pays on bodies of 64 KB and more, the more when optional fields are absent, since each search for one runs to the end of the text (`bench/parser-scaling/main.ts`).',
   limiter:
-    'It pays with several threads that charge at once: one worker never waits for a lock that nobody else takes (`bench/limiter-locks.ts`).',
+    'It pays with several threads that charge at once: one worker never waits for a lock that nobody else takes (`bench/limiter-locks/main.ts`).',
   telemetry:
-    'It pays with several threads that record at once, or while a scrape holds the lock (`bench/telemetry.ts`).',
+    'It pays with several threads that record at once, or while a scrape holds the lock (`bench/telemetry/main.ts`).',
 };
 
 const SET_BACK_TEXTS: Readonly<Record<Change, string>> = {

@@ -1,5 +1,5 @@
 /** Medians, spreads, ratios and verdicts, from the cells of a run. */
-import { type Spread, spreadOf } from '../server/report.ts';
+import { type Spread, spreadOf } from '../compare/report.ts';
 import type { Cell, Figures, Journey, Profile, RateKind, SetBackSlot } from './figures.ts';
 
 /** How many times better the last phase has to be than the first. */

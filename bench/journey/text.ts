@@ -1,5 +1,5 @@
 /** Figures as text for people: numbers, spreads, names. */
-import type { Spread } from '../server/report.ts';
+import type { Spread } from '../compare/report.ts';
 import type { Journey, OpenCell, RateKind, Variant } from './figures.ts';
 
 const NONE = '–';

@@ -4,7 +4,7 @@ import { formatCount, formatMs } from '../../load-test/format.ts';
 import type { LoadResult } from '../../load-test/plan.ts';
 import { createRunId } from '../../load-test/run.ts';
 import { monotonicMs } from '../../src/base/clock.ts';
-import { spreadOf } from '../server/report.ts';
+import { spreadOf } from '../compare/report.ts';
 import { correct, correctness, figure, type PartOptions, type PartResult, type Table } from './part.ts';
 import type { Probe, ProbeStream } from './prober-messages.ts';
 import {

@@ -14,7 +14,7 @@ import { formatCount, formatMs, formatShare } from '../../load-test/format.ts';
 import { countOf, isSuccess, type LoadResult } from '../../load-test/plan.ts';
 import { faultyDisk } from '../../load-test/scenarios/faulty-disk.ts';
 import { monotonicMs } from '../../src/base/clock.ts';
-import { cpuSeconds } from '../server/child.ts';
+import { cpuSeconds } from '../compare/child.ts';
 import { correctness, type Finding, figure, type PartOptions, type PartResult } from './part.ts';
 import { between, HEALTH_PROBE, METRICS_PROBE, type ProbeSummary, summarize } from './probes.ts';
 import { NO_LIMIT, type ServerUnderLoad, withServer } from './server-under-load.ts';

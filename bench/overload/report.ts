@@ -1,6 +1,6 @@
 /** The whole run as Markdown. */
 import { formatCount, formatMs } from '../../load-test/format.ts';
-import { table } from '../server/report.ts';
+import { table } from '../compare/report.ts';
 import { type Finding, figure, type PartResult } from './part.ts';
 import { HEALTH_PROBE, METRICS_PROBE, type ProbeSummary } from './probes.ts';
 

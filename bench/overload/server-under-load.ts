@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createPlan, type LoadPlan, type LoadResult } from '../../load-test/plan.ts';
 import { type RunOptions, runLoad } from '../../load-test/run.ts';
-import { type Child, memoryOf, startChild } from '../server/child.ts';
+import { type Child, memoryOf, startChild } from '../compare/child.ts';
 import { type ControlGroup, createControlGroup } from './control-group.ts';
 import type { PartOptions } from './part.ts';
 import type { ProbeStream } from './prober-messages.ts';

@@ -3,7 +3,7 @@ import { formatCount, formatMs, formatShare } from '../../load-test/format.ts';
 import type { LoadResult } from '../../load-test/plan.ts';
 import { faultyDisk } from '../../load-test/scenarios/faulty-disk.ts';
 import { monotonicMs } from '../../src/base/clock.ts';
-import { cpuSeconds } from '../server/child.ts';
+import { cpuSeconds } from '../compare/child.ts';
 import { type Exposition, growth, readExposition } from './exposition.ts';
 import { correctness, type PartOptions, type PartResult } from './part.ts';
 import { between, HEALTH_PROBE, METRICS_PROBE, summarize } from './probes.ts';

@@ -25,7 +25,7 @@ import {
 import { headlinesOf, saturationOf } from '../../bench/journey/summary.ts';
 import { PHASES } from '../../src/phases.ts';
 
-const SCRIPT = fileURLToPath(new URL('../../bench/journey.js', import.meta.url));
+const SCRIPT = fileURLToPath(new URL('../../bench/journey/main.js', import.meta.url));
 
 /** What a run of the smoke check may take on a busy machine. */
 const RUN_TIMEOUT_MS = 180_000;

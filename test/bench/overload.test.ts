@@ -11,7 +11,7 @@ import { latencyMs, percentile, summarize } from '../../bench/overload/probes.ts
 import { report } from '../../bench/overload/report.ts';
 import { recoveryMs } from '../../bench/overload/slow-disk.ts';
 
-const SCRIPT = fileURLToPath(new URL('../../bench/overload.js', import.meta.url));
+const SCRIPT = fileURLToPath(new URL('../../bench/overload/main.js', import.meta.url));
 /** What the short run may take on a busy machine. */
 const RUN_TIMEOUT_MS = 180_000;
 

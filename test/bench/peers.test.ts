@@ -16,19 +16,19 @@ import {
   PROMETHEUS_TEXT,
   prometheusName,
   type TextMetric,
-} from '../../bench/server/encodings.ts';
-import type { KillResult } from '../../bench/server/kill.ts';
-import type { PeerCellResult } from '../../bench/server/peer-cell.ts';
-import { keptText, lossText } from '../../bench/server/peers-report.ts';
-import { statusOf } from '../../bench/server/stamped-client.ts';
+} from '../../bench/compare/encodings.ts';
+import type { KillResult } from '../../bench/compare/kill.ts';
+import type { PeerCellResult } from '../../bench/compare/peer-cell.ts';
+import { keptText, lossText } from '../../bench/compare/peers-report.ts';
+import { statusOf } from '../../bench/compare/stamped-client.ts';
 import {
   createStampedWorkload,
   encodeBody,
   stampBody,
   stampedMetrics,
   writeStampedFiles,
-} from '../../bench/server/stamped-workload.ts';
-import { runWrk } from '../../bench/server/wrk.ts';
+} from '../../bench/compare/stamped-workload.ts';
+import { runWrk } from '../../bench/compare/wrk.ts';
 import { requireTool } from '../support/tools.ts';
 
 const TIMESTAMP = '1700000000123';
@@ -214,7 +214,7 @@ describe('the report', () => {
 });
 
 it('every peer that is installed gives back what it was sent', () => {
-  const script = fileURLToPath(new URL('../../bench/server.js', import.meta.url));
+  const script = fileURLToPath(new URL('../../bench/compare/main.js', import.meta.url));
   const args = [script, '--peers', '--smoke'];
   const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
   assert.equal(status, 0, stderr);

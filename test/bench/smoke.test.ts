@@ -33,11 +33,11 @@ test('every component benchmark verifies its answers and runs', () => {
 });
 
 test('the server benchmark finds every acknowledged line in the files', { skip: requireTool('wrk') }, () => {
-  runBench('server.js', ['--smoke', '--only', 'bare,fastify,written', '--batch', '100']);
+  runBench('compare/main.js', ['--smoke', '--only', 'bare,fastify,written', '--batch', '100']);
 });
 
 test('servers with one and two workers store what they acknowledged', { skip: requireTool('wrk') }, () => {
-  assert.match(runBench('workers.js', ['--smoke']), /^[1-9]\d* loads stored what they acknowledged$/m);
+  assert.match(runBench('workers/main.js', ['--smoke']), /^[1-9]\d* loads stored what they acknowledged$/m);
 });
 
 test('the comparison of admission policies says the same for the same seed', () => {

@@ -89,7 +89,7 @@ main() {
   mount --bind /dev "$tree/dev"
   mount -t tmpfs tmpfs "$tree/dev/shm" 2>/dev/null || true
   prove_handover
-  "${in_tree[@]}" node .ci/test.mjs "$@"
+  "${in_tree[@]}" node scripts/test.mjs "$@"
 }
 
 if [ "${1:-}" = --in-namespace ]; then

@@ -67,8 +67,8 @@ function scriptPath(relative: string): string {
 
 /** Arguments for Node that start a server. */
 export function serverArgs(server: ServerName, dataDir: string): string[] {
-  if (server === 'bare') return [scriptPath('../servers/bare-uws.js')];
-  if (server === 'fastify') return [scriptPath('../servers/fastify.js'), join(dataDir, 'metrics-1.ndjson')];
+  if (server === 'bare') return [scriptPath('../peers/bare-uws.js')];
+  if (server === 'fastify') return [scriptPath('../peers/fastify.js'), join(dataDir, 'metrics-1.ndjson')];
   const args = [scriptPath('../../src/main.js'), 'serve', '--port', '0', '--data-dir', dataDir];
   return [...args, '--workers', '1', '--ack', server, ...REFUSES_NOTHING];
 }

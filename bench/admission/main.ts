@@ -4,8 +4,8 @@
  *
  * `--load=N` sets what arrives, in multiples of what the storage can take (default 3); `--seed=N`.
  */
-import { adaptive, codel, fixedConcurrency, gradient2, staticBounds } from './admission/policies.ts';
-import { type Figures, peakBytes, type Scenario, type Storage, simulate } from './admission/storage-model.ts';
+import { adaptive, codel, fixedConcurrency, gradient2, staticBounds } from './policies.ts';
+import { type Figures, peakBytes, type Scenario, type Storage, simulate } from './storage-model.ts';
 
 const TARGET_MS = 50;
 const WORKERS = 2;

@@ -5,22 +5,22 @@
  */
 import assert from 'node:assert/strict';
 import { Counter, Histogram, Registry } from 'prom-client';
-import { LINE_I32 } from '../src/base/shared-memory.ts';
-import { createCounterBlock, WORKER, WORKER_SLOTS } from '../src/telemetry/counters.ts';
+import { LINE_I32 } from '../../src/base/shared-memory.ts';
+import { createCounterBlock, WORKER, WORKER_SLOTS } from '../../src/telemetry/counters.ts';
 import {
   createHistogramBlock,
   Histograms,
   readHistogram,
   WORKER_HISTOGRAM_NAMES,
   WORKER_HISTOGRAMS,
-} from '../src/telemetry/histogram.ts';
+} from '../../src/telemetry/histogram.ts';
 import {
   createEventRing,
   EVENT_RING_RECORDS,
   EventRingConsumer,
   EventRingProducer,
-} from '../src/telemetry/ring-buffer.ts';
-import { type BenchCase, compare } from './harness.ts';
+} from '../../src/telemetry/ring-buffer.ts';
+import { type BenchCase, compare } from '../harness.ts';
 
 const CALLS = EVENT_RING_RECORDS;
 

@@ -13,17 +13,10 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { answer, jsonOutput, machine, only, rounds, type Spread, smokeRun, spreadOf } from './harness.ts';
-import {
-  CLIENTS,
-  type Clients,
-  LOCK_COUNTS,
-  SEED,
-  THREAD_COUNTS,
-  workloadDigest,
-} from './limiter-locks/cases.ts';
-import type { CrewFigures, CrewRound } from './limiter-locks/crew.ts';
-import { lineChart } from './plot/line-chart.ts';
+import { answer, jsonOutput, machine, only, rounds, type Spread, smokeRun, spreadOf } from '../harness.ts';
+import { lineChart } from '../plot/line-chart.ts';
+import { CLIENTS, type Clients, LOCK_COUNTS, SEED, THREAD_COUNTS, workloadDigest } from './cases.ts';
+import type { CrewFigures, CrewRound } from './crew.ts';
 
 const TITLE = 'limiter locks';
 const CHARGES = smokeRun ? 2_000 : 50_000;
@@ -59,7 +52,7 @@ const CELLS: readonly Cell[] = CLIENTS.flatMap((clients) =>
 );
 
 async function startCrews(): Promise<Map<number, ChildProcess>> {
-  const script = fileURLToPath(new URL('./limiter-locks/crew.js', import.meta.url));
+  const script = fileURLToPath(new URL('./crew.js', import.meta.url));
   const crews = new Map<number, ChildProcess>();
   for (const locks of LOCK_COUNTS) {
     const child = fork(script, [String(locks)]);
@@ -203,7 +196,7 @@ function chart(results: readonly CellResult[]): string {
 function markdownOf(text: string): string {
   return `# Locks of the limiter
 
-Command: \`node dist/bench/limiter-locks.js --report DIR\`. *cores*: CPU time over wall time. *held*: charges that
+Command: \`node dist/bench/limiter-locks/main.js --report DIR\`. *cores*: CPU time over wall time. *held*: charges that
 found their lock held; *slept*: sleeps on a lock; *busy*: charges given up after 1 ms; all as shares of the charges.
 *first set*, *last set*: all threads charge one client, beside the first lock or apart from it; *many*: 10,000.
 

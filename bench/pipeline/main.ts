@@ -4,13 +4,13 @@
  * buffer.
  */
 import assert from 'node:assert/strict';
-import { createJournalRing, JournalConsumer, JournalProducer } from '../src/journal/ring.ts';
-import { createLimiterMemory, openLimiter } from '../src/limiter/striped-lock.ts';
-import { FORMAT_JSON } from '../src/parser/parser.ts';
-import { createParser } from '../src/parser/single-pass/single-pass.ts';
-import { COMMITTED, Pipeline } from '../src/pipeline.ts';
-import { compare, digestOf } from './harness.ts';
-import { makeWorkload, type Workload } from './workloads.ts';
+import { createJournalRing, JournalConsumer, JournalProducer } from '../../src/journal/ring.ts';
+import { createLimiterMemory, openLimiter } from '../../src/limiter/striped-lock.ts';
+import { FORMAT_JSON } from '../../src/parser/parser.ts';
+import { createParser } from '../../src/parser/single-pass/single-pass.ts';
+import { COMMITTED, Pipeline } from '../../src/pipeline.ts';
+import { compare, digestOf } from '../harness.ts';
+import { makeWorkload, type Workload } from '../workloads.ts';
 
 const JOURNAL_BYTES = 8 << 20;
 const BODY_MAX_BYTES = 1 << 20;

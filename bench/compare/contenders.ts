@@ -186,7 +186,7 @@ export const CONTENDER: Readonly<Record<ContenderName, Contender>> = {
   fastify: ownContender('fastify', {
     acknowledgement: "handed to a stream in the process's memory, written soon after",
     configuration:
-      '`bench/servers/fastify.ts`: JSON schema, `@fastify/rate-limit` set high, lines appended through a stream.',
+      '`bench/peers/fastify.ts`: JSON schema, `@fastify/rate-limit` set high, lines appended through a stream.',
   }),
   'vm-json': victoriaMetrics('vm-json', JSON_LINES, '/api/v1/import', (name) => name),
   // The value's field goes into the name.

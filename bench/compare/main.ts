@@ -7,15 +7,15 @@ import { mkdirSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { machine } from './harness.ts';
-import { CONNECTIONS, measureCell, SERVERS, type ServerName } from './server/cell.ts';
-import { CONTENDERS, type ContenderName } from './server/contenders.ts';
-import { measureMemory, memoryReport } from './server/memory.ts';
-import { comparePeers, type PeersOptions, requirePeers, smokePeers } from './server/peers.ts';
-import { profileCell } from './server/profile.ts';
-import { type RoundResult, type RunInfo, ratiosOf, report } from './server/report.ts';
-import { requireDisk, requireMachine } from './server/tools.ts';
-import { BATCH_SIZES, createWorkload, type Workload } from './server/workload.ts';
+import { machine } from '../harness.ts';
+import { CONNECTIONS, measureCell, SERVERS, type ServerName } from './cell.ts';
+import { CONTENDERS, type ContenderName } from './contenders.ts';
+import { measureMemory, memoryReport } from './memory.ts';
+import { comparePeers, type PeersOptions, requirePeers, smokePeers } from './peers.ts';
+import { profileCell } from './profile.ts';
+import { type RoundResult, type RunInfo, ratiosOf, report } from './report.ts';
+import { requireDisk, requireMachine } from './tools.ts';
+import { BATCH_SIZES, createWorkload, type Workload } from './workload.ts';
 
 /** More than any cell writes in its default time, and than a five-minute memory run. */
 const FREE_BYTES = 12e9;
@@ -63,7 +63,7 @@ function listOf<T>(allowed: readonly T[]): (text: string) => T[] {
 }
 
 function parseOptions(): Options {
-  const scratch = fileURLToPath(new URL('../../.artifacts/bench-server', import.meta.url));
+  const scratch = fileURLToPath(new URL('../../../.artifacts/bench-server', import.meta.url));
   return new Command('bench:server')
     .description('Compares the built server with a bare uWebSockets.js and a Fastify server under wrk.')
     .option('--rounds <count>', 'how often each cell is measured', positiveInteger, 3)

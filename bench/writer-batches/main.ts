@@ -14,11 +14,11 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { answer, jsonOutput, machine, only, rounds, type Spread, smokeRun, spreadOf } from './harness.ts';
-import { lineChart } from './plot/line-chart.ts';
-import { CLIENT_COUNTS, REQUEST_LINES, SEED, WORKLOAD_DIGEST } from './writer-batches/cases.ts';
-import type { BatchFigures, BatchRound } from './writer-batches/child.ts';
-import { ACKS, type BenchedAck, WRITERS, type WriterName } from './writer-batches/store.ts';
+import { answer, jsonOutput, machine, only, rounds, type Spread, smokeRun, spreadOf } from '../harness.ts';
+import { lineChart } from '../plot/line-chart.ts';
+import { CLIENT_COUNTS, REQUEST_LINES, SEED, WORKLOAD_DIGEST } from './cases.ts';
+import type { BatchFigures, BatchRound } from './child.ts';
+import { ACKS, type BenchedAck, WRITERS, type WriterName } from './store.ts';
 
 const TITLE = 'writer batches';
 const ROUNDS = smokeRun ? 1 : Math.ceil(rounds / 3);
@@ -60,7 +60,7 @@ const CELLS: readonly Cell[] = ACKS.flatMap((ack) =>
 const processOf = ({ writer, ack }: Pick<Cell, 'writer' | 'ack'>): string => `${writer}, ${ack}`;
 
 async function startProcesses(): Promise<Map<string, ChildProcess>> {
-  const script = fileURLToPath(new URL('./writer-batches/child.js', import.meta.url));
+  const script = fileURLToPath(new URL('./child.js', import.meta.url));
   const processes = new Map<string, ChildProcess>();
   for (const ack of ACKS) {
     for (const writer of WRITERS) {

@@ -8,16 +8,16 @@ import os from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { machine } from './harness.ts';
-import { abuse } from './overload/abuse.ts';
-import { overloadCpu } from './overload/cpu-bound.ts';
-import type { PartOptions, PartResult } from './overload/part.ts';
-import { proberScheduling } from './overload/probes.ts';
-import { allFindings, type RunInfo, report } from './overload/report.ts';
-import { CLIENT_CORE, SERVER_CORE } from './overload/server-under-load.ts';
-import { overloadSlowDisk } from './overload/slow-disk.ts';
-import { fixedSync, stallingSync } from './overload/slower-disks.ts';
-import { requireDisk } from './server/tools.ts';
+import { requireDisk } from '../compare/tools.ts';
+import { machine } from '../harness.ts';
+import { abuse } from './abuse.ts';
+import { overloadCpu } from './cpu-bound.ts';
+import type { PartOptions, PartResult } from './part.ts';
+import { proberScheduling } from './probes.ts';
+import { allFindings, type RunInfo, report } from './report.ts';
+import { CLIENT_CORE, SERVER_CORE } from './server-under-load.ts';
+import { overloadSlowDisk } from './slow-disk.ts';
+import { fixedSync, stallingSync } from './slower-disks.ts';
 
 const FREE_BYTES = 6e9;
 const SMOKE_FREE_BYTES = 1e9;
@@ -58,7 +58,7 @@ function partList(text: string): PartName[] {
 }
 
 function parseOptions(): Options {
-  const scratch = fileURLToPath(new URL('../../.artifacts/bench-overload', import.meta.url));
+  const scratch = fileURLToPath(new URL('../../../.artifacts/bench-overload', import.meta.url));
   return new Command('bench:overload')
     .description('Overloads the built server and judges its answers, goodput, delays, memory and recovery.')
     .option('--smoke', 'loads of a second that check statuses, Retry-After and files; no figures', false)

@@ -4,12 +4,12 @@
  * tags); to lines: ≥ 5×, at 100 metrics a body.
  */
 import assert from 'node:assert/strict';
-import { encodedBound, encodeLines } from '../src/encoder/line-encoder.ts';
-import { FORMAT_JSON, PARSED } from '../src/parser/parser.ts';
-import { createParser } from '../src/parser/single-pass/single-pass.ts';
-import { type BenchCase, compare, digestOf } from './harness.ts';
-import { parseAndWalk } from './parser-baseline.ts';
-import { makeWorkload, WORKLOADS, type Workload, type WorkloadName } from './workloads.ts';
+import { encodedBound, encodeLines } from '../../src/encoder/line-encoder.ts';
+import { FORMAT_JSON, PARSED } from '../../src/parser/parser.ts';
+import { createParser } from '../../src/parser/single-pass/single-pass.ts';
+import { type BenchCase, compare, digestOf } from '../harness.ts';
+import { makeWorkload, WORKLOADS, type Workload, type WorkloadName } from '../workloads.ts';
+import { parseAndWalk } from './baseline.ts';
 
 /** Metrics that one timed call handles at least. */
 const METRICS_A_RUN = 100;

@@ -10,9 +10,11 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { RoundFigures } from './dispatch/child.ts';
-import type { IdleFigures } from './dispatch/idle-threads.ts';
-import { POOL_THREADS } from './dispatch/pool.ts';
+import { answer, jsonOutput, machine, only, type Spread, smokeRun, spreadOf } from '../harness.ts';
+import { lineChart } from '../plot/line-chart.ts';
+import type { RoundFigures } from './child.ts';
+import type { IdleFigures } from './idle-threads.ts';
+import { POOL_THREADS } from './pool.ts';
 import {
   BODY_BYTES,
   DEPTH_MAX,
@@ -22,9 +24,7 @@ import {
   WAYS,
   type Way,
   workloadDigest,
-} from './dispatch/tasks.ts';
-import { answer, jsonOutput, machine, only, type Spread, smokeRun, spreadOf } from './harness.ts';
-import { lineChart } from './plot/line-chart.ts';
+} from './tasks.ts';
 
 const TITLE = 'dispatch';
 /** Fewer than elsewhere: a round of threads takes seconds. */
@@ -57,7 +57,7 @@ interface IdleResult {
 
 const CELLS: readonly Cell[] = SETTINGS.flatMap((setting) => WAYS.map((way) => ({ ...setting, way })));
 
-const scriptOf = (name: string): string => fileURLToPath(new URL(`./dispatch/${name}.js`, import.meta.url));
+const scriptOf = (name: string): string => fileURLToPath(new URL(`./${name}.js`, import.meta.url));
 
 /** A child for each way; each has verified that it answers all tasks rightly. */
 async function startWays(): Promise<Map<Way, ChildProcess>> {

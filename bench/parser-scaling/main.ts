@@ -10,7 +10,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { createParser as createNaive } from '../src/parser/naive/naive.ts';
+import { createParser as createNaive } from '../../src/parser/naive/naive.ts';
 import {
   BATCH_CEILING,
   type CreateParser,
@@ -18,8 +18,8 @@ import {
   type MetricColumns,
   PARSED,
   type Parser,
-} from '../src/parser/parser.ts';
-import { createParser as createSinglePass } from '../src/parser/single-pass/single-pass.ts';
+} from '../../src/parser/parser.ts';
+import { createParser as createSinglePass } from '../../src/parser/single-pass/single-pass.ts';
 import {
   type BenchCase,
   type CaseResult,
@@ -28,10 +28,10 @@ import {
   jsonOutput,
   machine,
   smokeRun,
-} from './harness.ts';
-import { type Metric, parseAndWalk } from './parser-baseline.ts';
-import { lineChart } from './plot/line-chart.ts';
-import { makeWorkload, type WorkloadName } from './workloads.ts';
+} from '../harness.ts';
+import { type Metric, parseAndWalk } from '../parser/baseline.ts';
+import { lineChart } from '../plot/line-chart.ts';
+import { makeWorkload, type WorkloadName } from '../workloads.ts';
 
 const KB = 1024;
 const SIZES = [1, 4, 16, 64, 256, 1024].map((size) => size * KB);
@@ -205,7 +205,10 @@ function plot(curves: ReadonlyMap<WorkloadName, readonly Point[]>): string {
 
 function writeReport(folder: string, curves: ReadonlyMap<WorkloadName, readonly Point[]>): void {
   mkdirSync(folder, { recursive: true });
-  const about = { command: 'node dist/bench/parser-scaling.js --report docs/results', machine: machine() };
+  const about = {
+    command: 'node dist/bench/parser-scaling/main.js --report docs/results',
+    machine: machine(),
+  };
   const data = { ...about, unit: 'ns per byte', curves: Object.fromEntries(curves) };
   writeFileSync(join(folder, 'parser-scaling.json'), `${JSON.stringify(data, null, 2)}\n`);
   writeFileSync(join(folder, 'parser-scaling.svg'), plot(curves));

@@ -5,7 +5,7 @@
  * The windows of the settings take turns, so that what else the machine does falls on all alike. Nothing is sent
  * meanwhile but the streams: idle traffic is where their share is largest.
  *
- * Usage: node dist/bench/live-page.js [--seconds 20] [--rounds 3] [--smoke]
+ * Usage: node dist/bench/live-page/main.js [--seconds 20] [--rounds 3] [--smoke]
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { Agent, type ClientRequest, get, request } from 'node:http';
@@ -14,9 +14,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { type Child, cpuSeconds, startChild, untilIdle } from './server/child.ts';
+import { type Child, cpuSeconds, startChild, untilIdle } from '../compare/child.ts';
 
-const MAIN = fileURLToPath(new URL('../src/main.js', import.meta.url));
+const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
 const { values } = parseArgs({
   options: {
     seconds: { type: 'string', default: '20' },

@@ -4,11 +4,11 @@
  */
 import assert from 'node:assert/strict';
 import { createHash, hash, timingSafeEqual } from 'node:crypto';
-import { authenticate } from '../src/auth/bearer.ts';
-import { ClassNames } from '../src/auth/class-names.ts';
-import { parseTokens, TOKENS_MAX } from '../src/auth/token-file.ts';
-import { TokenTable } from '../src/auth/token-table.ts';
-import { compare } from './harness.ts';
+import { authenticate } from '../../src/auth/bearer.ts';
+import { ClassNames } from '../../src/auth/class-names.ts';
+import { parseTokens, TOKENS_MAX } from '../../src/auth/token-file.ts';
+import { TokenTable } from '../../src/auth/token-table.ts';
+import { compare } from '../harness.ts';
 
 const CALLS = 512;
 /** Comparing with all digests takes milliseconds. */

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import zlib from 'node:zlib';
-import { compare, digestOf } from './harness.ts';
+import { compare, digestOf } from '../harness.ts';
 
 const POLYNOMIAL = 0xedb88320;
 const SLICES = 8;

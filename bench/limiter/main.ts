@@ -4,10 +4,10 @@
  * Target: at most 80 ns for hash + lookup + locked bucket at 10,000 clients.
  */
 import assert from 'node:assert/strict';
-import { halfSipHash } from '../src/base/siphash.ts';
-import { ADMITTED, LIMITED, type Limiter } from '../src/limiter/limiter.ts';
-import { createLimiterMemory, openLimiter } from '../src/limiter/striped-lock.ts';
-import { compare, digestOf } from './harness.ts';
+import { halfSipHash } from '../../src/base/siphash.ts';
+import { ADMITTED, LIMITED, type Limiter } from '../../src/limiter/limiter.ts';
+import { createLimiterMemory, openLimiter } from '../../src/limiter/striped-lock.ts';
+import { compare, digestOf } from '../harness.ts';
 
 const CALLS = 8192;
 /** Calls after which the order of clients repeats. */

@@ -7,12 +7,12 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
-import { createJournalRing, JournalConsumer, JournalProducer } from '../src/journal/ring.ts';
-import { Batch } from '../src/storage/commit-buffer.ts';
-import { nodeFileOps } from '../src/storage/file-ops.ts';
-import { MARKER, SEAL_WHOLE, SealReader } from '../src/storage/seal.ts';
-import { openNew, pageAlignedBytes, Segment } from '../src/storage/segment.ts';
-import { type BenchCase, compare, digestOf } from './harness.ts';
+import { createJournalRing, JournalConsumer, JournalProducer } from '../../src/journal/ring.ts';
+import { Batch } from '../../src/storage/commit-buffer.ts';
+import { nodeFileOps } from '../../src/storage/file-ops.ts';
+import { MARKER, SEAL_WHOLE, SealReader } from '../../src/storage/seal.ts';
+import { openNew, pageAlignedBytes, Segment } from '../../src/storage/segment.ts';
+import { type BenchCase, compare, digestOf } from '../harness.ts';
 
 const KIB = 1_024;
 const LINE =

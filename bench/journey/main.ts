@@ -7,13 +7,14 @@ import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { PHASES } from '../src/phases.ts';
-import { machine } from './harness.ts';
-import { pinSelf, SERVER_ARGS } from './journey/cell.ts';
-import { type Cell, FORMAT, type Journey, type Profile } from './journey/figures.ts';
-import { markdown } from './journey/markdown.ts';
-import { page } from './journey/page.ts';
-import { fillDocuments } from './journey/phase-documents.ts';
+import { PHASES } from '../../src/phases.ts';
+import { requireDisk } from '../compare/tools.ts';
+import { machine } from '../harness.ts';
+import { pinSelf, SERVER_ARGS } from './cell.ts';
+import { type Cell, FORMAT, type Journey, type Profile } from './figures.ts';
+import { markdown } from './markdown.ts';
+import { page } from './page.ts';
+import { fillDocuments } from './phase-documents.ts';
 import {
   BATCH,
   expectedSeconds,
@@ -24,13 +25,12 @@ import {
   openCells,
   PROFILE_CLIENTS,
   setBackCells,
-} from './journey/plan.ts';
-import { hasPerf, profileVariant } from './journey/profile.ts';
-import { measureRounds, type RunOptions, Schedule } from './journey/run.ts';
-import { headlineSentences } from './journey/sentences.ts';
-import { smoke } from './journey/smoke.ts';
-import { saturationOf } from './journey/summary.ts';
-import { requireDisk } from './server/tools.ts';
+} from './plan.ts';
+import { hasPerf, profileVariant } from './profile.ts';
+import { measureRounds, type RunOptions, Schedule } from './run.ts';
+import { headlineSentences } from './sentences.ts';
+import { smoke } from './smoke.ts';
+import { saturationOf } from './summary.ts';
 
 const WARM_UP_SECONDS = 1.5;
 const PROFILE_SECONDS = 5;
@@ -72,7 +72,7 @@ function phaseNumbers(text: string): number[] {
 }
 
 function parseOptions(): Options {
-  const root = fileURLToPath(new URL('../..', import.meta.url));
+  const root = fileURLToPath(new URL('../../..', import.meta.url));
   return new Command('journey')
     .description(
       'Measures every phase of the server under the same loads: a client ladder, constant rates, and the last phase ' +

@@ -12,9 +12,9 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { answer, digestOf, jsonOutput, machine, only, rounds, smokeRun, spreadOf } from './harness.ts';
-import { lineChart } from './plot/line-chart.ts';
-import { startImplementation } from './telemetry/child.ts';
+import { answer, digestOf, jsonOutput, machine, only, rounds, smokeRun, spreadOf } from '../harness.ts';
+import { lineChart } from '../plot/line-chart.ts';
+import { startImplementation } from './child.ts';
 import {
   IMPLEMENTATIONS,
   type ImplementationName,
@@ -22,7 +22,7 @@ import {
   type RoundFigures,
   SEED,
   type Setting,
-} from './telemetry/setting.ts';
+} from './setting.ts';
 
 const TITLE = 'locked and ring telemetry';
 const CHILD_ENV = 'BENCH_TELEMETRY_CHILD';

@@ -10,15 +10,15 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
-import { machine } from './harness.ts';
-import { CONNECTIONS, REFUSES_NOTHING, WRK_CORE } from './server/cell.ts';
-import { cpuSeconds, memoryOf, startChild, untilIdle } from './server/child.ts';
-import { type Spread, spreadOf, table } from './server/report.ts';
-import { scrape } from './server/scrape.ts';
-import { countLines, dataFiles } from './server/stored.ts';
-import { requireDisk, requireMachine } from './server/tools.ts';
-import { createWorkload, type Workload, writeWrkFiles } from './server/workload.ts';
-import { runWrk } from './server/wrk.ts';
+import { CONNECTIONS, REFUSES_NOTHING, WRK_CORE } from '../compare/cell.ts';
+import { cpuSeconds, memoryOf, startChild, untilIdle } from '../compare/child.ts';
+import { type Spread, spreadOf, table } from '../compare/report.ts';
+import { scrape } from '../compare/scrape.ts';
+import { countLines, dataFiles } from '../compare/stored.ts';
+import { requireDisk, requireMachine } from '../compare/tools.ts';
+import { createWorkload, type Workload, writeWrkFiles } from '../compare/workload.ts';
+import { runWrk } from '../compare/wrk.ts';
+import { machine } from '../harness.ts';
 
 const WORKERS = [1, 2, 3, 4, 8] as const;
 const BATCHES = [1, 100] as const;
@@ -65,7 +65,7 @@ function parseOptions(): Options {
     .option(
       '--scratch <directory>',
       'for data, on a disk; emptied afterwards',
-      fileURLToPath(new URL('../../.artifacts/bench-workers', import.meta.url)),
+      fileURLToPath(new URL('../../../.artifacts/bench-workers', import.meta.url)),
     )
     .parse()
     .opts<Options>();
@@ -95,7 +95,7 @@ async function measure(
   const directory = mkdtempSync(join(scratch, 'cell-'));
   const dataDir = join(directory, 'data');
   mkdirSync(dataDir);
-  const main = fileURLToPath(new URL('../src/main.js', import.meta.url));
+  const main = fileURLToPath(new URL('../../src/main.js', import.meta.url));
   // A busy disk shall slow requests down and not refuse them: what was refused would not be compared.
   const patience = ['--request-timeout-ms', '60000', '--sync-timeout-ms', '60000'];
   const options = ['--workers', `${workers}`, ...REFUSES_NOTHING, ...patience];

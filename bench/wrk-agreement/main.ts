@@ -6,8 +6,8 @@
  * wrk corrects its latencies at the end: each that exceeds twice the mean time between two requests of a connection
  * is taken to stand for those that should have been sent meanwhile. So the same is done to the generator's.
  *
- *     npm run build && node dist/load-test/wrk-agreement.js
- *     node dist/load-test/wrk-agreement.js --answer-after 20   # by a server that only waits: neighbours matter less
+ *     npm run build && node dist/bench/wrk-agreement/main.js
+ *     node dist/bench/wrk-agreement/main.js --answer-after 20   # by a server that only waits: neighbours matter less
  */
 import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -16,17 +16,17 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Command } from 'commander';
-import { REFUSES_NOTHING, SERVER_CORE, WRK_CORE } from '../bench/server/cell.ts';
-import { startChild, untilIdle } from '../bench/server/child.ts';
-import { table } from '../bench/server/report.ts';
-import { requireMachine } from '../bench/server/tools.ts';
-import { writeWrkFiles } from '../bench/server/workload.ts';
-import { runWrk } from '../bench/server/wrk.ts';
-import { formatCount, formatMs, formatShare } from './format.ts';
-import { RequestTemplate, RUN_ID_CHARS } from './generator/request-template.ts';
-import { correctedPercentilesMs } from './latency.ts';
-import type { LoadResult } from './plan.ts';
-import { machineText } from './report/machine.ts';
+import { formatCount, formatMs, formatShare } from '../../load-test/format.ts';
+import { RequestTemplate, RUN_ID_CHARS } from '../../load-test/generator/request-template.ts';
+import { correctedPercentilesMs } from '../../load-test/latency.ts';
+import type { LoadResult } from '../../load-test/plan.ts';
+import { machineText } from '../../load-test/report/machine.ts';
+import { REFUSES_NOTHING, SERVER_CORE, WRK_CORE } from '../compare/cell.ts';
+import { startChild, untilIdle } from '../compare/child.ts';
+import { table } from '../compare/report.ts';
+import { requireMachine } from '../compare/tools.ts';
+import { writeWrkFiles } from '../compare/workload.ts';
+import { runWrk } from '../compare/wrk.ts';
 
 const BODIES = 8;
 const WARM_UP_SECONDS = 3;
@@ -90,7 +90,7 @@ async function wrkFigures(load: Load, files: ReturnType<typeof writeWrkFiles>): 
 }
 
 async function generatorFigures({ port, connections, seconds, batch }: Load): Promise<[Figures, number]> {
-  const main = fileURLToPath(new URL('./main.js', import.meta.url));
+  const main = fileURLToPath(new URL('../../load-test/main.js', import.meta.url));
   const args = ['-c', String(WRK_CORE), process.execPath, main];
   args.push('--port', String(port), '--clients', String(connections), '--batch', String(batch));
   // Unlike wrk it has code to compile first.
@@ -118,7 +118,7 @@ function serverArgs({ answerAfter, ack }: Pick<Flags, 'answerAfter' | 'ack'>, da
   if (answerAfter > 0) {
     return [fileURLToPath(new URL('./delaying-server.js', import.meta.url)), String(answerAfter)];
   }
-  const main = fileURLToPath(new URL('../src/main.js', import.meta.url));
+  const main = fileURLToPath(new URL('../../src/main.js', import.meta.url));
   const args = [main, 'serve', '--port', '0', '--data-dir', dataDir, '--workers', '1', '--ack', ack];
   // Old segments make room, so that long runs fit on a small disk.
   return [...args, ...REFUSES_NOTHING, '--retention-bytes', String(2 ** 30)];
