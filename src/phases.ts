@@ -5,7 +5,7 @@
  * Threads learn the row from the configuration and load what it names, nothing else; the hot path never asks which
  * phase it is in.
  */
-import type { SetBack } from './config/load.ts';
+import type { Revert } from './config/load.ts';
 import type { DispatcherModule } from './dispatch/dispatcher.ts';
 import type { LimiterModule } from './limiter/limiter.ts';
 import type { CreateParser } from './parser/parser.ts';
@@ -97,12 +97,12 @@ export function phaseOf(number: number): Phase {
   return phase;
 }
 
-/** The slots of a phase; with `setBack` one of them as it was before its last change. */
-export function slotsOf({ phase, setBack }: { readonly phase: number; readonly setBack: SetBack }): Slots {
+/** The slots of a phase; with `revert` one of them as it was before its last change. */
+export function slotsOf({ phase, revert }: { readonly phase: number; readonly revert: Revert }): Slots {
   const { slots } = phaseOf(phase);
-  if (setBack === 'none') return slots;
-  const before = PHASES.slice(0, phase).findLast((row) => row.slots[setBack] !== slots[setBack]);
-  return before === undefined ? slots : { ...slots, [setBack]: before.slots[setBack] };
+  if (revert === 'none') return slots;
+  const before = PHASES.slice(0, phase).findLast((row) => row.slots[revert] !== slots[revert]);
+  return before === undefined ? slots : { ...slots, [revert]: before.slots[revert] };
 }
 
 export const loadDispatch = (slots: Slots): Promise<DispatcherModule> => DISPATCH[slots.dispatch]();

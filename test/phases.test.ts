@@ -69,11 +69,11 @@ describe('the phase table', () => {
   });
 });
 
-describe('a slot set back', () => {
+describe('a slot reverted', () => {
   for (const slot of slotNames) {
     it(`is the ${slot} of the row before its last change, and the only one that differs`, () => {
-      const last = slotsOf({ phase: 6, setBack: 'none' });
-      const back = slotsOf({ phase: 6, setBack: slot });
+      const last = slotsOf({ phase: 6, revert: 'none' });
+      const back = slotsOf({ phase: 6, revert: slot });
       assert.deepEqual(changedSlots(last, back), [slot]);
       const earlier = PHASES.findLast(({ slots }) => slots[slot] !== last[slot]);
       assert.equal(back[slot], earlier?.slots[slot]);
@@ -81,7 +81,7 @@ describe('a slot set back', () => {
   }
 
   it('changes nothing in the baseline, which has no row before it', () => {
-    for (const slot of slotNames) assert.deepEqual(slotsOf({ phase: 0, setBack: slot }), PHASES[0]!.slots);
+    for (const slot of slotNames) assert.deepEqual(slotsOf({ phase: 0, revert: slot }), PHASES[0]!.slots);
   });
 });
 

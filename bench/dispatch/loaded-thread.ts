@@ -12,6 +12,6 @@ import '../../src/http/exchange.ts';
 import { serveOne } from './serve-one.ts';
 
 /** The last phase with a thread for each request. */
-const slots = slotsOf({ phase: 5, setBack: 'none' });
+const slots = slotsOf({ phase: 5, revert: 'none' });
 await Promise.all([loadParser(slots), loadLimiter(slots), loadWriter(slots), loadTelemetry(slots)]);
 serveOne();

@@ -60,12 +60,12 @@ export function pinSelf(): void {
   }
 }
 
-export function variantArgs({ phase, setBack }: Variant): string[] {
-  return ['--phase', String(phase), ...(setBack === undefined ? [] : ['--set-back', setBack])];
+export function variantArgs({ phase, revert }: Variant): string[] {
+  return ['--phase', String(phase), ...(revert === undefined ? [] : ['--revert', revert])];
 }
 
-export const variantName = ({ phase, setBack }: Variant): string =>
-  setBack === undefined ? `phase ${phase}` : `phase ${phase}, ${setBack} set back`;
+export const variantName = ({ phase, revert }: Variant): string =>
+  revert === undefined ? `phase ${phase}` : `phase ${phase}, ${revert} reverted`;
 
 /** Requests of the generator's warm-up are not measured: where they take seconds, those would be most of all. */
 function generatorWarmUpMs(options: CellOptions): number {
@@ -119,8 +119,8 @@ function watchThreads(pid: number): { end(): number } {
 }
 
 /** Whether each request gets a thread of its own. */
-export function startsThreads({ phase, setBack }: Variant): boolean {
-  return slotsOf({ phase, setBack: setBack ?? 'none' }).dispatch === 'thread-per-request';
+export function startsThreads({ phase, revert }: Variant): boolean {
+  return slotsOf({ phase, revert: revert ?? 'none' }).dispatch === 'thread-per-request';
 }
 
 /** Only a refusal is answered without a thread. */

@@ -5,13 +5,13 @@ import type { Phase, Slots } from '../../src/phases.ts';
 /** Goes up when older files can no longer be rendered. */
 export const FORMAT = 1;
 
-export type SetBackSlot = keyof Slots;
+export type RevertedSlot = keyof Slots;
 
 /** Which server a cell ran. */
 export interface Variant {
   readonly phase: number;
   /** The slot that ran as it was before its last change. */
-  readonly setBack?: SetBackSlot;
+  readonly revert?: RevertedSlot;
 }
 
 /** Offered rates of the open loop, by what they are made from. */
@@ -100,7 +100,7 @@ export interface Journey {
   readonly rounds: number;
   readonly seconds: number;
   readonly warmUpSeconds: number;
-  /** Arguments of every server but the phase, the set-back, the port and the directory. */
+  /** Arguments of every server but the phase, the revert, the port and the directory. */
   readonly serverArgs: readonly string[];
   readonly phases: readonly Phase[];
   /** Metrics a request in the ladder and the open loop. */
@@ -108,7 +108,7 @@ export interface Journey {
   readonly openClients: number;
   readonly ladder: readonly Cell[];
   readonly open: readonly Cell[];
-  readonly setBacks: readonly Cell[];
+  readonly reverts: readonly Cell[];
   readonly profiles: readonly Profile[];
   /** Where the profiles come from, if not from the same run. */
   readonly profiled?: { readonly command: string; readonly machine: string; readonly date: string };

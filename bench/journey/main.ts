@@ -1,5 +1,5 @@
 /**
- * `npm run journey`: every phase under the same loads, and the last one with one slot set back at a time; what was
+ * `npm run journey`: every phase under the same loads, and the last one with one slot reverted at a time; what was
  * measured, why, and with what spread, as docs/results/journey.{md,json,html} and in the tables of docs/phases.
  * docs/benchmarking.md says how to read it.
  */
@@ -24,7 +24,7 @@ import {
   OPEN_CLIENTS,
   openCells,
   PROFILE_CLIENTS,
-  setBackCells,
+  revertCells,
 } from './plan.ts';
 import { hasPerf, profileVariant } from './profile.ts';
 import { measureRounds, type RunOptions, Schedule } from './run.ts';
@@ -76,12 +76,12 @@ function parseOptions(): Options {
   return new Command('journey')
     .description(
       'Measures every phase of the server under the same loads: a client ladder, constant rates, and the last phase ' +
-        'with one slot set back at a time. About half an hour.',
+        'with one slot reverted at a time. About half an hour.',
     )
     .option('--rounds <count>', 'how often each cell is measured', wholeNumber(50), 3)
     .option('--seconds <seconds>', 'length of the load of each cell', wholeNumber(SECONDS_MAX), 3)
     .addOption(
-      new Option('--only <phases>', `phases to measure, such as 0,6; the set-backs need ${LAST_PHASE}`)
+      new Option('--only <phases>', `phases to measure, such as 0,6; the reverts need ${LAST_PHASE}`)
         .argParser(phaseNumbers)
         .default(
           PHASES.map(({ number }) => number),
@@ -90,7 +90,7 @@ function parseOptions(): Options {
     )
     .option(
       '--smoke',
-      'only checks that every phase and set-back stores what it accepts; writes nothing',
+      'only checks that every phase and revert stores what it accepts; writes nothing',
       false,
     )
     .option('--profile', 'only profiles the phases, into the journey.json that is there', false)
@@ -190,19 +190,19 @@ async function measure(options: Options): Promise<Journey> {
     progress,
   };
   const rungs = ladderCells(only);
-  const setBackPlan = only.includes(LAST_PHASE) ? setBackCells() : [];
+  const revertPlan = only.includes(LAST_PHASE) ? revertCells() : [];
   const anyRate = new Map(only.map((phase) => [phase, 1]));
-  const planned = [...rungs, ...openCells(only, anyRate), ...setBackPlan];
+  const planned = [...rungs, ...openCells(only, anyRate), ...revertPlan];
   const cellSeconds = planned.reduce((sum, cell) => sum + expectedSeconds(cell, seconds, WARM_UP_SECONDS), 0);
   const schedule = new Schedule(cellSeconds * rounds + profileSeconds(only));
   progress(
-    `${planned.length * rounds} cells (${only.length} phases, ${LADDER_CLIENTS.length} rungs, rates, set-backs; ${rounds} rounds): ${schedule.endText}`,
+    `${planned.length * rounds} cells (${only.length} phases, ${LADDER_CLIENTS.length} rungs, rates, reverts; ${rounds} rounds): ${schedule.endText}`,
   );
   const started = origin();
   const ladder = await measureRounds('ladder', rungs, run, schedule);
   const rates = saturationRates(ladder.cells, only);
   const open = await measureRounds('constant rate', openCells(only, rates), run, schedule);
-  const setBacks = await measureRounds('set back', setBackPlan, run, schedule);
+  const reverts = await measureRounds('reverted', revertPlan, run, schedule);
   const { profiles, failures } = await profileAll(options, schedule);
   return {
     format: FORMAT,
@@ -216,9 +216,9 @@ async function measure(options: Options): Promise<Journey> {
     openClients: OPEN_CLIENTS,
     ladder: ladder.cells,
     open: open.cells,
-    setBacks: setBacks.cells,
+    reverts: reverts.cells,
     profiles,
-    failures: [...ladder.failures, ...open.failures, ...setBacks.failures, ...failures],
+    failures: [...ladder.failures, ...open.failures, ...reverts.failures, ...failures],
   };
 }
 

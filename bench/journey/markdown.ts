@@ -1,16 +1,16 @@
 /** journey.md: a pure function of journey.json. */
 import { table as markdownTable } from '../compare/report.ts';
 import { type Journey, RATE_KINDS } from './figures.ts';
-import { headlineSentences, setBackSentences, stepSentences } from './sentences.ts';
+import { headlineSentences, revertSentences, stepSentences } from './sentences.ts';
 import { phasesOf } from './summary.ts';
 import {
   ladderFigures,
   ladderTable,
   openTable,
   profileTable,
+  revertBatchesOf,
+  revertTable,
   saturationTable,
-  setBackBatchesOf,
-  setBackTable,
   type Table,
 } from './tables.ts';
 import { originText, RATE_TEXTS, whole } from './text.ts';
@@ -53,19 +53,19 @@ function openSection(journey: Journey): string[] {
   ];
 }
 
-function setBackSection(journey: Journey): string[] {
-  const { setBacks, phases } = journey;
-  if (setBacks.length === 0) return [];
+function revertSection(journey: Journey): string[] {
+  const { reverts, phases } = journey;
+  if (reverts.length === 0) return [];
   const last = phases.at(-1)!.number;
   return [
-    '## The other way round: the last phase with one slot set back',
+    '## The other way round: the last phase with one slot reverted',
     `Starting threads hides what phases 3 to 5 gain. So here phase ${last} runs with one slot as it was before its last ` +
-      `change, ${setBacks[0]!.load.clients} clients, closed loop. With the dispatch set back it is phase ${last - 1}.`,
-    ...setBackBatchesOf(journey).flatMap((batch) => [
+      `change, ${reverts[0]!.load.clients} clients, closed loop. With the dispatch reverted it is phase ${last - 1}.`,
+    ...revertBatchesOf(journey).flatMap((batch) => [
       `### ${whole(batch)} metric${batch === 1 ? '' : 's'} a request`,
-      table(setBackTable(journey, batch)),
+      table(revertTable(journey, batch)),
     ]),
-    list(setBackSentences(journey)),
+    list(revertSentences(journey)),
   ];
 }
 
@@ -84,8 +84,8 @@ function profileSection(journey: Journey): string[] {
     table(profileTable(journey)),
     list(
       profiles.map(
-        ({ phase, setBack, functions, samples }) =>
-          `Phase ${phase}${setBack ? `, ${setBack} set back` : ''}, ${whole(samples)} samples, most costly functions: ` +
+        ({ phase, revert, functions, samples }) =>
+          `Phase ${phase}${revert ? `, ${revert} reverted` : ''}, ${whole(samples)} samples, most costly functions: ` +
           functions
             .slice(0, 6)
             .map(({ name, share }) => `\`${name}\` ${(share * 100).toFixed(1)}%`)
@@ -110,7 +110,7 @@ export function markdown(journey: Journey): string {
     ...(phasesOf(journey).length > 1 ? ['### What each step did', list(stepSentences(journey))] : []),
     ...ladderSection(journey),
     ...openSection(journey),
-    ...setBackSection(journey),
+    ...revertSection(journey),
     ...profileSection(journey),
   ];
   return `${parts.filter((part) => part !== '').join('\n\n')}\n`;

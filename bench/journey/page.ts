@@ -3,7 +3,7 @@ import { type Chart, type ChartSeries, renderPage, type Section } from '../../lo
 import type { Spread } from '../compare/report.ts';
 import { type Cell, type Figures, type Journey, RATE_KINDS, type RateKind } from './figures.ts';
 import { methodText } from './markdown.ts';
-import { headlineSentences, setBackSentences, stepSentences } from './sentences.ts';
+import { headlineSentences, revertSentences, stepSentences } from './sentences.ts';
 import {
   clientsOf,
   cpuPerMillion,
@@ -13,16 +13,16 @@ import {
   openCellsOf,
   phasesOf,
   ratioOf,
+  revertCellsOf,
   saturationOf,
-  setBackCellsOf,
 } from './summary.ts';
 import {
   openTable,
   profileTable,
+  revertBatchesOf,
+  revertSlotsOf,
+  revertTable,
   saturationTable,
-  setBackBatchesOf,
-  setBackSlotsOf,
-  setBackTable,
 } from './tables.ts';
 import { originText, phaseName, RATE_TEXTS } from './text.ts';
 
@@ -114,22 +114,22 @@ function phaseChart(
   };
 }
 
-function setBackChart(journey: Journey): Chart {
-  const slots = setBackSlotsOf(journey).filter((slot) => slot !== undefined);
+function revertChart(journey: Journey): Chart {
+  const slots = revertSlotsOf(journey).filter((slot) => slot !== undefined);
   return {
-    title: 'Metrics per CPU second with one slot set back, relative to the last phase',
+    title: 'Metrics per CPU second with one slot reverted, relative to the last phase',
     x: numbersTo(slots.length),
-    xLabel: 'slot set back',
+    xLabel: 'slot reverted',
     yLabel: 'ratio',
     kind: 'bars',
     categories: slots,
-    series: setBackBatchesOf(journey).map((batch) => ({
+    series: revertBatchesOf(journey).map((batch) => ({
       label: `${batch} a request`,
       values: slots.map((slot) =>
         point(
           ratioOf(
-            setBackCellsOf(journey, slot, batch),
-            setBackCellsOf(journey, undefined, batch),
+            revertCellsOf(journey, slot, batch),
+            revertCellsOf(journey, undefined, batch),
             metricsPerCpuSecond,
           ),
         ),
@@ -139,7 +139,7 @@ function setBackChart(journey: Journey): Chart {
 }
 
 function sections(journey: Journey): Section[] {
-  const { failures, open, setBacks, profiles } = journey;
+  const { failures, open, reverts, profiles } = journey;
   const wide: Section[] = [
     {
       heading: 'At saturation',
@@ -174,14 +174,14 @@ function sections(journey: Journey): Section[] {
       if (table.rows.length > 0) wide.push({ heading: `Offered: ${RATE_TEXTS[kind]}`, table });
     }
   }
-  if (setBacks.length > 0) {
+  if (reverts.length > 0) {
     wide.push({
-      heading: 'The other way round: the last phase with one slot set back',
-      text: setBackSentences(journey),
-      charts: [setBackChart(journey)],
+      heading: 'The other way round: the last phase with one slot reverted',
+      text: revertSentences(journey),
+      charts: [revertChart(journey)],
     });
-    for (const batch of setBackBatchesOf(journey)) {
-      wide.push({ heading: `Set back, ${batch} a request`, table: setBackTable(journey, batch) });
+    for (const batch of revertBatchesOf(journey)) {
+      wide.push({ heading: `Reverted, ${batch} a request`, table: revertTable(journey, batch) });
     }
   }
   if (profiles.length > 0) wide.push({ heading: 'Where the CPU time goes', table: profileTable(journey) });

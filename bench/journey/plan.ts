@@ -1,28 +1,22 @@
 /** Which cells a run measures, in which order, and how long that takes. */
 import { PHASES } from '../../src/phases.ts';
 import { startsThreads } from './cell.ts';
-import type { ClosedCell, OpenCell, RateKind, SetBackSlot, Variant } from './figures.ts';
+import type { ClosedCell, OpenCell, RateKind, RevertedSlot, Variant } from './figures.ts';
 
 export const LADDER_CLIENTS = [10, 20, 50, 100, 150] as const;
 export const BATCH = 100;
 /** Enough that no request waits for a connection while the server keeps up. */
 export const OPEN_CLIENTS = 150;
 export const FIXED_RATE = 100;
-export const SET_BACK_BATCHES = [1, 100, 1_000] as const;
-const SET_BACK_CLIENTS = 50;
+export const REVERT_BATCHES = [1, 100, 1_000] as const;
+const REVERT_CLIENTS = 50;
 /** No more than may have a thread at once, so that the profile shows requests served and not requests refused. */
 export const PROFILE_CLIENTS = 20;
 /** Shares of the phase's own rate at saturation. */
 const OWN_RATES = { below: 0.8, above: 1.5 } as const;
 
 export const LAST_PHASE = PHASES.length - 1;
-export const SET_BACK_SLOTS: readonly SetBackSlot[] = [
-  'dispatch',
-  'writer',
-  'parser',
-  'limiter',
-  'telemetry',
-];
+export const REVERT_SLOTS: readonly RevertedSlot[] = ['dispatch', 'writer', 'parser', 'limiter', 'telemetry'];
 
 export interface PlannedCell extends Variant {
   readonly batch: number;
@@ -58,16 +52,16 @@ export function openCells(phases: readonly number[], saturation: ReadonlyMap<num
   return cells.sort((a, b) => order.indexOf(a.load.rateKind) - order.indexOf(b.load.rateKind));
 }
 
-export function setBackCells(): PlannedCell[] {
+export function revertCells(): PlannedCell[] {
   const variants: Variant[] = [
     { phase: LAST_PHASE },
-    ...SET_BACK_SLOTS.map((setBack) => ({ phase: LAST_PHASE, setBack })),
+    ...REVERT_SLOTS.map((revert) => ({ phase: LAST_PHASE, revert })),
   ];
-  return SET_BACK_BATCHES.flatMap((batch) =>
+  return REVERT_BATCHES.flatMap((batch) =>
     variants.map((variant) => ({
       ...variant,
       batch,
-      load: { kind: 'closed' as const, clients: SET_BACK_CLIENTS },
+      load: { kind: 'closed' as const, clients: REVERT_CLIENTS },
     })),
   );
 }

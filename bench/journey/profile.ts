@@ -192,10 +192,10 @@ async function profileByV8(options: Options, directory: string): Promise<Profile
 }
 
 function profileFacts(options: Options, tool: Profile['tool'], samples: Samples) {
-  const { phase, setBack, load, batch } = options;
+  const { phase, revert, load, batch } = options;
   return {
     phase,
-    ...(setBack === undefined ? {} : { setBack }),
+    ...(revert === undefined ? {} : { revert }),
     tool,
     clients: load.clients,
     batch,

@@ -1,5 +1,5 @@
 /** What the figures say, in sentences made from them; where a step does not pay, with the profile's reason. */
-import type { Figures, Journey, Profile, SetBackSlot } from './figures.ts';
+import type { Figures, Journey, Profile, RevertedSlot } from './figures.ts';
 import { COMPILE, GARBAGE, isThreadStart, LAZY_COMPILE, LIMIT, PARSE, STORE, TELEMETRY } from './stacks.ts';
 import {
   type Change,
@@ -12,8 +12,8 @@ import {
   phasesOf,
   profileOf,
   ratioOf,
+  revertCellsOf,
   saturationOf,
-  setBackCellsOf,
   shareOf,
   TARGET_FACTOR,
 } from './summary.ts';
@@ -41,7 +41,7 @@ export function headlineSentences(journey: Journey): { met: boolean; text: strin
 const MIN_SHARE = 0.005;
 
 /** Which work a slot is, in a profile. */
-const SLOT_WORK: Readonly<Record<SetBackSlot, { readonly work: string; readonly share: string | null }>> = {
+const SLOT_WORK: Readonly<Record<RevertedSlot, { readonly work: string; readonly share: string | null }>> = {
   dispatch: { work: 'starting and ending threads', share: null },
   writer: { work: 'writing and syncing', share: STORE },
   parser: { work: 'parsing', share: PARSE },
@@ -49,11 +49,11 @@ const SLOT_WORK: Readonly<Record<SetBackSlot, { readonly work: string; readonly 
   telemetry: { work: 'recording telemetry', share: TELEMETRY },
 };
 
-function replacedSlot({ phases }: Journey, phase: number): SetBackSlot | undefined {
+function replacedSlot({ phases }: Journey, phase: number): RevertedSlot | undefined {
   const row = phases.find(({ number: own }) => own === phase);
   const before = phases.find(({ number: own }) => own === phase - 1);
   if (!row || !before) return undefined;
-  return (Object.keys(row.slots) as SetBackSlot[]).find((slot) => row.slots[slot] !== before.slots[slot]);
+  return (Object.keys(row.slots) as RevertedSlot[]).find((slot) => row.slots[slot] !== before.slots[slot]);
 }
 
 /** Where a request's thread is new, its heap, its code and its modules are, too. */
@@ -76,7 +76,7 @@ function threadText(journey: Journey, phase: number): string {
 }
 
 /** What part of the time there was to save. */
-function boundText(journey: Journey, phase: number, slot: SetBackSlot): string {
+function boundText(journey: Journey, phase: number, slot: RevertedSlot): string {
   const { work, share: name } = SLOT_WORK[slot];
   const before = profileOf(journey, phase - 1);
   if (before === undefined || name === null) return '';
@@ -118,7 +118,7 @@ export function stepSentences(journey: Journey): string[] {
 }
 
 /** Under which load a slot's older implementation does cost, and the benchmark that shows it. */
-const WHERE_IT_PAYS: Readonly<Record<SetBackSlot, string>> = {
+const WHERE_IT_PAYS: Readonly<Record<RevertedSlot, string>> = {
   dispatch: 'It pays under every load: see the cells above.',
   writer:
     'It pays where many requests wait at once and a sync is slow: one sync covers all that wait (`bench/writer-batches/main.ts`).',
@@ -130,41 +130,41 @@ const WHERE_IT_PAYS: Readonly<Record<SetBackSlot, string>> = {
     'It pays with several threads that record at once, or while a scrape holds the lock (`bench/telemetry/main.ts`).',
 };
 
-const SET_BACK_TEXTS: Readonly<Record<Change, string>> = {
+const REVERT_TEXTS: Readonly<Record<Change, string>> = {
   less: 'fewer',
   none: 'no difference beyond the spread of the rounds',
   more: 'more',
 };
 
-interface SetBackRatio extends Comparison {
+interface RevertRatio extends Comparison {
   readonly batch: number;
 }
 
-const inBatches = (ratios: readonly SetBackRatio[]): string =>
+const inBatches = (ratios: readonly RevertRatio[]): string =>
   ratios.map(({ batch, ratio }) => `${medianAndRange(ratio, factor)} at ${whole(batch)}`).join(', ');
 
-/** One paragraph for a slot set back in the last phase. */
-export function setBackSentence(journey: Journey, slot: SetBackSlot): string {
-  const batches = [...new Set(journey.setBacks.map(({ batch }) => batch))];
+/** One paragraph for a slot reverted in the last phase. */
+export function revertSentence(journey: Journey, slot: RevertedSlot): string {
+  const batches = [...new Set(journey.reverts.map(({ batch }) => batch))];
   const ratios = batches.flatMap((batch) => {
-    const cells = setBackCellsOf(journey, slot, batch);
-    const against = setBackCellsOf(journey, undefined, batch);
+    const cells = revertCellsOf(journey, slot, batch);
+    const against = revertCellsOf(journey, undefined, batch);
     const comparison = compare(cells, against, metricsPerCpuSecond);
     return comparison ? [{ batch, ...comparison }] : [];
   });
   const of = (change: Change) => ratios.filter((ratio) => ratio.change === change);
   const texts = (['less', 'none', 'more'] as const).flatMap((change) =>
-    of(change).length === 0 ? [] : [`${SET_BACK_TEXTS[change]}, ${inBatches(of(change))}`],
+    of(change).length === 0 ? [] : [`${REVERT_TEXTS[change]}, ${inBatches(of(change))}`],
   );
   if (texts.length === 0) return '';
   const where = of('less').length === ratios.length ? '' : ` ${WHERE_IT_PAYS[slot]}`;
   return (
-    `With the ${slot} set back, metrics stored per CPU second against the last phase as it is: ${texts.join('; ')} ` +
+    `With the ${slot} reverted, metrics stored per CPU second against the last phase as it is: ${texts.join('; ')} ` +
     `metrics a request.${where}`
   );
 }
 
-export function setBackSentences(journey: Journey): string[] {
-  const slots = [...new Set(journey.setBacks.flatMap(({ setBack }) => setBack ?? []))];
-  return slots.map((slot) => setBackSentence(journey, slot)).filter((text) => text !== '');
+export function revertSentences(journey: Journey): string[] {
+  const slots = [...new Set(journey.reverts.flatMap(({ revert }) => revert ?? []))];
+  return slots.map((slot) => revertSentence(journey, slot)).filter((text) => text !== '');
 }

@@ -1,7 +1,7 @@
-/** The short check of a journey: every phase, and the last one with each slot set back, stores what it accepts. */
+/** The short check of a journey: every phase, and the last one with each slot reverted, stores what it accepts. */
 import { type CellOptions, measureCell, variantName } from './cell.ts';
 import type { Variant } from './figures.ts';
-import { BATCH, LAST_PHASE, SET_BACK_SLOTS } from './plan.ts';
+import { BATCH, LAST_PHASE, REVERT_SLOTS } from './plan.ts';
 
 /** Fewer clients than threads that may live at once, and few requests, since some phases start a thread for each. */
 const CLIENTS = 5;
@@ -31,10 +31,10 @@ export async function smoke(
   phases: readonly number[],
   progress: (text: string) => void,
 ): Promise<number> {
-  const setBacks = phases.includes(LAST_PHASE) ? SET_BACK_SLOTS : [];
+  const reverts = phases.includes(LAST_PHASE) ? REVERT_SLOTS : [];
   const variants: Variant[] = [
     ...phases.map((phase) => ({ phase })),
-    ...setBacks.map((setBack) => ({ phase: LAST_PHASE, setBack })),
+    ...reverts.map((revert) => ({ phase: LAST_PHASE, revert })),
   ];
   let failed = 0;
   for (const variant of variants) {

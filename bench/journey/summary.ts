@@ -1,6 +1,6 @@
 /** Medians, spreads, ratios and verdicts, from the cells of a run. */
 import { type Spread, spreadOf } from '../compare/report.ts';
-import type { Cell, Figures, Journey, Profile, RateKind, SetBackSlot } from './figures.ts';
+import type { Cell, Figures, Journey, Profile, RateKind, RevertedSlot } from './figures.ts';
 
 /** How many times better the last phase has to be than the first. */
 export const TARGET_FACTOR = 10;
@@ -36,11 +36,11 @@ export const ladderCellsOf = ({ ladder }: Journey, phase: number, clients: numbe
 export const openCellsOf = ({ open }: Journey, phase: number, rateKind: RateKind): Cell[] =>
   open.filter(({ phase: own, load }) => own === phase && load.kind === 'open' && load.rateKind === rateKind);
 
-export const setBackCellsOf = (
-  { setBacks }: Journey,
-  setBack: SetBackSlot | undefined,
+export const revertCellsOf = (
+  { reverts }: Journey,
+  revert: RevertedSlot | undefined,
   batch: number,
-): Cell[] => setBacks.filter((cell) => cell.setBack === setBack && cell.batch === batch);
+): Cell[] => reverts.filter((cell) => cell.revert === revert && cell.batch === batch);
 
 export const phasesOf = ({ ladder }: Journey): number[] => [...new Set(ladder.map(({ phase }) => phase))];
 
@@ -156,7 +156,7 @@ export function headlinesOf(journey: Journey): Headlines {
 }
 
 export function profileOf({ profiles }: Journey, phase: number): Profile | undefined {
-  return profiles.find((profile) => profile.phase === phase && profile.setBack === undefined);
+  return profiles.find((profile) => profile.phase === phase && profile.revert === undefined);
 }
 
 /** 0 where the profile has no such share. */

@@ -1,5 +1,5 @@
 /** The tables of the report, as head and rows: Markdown and HTML show the same. */
-import type { Cell, Journey, ProfileShare, RateKind, SetBackSlot } from './figures.ts';
+import type { Cell, Journey, ProfileShare, RateKind, RevertedSlot } from './figures.ts';
 import {
   answersOf,
   clientsOf,
@@ -10,8 +10,8 @@ import {
   openCellsOf,
   phasesOf,
   ratioOf,
+  revertCellsOf,
   saturationOf,
-  setBackCellsOf,
   successShare,
 } from './summary.ts';
 import {
@@ -176,23 +176,23 @@ export function openTable(journey: Journey, rateKind: RateKind): Table {
   };
 }
 
-export const setBackSlotsOf = ({ setBacks }: Journey): (SetBackSlot | undefined)[] => [
-  ...new Set(setBacks.map(({ setBack }) => setBack)),
+export const revertSlotsOf = ({ reverts }: Journey): (RevertedSlot | undefined)[] => [
+  ...new Set(reverts.map(({ revert }) => revert)),
 ];
 
-export const setBackBatchesOf = ({ setBacks }: Journey): number[] => [
-  ...new Set(setBacks.map(({ batch }) => batch)),
+export const revertBatchesOf = ({ reverts }: Journey): number[] => [
+  ...new Set(reverts.map(({ batch }) => batch)),
 ];
 
-export function setBackTable(journey: Journey, batch: number): Table {
+export function revertTable(journey: Journey, batch: number): Table {
   const phase = journey.phases.at(-1)!.number;
-  const whole = setBackCellsOf(journey, undefined, batch);
-  const rows = setBackSlotsOf(journey).map((setBack) => {
-    const cells = setBackCellsOf(journey, setBack, batch);
+  const whole = revertCellsOf(journey, undefined, batch);
+  const rows = revertSlotsOf(journey).map((revert) => {
+    const cells = revertCellsOf(journey, revert, batch);
     const against = (pick: Parameters<typeof ratioOf>[2]): string =>
-      setBack === undefined ? '' : medianAndRange(ratioOf(cells, whole, pick), factor);
+      revert === undefined ? '' : medianAndRange(ratioOf(cells, whole, pick), factor);
     return [
-      variantText({ phase, ...(setBack && { setBack }) }, journey),
+      variantText({ phase, ...(revert && { revert }) }, journey),
       median(figureOf(cells, (f) => metricsPerCpuSecond(f) / 1e3)),
       against(metricsPerCpuSecond),
       median(figureOf(cells, (f) => f.storedPerSecond)),
@@ -225,8 +225,8 @@ const shareNames = ({ profiles }: Journey): string[] => {
 
 export function profileTable(journey: Journey): Table {
   const { profiles } = journey;
-  const name = ({ phase, setBack }: (typeof profiles)[number]): string =>
-    setBack === undefined ? `phase ${phase}` : `${phase}, ${setBack} set back`;
+  const name = ({ phase, revert }: (typeof profiles)[number]): string =>
+    revert === undefined ? `phase ${phase}` : `${phase}, ${revert} reverted`;
   const row = (title: string, show: (profile: (typeof profiles)[number]) => string): string[] => [
     title,
     ...profiles.map(show),

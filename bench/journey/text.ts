@@ -53,13 +53,13 @@ export function stepText({ phases }: Journey, phase: number): string {
     .join(', ');
 }
 
-export function variantText({ phase, setBack }: Variant, { phases }: Journey): string {
-  if (setBack === undefined) return `phase ${phase} as it is`;
+export function variantText({ phase, revert }: Variant, { phases }: Journey): string {
+  if (revert === undefined) return `phase ${phase} as it is`;
   const slots = phases.find((row) => row.number === phase)!.slots;
   const before = phases
     .filter((row) => row.number < phase)
-    .findLast((row) => row.slots[setBack] !== slots[setBack]);
-  return `${setBack} set back to ${before?.slots[setBack] ?? slots[setBack]}`;
+    .findLast((row) => row.slots[revert] !== slots[revert]);
+  return `${revert} reverted to ${before?.slots[revert] ?? slots[revert]}`;
 }
 
 export const RATE_TEXTS: Readonly<Record<RateKind, string>> = {

@@ -1,7 +1,7 @@
 /**
  * Preloaded into a server, tells what each thread met at its locks, once a second and when it ends, if it met anything:
  *
- *     node --import ./dist/bench/telemetry/lock-waits.js dist/src/main.js serve --set-back telemetry
+ *     node --import ./dist/bench/telemetry/lock-waits.js dist/src/main.js serve --revert telemetry
  */
 import { writeSync } from 'node:fs';
 import { isMainThread, threadId } from 'node:worker_threads';

@@ -61,8 +61,8 @@ export class BenchedStore {
 
   static async open(name: WriterName, ack: BenchedAck, syncIntervalMs: number): Promise<BenchedStore> {
     const dataDir = fs.mkdtempSync(join(os.tmpdir(), 'metricsstream-bench-'));
-    const setBack = name === 'synchronous' ? ('writer' as const) : ('none' as const);
-    const config = { ...CONFIG, ack, dataDir, syncIntervalMs, phase: 6, setBack };
+    const revert = name === 'synchronous' ? ('writer' as const) : ('none' as const);
+    const config = { ...CONFIG, ack, dataDir, syncIntervalMs, phase: 6, revert };
     const { createMemory, openJournal } = await loadWriter(slotsOf(config));
     const data: WriterThreadData = {
       config,

@@ -37,7 +37,7 @@ function announce(log: Logger, config: Config, server: RunningServer): void {
     port: server.port,
     phase: config.phase,
     phaseName: phaseOf(config.phase).name,
-    ...(config.setBack !== 'none' && { setBack: config.setBack }),
+    ...(config.revert !== 'none' && { revert: config.revert }),
     workers: server.workers,
     queue: server.queueCapacity,
     ack: config.ack,

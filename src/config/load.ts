@@ -4,11 +4,11 @@ import { availableCpus } from '../base/cpus.ts';
 import { MetricsStreamError } from '../base/errors.ts';
 import { powerOfTwoAtLeast } from '../base/shared-memory.ts';
 import { encodedBodyBound } from '../encoder/line-encoder.ts';
-import { flagOf, OPTIONS, type SET_BACK, variableOf } from './options.ts';
+import { flagOf, OPTIONS, type REVERT, variableOf } from './options.ts';
 
 export type Ack = 'received' | 'written' | 'synced';
 export type Handover = 'auto' | 'descriptor' | 'reuseport';
-export type SetBack = (typeof SET_BACK)[number];
+export type Revert = (typeof REVERT)[number];
 
 export interface Config {
   readonly port: number;
@@ -16,7 +16,7 @@ export interface Config {
   readonly dataDir: string;
   readonly workers: number;
   readonly phase: number;
-  readonly setBack: SetBack;
+  readonly revert: Revert;
   readonly requestThreads: number;
   readonly ack: Ack;
   readonly handover: Handover;

@@ -62,8 +62,8 @@ function count(key: string, fallback: number, min: number, max: number, help: st
 
 const CLIENT_ID = /^(address|authorization|header:[!#$%&'*+.^_`|~0-9A-Za-z-]+)$/;
 
-/** What `--set-back` takes: a slot of the phase table, or none. */
-export const SET_BACK = ['none', 'dispatch', 'writer', 'parser', 'limiter', 'telemetry'] as const;
+/** Values of `--revert`: a slot of the phase table, or none. */
+export const REVERT = ['none', 'dispatch', 'writer', 'parser', 'limiter', 'telemetry'] as const;
 
 export const OPTIONS: readonly OptionSpec[] = [
   count('port', 8080, 0, 65535, 'port to listen on; 0 picks a free one'),
@@ -92,7 +92,7 @@ export const OPTIONS: readonly OptionSpec[] = [
     help: 'ingest threads',
   },
   count('phase', 6, 0, 6, 'phase of the optimisation journey to run (see: metricsstream phases)'),
-  choice('setBack', SET_BACK, 'none', 'a component to run as it was before its last change, to compare'),
+  choice('revert', REVERT, 'none', 'run this component as it was before its last change, for comparison'),
   choice('ack', ['received', 'written', 'synced'], 'synced', 'when a POST is answered'),
   {
     ...choice('handover', ['auto', 'descriptor', 'reuseport'], 'auto', 'how connections reach the workers'),

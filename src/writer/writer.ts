@@ -7,7 +7,7 @@
 import type { Bell } from '../base/bell.ts';
 import type { Control } from '../base/control.ts';
 import type { Breaker } from '../breaker/breaker.ts';
-import type { SetBack } from '../config/load.ts';
+import type { Revert } from '../config/load.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { DoubtfulRange } from '../storage/durability.ts';
 import type { FileOps } from '../storage/file-ops.ts';
@@ -45,7 +45,7 @@ export type WriterMessage =
 
 /** What the writer thread is started with. */
 export interface WriterThreadData {
-  readonly config: WriterConfig & { readonly phase: number; readonly setBack: SetBack };
+  readonly config: WriterConfig & { readonly phase: number; readonly revert: Revert };
   readonly memory: WriterMemory;
   readonly bell: SharedArrayBuffer;
   readonly control: SharedArrayBuffer;

@@ -9,9 +9,9 @@ import { type Cell, type Figures, FORMAT, type Journey, type Profile } from '../
 import { markdown } from '../../bench/journey/markdown.ts';
 import { page } from '../../bench/journey/page.ts';
 import { fillDocument, phaseSection } from '../../bench/journey/phase-documents.ts';
-import { LAST_PHASE, SET_BACK_SLOTS } from '../../bench/journey/plan.ts';
+import { LAST_PHASE, REVERT_SLOTS } from '../../bench/journey/plan.ts';
 import { readPerfScript } from '../../bench/journey/profile.ts';
-import { setBackSentence, stepSentence } from '../../bench/journey/sentences.ts';
+import { revertSentence, stepSentence } from '../../bench/journey/sentences.ts';
 import {
   classify,
   GARBAGE,
@@ -80,10 +80,10 @@ function openCell(phase: number, round: number): Cell {
   return { phase, round, batch: 100, load, figures: figures({ p99Ms }) };
 }
 
-function setBackCell(setBack: Cell['setBack'], round: number, cpuSeconds: number): Cell {
+function revertCell(revert: Cell['revert'], round: number, cpuSeconds: number): Cell {
   const load = { kind: 'closed' as const, clients: 50 };
   const cell = { phase: LAST_PHASE, round, batch: 100, load, figures: figures({ cpuSeconds }) };
-  return setBack === undefined ? cell : { ...cell, setBack };
+  return revert === undefined ? cell : { ...cell, revert };
 }
 
 function profile(phase: number, shares: Profile['shares']): Profile {
@@ -115,10 +115,10 @@ function journey(given: Partial<Journey> = {}): Journey {
       phases.flatMap((phase) => [10, 50].map((clients) => ladderCell(phase, clients, round))),
     ),
     open: ROUNDS.flatMap((round) => phases.map((phase) => openCell(phase, round))),
-    setBacks: ROUNDS.flatMap((round) => [
-      setBackCell(undefined, round, 1),
-      setBackCell('writer', round, 3 * drift(round)),
-      setBackCell('limiter', round, drift(round)),
+    reverts: ROUNDS.flatMap((round) => [
+      revertCell(undefined, round, 1),
+      revertCell('writer', round, 3 * drift(round)),
+      revertCell('limiter', round, drift(round)),
     ]),
     profiles: [
       profile(3, [
@@ -135,13 +135,13 @@ function journey(given: Partial<Journey> = {}): Journey {
   };
 }
 
-test('every phase and every set-back stores what it accepts', () => {
+test('every phase and every revert stores what it accepts', () => {
   const { status, stdout, stderr } = runJourney('--smoke');
   assert.equal(status, 0, `${stdout}\n${stderr}`);
   for (const { number } of PHASES)
     assert.match(stdout, new RegExp(`^phase ${number}: all accepted .* stored`, 'm'));
-  for (const slot of SET_BACK_SLOTS) {
-    assert.match(stdout, new RegExp(`^phase ${LAST_PHASE}, ${slot} set back: all accepted .* stored`, 'm'));
+  for (const slot of REVERT_SLOTS) {
+    assert.match(stdout, new RegExp(`^phase ${LAST_PHASE}, ${slot} reverted: all accepted .* stored`, 'm'));
   }
 });
 
@@ -195,9 +195,9 @@ describe('the report', () => {
     assert.doesNotMatch(text, /profile/);
   });
 
-  test('says under which load a set-back would cost where it costs nothing, and only there', () => {
-    assert.match(setBackSentence(journey(), 'limiter'), /no difference.*several threads.*limiter-locks/);
-    const writer = setBackSentence(journey(), 'writer');
+  test('says under which load a revert would cost where it costs nothing, and only there', () => {
+    assert.match(revertSentence(journey(), 'limiter'), /no difference.*several threads.*limiter-locks/);
+    const writer = revertSentence(journey(), 'writer');
     assert.match(writer, /fewer, 0\.33×/);
     assert.doesNotMatch(writer, /pays/);
   });

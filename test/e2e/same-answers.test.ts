@@ -84,7 +84,7 @@ describe(`the same ${BODIES} requests (TEST_SEED=${seed})`, () => {
     ),
     ...(['writer', 'parser', 'limiter', 'telemetry'] as const).map(
       (slot) =>
-        [`phase ${LAST.number} with its ${slot} set back`, [...phaseArgs(LAST), '--set-back', slot]] as const,
+        [`phase ${LAST.number} with its ${slot} reverted`, [...phaseArgs(LAST), '--revert', slot]] as const,
     ),
   ];
   for (const [what, args] of others) {

@@ -54,7 +54,7 @@ for (const [ack, config, perPublish] of [
   test(`${name}: every line once and in order, seals sound, counters exact`, async (t) => {
     const dataDir = temporaryDirectory();
     const data: WriterThreadData = {
-      config: { ...WRITER_DEFAULTS, ...config, ack, dataDir, phase: 1, setBack: 'none' },
+      config: { ...WRITER_DEFAULTS, ...config, ack, dataDir, phase: 1, revert: 'none' },
       memory: createMemory(THREADS, 1 << 17),
       bell: createBell(),
       control: createControlBlock(),

@@ -44,7 +44,7 @@ class WriterThread {
   constructor(dataDir: string, config: Partial<WriterConfig>) {
     const { nextCommit, nextSegment } = recover(nodeFileOps, dataDir);
     this.data = {
-      config: { ...WRITER_DEFAULTS, ...config, dataDir, phase: 6, setBack: 'none' },
+      config: { ...WRITER_DEFAULTS, ...config, dataDir, phase: 6, revert: 'none' },
       memory: createMemory(RINGS, 1 << 20),
       bell: createBell(),
       control: createControlBlock(),
