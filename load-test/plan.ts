@@ -3,7 +3,7 @@ import os from 'node:os';
 import { MetricsStreamError } from '../src/base/errors.ts';
 
 /** Every client has one request under way at most and waits for its answer. */
-export interface ClosedLoad {
+interface ClosedLoad {
   readonly kind: 'closed';
   /** Requests each client sends; without it the load ends after `durationMs`. */
   readonly requestsPerClient?: number;
@@ -16,7 +16,7 @@ export interface ClosedLoad {
 }
 
 /** Requests are due at a constant rate over all clients, whatever the server does. */
-export interface OpenLoad {
+interface OpenLoad {
   readonly kind: 'open';
   readonly ratePerSecond: number;
   readonly durationMs: number;

@@ -10,7 +10,7 @@ export function outcomesText(outcomes: OutcomeCounts): string {
   return texts.length === 0 ? 'no answers yet' : texts.join(', ');
 }
 
-export function progressText(progress: Progress): string {
+function progressText(progress: Progress): string {
   const { elapsedSeconds, warmingUp, intended, sent, ratePerSecond, inFlight, waiting, p99Ms } = progress;
   if (warmingUp) return 'warming up';
   const parts = [

@@ -28,7 +28,7 @@ export const CONTENDERS = [
 export type ContenderName = (typeof CONTENDERS)[number];
 
 /** Where a peer comes from. */
-export interface Package {
+interface Package {
   readonly program: string;
   readonly debianPackage: string;
 }

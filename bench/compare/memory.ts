@@ -22,7 +22,7 @@ const SHOWN_ROWS = 20;
 /** Metrics a request: at the default limit of 10,000 requests a second some 12 MB/s of files. */
 const BATCH = 10;
 
-export interface MemorySample {
+interface MemorySample {
   readonly seconds: number;
   readonly residentBytes: number;
 }

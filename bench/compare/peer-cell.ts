@@ -68,7 +68,7 @@ export function firstStamp(): number {
 }
 
 /** Bytes that the files of a directory take on the disk; holes take none. */
-export function diskBytes(directory: string): number {
+function diskBytes(directory: string): number {
   let bytes = 0;
   for (const path of readdirSync(directory, { recursive: true, encoding: 'utf8' })) {
     // A merge may remove a file in between.

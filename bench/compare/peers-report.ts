@@ -66,7 +66,7 @@ const seconds = (value: number): string => value.toFixed(value < 0.1 ? 3 : 1);
 const bytesPerMetric = ({ diskBytes, kept }: PeerCellResult): number => diskBytes / kept;
 
 /** How many times more metrics per CPU second one has than the other, each within a round. */
-export function ratioOf(
+function ratioOf(
   cells: readonly PeerRound[],
   batch: number,
   server: ContenderName,

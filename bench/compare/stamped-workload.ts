@@ -20,7 +20,7 @@ import { join } from 'node:path';
 import type { Encoding, TextMetric } from './encodings.ts';
 import { createWorkload, type Workload, type WorkloadMetric, WRK_DONE, type WrkFiles } from './workload.ts';
 
-export const STAMP_DIGITS = 12;
+const STAMP_DIGITS = 12;
 export const STAMP_MS = 10;
 const FRACTION_DIGITS = 3;
 const MARK = '@';
@@ -32,7 +32,7 @@ const MAX_BATCH = 1_000;
 const POOL_SEED = 'random digits';
 
 /** Random decimal digits as ASCII, the same in every run. */
-export const DIGIT_POOL: Buffer = (() => {
+const DIGIT_POOL: Buffer = (() => {
   const pool = Buffer.alloc(POOL_STARTS + FRACTION_DIGITS * MAX_BATCH);
   let block = createHash('sha256').update(POOL_SEED).digest();
   for (let at = 0, used = 0; at < pool.length; used++) {

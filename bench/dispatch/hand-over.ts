@@ -24,7 +24,7 @@ export interface HandOverModule {
 }
 
 /** Loads one way and no other, so that no call site has seen two. */
-export async function loadHandOver(way: Way): Promise<HandOverModule['openHandOver']> {
+async function loadHandOver(way: Way): Promise<HandOverModule['openHandOver']> {
   switch (way) {
     case 'in place':
       return (await import('./in-place.ts')).openHandOver;

@@ -9,7 +9,7 @@ export type Way = (typeof WAYS)[number];
 
 export const BODY_BYTES = [240, 10_000, 100_000] as const;
 /** Tasks that are out at once: one, to see how long it takes; or as many as a busy worker gets in a turn. */
-export const DEPTHS = [1, 16] as const;
+const DEPTHS = [1, 16] as const;
 export const DEPTH_MAX = 16;
 
 /** What is timed: at this size, so many out at once. */

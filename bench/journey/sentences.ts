@@ -57,7 +57,7 @@ function replacedSlot({ phases }: Journey, phase: number): RevertedSlot | undefi
 }
 
 /** Where a request's thread is new, its heap, its code and its modules are, too. */
-export function threadCosts(profile: Profile): { start: number; codeAndHeap: number } {
+function threadCosts(profile: Profile): { start: number; codeAndHeap: number } {
   return {
     start: shareOf(profile, isThreadStart),
     codeAndHeap: shareOf(profile, (name) => name === COMPILE || name === LAZY_COMPILE || name === GARBAGE),

@@ -10,20 +10,20 @@
 
 export const THREAD_RUNTIME = 'thread start: isolate, context, Node.js itself';
 export const THREAD_MODULES = 'thread start: loading and compiling modules';
-export const THREAD_PIPELINE = 'thread start: buffers and tables of the pipeline';
-export const THREAD_END = 'thread end';
+const THREAD_PIPELINE = 'thread start: buffers and tables of the pipeline';
+const THREAD_END = 'thread end';
 export const GARBAGE = 'garbage collection';
 export const COMPILE = 'compiling hot JavaScript';
 export const LAZY_COMPILE = 'compiling JavaScript at its first call';
 export const PARSE = 'parse';
 export const LIMIT = 'limit';
-export const ENCODE = 'encode';
+const ENCODE = 'encode';
 export const TELEMETRY = 'telemetry';
 export const STORE = 'write and sync';
-export const WAKE = 'waiting for events, waking and switching threads';
-export const NETWORK = 'receive and send';
-export const REQUEST = "the rest of a request's way";
-export const OTHER = 'other';
+const WAKE = 'waiting for events, waking and switching threads';
+const NETWORK = 'receive and send';
+const REQUEST = "the rest of a request's way";
+const OTHER = 'other';
 /** Not part of any share: the server would not do it by itself. */
 export const PROFILER = 'the profiler itself';
 

@@ -5,7 +5,7 @@ import type { Cell, Figures, Journey, Profile, RateKind, RevertedSlot } from './
 /** How many times better the last phase has to be than the first. */
 export const TARGET_FACTOR = 10;
 
-export const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
 export const answersOf = ({ outcomes }: Figures): number =>
   sum(Object.values(outcomes).map((count) => count ?? 0));

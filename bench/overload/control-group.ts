@@ -12,7 +12,7 @@ const PERIOD_US = 4_000;
 const REMOVE_TRIES = 20;
 const REMOVE_AGAIN_MS = 100;
 
-export interface GroupMemory {
+interface GroupMemory {
   /** Memory that no file backs: heaps, stacks, shared rings. */
   readonly anonymousBytes: number;
   /** Times the limit was met; pages of files were given up then. */

@@ -37,13 +37,13 @@ export interface Probe {
   readonly stolenMs: number;
 }
 
-export interface ProberReport {
+interface ProberReport {
   readonly kind: 'report';
   /** By stream, in the order of their numbers, which is the order in which they were due. */
   readonly probes: readonly (readonly Probe[])[];
 }
 
-export interface ProberReady {
+interface ProberReady {
   readonly kind: 'ready';
 }
 

@@ -23,7 +23,7 @@ const LIMITS: Readonly<Record<string, number>> = {
 const holds = ({ name, serverP99Ms }: ProbeSummary): boolean => serverP99Ms < LIMITS[name]!;
 
 /** One for each endpoint, over all parts. */
-export function probeFindings(probes: readonly ProbeSummary[]): Finding[] {
+function probeFindings(probes: readonly ProbeSummary[]): Finding[] {
   return Object.entries(LIMITS).flatMap(([name, limitMs]) => {
     const own = probes.filter((probe) => probe.name === name && probe.count > 0 && probe.isJudged);
     if (own.length === 0) return [];

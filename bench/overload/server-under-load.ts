@@ -13,7 +13,7 @@ import { Prober } from './probes.ts';
 export const SERVER_CORE = 0;
 /** Of the load generator and of the prober. */
 export const CLIENT_CORE = 1;
-export const MEMORY_BYTES = 512 * 2 ** 20;
+const MEMORY_BYTES = 512 * 2 ** 20;
 const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
 /** The limit is high rather than off, so that its cost is paid. */
 export const NO_LIMIT = ['--rate-limit', '1000000000'] as const;

@@ -62,7 +62,7 @@ interface Span {
   readonly untilMs: number;
 }
 
-export interface OverloadRun {
+interface OverloadRun {
   readonly capacities: readonly { readonly clients: number; readonly perSecond: number }[];
   readonly peakPerSecond: number;
   readonly overload: LoadResult;

@@ -5,13 +5,13 @@
  * too, and are named at their right ends. Each point shows its figures as a tooltip.
  */
 
-export interface LineSeries {
+interface LineSeries {
   readonly name: string;
   /** Pairs of x and y, in the order of x. */
   readonly points: readonly (readonly [number, number])[];
 }
 
-export type Scale = 'log' | 'linear';
+type Scale = 'log' | 'linear';
 
 export interface LineChart {
   readonly title: string;

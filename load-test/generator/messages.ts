@@ -14,12 +14,12 @@ export interface GeneratorData {
   readonly samples: SharedArrayBuffer | null;
 }
 
-export interface StartMessage {
+interface StartMessage {
   readonly kind: 'start';
   /** On the clock of `monotonicMs`. */
   readonly startMs: number;
 }
-export interface StopMessage {
+interface StopMessage {
   readonly kind: 'stop';
 }
 export type ToGenerator = StartMessage | StopMessage;
@@ -33,7 +33,7 @@ export const FATE_UNKNOWN = 0;
 export const FATE_ACCEPTED = 1;
 export const FATE_REFUSED = 2;
 
-export interface ConnectedMessage {
+interface ConnectedMessage {
   readonly kind: 'connected';
   readonly connections: number;
 }

@@ -3,7 +3,7 @@ import { LatencyHistogram } from '../latency.ts';
 import { FATE_UNKNOWN, OUTCOME_SLOTS, type SliceMessage } from './messages.ts';
 
 /** A send is late when it is this much behind its intended time. */
-export const LATE_MS = 1;
+const LATE_MS = 1;
 
 export type Recorded = Omit<
   SliceMessage,

@@ -62,7 +62,7 @@ function metricText(index: number, random: () => number, runId: string): string 
 }
 
 /** The body of request number 0. */
-export function bodyText({ batch, seed, runId }: Pick<TemplateOptions, 'batch' | 'seed' | 'runId'>): string {
+function bodyText({ batch, seed, runId }: Pick<TemplateOptions, 'batch' | 'seed' | 'runId'>): string {
   const random = createRandom(seed);
   const metrics = Array.from({ length: batch }, (_, index) => metricText(index, random, runId));
   return `{"metrics":[${metrics.join(',')}]}`;

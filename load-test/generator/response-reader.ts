@@ -24,7 +24,7 @@ const STATE_CHUNK_END = 4;
 const STATE_TRAILER = 5;
 const STATE_UNTIL_CLOSE = 6;
 
-export const READ_MORE = 0;
+const READ_MORE = 0;
 export const READ_ANSWER = 1;
 export const READ_MALFORMED = 2;
 export type ReadResult = typeof READ_MORE | typeof READ_ANSWER | typeof READ_MALFORMED;

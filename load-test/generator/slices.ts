@@ -4,7 +4,7 @@ import { monotonicMs } from '../../src/base/clock.ts';
 import type { FromGenerator, SliceMessage } from './messages.ts';
 import type { Recorder } from './recorder.ts';
 
-export const SLICE_MS = 1_000;
+const SLICE_MS = 1_000;
 
 export class Slices {
   /** Goes up with everything that is sent and everything that comes back. */

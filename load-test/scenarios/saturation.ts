@@ -12,11 +12,11 @@ const WARM_UP_MS = 500;
 const CLIENTS = 100;
 /** Halvings of the interval between the last rate that held and the first that did not. */
 const REFINEMENTS = 3;
-export const KNEE_P99_MS = 100;
-export const KNEE_SUCCESS = 0.99;
+const KNEE_P99_MS = 100;
+const KNEE_SUCCESS = 0.99;
 
 /** Why a rate does not hold, or null. */
-export function whyNotSustained(result: LoadResult): string | null {
+function whyNotSustained(result: LoadResult): string | null {
   const { unsent, apiLatency } = result;
   const success = successShare(result);
   if (success < KNEE_SUCCESS) {

@@ -17,13 +17,13 @@ const SLOPE_MAX_MIB_PER_MINUTE = 2;
 const SLOPE_MIN_MS = 120_000;
 const SUCCESS_MIN = 0.999;
 
-export interface MemorySample {
+interface MemorySample {
   readonly atSeconds: number;
   readonly bytes: number;
 }
 
 /** Slope by least squares, in MiB a minute, of the samples after the first fifth. */
-export function memorySlope(samples: readonly MemorySample[]): number {
+function memorySlope(samples: readonly MemorySample[]): number {
   const settled = samples.slice(Math.floor(samples.length * SETTLED_SHARE));
   const count = settled.length;
   if (count < 2) return Number.NaN;

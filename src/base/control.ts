@@ -14,7 +14,7 @@ const PHASE_OF_LIFE = 0;
 const DISK = LINE_I32;
 const STOP_WRITER = 2 * LINE_I32;
 
-export const STARTING = 0;
+const STARTING = 0;
 export const READY = 1;
 export const DRAINING = 2;
 /** Ends, as in DRAINING, because storage has failed. */

@@ -17,7 +17,7 @@ import { readThreadStats, type ThreadStats } from '../telemetry/thread-stats.ts'
 import { DiskUse } from './disk-use.ts';
 
 /** What a thread counts, exactly. */
-export interface CountedBlocks {
+interface CountedBlocks {
   readonly counters: SharedArrayBuffer;
   readonly histograms: SharedArrayBuffer;
 }

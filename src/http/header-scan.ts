@@ -8,7 +8,7 @@
 import type { HttpRequest } from './uws.ts';
 
 export const FRAMING_OK = 0;
-export const FRAMING_BROKEN = 1;
+const FRAMING_BROKEN = 1;
 export const HEADERS_TOO_LARGE = 2;
 export type FramingVerdict = typeof FRAMING_OK | typeof FRAMING_BROKEN | typeof HEADERS_TOO_LARGE;
 

@@ -23,7 +23,7 @@ export function bodyFormatOf(contentType: string): BodyFormat | typeof UNSUPPORT
   return format;
 }
 
-export const IDENTITY = 0;
+const IDENTITY = 0;
 export const GZIP = 1;
 export type Coding = typeof IDENTITY | typeof GZIP;
 /** Value of Accept-Encoding in a 415. */

@@ -50,7 +50,7 @@ export interface App {
   setResponseTimeout?(seconds: number): unknown;
 }
 
-export interface SslOptions {
+interface SslOptions {
   readonly cert_file_name?: string;
   readonly key_file_name?: string;
   readonly ssl_ciphers?: string;

@@ -37,7 +37,7 @@ import { alignUp, LINE_BYTES } from '../base/shared-memory.ts';
 import type { LimiterConfig } from './limiter.ts';
 
 /** A prime far above the number of threads: where each set has its own lock, two threads rarely want the same. */
-export const SETS = 10_007;
+const SETS = 10_007;
 
 const I32 = Int32Array.BYTES_PER_ELEMENT;
 const F64 = Float64Array.BYTES_PER_ELEMENT;

@@ -69,7 +69,7 @@ export interface Snapshot extends Second {
 }
 
 /** The first message of a stream. */
-export interface Opening extends Snapshot {
+interface Opening extends Snapshot {
   readonly server: ServerFacts;
   readonly columns: Columns;
 }

@@ -50,7 +50,7 @@ export function writeSealTail(target: Buffer, headBytes: number, crc: number): n
 export const SEAL_WHOLE = 0;
 /** The text ends inside what could be a seal. */
 export const SEAL_CUT = 1;
-export const SEAL_BROKEN = 2;
+const SEAL_BROKEN = 2;
 export type SealState = typeof SEAL_WHOLE | typeof SEAL_CUT | typeof SEAL_BROKEN;
 
 /** Reads seals; its fields describe the last one that was whole. One object for all, since there may be millions. */

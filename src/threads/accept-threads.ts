@@ -30,7 +30,7 @@ export interface Listening {
 }
 
 /** Where the messages of live streams come from; see src/live/feed.ts. */
-export interface LiveSource {
+interface LiveSource {
   opening(): string;
   watch(listener: (text: string) => void): () => void;
 }

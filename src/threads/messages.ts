@@ -8,7 +8,7 @@ import type { Status } from '../telemetry/counters.ts';
 import type { WriterMemory } from '../writer/writer.ts';
 
 /** The shared memory that a serving thread works on; carved in server.ts. */
-export interface ServingMemory {
+interface ServingMemory {
   readonly control: SharedArrayBuffer;
   readonly bell: SharedArrayBuffer;
   readonly breaker: SharedArrayBuffer;

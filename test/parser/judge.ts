@@ -54,7 +54,7 @@ export function metricsOf(columns: MetricColumns): ReferenceMetric[] {
 }
 
 /** JSON text without the white space between its tokens. */
-export function withoutSpace(json: string): string {
+function withoutSpace(json: string): string {
   return json.replace(/"(?:[^"\\]|\\.)*"|[ \t\r\n]+/g, (part) => (part.startsWith('"') ? part : ''));
 }
 

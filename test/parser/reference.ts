@@ -12,7 +12,7 @@ export interface ReferenceMetric {
   tags: [string, string][];
 }
 
-export interface ReferenceError {
+interface ReferenceError {
   index: number;
   offset: number;
   field: string;

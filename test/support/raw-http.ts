@@ -26,7 +26,7 @@ export type HttpEvent =
   | { readonly kind: 'silent' };
 
 /** The connection ended before a whole response had come. */
-export class ConnectionClosed extends Error {
+class ConnectionClosed extends Error {
   readonly code: string | undefined;
 
   constructor(code: string | undefined) {
@@ -37,7 +37,7 @@ export class ConnectionClosed extends Error {
 }
 
 /** No whole response within the time allowed. */
-export class ResponseTimeout extends Error {
+class ResponseTimeout extends Error {
   constructor(timeoutMs: number, received: Buffer) {
     super(`no response within ${timeoutMs} ms; received ${JSON.stringify(received.toString('latin1'))}`);
     this.name = 'ResponseTimeout';

@@ -17,7 +17,7 @@ export interface Owner {
   after(cleanup: () => unknown): void;
 }
 
-export interface LogLine {
+interface LogLine {
   /** trace, debug, info, warn, error or fatal. */
   readonly level?: string;
   readonly msg?: string;

@@ -30,7 +30,7 @@ export function segmentPaths(dataDir: string): string[] {
  * newline is one being written.
  * @throws when a line is not JSON
  */
-export function readSegment(path: string): StoredLine[] {
+function readSegment(path: string): StoredLine[] {
   const text = readFileSync(path, 'utf8');
   const end = text.lastIndexOf('\n') + 1;
   const lines: StoredLine[] = [];

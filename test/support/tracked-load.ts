@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { bodyOf } from './bodies.ts';
 import { type HttpResponse, postRequest, RawConnection } from './raw-http.ts';
 
-export type Fate = 'acknowledged' | 'refused' | 'unknown';
+type Fate = 'acknowledged' | 'refused' | 'unknown';
 
 export interface LoadOptions {
   /** Names begin with it: `<prefix>.<connection>.<number>`. */
@@ -28,7 +28,7 @@ export interface LoadOptions {
 }
 
 /** What the files say against a ledger, by name. */
-export interface Discrepancies {
+interface Discrepancies {
   /** Acknowledged and not stored. */
   readonly lost: readonly string[];
   readonly refusedStored: readonly string[];
@@ -38,7 +38,7 @@ export interface Discrepancies {
 }
 
 /** Answers by status, and names by fate. */
-export class Ledger {
+class Ledger {
   readonly fates = new Map<string, Fate>();
   readonly statuses = new Map<number, number>();
   /** The last response of each status. */

@@ -278,7 +278,7 @@ function collidingBlocks(state: number): readonly [string, string] {
 }
 
 /** 2^pairs texts of one FNV-1a hash: each block has two forms that end in the same state (Joux, 2004). */
-export function collidingIds(pairs: number): string[] {
+function collidingIds(pairs: number): string[] {
   let ids = [''];
   let state = FNV_OFFSET;
   for (let pair = 0; pair < pairs; pair++) {
