@@ -1,7 +1,7 @@
-/** Style that a machine can check: the direction of imports, file sizes, texts that must not be there, links. */
+/** Style that a machine can check: the direction of imports, file sizes, texts that must not be there. */
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { dirname, join, normalize, relative } from 'node:path';
+import { dirname, join, normalize } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
@@ -190,38 +190,4 @@ describe('texts', () => {
       }
     });
   }
-});
-
-/** What GitHub makes of a heading for links to it. */
-function anchorOf(heading: string): string {
-  return heading
-    .toLowerCase()
-    .replace(/[`*_[\]]/g, '')
-    .replace(/[^\p{L}\p{N}\- ]/gu, '')
-    .trim()
-    .replace(/ /g, '-');
-}
-
-describe('documents', () => {
-  const documents = [
-    ...filesUnder('docs', /\.md$/),
-    ...readdirSync(ROOT).filter((name) => name.endsWith('.md')),
-  ];
-  const withoutCode = (path: string) => read(path).replace(/```[\s\S]*?```|`[^`\n]*`/g, '');
-
-  it('link to files and headings that are there', () => {
-    for (const document of documents) {
-      for (const match of withoutCode(document).matchAll(/\]\(([^)\s]+)\)/g)) {
-        const target = match[1] ?? '';
-        if (/^[a-z]+:/.test(target)) continue;
-        const [file = '', anchor] = target.split('#');
-        const path = file === '' ? document : normalize(join(dirname(document), decodeURIComponent(file)));
-        assert.ok(!relative('.', path).startsWith('..'), `${document} links outside: ${target}`);
-        assert.ok(existsSync(join(ROOT, path)), `${document} links to ${target}, which is not there`);
-        if (anchor === undefined || !path.endsWith('.md')) continue;
-        const anchors = [...read(path).matchAll(/^#+ (.+)$/gm)].map((heading) => anchorOf(heading[1] ?? ''));
-        assert.ok(anchors.includes(anchor), `${document} links to ${target}, which has no such heading`);
-      }
-    }
-  });
 });
