@@ -60,7 +60,7 @@ export function pinSelf(): void {
   }
 }
 
-export function variantArgs({ phase, revert }: Variant): string[] {
+function variantArgs({ phase, revert }: Variant): string[] {
   return ['--phase', String(phase), ...(revert === undefined ? [] : ['--revert', revert])];
 }
 

@@ -7,8 +7,8 @@ export const LADDER_CLIENTS = [10, 20, 50, 100, 150] as const;
 export const BATCH = 100;
 /** Enough that no request waits for a connection while the server keeps up. */
 export const OPEN_CLIENTS = 150;
-export const FIXED_RATE = 100;
-export const REVERT_BATCHES = [1, 100, 1_000] as const;
+const FIXED_RATE = 100;
+const REVERT_BATCHES = [1, 100, 1_000] as const;
 const REVERT_CLIENTS = 50;
 /** No more than may have a thread at once, so that the profile shows requests served and not requests refused. */
 export const PROFILE_CLIENTS = 20;

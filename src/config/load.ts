@@ -6,8 +6,8 @@ import { powerOfTwoAtLeast } from '../base/shared-memory.ts';
 import { encodedBodyBound } from '../encoder/line-encoder.ts';
 import { flagOf, OPTIONS, type REVERT, variableOf } from './options.ts';
 
-export type Ack = 'received' | 'written' | 'synced';
-export type Handover = 'auto' | 'descriptor' | 'reuseport';
+type Ack = 'received' | 'written' | 'synced';
+type Handover = 'auto' | 'descriptor' | 'reuseport';
 export type Revert = (typeof REVERT)[number];
 
 export interface Config {
@@ -57,7 +57,7 @@ export interface Config {
   readonly logLevel: string;
 }
 
-export type Source = 'flag' | 'environment' | 'file' | 'default' | 'derived';
+type Source = 'flag' | 'environment' | 'file' | 'default' | 'derived';
 
 export interface LoadedConfig {
   readonly config: Config;
