@@ -25,7 +25,7 @@ import { WORKER } from './telemetry/counters.ts';
 import { AcceptThreads, type Listening } from './threads/accept-threads.ts';
 import type { IngestWorkerData } from './threads/messages.ts';
 import {
-  carveMemory,
+  allocateSharedMemory,
   type Modules,
   type SharedMemories,
   servingData,
@@ -89,7 +89,7 @@ class Server implements RunningServer {
     this.log = log;
     this.modules = modules;
     this.keeper = new CredentialKeeper(config, log);
-    this.memories = carveMemory(config, modules);
+    this.memories = allocateSharedMemory(config, modules);
     this.sharedBytes = totalBytes(this.memories);
     this.workers = this.memories.acceptThreads;
     this.queueCapacity = modules.dispatch.queueCapacity(config);
@@ -121,7 +121,7 @@ class Server implements RunningServer {
         died: (error) => this.threadDied(error),
       });
       this.listening = await this.acceptThreads.start();
-      this.control.life = READY;
+      this.control.lifecycle = READY;
     } catch (error) {
       await this.releaseLocks();
       throw error;
@@ -255,13 +255,13 @@ class Server implements RunningServer {
 
   private async end(
     code: number,
-    life: typeof DRAINING | typeof FAILED,
+    lifecycle: typeof DRAINING | typeof FAILED,
     endWorkers: () => Promise<void>,
   ): Promise<void> {
     this.ending = true;
-    this.control.life = life;
+    this.control.lifecycle = lifecycle;
     await endWorkers();
-    if (life === DRAINING) this.reportCutOff();
+    if (lifecycle === DRAINING) this.reportCutOff();
     await this.stopWriter();
     clearInterval(this.stallTimer);
     this.exposition?.stop();

@@ -20,6 +20,7 @@ import {
   EventRingConsumer,
   EventRingProducer,
 } from '../../src/telemetry/ring-buffer.ts';
+import { Sample } from '../../src/telemetry/sample.ts';
 import { type BenchCase, compare } from '../harness.ts';
 
 const CALLS = EVENT_RING_RECORDS;
@@ -73,9 +74,20 @@ function eventRingCase(): BenchCase {
   const memory = createEventRing();
   const words = new Int32Array(memory);
   const producer = new EventRingProducer(memory);
+  const sample = Object.assign(new Sample(), {
+    status: 200,
+    metrics: 1,
+    receiveNs: 1_000,
+    limitNs: 200.5,
+    parseNs: 900,
+    encodeNs: 800,
+    queueNs: 100_000,
+  });
   const record = (): void => {
     for (let call = 0; call < CALLS; call++) {
-      producer.record(call, 200, 1, 1000, 200.5, 900, 800, 100_000, values[call]!);
+      sample.clientHash = call;
+      sample.totalNs = values[call]!;
+      producer.record(sample);
       if (call % ANSWERS_A_TURN === ANSWERS_A_TURN - 1) producer.publish();
     }
     producer.publish();

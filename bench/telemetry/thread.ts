@@ -4,6 +4,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { monotonicMs } from '../../src/base/clock.ts';
 import { lockWaits } from '../../src/base/futex-lock.ts';
 import type { Recorder } from '../../src/telemetry/recorder.ts';
+import { Sample } from '../../src/telemetry/sample.ts';
 import {
   type ImplementationName,
   loadImplementation,
@@ -37,21 +38,21 @@ const recorder = openRecorder(memory);
 const units = makeUnits();
 const callsNs = new Float64Array(CALLS_MAX);
 const [RECEIVE, LIMIT, PARSE, ENCODE, QUEUE, TOTAL] = RATIOS;
+const sample = new Sample();
 let discarded = 0;
 
 function recordOne(to: Recorder, n: number): void {
   const unit = units[n & UNIT_MASK]!;
-  to.record(
-    n,
-    STATUSES[n & 7]!,
-    1,
-    unit * RECEIVE,
-    unit * LIMIT,
-    unit * PARSE,
-    unit * ENCODE,
-    unit * QUEUE,
-    unit * TOTAL,
-  );
+  sample.clientHash = n;
+  sample.status = STATUSES[n & 7]!;
+  sample.metrics = 1;
+  sample.receiveNs = unit * RECEIVE;
+  sample.limitNs = unit * LIMIT;
+  sample.parseNs = unit * PARSE;
+  sample.encodeNs = unit * ENCODE;
+  sample.queueNs = unit * QUEUE;
+  sample.totalNs = unit * TOTAL;
+  to.record(sample);
   if (n % PUBLISH_EVERY === PUBLISH_EVERY - 1) to.publish();
 }
 

@@ -2,15 +2,15 @@
  * The control block: what every thread has to know about the process, one word a cache line.
  *
  * ```
- *  line 0  PHASE_OF_LIFE  Int32  STARTING → READY → DRAINING, or FAILED      written by main
- *  line 1  DISK           Int32  DISK_OK, DISK_REFUSING or DISK_FAILED       written by the writer
- *  line 2  STOP_WRITER    Int32  1: write what is published, sync, and end   written by main
+ *  line 0  LIFECYCLE    Int32  STARTING → READY → DRAINING, or FAILED      written by main
+ *  line 1  DISK         Int32  DISK_OK, DISK_REFUSING or DISK_FAILED       written by the writer
+ *  line 2  STOP_WRITER  Int32  1: write what is published, sync, and end   written by main
  * ```
  * Each word has one writer at a time. Stores and loads are atomic so that a loop that polls a word sees it change.
  */
 import { LINE_BYTES, LINE_I32 } from './shared-memory.ts';
 
-const PHASE_OF_LIFE = 0;
+const LIFECYCLE = 0;
 const DISK = LINE_I32;
 const STOP_WRITER = 2 * LINE_I32;
 
@@ -19,7 +19,7 @@ export const READY = 1;
 export const DRAINING = 2;
 /** Ends, as in DRAINING, because storage has failed. */
 export const FAILED = 3;
-export type Life = typeof STARTING | typeof READY | typeof DRAINING | typeof FAILED;
+export type Lifecycle = typeof STARTING | typeof READY | typeof DRAINING | typeof FAILED;
 
 export const DISK_OK = 0;
 /** Not writable for now (full, say): requests get 503, the writer probes and resumes by itself. */
@@ -39,12 +39,12 @@ export class Control {
     this.words = new Int32Array(memory);
   }
 
-  get life(): Life {
-    return Atomics.load(this.words, PHASE_OF_LIFE) as Life;
+  get lifecycle(): Lifecycle {
+    return Atomics.load(this.words, LIFECYCLE) as Lifecycle;
   }
 
-  set life(life: Life) {
-    Atomics.store(this.words, PHASE_OF_LIFE, life);
+  set lifecycle(lifecycle: Lifecycle) {
+    Atomics.store(this.words, LIFECYCLE, lifecycle);
   }
 
   get disk(): DiskState {

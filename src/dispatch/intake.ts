@@ -148,7 +148,7 @@ export class Intake {
 
   private unavailable(reason: 'journal_full' | 'limiter_busy' | 'disk_failed'): Problem {
     this.counters[WORKER[`unavailable_${reason}`]]! += 1;
-    return unavailableProblem(reason, this.queue, this.control.life >= DRAINING);
+    return unavailableProblem(reason, this.queue, this.control.lifecycle >= DRAINING);
   }
 
   /** Prepares the answer to a request whose lines are settled, or under `received` journaled. */

@@ -10,6 +10,7 @@ import { type Control, DISK_OK, DRAINING } from '../base/control.ts';
 import { type Breaker, OPEN } from '../breaker/breaker.ts';
 import { type UNAVAILABLE_REASONS, WORKER } from '../telemetry/counters.ts';
 import type { Recorder } from '../telemetry/recorder.ts';
+import { Sample } from '../telemetry/sample.ts';
 import type { Exchange, ExchangePool } from './exchange.ts';
 import { type Problem, type QueueFacts, send, setProblem, unavailableProblem } from './response.ts';
 
@@ -61,7 +62,7 @@ export class Answers {
 
   /** The process ends: new requests are refused and their connections closed. */
   get draining(): boolean {
-    return this.control.life >= DRAINING;
+    return this.control.lifecycle >= DRAINING;
   }
 
   /** Why nothing can be taken now whatever the dispatcher, or null. */
@@ -162,19 +163,20 @@ export class Answers {
   }
 }
 
-/** What a served request took, stage by stage. */
+/** Reused for every request of this thread. */
+const sample = new Sample();
+
+/** Records how long each stage of a served request took. */
 export function recordSample(recorder: Recorder, exchange: Exchange, nowMs: number): void {
   const { receivedMs, startedMs, journaledMs } = exchange;
-  const received = receivedMs > 0 ? receivedMs : nowMs;
-  recorder.record(
-    exchange.clientHash,
-    exchange.status,
-    exchange.accepted,
-    (received - startedMs) * NS_PER_MS,
-    exchange.limitNs,
-    exchange.parseNs,
-    exchange.encodeNs,
-    journaledMs > 0 ? (nowMs - journaledMs) * NS_PER_MS : 0,
-    (nowMs - startedMs) * NS_PER_MS,
-  );
+  sample.clientHash = exchange.clientHash;
+  sample.status = exchange.status;
+  sample.metrics = exchange.accepted;
+  sample.receiveNs = ((receivedMs > 0 ? receivedMs : nowMs) - startedMs) * NS_PER_MS;
+  sample.limitNs = exchange.limitNs;
+  sample.parseNs = exchange.parseNs;
+  sample.encodeNs = exchange.encodeNs;
+  sample.queueNs = journaledMs > 0 ? (nowMs - journaledMs) * NS_PER_MS : 0;
+  sample.totalNs = (nowMs - startedMs) * NS_PER_MS;
+  recorder.record(sample);
 }

@@ -159,7 +159,7 @@ export class Routes {
   }
 
   private serveReady(exchange: Exchange): void {
-    const starting = this.sources.control.life !== READY ? 'recovering' : null;
+    const starting = this.sources.control.lifecycle !== READY ? 'recovering' : null;
     const reason = this.answers.stateRefusal ?? starting;
     if (reason !== null) return this.answers.answer(exchange, notReady(reason));
     setText(exchange, 200, 'application/json', '{"ready":true}');

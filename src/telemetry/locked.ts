@@ -31,6 +31,7 @@ import type {
   StatusClass,
   TelemetryModule,
 } from './recorder.ts';
+import { Sample } from './sample.ts';
 import { SAMPLE_HISTOGRAM_NAMES, SampleHistograms } from './sample-histograms.ts';
 import { SlowestRequest } from './slowest.ts';
 
@@ -62,39 +63,19 @@ class LockedRecorder implements Recorder {
     this.histograms = new SampleHistograms(memory);
   }
 
-  record(
-    clientHash: number,
-    status: number,
-    metrics: number,
-    receiveNs: number,
-    limitNs: number,
-    parseNs: number,
-    encodeNs: number,
-    queueNs: number,
-    totalNs: number,
-  ): void {
+  record(sample: Sample): void {
     const { i32, f64 } = this;
     if (!lock(i32, SAMPLES_LOCK_I32, LOCK_BOUND_MS)) {
       // Counted without the lock that could not be had; pairs with the load in `dropped`.
       Atomics.add(i32, DROPPED_I32, 1);
       return;
     }
-    this.histograms.record(
-      clientHash,
-      status,
-      metrics,
-      receiveNs,
-      limitNs,
-      parseNs,
-      encodeNs,
-      queueNs,
-      totalNs,
-    );
-    if (totalNs > f64[TOTAL_F64]!) {
-      i32[CLIENT_I32] = clientHash;
-      i32[STATUS_I32] = status;
-      i32[METRICS_I32] = metrics;
-      f64[TOTAL_F64] = totalNs;
+    this.histograms.record(sample);
+    if (sample.totalNs > f64[TOTAL_F64]!) {
+      i32[CLIENT_I32] = sample.clientHash;
+      i32[STATUS_I32] = sample.status;
+      i32[METRICS_I32] = sample.metrics;
+      f64[TOTAL_F64] = sample.totalNs;
     }
     unlock(i32, SAMPLES_LOCK_I32);
   }
@@ -112,6 +93,8 @@ class LockedSamples implements Samples {
   private readonly histograms = new SampleHistograms(this.copy);
   private readonly sharedF64: Float64Array;
   private readonly window = new SlowestRequest(monotonicMs());
+  /** The slowest request since the last drain. */
+  private readonly sample = new Sample();
 
   constructor(memory: SharedArrayBuffer) {
     this.i32 = new Int32Array(memory);
@@ -129,17 +112,17 @@ class LockedSamples implements Samples {
   }
 
   drain(): void {
-    const { i32, f64, window } = this;
+    const { i32, f64, window, sample } = this;
     window.turn(monotonicMs());
     if (!lock(i32, SAMPLES_LOCK_I32, LOCK_BOUND_MS)) return;
     this.copyF64.set(this.sharedF64);
-    const client = i32[CLIENT_I32]!;
-    const status = i32[STATUS_I32]!;
-    const metrics = i32[METRICS_I32]!;
-    const totalNs = f64[TOTAL_F64]!;
+    sample.clientHash = i32[CLIENT_I32]!;
+    sample.status = i32[STATUS_I32]!;
+    sample.metrics = i32[METRICS_I32]!;
+    sample.totalNs = f64[TOTAL_F64]!;
     f64[TOTAL_F64] = 0;
     unlock(i32, SAMPLES_LOCK_I32);
-    window.note(client, status, metrics, totalNs);
+    window.note(sample);
   }
 
   stage(stage: SampledStage): HistogramReading {

@@ -1,9 +1,10 @@
 /**
- * The face of what takes per-request samples from the threads that ingest to main, where they are shown.
+ * The interface of what takes per-request samples from the threads that ingest to main, where they are shown.
  *
  * Samples may go missing, and those that do are counted; exact counts are plain counters (counters.ts).
  */
 import type { HistogramReading } from './histogram.ts';
+import type { Sample } from './sample.ts';
 
 /** Stages that ingesting threads time for each request; the writer times the others (journal, sync) for each commit. */
 export const SAMPLED_STAGES = ['receive', 'limit', 'parse', 'encode', 'queue'] as const;
@@ -13,21 +14,8 @@ export const STATUS_CLASSES = ['2xx', '4xx', '5xx'] as const;
 export type StatusClass = (typeof STATUS_CLASSES)[number];
 
 export interface SampleSink {
-  /**
-   * Takes one answered request. Times in nanoseconds, 0 for a stage not reached.
-   * @param clientHash the limiter's name for the client  @param metrics accepted  @param totalNs first byte to answer
-   */
-  record(
-    clientHash: number,
-    status: number,
-    metrics: number,
-    receiveNs: number,
-    limitNs: number,
-    parseNs: number,
-    encodeNs: number,
-    queueNs: number,
-    totalNs: number,
-  ): void;
+  /** Records one answered request. The caller reuses `sample` afterwards. */
+  record(sample: Sample): void;
 }
 
 /** The side of one ingesting thread. `record` may drop the sample, which is counted; it waits 1 ms at most. */

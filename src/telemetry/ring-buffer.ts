@@ -31,6 +31,7 @@ import type {
   StatusClass,
   TelemetryModule,
 } from './recorder.ts';
+import { Sample } from './sample.ts';
 import { SampleHistograms } from './sample-histograms.ts';
 import { SlowestRequest } from './slowest.ts';
 
@@ -80,17 +81,7 @@ export class EventRingProducer implements Recorder {
     this.consumed = Atomics.load(this.i32, CONSUMED_I32);
   }
 
-  record(
-    clientHash: number,
-    status: number,
-    metrics: number,
-    receiveNs: number,
-    limitNs: number,
-    parseNs: number,
-    encodeNs: number,
-    queueNs: number,
-    totalNs: number,
-  ): void {
+  record(sample: Sample): void {
     const { i32, f64, written } = this;
     if (((written - this.consumed) | 0) === EVENT_RING_RECORDS) {
       // So that the consumer can make room, whatever the caller does.
@@ -104,16 +95,16 @@ export class EventRingProducer implements Recorder {
     }
     const line = HEADER_LINES + (written & RECORD_MASK);
     const words = line * LINE_I32;
-    i32[words + CLIENT_I32] = clientHash;
-    i32[words + STATUS_I32] = status;
-    i32[words + METRICS_I32] = metrics;
+    i32[words + CLIENT_I32] = sample.clientHash;
+    i32[words + STATUS_I32] = sample.status;
+    i32[words + METRICS_I32] = sample.metrics;
     const times = line * LINE_F64;
-    f64[times + RECEIVE_F64] = receiveNs;
-    f64[times + LIMIT_F64] = limitNs;
-    f64[times + PARSE_F64] = parseNs;
-    f64[times + ENCODE_F64] = encodeNs;
-    f64[times + QUEUE_F64] = queueNs;
-    f64[times + TOTAL_F64] = totalNs;
+    f64[times + RECEIVE_F64] = sample.receiveNs;
+    f64[times + LIMIT_F64] = sample.limitNs;
+    f64[times + PARSE_F64] = sample.parseNs;
+    f64[times + ENCODE_F64] = sample.encodeNs;
+    f64[times + QUEUE_F64] = sample.queueNs;
+    f64[times + TOTAL_F64] = sample.totalNs;
     this.written = (written + 1) | 0;
   }
 
@@ -129,6 +120,7 @@ export class EventRingProducer implements Recorder {
 export class EventRingConsumer {
   private readonly i32: Int32Array;
   private readonly f64: Float64Array;
+  private readonly sample = new Sample();
   private consumed: number;
 
   constructor(memory: SharedArrayBuffer) {
@@ -144,7 +136,7 @@ export class EventRingConsumer {
 
   /** Hands at most `max` records, oldest first, to `sink`; returns how many. */
   drain(sink: SampleSink, max: number = EVENT_RING_RECORDS): number {
-    const { i32, f64 } = this;
+    const { i32, f64, sample } = this;
     // Pairs with the store in `publish`: all records before this cursor are complete.
     const ready = (Atomics.load(i32, PUBLISHED_I32) - this.consumed) | 0;
     const count = Math.min(ready, max);
@@ -152,17 +144,16 @@ export class EventRingConsumer {
       const line = HEADER_LINES + ((this.consumed + taken) & RECORD_MASK);
       const words = line * LINE_I32;
       const times = line * LINE_F64;
-      sink.record(
-        i32[words + CLIENT_I32]!,
-        i32[words + STATUS_I32]!,
-        i32[words + METRICS_I32]!,
-        f64[times + RECEIVE_F64]!,
-        f64[times + LIMIT_F64]!,
-        f64[times + PARSE_F64]!,
-        f64[times + ENCODE_F64]!,
-        f64[times + QUEUE_F64]!,
-        f64[times + TOTAL_F64]!,
-      );
+      sample.clientHash = i32[words + CLIENT_I32]!;
+      sample.status = i32[words + STATUS_I32]!;
+      sample.metrics = i32[words + METRICS_I32]!;
+      sample.receiveNs = f64[times + RECEIVE_F64]!;
+      sample.limitNs = f64[times + LIMIT_F64]!;
+      sample.parseNs = f64[times + PARSE_F64]!;
+      sample.encodeNs = f64[times + ENCODE_F64]!;
+      sample.queueNs = f64[times + QUEUE_F64]!;
+      sample.totalNs = f64[times + TOTAL_F64]!;
+      sink.record(sample);
     }
     if (count > 0) {
       this.consumed = (this.consumed + count) | 0;
@@ -203,29 +194,9 @@ class RingSamples implements Samples, SampleSink {
     }
   }
 
-  record(
-    clientHash: number,
-    status: number,
-    metrics: number,
-    receiveNs: number,
-    limitNs: number,
-    parseNs: number,
-    encodeNs: number,
-    queueNs: number,
-    totalNs: number,
-  ): void {
-    this.histograms.record(
-      clientHash,
-      status,
-      metrics,
-      receiveNs,
-      limitNs,
-      parseNs,
-      encodeNs,
-      queueNs,
-      totalNs,
-    );
-    this.window.note(clientHash, status, metrics, totalNs);
+  record(sample: Sample): void {
+    this.histograms.record(sample);
+    this.window.note(sample);
   }
 
   stage(stage: SampledStage): HistogramReading {

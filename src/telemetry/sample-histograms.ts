@@ -7,6 +7,7 @@ import {
   STATUS_CLASSES,
   type StatusClass,
 } from './recorder.ts';
+import type { Sample } from './sample.ts';
 
 /** The histograms of a block, in their order. */
 export const SAMPLE_HISTOGRAM_NAMES = [...SAMPLED_STAGES, ...STATUS_CLASSES] as const;
@@ -29,17 +30,7 @@ export class SampleHistograms implements SampleSink {
     this.histograms = new Histograms(memory, SAMPLE_HISTOGRAM_NAMES);
   }
 
-  record(
-    _clientHash: number,
-    status: number,
-    _metrics: number,
-    receiveNs: number,
-    limitNs: number,
-    parseNs: number,
-    encodeNs: number,
-    queueNs: number,
-    totalNs: number,
-  ): void {
+  record({ status, receiveNs, limitNs, parseNs, encodeNs, queueNs, totalNs }: Sample): void {
     this.histograms.record(RECEIVE, nanoseconds(receiveNs));
     // A stage that took no time at all was not reached.
     if (limitNs > 0) this.histograms.record(LIMIT, nanoseconds(limitNs));

@@ -1,5 +1,6 @@
 /** The slowest request of a while: that of the current window and the one before, so that it is forgotten in time. */
 import type { SlowRequest } from './recorder.ts';
+import type { Sample } from './sample.ts';
 
 const WINDOW_MS = 10_000;
 
@@ -27,7 +28,7 @@ export class SlowestRequest {
     this.windowEndsMs = nowMs + WINDOW_MS;
   }
 
-  note(clientHash: number, status: number, metrics: number, totalNs: number): void {
+  note({ clientHash, status, metrics, totalNs }: Sample): void {
     if (totalNs <= (this.now?.totalNs ?? 0)) return;
     const client = (clientHash >>> 0).toString(16).padStart(8, '0');
     this.now = { client, status, metrics, totalNs };

@@ -172,7 +172,6 @@ async function end(): Promise<void> {
   clearInterval(tick);
   stopThreadStats();
   await listener.close();
-  post({ kind: 'drained' });
   port.close();
 }
 

@@ -93,5 +93,4 @@ export type FromWorker =
   | { readonly kind: 'scrape'; readonly id: number; readonly accept: string }
   /** A live stream is to be opened: from now on this thread wants its messages, until it has no stream. */
   | { readonly kind: 'live_open'; readonly id: number }
-  | { readonly kind: 'live_close' }
-  | { readonly kind: 'drained' };
+  | { readonly kind: 'live_close' };

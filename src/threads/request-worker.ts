@@ -49,7 +49,7 @@ const { status, head, close } = exchange;
 parentPort!.postMessage({ status, head, body: exchange.body, close } satisfies RequestAnswer);
 
 // The lane is taken until storage is done with its lines; what became of them is still worth counting.
-while (timedOut && control.life < DRAINING) {
+while (timedOut && control.lifecycle < DRAINING) {
   const late = storeNow(pipeline.journal, pipeline.cursor, bell, LATE_LOOK_MS);
   if (late === null) continue;
   intake.countLate(exchange, late);

@@ -25,9 +25,9 @@ export interface Modules {
   readonly writer: WriterModule;
 }
 
-export type SharedMemories = ReturnType<typeof carveMemory>;
+export type SharedMemories = ReturnType<typeof allocateSharedMemory>;
 
-export function carveMemory(config: Config, { dispatch, limiter, telemetry, writer }: Modules) {
+export function allocateSharedMemory(config: Config, { dispatch, limiter, telemetry, writer }: Modules) {
   const acceptThreads = dispatch.acceptThreads(config);
   const requestThreads = dispatch.requestThreads(config);
   /** Threads that serve: those that accept first, then the lanes of those that serve one request each. */

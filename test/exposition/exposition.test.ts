@@ -27,6 +27,7 @@ import {
 } from '../../src/telemetry/histogram.ts';
 import { createSampleMemories, openRecorder, openSamples } from '../../src/telemetry/ring-buffer.ts';
 import { createThreadStats, startThreadStats } from '../../src/telemetry/thread-stats.ts';
+import { sampleOf } from '../support/samples.ts';
 import { requireTool } from '../support/tools.ts';
 
 const LIMITS = { requestRate: 10, requestBurst: 3, metricRate: 100, metricBurst: 100, clients: 100 };
@@ -86,8 +87,32 @@ function busyRig(): Rig {
     slots[WORKER.queue_head_age_ms_now] = 250 * (index + 1);
     new Histograms(histograms, WORKER_HISTOGRAM_NAMES).record(WORKER_HISTOGRAMS.batch_metrics, 3);
     const recorder = openRecorder(events[index]!);
-    recorder.record(0x1234abcd, 200, 3, 1000, 400, 2000, 3000, 4000, 11_000);
-    recorder.record(7, 429, 0, 1000, 400, 0, 0, 0, 1500.5);
+    recorder.record(
+      sampleOf({
+        clientHash: 0x1234abcd,
+        status: 200,
+        metrics: 3,
+        receiveNs: 1000,
+        limitNs: 400,
+        parseNs: 2000,
+        encodeNs: 3000,
+        queueNs: 4000,
+        totalNs: 11_000,
+      }),
+    );
+    recorder.record(
+      sampleOf({
+        clientHash: 7,
+        status: 429,
+        metrics: 0,
+        receiveNs: 1000,
+        limitNs: 400,
+        parseNs: 0,
+        encodeNs: 0,
+        queueNs: 0,
+        totalNs: 1500.5,
+      }),
+    );
     recorder.publish();
     startThreadStats(sources.stats[index]!.memory)();
   });
@@ -184,7 +209,7 @@ describe('Prometheus text', () => {
     const { sources, events } = busyRig();
     const recorder = openRecorder(events[0]!);
     // Two samples wait already.
-    for (let k = 0; k < 8192 - 2 + 5; k++) recorder.record(1, 200, 1, 1, 1, 1, 1, 1, 1);
+    for (let k = 0; k < 8192 - 2 + 5; k++) recorder.record(sampleOf());
     const values = samples((await render(sources)).body);
     assert.equal(values.get('metricsstream_events_dropped_total'), 5);
     assert.ok(values.get('metricsstream_thread_heap_used_bytes{thread="ingest-1"}')! > 1e6);

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { createLimiterMemory, openLimiter } from '../../src/limiter/striped-lock.ts';
 import { createEventRing, EventRingProducer } from '../../src/telemetry/ring-buffer.ts';
+import { sampleOf } from '../support/samples.ts';
 
 /** The worked bytes of a section of docs/memory-layout.md: offset → hexadecimal bytes. */
 function workedBytes(section: string): Map<number, string> {
@@ -35,7 +36,19 @@ describe('the worked bytes in docs/memory-layout.md', () => {
   it('are those of the event ring', () => {
     const memory = createEventRing();
     const ring = new EventRingProducer(memory);
-    ring.record(0x6b306840, 200, 3, 12_000, 450, 2000, 1500, 400_000, 420_000);
+    ring.record(
+      sampleOf({
+        clientHash: 0x6b306840,
+        status: 200,
+        metrics: 3,
+        receiveNs: 12_000,
+        limitNs: 450,
+        parseNs: 2000,
+        encodeNs: 1500,
+        queueNs: 400_000,
+        totalNs: 420_000,
+      }),
+    );
     ring.publish();
     const expected = workedBytes('Event ring');
     assert.equal(expected.size, 9);

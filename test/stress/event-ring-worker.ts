@@ -1,6 +1,7 @@
 /** Records samples whose fields all follow from their number, as fast as it can. */
 import { parentPort } from 'node:worker_threads';
 import { EventRingProducer } from '../../src/telemetry/ring-buffer.ts';
+import { Sample } from '../../src/telemetry/sample.ts';
 import { awaitStart } from '../support/threads.ts';
 
 export interface Recording {
@@ -12,8 +13,18 @@ export interface Recording {
 
 const { ring, records, done } = awaitStart<Recording>();
 const producer = new EventRingProducer(ring);
+const sample = new Sample();
 for (let n = 0; n < records; n++) {
-  producer.record(n, n ^ 0x5a5a5a5a, -n, n + 0.5, n * 2, n * 3, n * 5, n * 7, n * 11);
+  sample.clientHash = n;
+  sample.status = n ^ 0x5a5a5a5a;
+  sample.metrics = -n;
+  sample.receiveNs = n + 0.5;
+  sample.limitNs = n * 2;
+  sample.parseNs = n * 3;
+  sample.encodeNs = n * 5;
+  sample.queueNs = n * 7;
+  sample.totalNs = n * 11;
+  producer.record(sample);
   // Batches of all small sizes.
   if (n % 7 === 0 || n % 11 === 0) producer.publish();
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { SampleSink } from '../../src/telemetry/recorder.ts';
 import { createEventRing, EVENT_RING_RECORDS, EventRingConsumer } from '../../src/telemetry/ring-buffer.ts';
+import type { Sample } from '../../src/telemetry/sample.ts';
 import { runThreads, stressMs } from '../support/threads.ts';
 import type { Recording } from './event-ring-worker.ts';
 
@@ -14,27 +15,17 @@ class Checker implements SampleSink {
   misordered = 0;
   private last = -1;
 
-  record(
-    client: number,
-    status: number,
-    metrics: number,
-    receive: number,
-    limit: number,
-    parse: number,
-    encode: number,
-    queue: number,
-    total: number,
-  ): void {
-    const n = client;
+  record(sample: Sample): void {
+    const n = sample.clientHash;
     const whole =
-      status === (n ^ 0x5a5a5a5a) &&
-      metrics === -n &&
-      receive === n + 0.5 &&
-      limit === n * 2 &&
-      parse === n * 3 &&
-      encode === n * 5 &&
-      queue === n * 7 &&
-      total === n * 11;
+      sample.status === (n ^ 0x5a5a5a5a) &&
+      sample.metrics === -n &&
+      sample.receiveNs === n + 0.5 &&
+      sample.limitNs === n * 2 &&
+      sample.parseNs === n * 3 &&
+      sample.encodeNs === n * 5 &&
+      sample.queueNs === n * 7 &&
+      sample.totalNs === n * 11;
     if (!whole) this.torn++;
     if (n <= this.last) this.misordered++;
     this.last = n;

@@ -1,6 +1,7 @@
 /** Records samples whose times stand in fixed ratios, as fast as it can, through either implementation. */
 import { parentPort } from 'node:worker_threads';
 import type { TelemetryModule } from '../../src/telemetry/recorder.ts';
+import { Sample } from '../../src/telemetry/sample.ts';
 import { awaitStart } from '../support/threads.ts';
 
 export interface Sampling {
@@ -18,20 +19,20 @@ export interface Sampling {
 const { implementation, memory, records, ratios, units, done } = awaitStart<Sampling>();
 const { openRecorder } = (await import(implementation)) as TelemetryModule;
 const recorder = openRecorder(memory);
+const sample = new Sample();
 const [receive, limit, parse, encode, queue, total] = ratios;
 for (let n = 0; n < records; n++) {
   const unit = (n % units) + 1;
-  recorder.record(
-    n,
-    200,
-    unit,
-    unit * receive,
-    unit * limit,
-    unit * parse,
-    unit * encode,
-    unit * queue,
-    unit * total,
-  );
+  sample.clientHash = n;
+  sample.status = 200;
+  sample.metrics = unit;
+  sample.receiveNs = unit * receive;
+  sample.limitNs = unit * limit;
+  sample.parseNs = unit * parse;
+  sample.encodeNs = unit * encode;
+  sample.queueNs = unit * queue;
+  sample.totalNs = unit * total;
+  recorder.record(sample);
   if (n % 16 === 15) recorder.publish();
 }
 recorder.publish();

@@ -9,13 +9,14 @@ import {
   STATUS_CLASSES,
   type TelemetryModule,
 } from '../../src/telemetry/recorder.ts';
+import { sampleOf } from '../support/samples.ts';
 
 /** Which recorder, status, receive to queue in nanoseconds, total. */
-type Sample = readonly [recorder: number, status: number, stages: readonly number[], totalNs: number];
+type Recorded = readonly [recorder: number, status: number, stages: readonly number[], totalNs: number];
 
 const RECORDERS = 3;
 
-const samplesOfRequests: fc.Arbitrary<Sample[]> = fc.array(
+const samplesOfRequests: fc.Arbitrary<Recorded[]> = fc.array(
   fc.tuple(
     fc.nat(RECORDERS - 1),
     fc.constantFrom(200, 202, 400, 429, 503, 504),
@@ -33,8 +34,20 @@ function record(
   client = 1,
   metrics = 1,
 ): void {
-  const [receive = 0, limit = 0, parse = 0, encode = 0, queue = 0] = stages;
-  recorder.record(client, status, metrics, receive, limit, parse, encode, queue, totalNs);
+  const [receiveNs = 0, limitNs = 0, parseNs = 0, encodeNs = 0, queueNs = 0] = stages;
+  recorder.record(
+    sampleOf({
+      clientHash: client,
+      status,
+      metrics,
+      receiveNs,
+      limitNs,
+      parseNs,
+      encodeNs,
+      queueNs,
+      totalNs,
+    }),
+  );
 }
 
 /** One answered request that passed all stages. */

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { FREE, lock, unlock } from '../../src/base/futex-lock.ts';
 import * as locked from '../../src/telemetry/locked.ts';
 import { SAMPLES_LOCK_I32 } from '../../src/telemetry/locked.ts';
+import { sampleOf } from '../support/samples.ts';
 import { runThreads } from '../support/threads.ts';
 import { telemetryContract } from './contract.ts';
 import type { LockTaking } from './lock-taker.ts';
@@ -27,7 +28,7 @@ describe('locked metrics', () => {
 
   it('are one memory for all threads, and leave its lock free', () => {
     const { words, samples, recorders } = open();
-    for (const recorder of recorders) recorder.record(1, 200, 1, 1, 1, 1, 1, 1, 1);
+    for (const recorder of recorders) recorder.record(sampleOf());
     samples.drain();
     assert.equal(samples.requests('2xx').count, 2);
     assert.equal(words[SAMPLES_LOCK_I32], FREE);
@@ -35,7 +36,18 @@ describe('locked metrics', () => {
 
   it('lie in memory as docs/memory-layout.md says, and keep no slowest request that main has seen', () => {
     const { memory, samples, recorders } = open();
-    recorders[0]!.record(0x6b306840, 200, 3, 12_000, 450, 2000, 1500, 400_000, 420_000);
+    recorders[0]!.record(
+      sampleOf({
+        clientHash: 0x6b306840,
+        metrics: 3,
+        receiveNs: 12_000,
+        limitNs: 450,
+        parseNs: 2000,
+        encodeNs: 1500,
+        queueNs: 400_000,
+        totalNs: 420_000,
+      }),
+    );
     const slowest = Buffer.from(memory, 5120, 24);
     assert.equal(slowest.toString('hex', 0, 16), '4068306bc80000000300000000000000');
     assert.equal(slowest.readDoubleLE(16), 420_000);
@@ -50,18 +62,18 @@ describe('locked metrics', () => {
   it('are taken again once a lock that was held too long is given back', () => {
     const { words, samples, recorders } = open();
     assert.ok(lock(words, SAMPLES_LOCK_I32, 1));
-    recorders[0]!.record(1, 200, 1, 1, 1, 1, 1, 1, 1);
+    recorders[0]!.record(sampleOf());
     samples.drain();
     assert.deepEqual([samples.dropped, samples.requests('2xx').count], [1, 0]);
     unlock(words, SAMPLES_LOCK_I32);
-    recorders[1]!.record(1, 200, 1, 1, 1, 1, 1, 1, 1);
+    recorders[1]!.record(sampleOf());
     samples.drain();
     assert.deepEqual([samples.dropped, samples.requests('2xx').count], [1, 1]);
   });
 
   it('are shown as they last were while the lock cannot be had', async () => {
     const { memory, samples, recorders } = open();
-    recorders[0]!.record(9, 200, 4, 1, 1, 1, 1, 1, 50);
+    recorders[0]!.record(sampleOf({ clientHash: 9, metrics: 4, totalNs: 50 }));
     samples.drain();
     await takeLockAndDie(memory);
     samples.drain();

@@ -8,11 +8,12 @@ import {
   EventRingConsumer,
   EventRingProducer,
 } from '../../src/telemetry/ring-buffer.ts';
+import { sampleOf } from '../support/samples.ts';
 import { telemetryContract } from './contract.ts';
 
 function fill(memory: SharedArrayBuffer): Promise<number> {
   const producer = new EventRingProducer(memory);
-  for (let k = 0; k < EVENT_RING_RECORDS; k++) producer.record(1, 200, 1, 1, 1, 1, 1, 1, 1);
+  for (let k = 0; k < EVENT_RING_RECORDS; k++) producer.record(sampleOf());
   producer.publish();
   return Promise.resolve(EVENT_RING_RECORDS);
 }
@@ -23,7 +24,7 @@ describe('an event ring', () => {
   /** The clients of the records that are ready. */
   const drainClients = (consumer: EventRingConsumer): number[] => {
     const clients: number[] = [];
-    consumer.drain({ record: (client) => clients.push(client) });
+    consumer.drain({ record: ({ clientHash }) => clients.push(clientHash) });
     return clients;
   };
 
@@ -31,7 +32,7 @@ describe('an event ring', () => {
     const memory = createEventRing();
     const producer = new EventRingProducer(memory);
     const consumer = new EventRingConsumer(memory);
-    for (const client of [3, 1, 2]) producer.record(client, 200, 1, 1, 1, 1, 1, 1, 1);
+    for (const client of [3, 1, 2]) producer.record(sampleOf({ clientHash: client }));
     assert.deepEqual(drainClients(consumer), []);
     producer.publish();
     assert.deepEqual(drainClients(consumer), [3, 1, 2]);
@@ -42,14 +43,14 @@ describe('an event ring', () => {
     const producer = new EventRingProducer(memory);
     const consumer = new EventRingConsumer(memory);
     const records = EVENT_RING_RECORDS + 2;
-    for (let n = 0; n < records; n++) producer.record(n, 200, 1, 1, 1, 1, 1, 1, 1);
+    for (let n = 0; n < records; n++) producer.record(sampleOf({ clientHash: n }));
     assert.equal(consumer.dropped, 2);
     // Full, it was published without being told to.
     assert.deepEqual(
       drainClients(consumer),
       Array.from({ length: EVENT_RING_RECORDS }, (_, n) => n),
     );
-    producer.record(records, 200, 1, 1, 1, 1, 1, 1, 1);
+    producer.record(sampleOf({ clientHash: records }));
     producer.publish();
     assert.deepEqual(drainClients(consumer), [records]);
     assert.equal(consumer.dropped, 2);
@@ -60,10 +61,10 @@ describe('an event ring', () => {
     const consumer = new EventRingConsumer(memory);
     await fill(memory);
     const later = new EventRingProducer(memory);
-    later.record(7, 200, 1, 1, 1, 1, 1, 1, 1);
+    later.record(sampleOf({ clientHash: 7 }));
     assert.equal(consumer.dropped, 1);
     assert.equal(drainClients(consumer).length, EVENT_RING_RECORDS);
-    later.record(8, 200, 1, 1, 1, 1, 1, 1, 1);
+    later.record(sampleOf({ clientHash: 8 }));
     later.publish();
     assert.deepEqual(drainClients(consumer), [8]);
   });
@@ -77,7 +78,7 @@ describe('an event ring', () => {
     const consumer = new EventRingConsumer(memory);
     for (const generation of [10, 20, 30]) {
       const producer = new EventRingProducer(memory);
-      for (let k = 0; k < 5; k++) producer.record(generation + k, 200, 1, 1, 1, 1, 1, 1, 1);
+      for (let k = 0; k < 5; k++) producer.record(sampleOf({ clientHash: generation + k }));
       producer.publish();
       assert.deepEqual(
         drainClients(consumer),
