@@ -1,20 +1,20 @@
 /**
- * How fast the disk fills, and when only the reserve will be left.
+ * The rate at which the disk fills, and the time until only the reserve is left.
  *
- * Two slopes over the last minutes are looked at, and the steeper one counts: bytes that this server wrote, and free
- * space that went away. Free space sees other programs, too, and what file systems add; own bytes see what free space
- * hides while someone else deletes. Once retention deletes files, own bytes say nothing of growth any more, and only
- * free space counts.
+ * The higher of two slopes over the last minutes counts: bytes that this server wrote, and free space that
+ * disappeared. Free space includes other programs and file-system overhead; own bytes reveal growth that deletions by
+ * others hide. Once retention deletes files, own bytes no longer measure growth, and only free space counts.
  */
+import { MS_PER_SECOND } from '../base/units.ts';
 import { WRITER } from '../telemetry/counters.ts';
 
-/** A look this often, over so many looks: five minutes, after which a burst is forgotten. */
-const LOOK_MS = 5_000;
-const LOOKS = 60;
+/** Interval of the points, and their number: five minutes, after which a burst no longer counts. */
+const POINT_INTERVAL_MS = 5_000;
+const POINTS = 60;
 /** A slope over less than this would be noise. */
 const SPAN_MIN_MS = 1_000;
 
-interface Look {
+interface Point {
   readonly atMs: number;
   readonly writtenBytes: number;
   readonly segmentsDeleted: number;
@@ -22,11 +22,11 @@ interface Look {
 }
 
 export class DiskUse {
-  /** Free space below which the server refuses. */
+  /** Free space below which the server refuses requests. */
   readonly reserveBytes: number;
   private readonly writer: Float64Array;
-  /** Oldest first; the last one is replaced until it is LOOK_MS younger than the one before it. */
-  private readonly looks: Look[] = [];
+  /** Oldest first. Each record replaces the last point until that is POINT_INTERVAL_MS younger than its predecessor. */
+  private readonly points: Point[] = [];
   private measuredBytes = 0;
   private writtenBytes = 0;
 
@@ -36,7 +36,7 @@ export class DiskUse {
     this.reserveBytes = reserveBytes;
   }
 
-  /** The writer's own look while it writes, which is at most 100 ms old; else what was measured beside it. */
+  /** The writer's own measurement while it writes (at most 100 ms old), else main's. */
   get freeBytes(): number {
     const { writer, writtenBytes, measuredBytes } = this;
     const writes = writer[WRITER.bytes_written]! !== writtenBytes || measuredBytes === 0;
@@ -44,37 +44,37 @@ export class DiskUse {
   }
 
   /**
-   * Notes how things are; to be called about once a second.
+   * Records the current state; call it about once a second.
    * @param measuredBytes free bytes of the file system  @param nowMs monotonic
    */
-  note(measuredBytes: number, nowMs: number): void {
-    const { looks, writer } = this;
+  record(measuredBytes: number, nowMs: number): void {
+    const { points, writer } = this;
     this.measuredBytes = measuredBytes;
     this.writtenBytes = writer[WRITER.bytes_written]!;
-    const look = {
+    const point = {
       atMs: nowMs,
       writtenBytes: this.writtenBytes,
       segmentsDeleted: writer[WRITER.segments_deleted]!,
       freeBytes: measuredBytes,
     };
-    const before = looks.at(-2);
-    if (before !== undefined && looks.at(-1)!.atMs - before.atMs < LOOK_MS) looks.pop();
-    looks.push(look);
-    if (looks.length > LOOKS) looks.shift();
+    const before = points.at(-2);
+    if (before !== undefined && points.at(-1)!.atMs - before.atMs < POINT_INTERVAL_MS) points.pop();
+    points.push(point);
+    if (points.length > POINTS) points.shift();
   }
 
   /** 0 while the disk does not fill. */
   get bytesPerSecond(): number {
-    const [first] = this.looks;
-    const last = this.looks.at(-1);
+    const [first] = this.points;
+    const last = this.points.at(-1);
     if (first === undefined || last === undefined || last.atMs - first.atMs < SPAN_MIN_MS) return 0;
-    const seconds = (last.atMs - first.atMs) / 1e3;
+    const seconds = (last.atMs - first.atMs) / MS_PER_SECOND;
     const vanished = (first.freeBytes - last.freeBytes) / seconds;
     if (last.segmentsDeleted !== first.segmentsDeleted) return Math.max(0, vanished);
     return Math.max(0, vanished, (last.writtenBytes - first.writtenBytes) / seconds);
   }
 
-  /** Until only the reserve is left: 0 when it is reached, Infinity while the disk does not fill. */
+  /** Seconds until only the reserve is left: 0 once it is reached, Infinity while the disk does not fill. */
   get fullSeconds(): number {
     const spareBytes = this.freeBytes - this.reserveBytes;
     const { bytesPerSecond } = this;

@@ -1,21 +1,21 @@
 /**
- * The self-metrics as main answers them: Prometheus text, OpenMetrics or a JSON summary.
+ * The server's own metrics as `GET /metrics` returns them: Prometheus text, OpenMetrics or a JSON summary.
  *
- * Lives on main, away from the threads that own sockets; workers ask for it by message. Between scrapes a timer
- * takes the samples, so that what holds them fills with those of no more than DRAIN_INTERVAL_MS.
+ * Main renders them, not the threads that own sockets; workers request them by message. Our metrics write their text
+ * themselves (see text-format.ts): a scrape then costs main a fraction of a millisecond while other threads need the
+ * CPU. A timer drains the samples between scrapes, so their buffers never hold more than DRAIN_INTERVAL_MS of them.
  */
-
 import { statfs } from 'node:fs/promises';
 import { setImmediate as turnEnd } from 'node:timers/promises';
-import type { OpenMetricsContentType, Registry } from 'prom-client';
 import { monotonicMs } from '../base/clock.ts';
 import { createThreadStats, startThreadStats } from '../telemetry/thread-stats.ts';
-import { describeMetrics } from './metric-table.ts';
+import { describeMetrics } from './metrics.ts';
 import { type MetricsForm, negotiate } from './negotiate.ts';
+import { FAMILY_SEPARATOR, NodeMetrics } from './node-metrics.ts';
 import { RATE_INTERVAL_MS, RecentRates } from './rates.ts';
 import { Readings, type TelemetrySources } from './readings.ts';
-import { createRegistry, type OwnRegistry, openMetricsRegistry } from './registry.ts';
 import { summarize } from './summary.ts';
+import { type FamilyText, familyText, type TextForm } from './text-format.ts';
 
 const DRAIN_INTERVAL_MS = 50;
 
@@ -27,33 +27,32 @@ export interface Rendered {
 export class Exposition {
   readonly readings: Readings;
   private readonly mainStats = createThreadStats();
-  private readonly registry: OwnRegistry;
-  private readonly openRegistry: Registry<OpenMetricsContentType>;
+  private readonly nodeMetrics = new NodeMetrics();
+  private readonly families: readonly FamilyText[];
   private readonly rates: RecentRates;
   private readonly waiting = new Map<MetricsForm, Promise<Rendered>>();
-  private diskIsAsked = false;
+  private statfsPending = false;
   private stopTimers: (() => void) | null = null;
 
   constructor(sources: TelemetrySources) {
     this.readings = new Readings(sources, this.mainStats);
-    this.registry = createRegistry(describeMetrics(this.readings));
-    this.openRegistry = openMetricsRegistry(this.registry);
+    this.families = describeMetrics(this.readings).map(familyText);
     this.rates = new RecentRates(this.readings);
   }
 
   start(): void {
     const stopStats = startThreadStats(this.mainStats);
     const drain = setInterval(() => this.readings.samples.drain(), DRAIN_INTERVAL_MS).unref();
-    void this.noteDisk();
-    const note = setInterval(() => {
-      this.rates.note();
-      this.registry.collectDefaults();
-      void this.noteDisk();
+    void this.measureDisk();
+    const measure = setInterval(() => {
+      this.rates.record();
+      this.nodeMetrics.collect();
+      void this.measureDisk();
     }, RATE_INTERVAL_MS).unref();
     this.stopTimers = () => {
       stopStats();
       clearInterval(drain);
-      clearInterval(note);
+      clearInterval(measure);
     };
   }
 
@@ -63,8 +62,8 @@ export class Exposition {
   }
 
   /**
-   * Scrapes that come in one turn of the event loop share one rendering of its end: however many there are, they cost
-   * main no more than one a turn.
+   * Scrapes that arrive in one turn of the event loop share one rendering at its end, so any number of scrapes costs
+   * main at most one rendering of each form per turn.
    * @param accept the request's Accept header
    */
   render(accept: string | undefined): Promise<Rendered> {
@@ -80,31 +79,35 @@ export class Exposition {
   }
 
   private async renderNow(form: MetricsForm): Promise<Rendered> {
+    if (form !== 'json')
+      return { contentType: this.nodeMetrics.contentType(form), body: await this.text(form) };
     this.readings.refresh();
-    switch (form) {
-      case 'json':
-        return {
-          contentType: 'application/json',
-          body: `${JSON.stringify(summarize(this.readings, this.rates.read()), null, 2)}\n`,
-        };
-      case 'openmetrics':
-        return { contentType: this.openRegistry.contentType, body: await this.openRegistry.metrics() };
-      default:
-        return { contentType: this.registry.contentType, body: await this.registry.metrics() };
-    }
+    return {
+      contentType: 'application/json',
+      body: `${JSON.stringify(summarize(this.readings, this.rates.read()), null, 2)}\n`,
+    };
   }
 
-  /** On the thread pool, so that a file system that hangs holds no scrape up. */
-  private async noteDisk(): Promise<void> {
-    if (this.diskIsAsked) return;
-    this.diskIsAsked = true;
+  private async text(form: TextForm): Promise<string> {
+    // Awaited first, so that our values are all of one moment, the last one before the response.
+    const nodeText = await this.nodeMetrics.text(form);
+    this.readings.refresh();
+    let text = '';
+    for (const family of this.families) text += family(form) + FAMILY_SEPARATOR[form];
+    return `${text}${nodeText}\n${form === 'openmetrics' ? '# EOF\n' : ''}`;
+  }
+
+  /** On the thread pool, so that a hanging file system delays no scrape. */
+  private async measureDisk(): Promise<void> {
+    if (this.statfsPending) return;
+    this.statfsPending = true;
     try {
       const { bavail, bsize } = await statfs(this.readings.sources.disk.dataDir);
-      this.readings.disk.note(bavail * bsize, monotonicMs());
+      this.readings.disk.record(bavail * bsize, monotonicMs());
     } catch {
-      // What is not known now is asked again.
+      // Keep the last measurement; the next interval tries again.
     } finally {
-      this.diskIsAsked = false;
+      this.statfsPending = false;
     }
   }
 }

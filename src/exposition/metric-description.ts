@@ -1,4 +1,4 @@
-/** What describes a metric of our own, and helpers to write descriptions down. */
+/** The description of a metric of our own, and helpers that build descriptions. */
 import { type HistogramReading, UPPER_BOUNDS } from '../telemetry/histogram.ts';
 
 export type Labels = Readonly<Record<string, string>>;
@@ -21,9 +21,9 @@ export interface ScalarMetric extends Described {
 
 export interface HistogramMetric extends Described {
   readonly type: 'histogram';
-  /** Recorded units in a base unit; a divisor, because 1 / 1e9 is no exact factor. */
+  /** Recorded units in one base unit. A divisor, because 1 / 1e9 is not an exact factor. */
   readonly divisor: number;
-  /** Which of UPPER_BOUNDS are shown; `+Inf` always is. */
+  /** Indexes of the UPPER_BOUNDS to expose; `+Inf` always is. */
   readonly buckets: readonly number[];
   read(): readonly { readonly reading: HistogramReading; readonly labels?: Labels }[];
 }
@@ -31,8 +31,6 @@ export interface HistogramMetric extends Described {
 export type MetricDescription = ScalarMetric | HistogramMetric;
 
 const PREFIX = 'metricsstream_';
-export const NS_PER_SECOND = 1e9;
-export const MS_PER_SECOND = 1e3;
 
 /** Every `step`-th power of two from 2^first to 2^last, as indexes of UPPER_BOUNDS. */
 function powersOfTwo(first: number, last: number, step = 1): number[] {

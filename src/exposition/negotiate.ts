@@ -1,4 +1,4 @@
-/** Which form of the metrics an Accept header asks for (RFC 9110, section 12.5.1). */
+/** Selects the form of the metrics from an Accept header (RFC 9110, section 12.5.1). */
 
 export type MetricsForm = 'text' | 'openmetrics' | 'json';
 
@@ -9,7 +9,7 @@ interface Offer {
   readonly version: string | null;
 }
 
-/** In order of preference among equals. */
+/** Equal qualities select the earlier one. */
 const OFFERS: readonly Offer[] = [
   { form: 'text', type: 'text', subtype: 'plain', version: '0.0.4' },
   { form: 'openmetrics', type: 'application', subtype: 'openmetrics-text', version: '1.0.0' },
@@ -23,7 +23,7 @@ interface MediaRange {
   readonly quality: number;
 }
 
-/** The form with the highest quality; Prometheus text when nothing is asked for or nothing fits. */
+/** The form with the highest quality; Prometheus text without a header, or if no form matches. */
 export function negotiate(accept: string | undefined): MetricsForm {
   if (accept === undefined) return 'text';
   const ranges = accept.split(',').map(parseRange);
@@ -55,7 +55,7 @@ function parseRange(text: string): MediaRange {
   };
 }
 
-/** The quality of the most specific range that fits; 0 when none does. */
+/** The quality of the most specific matching range; 0 if none matches. */
 function qualityOf(offer: Offer, ranges: readonly MediaRange[]): number {
   let quality = 0;
   let bestPrecision = 0;
@@ -68,7 +68,7 @@ function qualityOf(offer: Offer, ranges: readonly MediaRange[]): number {
   return quality;
 }
 
-/** 4: type and version, 3: type, 2: `type/*`, 1: any, 0: does not fit. */
+/** 4: type and version, 3: type, 2: `type/*`, 1: any, 0: no match. */
 function precisionOf(offer: Offer, range: MediaRange): number {
   if (range.type === '*' && range.subtype === '*') return 1;
   if (range.type !== offer.type) return 0;

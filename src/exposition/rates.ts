@@ -1,13 +1,12 @@
-/** How fast counters grew over the last ten seconds. */
+/** Rates of counters over the last ten seconds. */
 import { monotonicMs } from '../base/clock.ts';
-import { CLASSES, METRIC_TYPES, type MetricType, STATUSES } from '../telemetry/counters.ts';
+import { MS_PER_SECOND } from '../base/units.ts';
+import { CLASSES, type ClassIndex, METRIC_TYPES, type MetricType, STATUSES } from '../telemetry/counters.ts';
 import type { Readings } from './readings.ts';
 
-/** Totals are noted this often; rates are those of so many intervals. */
+/** Interval between two recordings of the totals. Rates cover the last RATE_INTERVALS intervals. */
 export const RATE_INTERVAL_MS = 1000;
 const RATE_INTERVALS = 10;
-
-export type ClassIndex = (typeof CLASSES)[number];
 
 interface Totals {
   readonly atMs: number;
@@ -18,7 +17,7 @@ interface Totals {
   readonly ingested: readonly (readonly number[])[];
 }
 
-/** Each in units a second. */
+/** Each per second. */
 export interface Rates {
   readonly requests: number;
   readonly accepted: number;
@@ -40,8 +39,8 @@ export class RecentRates {
     this.history = [this.totals()];
   }
 
-  /** To be called every RATE_INTERVAL_MS. */
-  note(): void {
+  /** Records the totals; call it every RATE_INTERVAL_MS. */
+  record(): void {
     this.history.push(this.totals());
     if (this.history.length > RATE_INTERVALS) this.history.shift();
   }
@@ -49,7 +48,7 @@ export class RecentRates {
   read(): Rates {
     const from = this.history[0]!;
     const to = this.totals();
-    const seconds = Math.max((to.atMs - from.atMs) / 1e3, Number.EPSILON);
+    const seconds = Math.max((to.atMs - from.atMs) / MS_PER_SECOND, Number.EPSILON);
     const rate = (read: (totals: Totals) => number): number => (read(to) - read(from)) / seconds;
     return {
       requests: rate(({ requests }) => requests),

@@ -1,4 +1,4 @@
-/** What the exposition shows, read from shared memory once per scrape so that one answer is of one moment. */
+/** The values behind the exposition. `refresh` reads them once per scrape, so one response is of one moment. */
 import { type BreakerReading, readBreaker } from '../breaker/breaker.ts';
 import { takeCensus } from '../limiter/census.ts';
 import type { LimiterCensus, LimiterConfig } from '../limiter/limiter.ts';
@@ -16,7 +16,7 @@ import { SAMPLED_STAGES, type Samples } from '../telemetry/recorder.ts';
 import { readThreadStats, type ThreadStats } from '../telemetry/thread-stats.ts';
 import { DiskUse } from './disk-use.ts';
 
-/** What a thread counts, exactly. */
+/** Exact counts of one thread. */
 interface CountedBlocks {
   readonly counters: SharedArrayBuffer;
   readonly histograms: SharedArrayBuffer;
@@ -25,28 +25,28 @@ interface CountedBlocks {
 export interface TelemetrySources {
   readonly version: string;
   readonly phase: string | number;
-  /** Which uWebSockets.js was loaded. */
+  /** The uWebSockets.js in use. */
   readonly uws: string;
   readonly queueCapacity: number;
-  /** Where the data is, and the free space below which the server refuses. */
+  /** The data directory, and the free space below which the server refuses requests. */
   readonly disk: { readonly dataDir: string; readonly reserveBytes: number };
-  /** Of storage. */
+  /** Memory of the storage breaker. */
   readonly breaker: SharedArrayBuffer;
-  /** Names of the clients' classes by index; a class without one is not shown. Asked for at each scrape. */
+  /** Names of the client classes by index, called at each scrape; a class without a name is not exposed. */
   readonly classNames: () => readonly (string | undefined)[];
-  /** Every block in which requests are counted; shown as their sum. */
+  /** Every block that counts requests; the exposition shows their sum. */
   readonly ingest: readonly CountedBlocks[];
   readonly writer: CountedBlocks;
   readonly samples: Samples;
-  /** Statistics of the threads beside main that last, by thread name: a kind, or `kind-number`. */
+  /** Statistics of the permanent threads besides main. The name is a kind, or `kind-number`. */
   readonly stats: readonly { readonly name: string; readonly memory: SharedArrayBuffer }[];
   readonly limiter: { readonly memory: SharedArrayBuffer; readonly config: LimiterConfig };
 }
 
-/** Clients listed by name (their keyed hash). */
+/** Clients listed by their keyed hash. */
 const BUSIEST_CLIENTS = 10;
 
-/** Stages of a request, in their order; journal and sync are timed once per commit. */
+/** Stages of a request in order; journal and sync are timed once per commit. */
 export const STAGES = [...SAMPLED_STAGES, 'journal', 'sync'] as const;
 export type Stage = (typeof STAGES)[number];
 
@@ -55,7 +55,7 @@ export class Readings {
   readonly samples: Samples;
   census!: LimiterCensus;
   breaker!: BreakerReading;
-  /** Statistics of each thread that has taken some, by the thread's name. */
+  /** Statistics of each thread that has sampled itself, with the thread's name. */
   threads!: readonly [name: string, stats: ThreadStats][];
   readonly disk: DiskUse;
   private readonly ingestCounters: readonly Float64Array[];
@@ -72,7 +72,7 @@ export class Readings {
     this.refresh();
   }
 
-  /** Takes the samples, counts the limiter's clients anew and reads the breaker. */
+  /** Drains the samples, counts the limiter's clients, and reads the breaker and the thread statistics. */
   refresh(): void {
     this.samples.drain();
     this.census = takeCensus(this.sources.limiter.memory, BUSIEST_CLIENTS);
@@ -85,7 +85,7 @@ export class Readings {
     return this.ingestCounters.reduce((sum, counters) => sum + counters[WORKER[name]]!, 0);
   }
 
-  /** A gauge's highest value among the threads. */
+  /** A gauge's highest value over all threads. */
   highest(name: WorkerSlot): number {
     return this.ingestCounters.reduce((high, counters) => Math.max(high, counters[WORKER[name]]!), 0);
   }
@@ -119,7 +119,7 @@ export class Readings {
     });
   }
 
-  /** How many threads of each kind there are, main and those that last. */
+  /** Number of permanent threads by kind, main included. */
   threadKinds(): ReadonlyMap<string, number> {
     const kinds = new Map([['main', 1]]);
     for (const { name } of this.sources.stats) {

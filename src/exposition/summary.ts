@@ -1,8 +1,10 @@
-/** The metrics in short, for people and scripts: `GET /metrics` with `Accept: application/json`. */
+/** A JSON summary of the metrics for people and scripts: `GET /metrics` with `Accept: application/json`. */
 
+import { MS_PER_SECOND, NS_PER_SECOND, US_PER_SECOND } from '../base/units.ts';
 import { STATE_NAMES } from '../breaker/breaker.ts';
 import {
   CLASSES,
+  type ClassIndex,
   CONTENT_TYPES,
   LATE_OUTCOMES,
   METRIC_TYPES,
@@ -12,11 +14,8 @@ import {
   UNAVAILABLE_REASONS,
 } from '../telemetry/counters.ts';
 import { type HistogramReading, mergeHistograms, quantile } from '../telemetry/histogram.ts';
-import { admissionSummary } from './metrics/admission.ts';
-import { answeredRequests, type ClassIndex, type Rates } from './rates.ts';
+import { answeredRequests, type Rates } from './rates.ts';
 import { type Readings, STAGES } from './readings.ts';
-
-const NS_PER_SECOND = 1e9;
 
 export interface Latency {
   readonly count: number;
@@ -72,9 +71,13 @@ export function summarize(readings: Readings, rates: Rates) {
       depth: readings.workers('queue_tasks_now'),
       capacity: sources.queueCapacity,
       bytes: readings.workers('queue_bytes_now'),
-      headAgeSeconds: readings.highest('queue_head_age_ms_now') / 1e3,
+      headAgeSeconds: readings.highest('queue_head_age_ms_now') / MS_PER_SECOND,
     },
-    admission: admissionSummary(readings),
+    admission: {
+      limitBytes: readings.workers('admission_limit_bytes_now'),
+      delaySeconds: readings.highest('admission_delay_us_now') / US_PER_SECOND,
+      targetDelaySeconds: readings.highest('admission_target_us_now') / US_PER_SECOND,
+    },
     disk: {
       storedBytes: readings.writer('bytes_written'),
       commits: readings.writer('commits'),
@@ -103,7 +106,7 @@ export function summarize(readings: Readings, rates: Rates) {
   };
 }
 
-/** What each class of client sent, by type of metric; rates a second over the last ten seconds. */
+/** Requests and metrics of each client class; rates per second over the last ten seconds. */
 function ingestion(readings: Readings, rates: Rates) {
   const names = readings.sources.classNames();
   const entries = CLASSES.filter((index) => names[index]).map(
@@ -124,7 +127,7 @@ function classIngestion(readings: Readings, rates: Rates, index: ClassIndex) {
   };
 }
 
-/** Those of `names` that have been counted at all. */
+/** The counts of `names`, without zeros. */
 function counts<Name extends string | number>(
   names: readonly Name[],
   read: (name: Name) => number,

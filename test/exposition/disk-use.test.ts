@@ -15,7 +15,7 @@ class Rig {
 
   constructor(free: number) {
     this.free = free;
-    this.use.note(free, this.nowMs);
+    this.use.record(free, this.nowMs);
   }
 
   /** `seconds` in each of which so much is written, and so much free space goes away. */
@@ -25,7 +25,7 @@ class Rig {
       this.free -= vanished;
       this.nowMs += 1_000;
       this.writer[WRITER.free_bytes_now] = this.free;
-      this.use.note(this.free, this.nowMs);
+      this.use.record(this.free, this.nowMs);
     }
   }
 }

@@ -4,18 +4,21 @@ import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { Breaker, createBreakerMemory } from '../../src/breaker/breaker.ts';
 import { Exposition } from '../../src/exposition/exposition.ts';
-import { describeMetrics } from '../../src/exposition/metric-table.ts';
+import type { MetricDescription } from '../../src/exposition/metric-description.ts';
+import { describeMetrics } from '../../src/exposition/metrics.ts';
+import { openMetricsRegistry } from '../../src/exposition/node-metrics.ts';
 import { Readings, type TelemetrySources } from '../../src/exposition/readings.ts';
-import { createRegistry, openMetricsRegistry } from '../../src/exposition/registry.ts';
 import type { Summary } from '../../src/exposition/summary.ts';
-import { familyText } from '../../src/exposition/text-format.ts';
+import { familyOf, familyText } from '../../src/exposition/text-format.ts';
 import { createLimiterMemory, openLimiter } from '../../src/limiter/striped-lock.ts';
 import {
+  CLASSES,
   createCounterBlock,
   WORKER,
   WORKER_SLOTS,
   WRITER,
   WRITER_SLOTS,
+  WRITER_TABLE,
 } from '../../src/telemetry/counters.ts';
 import {
   createHistogramBlock,
@@ -29,17 +32,18 @@ import { createSampleMemories, openRecorder, openSamples } from '../../src/telem
 import { createThreadStats, startThreadStats } from '../../src/telemetry/thread-stats.ts';
 import { sampleOf } from '../support/samples.ts';
 import { requireTool } from '../support/tools.ts';
+import { mirrorOf } from './prom-client-mirror.ts';
 
 const LIMITS = { requestRate: 10, requestBurst: 3, metricRate: 100, metricBurst: 100, clients: 100 };
 const OPEN_METRICS = 'application/openmetrics-text; version=1.0.0';
 
-/** Sources of two ingest threads and a writer, and what those threads write to. */
+/** Sources of two ingest threads and a writer, and the memories that those threads write to. */
 interface Rig {
   readonly sources: TelemetrySources;
   readonly events: readonly SharedArrayBuffer[];
 }
 
-/** A breaker that two stalls opened. */
+/** A breaker opened by two stalls. */
 function brokenStorage(): SharedArrayBuffer {
   const memory = createBreakerMemory({ failures: 5, errorPercent: 50, windowMs: 10_000, openMs: 1_000 });
   const breaker = new Breaker(memory);
@@ -49,7 +53,7 @@ function brokenStorage(): SharedArrayBuffer {
   return memory;
 }
 
-/** Everything at zero, but for the breaker. */
+/** Everything at zero except the breaker. */
 function emptyRig(): Rig {
   const counted = () => ({
     counters: createCounterBlock(WORKER_SLOTS),
@@ -76,7 +80,7 @@ function emptyRig(): Rig {
   return { sources, events };
 }
 
-/** Something in every kind of place. */
+/** A value in every kind of source. */
 function busyRig(): Rig {
   const { sources, events } = emptyRig();
   sources.ingest.forEach(({ counters, histograms }, index) => {
@@ -142,7 +146,7 @@ function samples(text: string): Map<string, number> {
 }
 
 describe('Prometheus text', () => {
-  it('passes promtool check metrics without a remark', {
+  it('passes promtool check metrics without a warning', {
     skip: requireTool('promtool', 'prometheus'),
   }, async () => {
     for (const sources of [emptySources(), busySources()]) {
@@ -156,7 +160,7 @@ describe('Prometheus text', () => {
     }
   });
 
-  it('sums counters and gauges over the workers, and takes the oldest head of queue', async () => {
+  it('sums counters and gauges over the workers, and reports the oldest head of queue', async () => {
     const values = samples((await render(busySources())).body);
     assert.equal(values.get('metricsstream_requests_total{status="200"}'), 201);
     assert.equal(values.get('metricsstream_metrics_accepted_total'), 2000);
@@ -172,7 +176,7 @@ describe('Prometheus text', () => {
       assert.equal(values.get(`metricsstream_threads{kind="${kind}"}`), threads);
   });
 
-  it('shows samples as cumulative buckets in seconds', async () => {
+  it('exposes samples as cumulative buckets in seconds', async () => {
     const values = samples((await render(busySources())).body);
     const parse = (le: string) =>
       values.get(`metricsstream_stage_duration_seconds_bucket{stage="parse",le="${le}"}`);
@@ -186,7 +190,7 @@ describe('Prometheus text', () => {
     assert.equal(values.get('metricsstream_request_metrics_bucket{le="4"}'), 2);
   });
 
-  it('stays the same when it is rendered again', async () => {
+  it('renders the same text twice', async () => {
     const exposition = new Exposition(busySources());
     const own = async () =>
       [...samples((await exposition.render(undefined)).body)].filter(
@@ -205,10 +209,10 @@ describe('Prometheus text', () => {
     assert.ok(!body.includes('10.1.2.3'));
   });
 
-  it('tells dropped samples and statistics of each thread', async () => {
+  it('exposes dropped samples and statistics of each thread', async () => {
     const { sources, events } = busyRig();
     const recorder = openRecorder(events[0]!);
-    // Two samples wait already.
+    // Two samples are in the ring already.
     for (let k = 0; k < 8192 - 2 + 5; k++) recorder.record(sampleOf());
     const values = samples((await render(sources)).body);
     assert.equal(values.get('metricsstream_events_dropped_total'), 5);
@@ -218,28 +222,25 @@ describe('Prometheus text', () => {
 });
 
 describe('our own text', () => {
-  it("is what prom-client writes of the same metrics, in both forms, whatever the labels' values are", async () => {
+  it('equals the text that prom-client writes for the same metrics, in both forms, with any label value', async () => {
     const sources: TelemetrySources = {
       ...busySources(),
       classNames: () => ['anonymous', 'a "quoted" \\ name\nof two lines'],
     };
     const readings = new Readings(sources, createThreadStats());
     const descriptions = describeMetrics(readings).filter(({ name }) => !name.includes('uptime'));
-    const registry = createRegistry(descriptions);
+    const registry = mirrorOf(descriptions);
     const open = openMetricsRegistry(registry);
-    for (const [form, { texts }] of [
-      [registry, registry],
-      [open, open],
-    ] as const) {
-      for (const [name, text] of texts) {
-        const own = text(form === registry ? 'text' : 'openmetrics');
-        assert.equal(own, await form.getSingleMetricAsString(name), name);
-      }
+    for (const description of descriptions) {
+      const { name, type } = description;
+      const own = familyText(description);
+      assert.equal(own('text'), await registry.getSingleMetricAsString(name));
+      const family = type === 'counter' ? familyOf(name) : name;
+      assert.equal(own('openmetrics'), await open.getSingleMetricAsString(family));
     }
-    assert.equal(registry.texts.size, descriptions.length);
   });
 
-  it('has no values left out by prom-client that a gauge can take', async () => {
+  it('renders every value that a gauge can have', async () => {
     const gauge = (value: number) =>
       familyText({
         ...{ type: 'gauge', name: 'g', help: 'A \\ and\na line feed.', labels: [] },
@@ -256,8 +257,8 @@ describe('our own text', () => {
   });
 });
 
-describe('scrapes that come together', () => {
-  it('share one rendering; one that comes later is made anew', async () => {
+describe('simultaneous scrapes', () => {
+  it('share one rendering; a later scrape gets a new one', async () => {
     const { sources } = busyRig();
     const exposition = new Exposition(sources);
     const [one, two, json] = await Promise.all([
@@ -300,7 +301,7 @@ describe('OpenMetrics', () => {
 });
 
 describe('JSON summary', () => {
-  it('tells requests, latencies, queue, disk and limiter', async () => {
+  it('reports requests, latencies, queue, disk and limiter', async () => {
     const { body, contentType } = await render(busySources(), 'application/json');
     assert.equal(contentType, 'application/json');
     const summary = JSON.parse(body) as Summary;
@@ -315,25 +316,64 @@ describe('JSON summary', () => {
   });
 });
 
+describe('a slot', () => {
+  const text = async (sources: TelemetrySources) => [...samples((await render(sources)).body)];
+  const withoutClocks = (entries: [string, number][]) =>
+    entries.filter(([name]) => name.startsWith('metricsstream_') && !/uptime|thread_/.test(name));
+
+  it('of a worker changes exactly one sample of the exposition', async () => {
+    for (const slot of WORKER_SLOTS) {
+      const sources = { ...emptySources(), classNames: () => CLASSES.map((index) => `class-${index}`) };
+      const before = withoutClocks(await text(sources));
+      new Float64Array(sources.ingest[1]!.counters)[WORKER[slot]] = 12e6;
+      const after = withoutClocks(await text(sources));
+      const changed = after.filter(
+        ([name, value], at) => before[at]![0] !== name || before[at]![1] !== value,
+      );
+      assert.equal(
+        changed.length,
+        1,
+        `${slot} is not exposed: add it to WORKER_TABLE or to metrics/ingest.ts`,
+      );
+    }
+  });
+
+  it('of the writer is exposed, or names the part of the server that reads it', async () => {
+    for (const slot of WRITER_SLOTS) {
+      if ('internalFor' in WRITER_TABLE[slot]) continue;
+      const sources = emptySources();
+      new Float64Array(sources.writer.counters)[WRITER[slot]] = 12_345;
+      const values = (await text(sources)).map(([, value]) => value);
+      assert.ok(values.includes(12_345), `${slot} is not exposed`);
+    }
+  });
+});
+
+/** The row of docs/operating.md that documents a metric. */
+function documentationOf({ name, type, labels, help }: MetricDescription): string {
+  const unit = /_(seconds|bytes)(_per_second)?(_total)?$/.exec(name);
+  const units = unit === null ? '' : `${unit[1]}${unit[2] === undefined ? '' : ' per second'}`;
+  const cells = [
+    `\`${name.replace('metricsstream_', '')}\``,
+    type,
+    labels.map((label) => `\`${label}\``).join(', '),
+    units,
+    help.replaceAll('events_dropped_total', '`events_dropped_total`').replaceAll('+Inf', '`+Inf`'),
+  ];
+  return `|${cells.map((cell) => (cell === '' ? ' ' : ` ${cell} `)).join('|')}|`;
+}
+
 describe('the metrics in docs/operating.md', () => {
-  it('are exactly those exposed, with their types and labels', () => {
+  it('are those exposed, with their types, labels, units and help', () => {
     const section = readFileSync('docs/operating.md', 'utf8')
       .split(/^## Metrics$/m)[1]!
       .split(/^## /m)[0]!;
-    const rows = [...section.matchAll(/^\| `(\w+)` \| (\w+) \|([^|]*)\|/gm)];
-    const documented = rows.map(([, name, type, labels = '']) => ({
-      name: `metricsstream_${name}`,
-      type,
-      labels: [...labels.matchAll(/`(\w+)`/g)].map(([, label]) => label),
-    }));
-    const exposed = describeMetrics(new Readings(emptySources(), createThreadStats())).map(
-      ({ name, type, labels }) => ({
-        name,
-        type,
-        labels: [...labels],
-      }),
+    const documented = [...section.matchAll(/^\| `\w+` \| (counter|gauge|histogram) \|.*$/gm)].map(
+      ([row]) => row,
     );
-    const byName = (a: { name: string }, b: { name: string }) => a.name.localeCompare(b.name);
-    assert.deepEqual(documented.sort(byName), exposed.sort(byName));
+    const exposed = describeMetrics(new Readings(emptySources(), createThreadStats())).map(documentationOf);
+    const missing = exposed.filter((row) => !documented.includes(row));
+    const stale = documented.filter((row) => !exposed.includes(row));
+    assert.deepEqual({ missing, stale }, { missing: [], stale: [] });
   });
 });

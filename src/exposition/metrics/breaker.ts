@@ -1,4 +1,4 @@
-/** Metrics of the circuit breakers: one so far, that of storage. */
+/** Metrics of the circuit breakers. Storage has the only one. */
 import { STATE_NAMES } from '../../breaker/breaker.ts';
 import { type MetricDescription, scalar } from '../metric-description.ts';
 import type { Readings } from '../readings.ts';

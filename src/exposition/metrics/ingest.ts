@@ -1,8 +1,8 @@
-/** Metrics of what comes in, by whom and of which kind, and of what ran out of time. */
+/** Metrics of ingestion by client class and metric type, of bodies by content type, and of timeouts. */
 import {
   CLASSES,
+  type ClassIndex,
   CONTENT_TYPES,
-  LATE_OUTCOMES,
   METRIC_TYPES,
   TIMEOUT_KINDS,
 } from '../../telemetry/counters.ts';
@@ -45,13 +45,13 @@ export function ingestMetrics(readings: Readings): MetricDescription[] {
   ];
 }
 
-/** The classes that have a name now. */
-function classes(readings: Readings): [index: (typeof CLASSES)[number], name: string][] {
+/** The classes that currently have a name. */
+function classes(readings: Readings): [index: ClassIndex, name: string][] {
   const names = readings.sources.classNames();
   return CLASSES.flatMap((index) => (names[index] ? [[index, names[index]]] : []));
 }
 
-function ingested(readings: Readings, index: (typeof CLASSES)[number], name: string): Sample[] {
+function ingested(readings: Readings, index: ClassIndex, name: string): Sample[] {
   return METRIC_TYPES.map((type) => ({
     value: readings.workers(`ingested_${index}_${type}`),
     labels: { class: name, type },
@@ -63,23 +63,12 @@ export function timeoutMetrics(readings: Readings): MetricDescription[] {
     scalar(
       'counter',
       'timeouts_total',
-      'What ran out of time, by kind: requests, or for sync calls of fdatasync.',
+      'Deadlines missed, by kind: of requests, or of calls of fdatasync (sync).',
       () => [
         ...TIMEOUT_KINDS.map((kind) => ({ value: readings.workers(`timeouts_${kind}`), labels: { kind } })),
         { value: readings.breaker.stalls, labels: { kind: 'sync' } },
       ],
       ['kind'],
-    ),
-    scalar(
-      'counter',
-      'late_outcomes_total',
-      'Metrics answered with 504 before storage settled them, by what became of them then.',
-      () =>
-        LATE_OUTCOMES.map((outcome) => ({
-          value: readings.workers(`late_${outcome}`),
-          labels: { outcome },
-        })),
-      ['outcome'],
     ),
   ];
 }

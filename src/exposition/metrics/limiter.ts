@@ -5,7 +5,7 @@ import type { Readings } from '../readings.ts';
 export function limiterMetrics(readings: Readings): MetricDescription[] {
   return [
     scalar('gauge', 'limiter_clients', 'Clients the limiter remembers.', () => readings.census.occupied),
-    scalar('gauge', 'limiter_capacity', 'Clients the limiter has room for.', () => readings.census.capacity),
+    scalar('gauge', 'limiter_capacity', 'Clients the limiter can remember.', () => readings.census.capacity),
     scalar(
       'counter',
       'limiter_evictions_total',
@@ -15,7 +15,7 @@ export function limiterMetrics(readings: Readings): MetricDescription[] {
     scalar(
       'counter',
       'limiter_overflow_total',
-      'Charges to shared overflow buckets, because a new client found only active ones in its place.',
+      'Charges to shared overflow buckets, because only active clients held the slots that a new client may use.',
       () => readings.census.overflowed,
     ),
     scalar(

@@ -1,19 +1,24 @@
 /** Metrics of the process and of each of its threads. */
-import { type MetricDescription, MS_PER_SECOND, NS_PER_SECOND, scalar } from '../metric-description.ts';
+import { MS_PER_SECOND, NS_PER_SECOND } from '../../base/units.ts';
+import { type MetricDescription, scalar } from '../metric-description.ts';
 import type { Readings } from '../readings.ts';
 
 export function processMetrics(readings: Readings): MetricDescription[] {
   const { version, phase, uws } = readings.sources;
   const build = { version, phase: `${phase}`, uws, node: process.version };
   return [
-    scalar('gauge', 'build_info', 'What runs; always 1.', () => [{ value: 1, labels: build }], [
-      ...Object.keys(build),
-    ]),
+    scalar(
+      'gauge',
+      'build_info',
+      'Version, phase, uWebSockets.js and Node.js in use; always 1.',
+      () => [{ value: 1, labels: build }],
+      [...Object.keys(build)],
+    ),
     scalar('gauge', 'uptime_seconds', 'Time since the process started.', () => process.uptime()),
     scalar(
       'gauge',
       'threads',
-      'Threads that last, by kind.',
+      'Permanent threads, by kind.',
       () => [...readings.threadKinds()].map(([kind, value]) => ({ value, labels: { kind } })),
       ['kind'],
     ),
