@@ -6,6 +6,7 @@
  */
 import { monotonicMs } from './base/clock.ts';
 import { assert } from './base/errors.ts';
+import { NS_PER_MS } from './base/units.ts';
 import { encodedBodyBound, encodedBound, encodeLines } from './encoder/line-encoder.ts';
 import { FULL, type Journal } from './journal/journal.ts';
 import { ADMITTED, BUSY, type Limiter } from './limiter/limiter.ts';
@@ -45,8 +46,6 @@ export interface PipelineLimits {
   readonly metricRate: number;
   readonly metricBurst: number;
 }
-
-const NS_PER_MS = 1e6;
 
 export class Pipeline {
   readonly parser: Parser;

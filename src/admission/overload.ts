@@ -4,13 +4,13 @@
  *
  * Nothing here reads a clock or allocates; a request that is taken costs a few comparisons.
  */
+import { US_PER_MS } from '../base/units.ts';
 import type { Config } from '../config/load.ts';
 import type { Journal } from '../journal/journal.ts';
 import { WORKER, WRITER } from '../telemetry/counters.ts';
 import { Admission } from './admission.ts';
 import { TurnGuard } from './turn-guard.ts';
 
-const US_PER_MS = 1e3;
 /** A delay measured longer ago says nothing of now. */
 const STALE_MS = 1_000;
 

@@ -1,5 +1,6 @@
 // The global of this name is looked up and checked at each call; the import is a constant.
 import { performance } from 'node:perf_hooks';
+import { MS_PER_SECOND, NS_PER_MS } from './units.ts';
 
 /**
  * Monotonic time in milliseconds with sub-microsecond resolution, on one scale for every thread.
@@ -9,7 +10,7 @@ import { performance } from 'node:perf_hooks';
  */
 function monotonicOffsetMs(): number {
   const [seconds, nanoseconds] = process.hrtime();
-  return seconds * 1e3 + nanoseconds / 1e6 - performance.now();
+  return seconds * MS_PER_SECOND + nanoseconds / NS_PER_MS - performance.now();
 }
 
 /** Readings of the offset; a thread preempted between the two clocks reads it too small, never too large. */

@@ -6,6 +6,4 @@ export const US_PER_SECOND = 1e6;
 export const NS_PER_MS = 1e6;
 export const NS_PER_SECOND = 1e9;
 
-export const KIB = 2 ** 10;
 export const MIB = 2 ** 20;
-export const GIB = 2 ** 30;

@@ -19,6 +19,7 @@
  */
 import { lock, unlock } from '../base/futex-lock.ts';
 import { LINE_BYTES, LINE_I32 } from '../base/shared-memory.ts';
+import { difference } from '../base/wrapped.ts';
 
 export const CLOSED = 0;
 export const OPEN = 1;
@@ -307,14 +308,14 @@ export class Breaker {
     for (const kind of [FOREGROUND, BACKGROUND] as const) {
       if (this.syncSince(kind) !== 0) return Number.POSITIVE_INFINITY;
     }
-    return Math.max(0, (this.words[RETRY_MS]! - nowMs) | 0);
+    return Math.max(0, difference(this.words[RETRY_MS]!, nowMs));
   }
 
   private takeTrial(nowMs: number): boolean {
     const { words } = this;
     const period = Math.floor(nowMs / PERMIT_PERIOD_MS) | 0;
     // Threads' clocks may disagree about the moment of a period's end: it only goes forward.
-    if (((period - words[PERMIT_PERIOD]!) | 0) > 0) {
+    if (difference(period, words[PERMIT_PERIOD]!) > 0) {
       words[PERMIT_PERIOD] = period;
       words[PERMITS_TAKEN] = 0;
     }
@@ -343,7 +344,7 @@ export class Breaker {
     let commits = 0;
     let failed = 0;
     for (let bucket = WINDOW; bucket < WINDOW + BUCKETS * BUCKET_WORDS; bucket += BUCKET_WORDS) {
-      const age = (number - words[bucket + NUMBER]!) | 0;
+      const age = difference(number, words[bucket + NUMBER]!);
       if (age < 0 || age >= BUCKETS) continue;
       commits += words[bucket + COMMITS]!;
       failed += words[bucket + FAILED]!;

@@ -2,6 +2,7 @@
  * Opens the breaker while a sync stalls. Main looks a few times a second, since the thread that waits for the sync
  * waits in a system call: without this, each request would wait for its whole timeout to learn the same.
  */
+import { difference } from '../base/wrapped.ts';
 import { BACKGROUND, type Breaker, FOREGROUND } from './breaker.ts';
 
 export class StallWatch {
@@ -20,7 +21,7 @@ export class StallWatch {
   look(nowMs: number): void {
     for (const kind of [FOREGROUND, BACKGROUND] as const) {
       const since = this.breaker.syncSince(kind);
-      const tookMs = (nowMs - since) | 0;
+      const tookMs = difference(nowMs, since);
       if (since === 0 || tookMs < this.timeoutMs) continue;
       if (this.counted[kind] !== since) {
         this.counted[kind] = since;

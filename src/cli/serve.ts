@@ -3,13 +3,12 @@ import { authText, tlsText } from '../auth/credential-keeper.ts';
 import type { Credentials } from '../auth/credentials.ts';
 import { monotonicMs } from '../base/clock.ts';
 import { createLogger, type Logger } from '../base/log.ts';
+import { MIB } from '../base/units.ts';
 import { type Config, loadConfig } from '../config/load.ts';
 import { phaseOf } from '../phases.ts';
 import { type RunningServer, startServer } from '../server.ts';
 
 const EXAMPLE = `{"metrics":[{"name":"cpu.usage","value":42.5,"tags":{"host":"web-1"}}]}`;
-
-const MIB = 2 ** 20;
 
 /** One Ctrl-C under `npm start` arrives twice: from the terminal, and a moment later passed on by npm. */
 const SAME_SIGNAL_MS = 200;

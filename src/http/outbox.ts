@@ -7,6 +7,7 @@
  */
 import { monotonicMs } from '../base/clock.ts';
 import { type Control, DISK_OK, DRAINING } from '../base/control.ts';
+import { NS_PER_MS } from '../base/units.ts';
 import { type Breaker, OPEN } from '../breaker/breaker.ts';
 import { type UNAVAILABLE_REASONS, WORKER } from '../telemetry/counters.ts';
 import type { Recorder } from '../telemetry/recorder.ts';
@@ -15,8 +16,6 @@ import type { Exchange, ExchangePool } from './exchange.ts';
 import { type Problem, type QueueFacts, send, setProblem, unavailableProblem } from './response.ts';
 
 export type UnavailableReason = (typeof UNAVAILABLE_REASONS)[number];
-
-const NS_PER_MS = 1e6;
 
 const STATUS_SLOTS: Readonly<Record<number, number>> = Object.fromEntries(
   Object.entries(WORKER)

@@ -1,10 +1,9 @@
 /** Latencies of the last seconds, from a histogram that only ever grows: what was recorded between two readings of it. */
+import { NS_PER_MS } from '../base/units.ts';
 import { type HistogramReading, quantile } from '../telemetry/histogram.ts';
 
 /** Readings are a second apart: percentiles are those of this many seconds. */
 export const WINDOW_SECONDS = 5;
-const NS_PER_MS = 1e6;
-
 export interface Latency {
   readonly count: number;
   /** Milliseconds; null where nothing was measured. */

@@ -5,12 +5,11 @@
  * would lie. The range it leaves in doubt is what was written since the last sync that succeeded.
  */
 import { monotonicMs } from '../base/clock.ts';
+import { NS_PER_MS } from '../base/units.ts';
 import { WRITER } from '../telemetry/counters.ts';
 import { type Histograms, WRITER_HISTOGRAMS } from '../telemetry/histogram.ts';
 import type { FileOps } from './file-ops.ts';
 import type { Segment } from './segment.ts';
-
-const NS_PER_MS = 1e6;
 
 /** Bytes of a segment whose fate a failed sync leaves unknown. */
 export interface DoubtfulRange {

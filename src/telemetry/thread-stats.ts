@@ -21,6 +21,7 @@
 import { monitorEventLoopDelay, PerformanceObserver, performance } from 'node:perf_hooks';
 import { getHeapStatistics } from 'node:v8';
 import { monotonicMs } from '../base/clock.ts';
+import { NS_PER_MS } from '../base/units.ts';
 import { createCounterBlock, slotIndex } from './counters.ts';
 
 const THREAD_STATS_NAMES = [
@@ -47,7 +48,7 @@ const SAMPLE_INTERVAL_MS = 1000;
 const LOOP_DELAY_RESOLUTION_MS = 20;
 
 function delayNs(betweenLooksNs: number): number {
-  return Math.max(betweenLooksNs - LOOP_DELAY_RESOLUTION_MS * 1e6, 0);
+  return Math.max(betweenLooksNs - LOOP_DELAY_RESOLUTION_MS * NS_PER_MS, 0);
 }
 
 export type ThreadStats = Readonly<Record<(typeof THREAD_STATS_NAMES)[number], number>>;
@@ -77,7 +78,7 @@ export class ThreadSampler {
     this.collections = new PerformanceObserver((list) => {
       for (const { duration } of list.getEntries()) {
         this.slots[SLOT.gc_pauses]! += 1;
-        this.slots[SLOT.gc_ns]! += duration * 1e6;
+        this.slots[SLOT.gc_ns]! += duration * NS_PER_MS;
       }
     });
     this.collections.observe({ entryTypes: ['gc'] });

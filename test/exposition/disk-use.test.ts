@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { MIB } from '../../src/base/units.ts';
 import { DiskUse } from '../../src/exposition/disk-use.ts';
 import { WRITER, WRITER_SLOTS } from '../../src/telemetry/counters.ts';
 
-const MIB = 2 ** 20;
 const RESERVE = 64 * MIB;
 
 /** A disk that is looked at once a second. */

@@ -11,6 +11,7 @@
  */
 import { monotonicMs } from '../../base/clock.ts';
 import { DISK_FAILED, DISK_OK, DISK_REFUSING } from '../../base/control.ts';
+import { NS_PER_MS } from '../../base/units.ts';
 import { OPEN, transitionLog } from '../../breaker/breaker.ts';
 import { type Outcome, REFUSED, STORED, UNKNOWN } from '../../journal/journal.ts';
 import { createJournalRing, isReleased, JournalConsumer, JournalProducer } from '../../journal/ring.ts';
@@ -33,8 +34,6 @@ const HOUSEKEEPING_MS = 1_000;
 const SYNC_EARLY_BYTES = 32 << 20;
 /** Sleeps while something that does not ring the bell is awaited: a worker's outcome slot, a sync on the pool. */
 const SHORT_SLEEP_MS = 2;
-const NS_PER_MS = 1e6;
-
 export class GroupCommitWriter implements RunningWriter {
   private readonly config: WriterConfig;
   private readonly parts: WriterParts;

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import type { Bell } from '../../base/bell.ts';
 import { monotonicMs } from '../../base/clock.ts';
 import { type Control, DISK_FAILED, DISK_OK, DISK_REFUSING } from '../../base/control.ts';
+import { NS_PER_MS } from '../../base/units.ts';
 import { type Breaker, OPEN } from '../../breaker/breaker.ts';
 import { type Outcome, REFUSED, STORED, UNKNOWN } from '../../journal/journal.ts';
 import type { Batch } from '../../storage/commit-buffer.ts';
@@ -49,8 +50,6 @@ import {
 const ROTATE_AGAIN_AFTER_MS = 1_000;
 /** Unsynced bytes that call the writer thread before its time, so that no sync gets long. */
 const SYNC_EARLY_BYTES = 32 << 20;
-const NS_PER_MS = 1e6;
-
 export interface StoreParts {
   readonly config: WriterConfig;
   readonly bell: Bell;
