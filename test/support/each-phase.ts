@@ -1,7 +1,7 @@
 /** One suite over every phase of the journey: the same requests have to get the same answers from all of them. */
-import { after, before, describe } from 'node:test';
+import { before, describe } from 'node:test';
 import { PHASES, type Phase } from '../../src/phases.ts';
-import { type ServerOptions, type ServerProcess, startServer } from './server-process.ts';
+import { type ServerOptions, type ServerProcess, startServer, suiteOwner } from './server-process.ts';
 
 export const phaseArgs = ({ number }: Phase): string[] => ['--phase', String(number)];
 
@@ -20,14 +20,9 @@ export function describeEachPhase(
     describe(`phase ${phase.number}, ${phase.name}:`, () => {
       // Filled by the hook; tests read it when they run.
       const server = {} as ServerProcess;
-      const cleanups: (() => unknown)[] = [];
-      // What a hook leaves to `after` runs at the hook's end, so clean-ups are kept for the suite's.
-      const owner = { after: (cleanup: () => unknown) => void cleanups.push(cleanup) };
+      const owner = suiteOwner();
       before(async () => {
         Object.assign(server, await startServer(owner, { ...options, args: [...phaseArgs(phase), ...args] }));
-      });
-      after(async () => {
-        for (const cleanup of cleanups.reverse()) await cleanup();
       });
       suite(server, phase);
     });

@@ -6,6 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { fetchOnce, fetchSecure } from './raw-http.ts';
 
@@ -15,6 +16,15 @@ const START_TIMEOUT_MS = 30_000;
 /** A test context, a suite's `{ after }` or anything else that runs clean-ups. */
 export interface Owner {
   after(cleanup: () => unknown): void;
+}
+
+/** Inside `describe`: runs clean-ups when the suite ends. What a hook leaves to `after` runs at that hook's end. */
+export function suiteOwner(): Owner {
+  const cleanups: (() => unknown)[] = [];
+  after(async () => {
+    for (const cleanup of cleanups.reverse()) await cleanup();
+  });
+  return { after: (cleanup) => void cleanups.push(cleanup) };
 }
 
 interface LogLine {
@@ -39,6 +49,8 @@ export interface ServerOptions {
   readonly descriptorLimit?: number;
   /** A command that runs its arguments, such as `strace -f …`. */
   readonly wrapper?: readonly string[];
+  /** Default: true. False also returns a server whose /ready answers 503. */
+  readonly awaitReady?: boolean;
 }
 
 export interface ServerProcess {
@@ -209,7 +221,8 @@ export async function startServer(owner: Owner, options: ServerOptions = {}): Pr
   pid = Number(listening.pid);
   const fetch = args.includes('--tls-cert') ? fetchSecure : fetchOnce;
   const ready = await fetch(port, { path: '/ready' });
-  if (ready.status !== 200) throw new Error(`/ready answered ${ready.status}: ${ready.body}`);
+  if (ready.status !== 200 && options.awaitReady !== false)
+    throw new Error(`/ready answered ${ready.status}: ${ready.body}`);
 
   return {
     url: `http://127.0.0.1:${port}`,

@@ -1,4 +1,4 @@
-/** Debian tools that some tests need: absent ones skip a test with the reason, or fail it where all must be there. */
+/** Debian tools that some tests need. A missing one skips the test with the reason, or fails it when all are required. */
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
@@ -11,14 +11,19 @@ function isExecutable(path: string): boolean {
   }
 }
 
+/** Whether the program is on the PATH. */
+export function hasProgram(program: string): boolean {
+  const directories = (process.env.PATH ?? '').split(delimiter);
+  return directories.some((directory) => isExecutable(join(directory, program)));
+}
+
 /**
  * For node:test's `skip` option: false when the program is on the PATH, else why the test is skipped.
- * With METRICSSTREAM_REQUIRE_TOOLS=1 a missing program throws instead, so that no skip passes unseen.
- * @param debianPackage where it differs from the program's name
+ * With METRICSSTREAM_REQUIRE_TOOLS=1 a missing program throws instead, so that nobody overlooks a skip.
+ * @param debianPackage if its name differs from the program's
  */
 export function requireTool(program: string, debianPackage: string = program): string | false {
-  const directories = (process.env.PATH ?? '').split(delimiter);
-  if (directories.some((directory) => isExecutable(join(directory, program)))) return false;
+  if (hasProgram(program)) return false;
   const reason = `${program} is not installed (Debian package ${debianPackage})`;
   if (process.env.METRICSSTREAM_REQUIRE_TOOLS === '1') throw new Error(reason);
   return reason;
