@@ -1,14 +1,15 @@
 /**
- * Items that broke a rule: counted all, the first ERRORS_MAX kept as codes and offsets. Texts are built when an
- * answer needs them.
+ * Invalid items of the current body. All are counted; the first ERRORS_MAX are kept as codes and offsets, and their
+ * texts are built only when a response needs them.
  */
 import { inputBytes } from './input-buffer.ts';
+import { BACKSLASH, LOWER_U } from './json/bytes.ts';
 import { ERRORS_MAX, type ItemError } from './parser.ts';
 import { REASONS, type Reason } from './reasons.ts';
 
 const B = inputBytes;
 
-/** A key is shown up to about this many bytes. */
+/** An error shows about this many bytes of a key. */
 const SHOWN_KEY_BYTES = 100;
 
 export type ItemField = '' | 'name' | 'value' | 'type' | 'timestamp' | 'tags';
@@ -18,9 +19,9 @@ interface KeptError {
   offset: number;
   field: ItemField;
   reason: Reason;
-  /** The line is no JSON: the reason is the grammar's. */
+  /** The line is not JSON: the reason describes a syntax error. */
   broken: boolean;
-  /** Span of the tag's key, still escaped; empty where the error is not about one tag. */
+  /** Span of the tag's key, still escaped; empty if the error does not concern one tag. */
   keyStart: number;
   keyEnd: number;
 }
@@ -35,9 +36,9 @@ const kept: KeptError[] = Array.from({ length: ERRORS_MAX }, () => ({
   keyEnd: 0,
 }));
 
-/** Items rejected so far. */
+/** Invalid items so far. */
 export let rejected = 0;
-/** Index of the item being parsed, and whether it was rejected already. */
+/** Index of the item being parsed, and whether it is already rejected. */
 let current = -1;
 let currentRejected = false;
 
@@ -47,12 +48,12 @@ export function resetItemErrors(): void {
   currentRejected = false;
 }
 
-/** Marks the item being parsed as invalid; of several errors of one item the first is kept. */
+/** Rejects the item being parsed. An item keeps its first error. */
 export function rejectItem(index: number, offset: number, field: ItemField, reason: Reason): void {
   keep(index, offset, field, reason, false, 0, 0);
 }
 
-/** An error of one tag, named by its key's span. */
+/** Rejects the item being parsed because of the tag with this key. */
 export function rejectTag(
   index: number,
   offset: number,
@@ -63,7 +64,7 @@ export function rejectTag(
   keep(index, offset, 'tags', reason, false, keyStart, keyEnd);
 }
 
-/** A line that is no JSON; takes the place of an earlier error of the same item. */
+/** Rejects an NDJSON line that is not JSON. This error replaces an earlier one of the same item. */
 export function rejectBroken(index: number, offset: number, reason: Reason): void {
   if (current === index && currentRejected) {
     rejected--;
@@ -104,7 +105,7 @@ export function describeItemErrors(): ItemError[] {
   }));
 }
 
-/** A key as the client meant it, cut between characters when it is long. */
+/** The unescaped key; a long one is cut between two characters. */
 function shownKey(start: number, end: number): string {
   let cut = end;
   if (end - start > SHOWN_KEY_BYTES) {
@@ -115,9 +116,9 @@ function shownKey(start: number, end: number): string {
   return JSON.parse(`"${raw}"`) + (cut < end ? '…' : '');
 }
 
-/** Bytes of the escape or character at `i` in a validated string; a pair of escaped surrogates counts as two. */
+/** Bytes of the escape or character at `i` of a validated string; an escaped surrogate pair counts as two escapes. */
 function characterBytes(i: number): number {
   const c = B[i]!;
-  if (c === 0x5c) return B[i + 1] === 0x75 ? 6 : 2;
+  if (c === BACKSLASH) return B[i + 1] === LOWER_U ? 6 : 2;
   return c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
 }

@@ -1,11 +1,10 @@
 /**
- * Why a body or an item was refused: codes for the parser, texts for people.
+ * Reasons for rejecting a body or an item: codes for the parser, texts for clients.
  *
- * `fail` keeps where and why the grammar broke. The parser's functions return an offset, or BROKEN after they
- * called it.
+ * On a syntax error, a parsing function records offset and reason with `fail` and returns BROKEN instead of an offset.
  */
 
-/** Below every offset and every complement of one. */
+/** Less than every offset and every bitwise complement of one. */
 export const BROKEN = -0x4000_0000;
 
 export const REASONS = {
@@ -44,7 +43,7 @@ export type Reason = keyof typeof REASONS;
 export let failureOffset = 0;
 export let failureReason: Reason = 'END';
 
-/** Keeps the first byte that cannot continue the body. */
+/** Records the first byte that no valid body could have here. */
 export function fail(offset: number, reason: Reason): number {
   failureOffset = offset;
   failureReason = reason;

@@ -10,7 +10,7 @@ import { numberTexts } from '../parser/numbers.ts';
 const MAX_BATCH = 2000;
 const RECEIPT_MS = 1_700_000_000_123;
 const BODIES = 40_000;
-/** What the output is filled with before, to see what was written. */
+/** The output is filled with this byte, so that the test detects every store. */
 const UNTOUCHED = 0xa5;
 
 const parser = createParser({ maxBodyBytes: 1 << 20, maxBatch: MAX_BATCH });
@@ -18,12 +18,12 @@ const parser = createParser({ maxBodyBytes: 1 << 20, maxBatch: MAX_BATCH });
 const out = new Uint8Array(new SharedArrayBuffer(2 << 20)).fill(UNTOUCHED);
 const outView = new DataView(out.buffer);
 
-/** Lines of the last parsed body of `bodyBytes`, checked against the bounds. */
+/** Encodes the last parsed body and checks the bounds. */
 function encode(bodyBytes: number, offset = 64, receiptMs = RECEIPT_MS): string {
   const bound = encodedBound(parser.columns, bodyBytes);
   assert.ok(
     bound <= encodedBodyBound(bodyBytes, MAX_BATCH),
-    'the bound of the body holds before it is parsed',
+    'encodedBodyBound is not less than encodedBound',
   );
   const end = encodeLines(parser.columns, receiptMs, out, outView, offset);
   assert.ok(end - offset <= bound, `${end - offset} bytes fit ${bound}`);
@@ -43,7 +43,7 @@ function linesOf(body: string): string {
 }
 
 describe('line encoder', () => {
-  it('writes timestamp, name, value, type and tags in this order, one metric a line', () => {
+  it('writes timestamp, name, value, type and tags in this order, one metric per line', () => {
     const body =
       '{"metrics":[{"tags":{"host":"web-1"},"type":"counter","value":42.5,"name":"cpu","timestamp":1700000000000},' +
       '{"name":"mem","value":1}]}';
@@ -98,7 +98,7 @@ describe('line encoder', () => {
     }
   });
 
-  it('writes timestamps as plain digits, however they came', () => {
+  it('writes timestamps as plain digits, whatever their notation', () => {
     for (const [text, digits] of [
       ['1.7e12', '1700000000000'],
       ['1700000000000.0', '1700000000000'],
@@ -121,7 +121,7 @@ describe('line encoder', () => {
       assert.ok(encode(40, 64, receiptMs).startsWith(`{"timestamp":${receiptMs},`));
   });
 
-  it('drops the white space of tags outside strings and keeps that inside', () => {
+  it('drops white space between the tokens of tags and keeps it inside strings', () => {
     const tags = '{ "a b" :\t" c\\" , d " ,\r\n"e"\n: "\\\\" , "":"" }';
     assert.match(
       linesOf(`{"metrics":[{"name":"a","value":1,"tags":${tags}}]}`),
@@ -130,7 +130,7 @@ describe('line encoder', () => {
     assert.doesNotMatch(linesOf('{"metrics":[{"name":"a","value":1,"tags":{ }}]}'), /tags/);
   });
 
-  it('cannot be made to write the opening of a seal', () => {
+  it('never writes the beginning of a seal, whatever the body', () => {
     for (const text of ['seal', '"seal":{', '\\"seal\\":{', '{', ',"seal":{"', '\\u0022seal\\u0022:{']) {
       const string = JSON.stringify(text);
       for (const body of [
@@ -144,7 +144,7 @@ describe('line encoder', () => {
     }
   });
 
-  it('keeps its bound at the smallest and at the worst items', () => {
+  it('stays within its bound for the smallest and the worst items', () => {
     const items = [
       '{"name":"a","value":1}',
       '{"name":"a","value":1,"timestamp":1e3}',
@@ -167,7 +167,7 @@ describe('line encoder', () => {
     }
   });
 
-  it('writes lines that read back to the metrics that were parsed, whatever the body', (t) => {
+  it('writes lines that decode to the parsed metrics, for random and mutated bodies', (t) => {
     const seed = testSeed();
     t.diagnostic(`seed ${seed}: ${BODIES} bodies`);
     const random = randomFrom(seed);
@@ -175,7 +175,7 @@ describe('line encoder', () => {
     for (let count = 0; count < BODIES; count++) {
       const format = count % 2 === 0 ? FORMAT_JSON : FORMAT_NDJSON;
       let body = format === FORMAT_JSON ? randomDocument(random) : randomLines(random);
-      // Invalid bytes around good lines must not reach into them: copies read past the end of a span.
+      // Copies read past the end of a span, so invalid bytes next to valid lines must not affect them.
       if (body.length > 0 && random() < 0.3) body = mutate(body, random);
       if (parseBody(parser, body, format) !== PARSED || parser.columns.count === 0) continue;
       const read = metricsOf(parser.columns);
@@ -186,7 +186,7 @@ describe('line encoder', () => {
     assert.ok(metrics > BODIES / 4, `${metrics} metrics were encoded`);
   });
 
-  it('writes values that read back to the same double', () => {
+  it('writes values that decode to the same double', () => {
     const texts = numberTexts(randomFrom(testSeed()), 10_000).filter((text) => Number.isFinite(Number(text)));
     for (let from = 0; from < texts.length; from += MAX_BATCH) {
       const part = texts.slice(from, from + MAX_BATCH);
@@ -209,7 +209,7 @@ function checkLines(text: string, metrics: ReturnType<typeof metricsOf>, context
   for (const [at, { name, value, type, timestamp, tags }] of metrics.entries()) {
     const line = JSON.parse(lines[at] ?? '') as Record<string, unknown>;
     const expected: Record<string, unknown> = { timestamp: timestamp ?? RECEIPT_MS, name, value, type };
-    // An object of tags that has no member is left out.
+    // The encoder omits empty tags.
     if (tags.length > 0) expected.tags = Object.fromEntries(tags);
     assert.deepEqual(line, expected, context);
     assert.deepEqual(Object.keys(line), Object.keys(expected), context);

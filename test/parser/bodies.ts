@@ -1,4 +1,4 @@
-/** Random request bodies for tests: mostly valid, in every spelling the grammar allows, then damaged byte by byte. */
+/** Random request bodies for tests: mostly valid, in every spelling that the grammar allows, then mutated bytewise. */
 
 export type Random = () => number;
 
@@ -13,7 +13,7 @@ export function randomFrom(seed: number): Random {
   };
 }
 
-/** The seed of this run: TEST_SEED, or a new one that the caller prints. */
+/** Seed of this run: TEST_SEED if set, else a new one, which the caller prints. */
 export function testSeed(): number {
   const given = process.env.TEST_SEED;
   return given === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(given);
@@ -92,7 +92,7 @@ class Writer {
     return this.pick(this.chance(0.99) ? NUMBERS : NOT_NUMBERS);
   }
 
-  /** A value of any kind, nested now and then. */
+  /** A value of any kind, sometimes nested. */
   private anyValue(depth: number): string {
     switch (this.below(depth > 3 ? 5 : 7)) {
       case 0:
@@ -177,7 +177,7 @@ export function randomLines(random: Random): Buffer {
 
 const LIKELY_BYTES = Buffer.from('{}[]",:\\0123456789eE+-. \t\r\nutrf\0\x1f\x7f');
 
-/** Changes, drops, doubles or cuts bytes of `body` in place or in a new buffer. */
+/** Returns a copy of `body` with bytes changed, removed, inserted, repeated or cut off. */
 export function mutate(body: Buffer, random: Random): Buffer {
   const below = (limit: number): number => Math.floor(random() * limit);
   const at = below(body.length);

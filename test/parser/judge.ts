@@ -1,4 +1,4 @@
-/** Runs a parser on a body and compares all it says with the reference. */
+/** Runs a parser on a body and compares all its results with the reference. */
 import assert from 'node:assert/strict';
 import {
   type BodyFormat,
@@ -24,7 +24,7 @@ export function parseBody(
   return parser.parse(bytes.length, format);
 }
 
-/** The accepted metrics as objects, read back from the raw spans. */
+/** The accepted metrics as objects, decoded from the raw spans. */
 export function metricsOf(columns: MetricColumns): ReferenceMetric[] {
   const text = (start: number, end: number): string =>
     Buffer.from(columns.input.subarray(start, end)).toString('utf8');
@@ -58,12 +58,12 @@ function withoutSpace(json: string): string {
   return json.replace(/"(?:[^"\\]|\\.)*"|[ \t\r\n]+/g, (part) => (part.startsWith('"') ? part : ''));
 }
 
-/** Objects list integer keys first; tags are compared as sets of pairs. */
+/** Sorts tags, because JavaScript objects list integer keys first. */
 function sorted(metrics: readonly ReferenceMetric[]): ReferenceMetric[] {
   return metrics.map((metric) => ({ ...metric, tags: [...metric.tags].sort() }));
 }
 
-/** Reasons that speak of the structure of well-formed JSON. */
+/** Reasons that concern the structure of well-formed JSON. */
 const STRUCTURE = new Set([
   'must be an object',
   'must be an array',
@@ -77,15 +77,15 @@ export function isSyntaxFailure(parser: Parser): boolean {
 }
 
 /**
- * Throws unless `parser`, which has room for the whole batch, judges the body as the reference does.
- * @returns the reference's judgement
+ * Throws unless `parser` returns the reference's results. The body must not exceed the batch limit.
+ * @returns the reference's results
  */
 export function judge(parser: Parser, body: Buffer, format: BodyFormat): ReferenceResult {
   const expected = format === FORMAT_JSON ? referenceJson(body) : referenceLines(body);
   const outcome = parseBody(parser, body, format);
   assert.equal(outcome, expected.outcome === 'parsed' ? PARSED : MALFORMED, 'outcome');
   if (outcome !== PARSED) {
-    assert.equal(parser.columns.count, 0, 'a refused body leaves nothing');
+    assert.equal(parser.columns.count, 0, 'a rejected body has no metrics');
     assert.equal(isSyntaxFailure(parser), expected.syntax, `syntax or structure: ${parser.failure().reason}`);
     return expected;
   }
@@ -112,8 +112,8 @@ export function judge(parser: Parser, body: Buffer, format: BodyFormat): Referen
 }
 
 /**
- * Throws unless the failure of the last body points to the first byte that cannot continue it: the bytes before it
- * must be the beginning of some valid body.
+ * Throws unless the failure of the last body names the first invalid byte: the bytes before it must be a prefix of
+ * some valid body.
  */
 export function assertFirstBadByte(parser: Parser, body: Buffer): void {
   const { offset, reason } = parser.failure();

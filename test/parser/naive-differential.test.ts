@@ -1,6 +1,6 @@
 /**
- * Both parsers say the same of every body, in every detail that a caller can see. They share the columns and the
- * input buffer of the thread, so what one says is copied before the other runs.
+ * Both parsers return the same for every body, in every detail that a caller can observe. They share the thread's
+ * columns and input buffer, so the test copies one result before it runs the other parser.
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -24,7 +24,7 @@ const MAX_BODY_BYTES = 1 << 20;
 const ROUNDS = Number(process.env.TEST_ROUNDS ?? 1);
 const RECEIPT_MS = 1_760_000_000_000;
 
-/** The rows as a caller may read them: a span that is not there has no end, and tags that are not there no shape. */
+/** The rows as a caller may read them: absent spans have no end, and absent tags no compactness. */
 function rowsOf(columns: MetricColumns): unknown[] {
   return Array.from({ length: columns.count }, (_, row) => {
     const span = (start: Int32Array, end: Int32Array): [number, number] | null =>
@@ -48,8 +48,8 @@ function linesOf(columns: MetricColumns, length: number): string {
   return out.toString('latin1', 0, encodeLines(columns, RECEIPT_MS, out, view, 0));
 }
 
-/** All that a parser of `maxBatch` items says of a body. */
-function allOf(createParser: CreateParser, maxBatch: number, body: Buffer, format: BodyFormat): unknown {
+/** All observable results of a parser with this batch limit. */
+function resultsOf(createParser: CreateParser, maxBatch: number, body: Buffer, format: BodyFormat): unknown {
   const parser = createParser({ maxBodyBytes: MAX_BODY_BYTES, maxBatch });
   const outcome = parseBody(parser, body, format);
   const { columns, seen, rejected } = parser;
@@ -59,12 +59,12 @@ function allOf(createParser: CreateParser, maxBatch: number, body: Buffer, forma
 }
 
 function assertSame(body: Buffer, format: BodyFormat, maxBatch = 1000): void {
-  const naive = allOf(createNaive, maxBatch, body, format);
-  const singlePass = allOf(createSinglePass, maxBatch, body, format);
+  const naive = resultsOf(createNaive, maxBatch, body, format);
+  const singlePass = resultsOf(createSinglePass, maxBatch, body, format);
   assert.deepEqual(naive, singlePass, `format ${format}: ${JSON.stringify(body.toString('latin1'))}`);
 }
 
-/** A field's name in a spelling of its own, or a key like it. */
+/** A field's name, possibly escaped, or a similar key. */
 const key = fc.oneof(
   { weight: 6, arbitrary: fc.constantFrom('name', 'value', 'type', 'timestamp', 'tags') },
   {
@@ -107,7 +107,7 @@ const scalar = fc.constantFrom(
   ...['true', 'null', 'nul', '"\\ud83d\\ude00"', '"\\ud83d"', `"${'x'.repeat(256)}"`, '"\x7f"'],
 );
 
-/** JSON text in which the words of the contract stand where they mean something and where they do not. */
+/** JSON text with the contract's words in places where they have a meaning and where they have none. */
 const { item } = fc.letrec<{ value: string; object: string; array: string; item: string }>((tie) => {
   const member = fc
     .tuple(key, space, space, tie('value'), space)
@@ -126,7 +126,7 @@ const { item } = fc.letrec<{ value: string; object: string; array: string; item:
     array: fc.array(tie('value'), { maxLength: 3 }).map((items) => `[${items.join(', ')}]`),
     item: fc.tuple(fc.array(member, { maxLength: 4 }), fc.boolean(), fc.nat(4)).map(
       ([members, sound, at]) =>
-        // Mostly with the two that must be there, so that the rules of the others are reached.
+        // Most items have both required fields, so that the rules of the other fields apply.
         `{${[...members.slice(0, at), ...(sound ? ['"name":"n","value":7'] : []), ...members.slice(at)].join(',')}}`,
     ),
   };
@@ -145,10 +145,10 @@ const linesText = fc
   .array(fc.tuple(fc.oneof(item, scalar, fc.constant('')), space), { maxLength: 6 })
   .map((lines) => lines.map(([text, after]) => text + after).join('\n'));
 
-describe('naive beside single pass', () => {
+describe('naive and single-pass parser', () => {
   const seed = testSeed();
 
-  it('says the same of documents and lines full of look-alikes, whole and damaged', (t) => {
+  it('agree on documents and lines full of look-alikes, whole and mutated', (t) => {
     t.diagnostic(`seed ${seed}`);
     const property = fc.property(
       fc.oneof(
@@ -157,11 +157,11 @@ describe('naive beside single pass', () => {
       ),
       fc.integer({ min: 1, max: 7 }),
       fc.integer(),
-      ([format, text], maxBatch, damage) => {
-        const random = randomFrom(damage);
+      ([format, text], maxBatch, mutationSeed) => {
+        const random = randomFrom(mutationSeed);
         let body: Buffer = Buffer.from(text);
         assertSame(body, format, maxBatch);
-        for (let wound = 0; wound < 4 && body.length > 0; wound++) {
+        for (let mutation = 0; mutation < 4 && body.length > 0; mutation++) {
           assertSame(mutate(body, random), format, maxBatch);
           body = mutate(body, random);
           assertSame(body, format, maxBatch);
@@ -171,7 +171,7 @@ describe('naive beside single pass', () => {
     fc.assert(property, { numRuns: 3000 * ROUNDS, seed });
   });
 
-  it('says the same of random requests, whole and damaged, whatever the batch limit', () => {
+  it('agree on random requests, whole and mutated, for any batch limit', () => {
     const random = randomFrom(seed);
     for (let count = 0; count < 4000 * ROUNDS; count++) {
       const [format, body] =
@@ -184,7 +184,7 @@ describe('naive beside single pass', () => {
     }
   });
 
-  it('says the same of the public parsing suite, as bodies, items and lines', () => {
+  it('agree on the public parsing suite, as bodies, items and lines', () => {
     for (const { input } of parsing) {
       for (const text of [
         `${input}`,
@@ -197,7 +197,7 @@ describe('naive beside single pass', () => {
     }
   });
 
-  it('says the same of every beginning of a body, and of a limit reached before or after the break', () => {
+  it('agree on every prefix of a body, and if the batch limit lies before or after the error', () => {
     const item = '{"name":"a","value":1,"tags":{"k":"\\u00fc"}, "type" : "gauge" }';
     const body = Buffer.from(` { "metrics" : [ ${item} , 1,${item}, {} ] , "x" : [tru ,] } `);
     for (let length = 0; length <= body.length; length++) {

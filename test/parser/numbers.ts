@@ -1,4 +1,4 @@
-/** Texts of numbers that a parser easily rounds wrong. */
+/** Number texts that are hard to round correctly. */
 import type { Random } from './bodies.ts';
 
 const TRAPS = [
@@ -22,7 +22,7 @@ function exactDecimal(integer: bigint, shift: number): string {
   return shift === 0 ? digits : `${digits.slice(0, point)}.${digits.slice(point)}`;
 }
 
-/** Exactly between two doubles, or one unit of the last digit off. */
+/** A text halfway between two doubles, or one unit of the last digit away. */
 function halfway(random: Random): string {
   const mantissa = 2n ** 53n + BigInt(Math.floor(random() * 2 ** 52)) * 2n + 1n;
   const scale = Math.floor(random() * 40);
@@ -47,7 +47,7 @@ function randomDigits(random: Random): string {
 
 const bits = new DataView(new ArrayBuffer(8));
 
-/** The shortest, or a longer, text of a double of any size. */
+/** The shortest or a longer text of a double of any magnitude. */
 function randomDouble(random: Random): string {
   bits.setUint32(0, random() * 2 ** 32);
   bits.setUint32(4, random() * 2 ** 32);

@@ -1,4 +1,4 @@
-/** What must hold of a parser for every body: generated, damaged, truncated. Prints its seed; TEST_SEED repeats it. */
+/** Properties that every parser must have for generated, mutated and truncated bodies. Set TEST_SEED to repeat a run. */
 import assert from 'node:assert/strict';
 import { isUtf8 } from 'node:buffer';
 import { describe, it } from 'node:test';
@@ -23,7 +23,7 @@ export function parserProperties(name: string, createParser: CreateParser): void
   const seed = testSeed();
 
   describe(`${name}: properties`, () => {
-    it(`agrees with the reference and with JSON.parse on generated and damaged bodies`, (t) => {
+    it(`agrees with the reference and with JSON.parse on generated and mutated bodies`, (t) => {
       t.diagnostic(`seed ${seed}: ${2 * DOCUMENTS * (1 + MUTANTS)} bodies`);
       const random = randomFrom(seed);
       for (const format of [FORMAT_JSON, FORMAT_NDJSON] as const) {
@@ -41,7 +41,7 @@ export function parserProperties(name: string, createParser: CreateParser): void
                 },
               );
             }
-            // Mostly one wound, so that the damage is deep inside a body that is fine otherwise.
+            // Usually a single mutation: it then lies deep inside an otherwise valid body.
             body = mutate(random() < 0.8 || body.length === 0 ? whole : body, random);
           }
         }
@@ -53,7 +53,7 @@ export function parserProperties(name: string, createParser: CreateParser): void
         judge(parser, body, format);
         return;
       }
-      // Most damaged bodies are no JSON at all: that is told by the platform's parser, which is fast.
+      // Most mutated bodies are not JSON; JSON.parse decides that quickly.
       if (isUtf8(body) && parsesAsJson(body)) {
         judge(parser, body, format);
       } else {
@@ -98,7 +98,7 @@ export function parserProperties(name: string, createParser: CreateParser): void
       fc.assert(property, { numRuns: 2000 * ROUNDS, seed });
     });
 
-    it('gives the nearest double of every number, bit for bit', (t) => {
+    it('yields the nearest double of every number, bit for bit', (t) => {
       t.diagnostic(`seed ${seed}`);
       const texts = numberTexts(randomFrom(seed), NUMBERS);
       for (let from = 0; from < texts.length; from += NUMBERS_A_BODY) {
@@ -115,13 +115,13 @@ export function parserProperties(name: string, createParser: CreateParser): void
       }
     });
 
-    it('refuses every beginning of a body as unfinished, whatever the rest of the buffer holds', () => {
+    it('reports every prefix of a body as incomplete, whatever bytes follow in the buffer', () => {
       const body = Buffer.from(
         ` {"x":[{}],"metrics":[${FULL_ITEM},{"name":"b","value":0}],"y":{"z":[-0.5E-3]}}`,
       );
       assert.equal(parseBody(parser, body), PARSED);
       for (let length = 0; length < body.length; length++) {
-        // The bytes that would complete it stand right behind.
+        // The bytes that would complete the body follow immediately.
         parser.input.set(body, 0);
         assert.equal(parser.parse(length, FORMAT_JSON), MALFORMED);
         const { offset, reason } = parser.failure();
@@ -133,7 +133,7 @@ export function parserProperties(name: string, createParser: CreateParser): void
       }
     });
 
-    it('takes every beginning of a line as an invalid item, whatever the rest of the buffer holds', () => {
+    it('reports every prefix of a line as an invalid item, whatever bytes follow in the buffer', () => {
       const line = Buffer.from(`${FULL_ITEM}\n`);
       for (let length = 1; length < line.length - 1; length++) {
         parser.input.set(line, 0);
@@ -146,7 +146,7 @@ export function parserProperties(name: string, createParser: CreateParser): void
       }
     });
 
-    it('never tells a short body by the longer one before it', () => {
+    it('ignores bytes that a longer body left in the buffer', () => {
       const random = randomFrom(seed);
       for (let count = 0; count < 500; count++) {
         const body = randomDocument(random);
@@ -163,7 +163,7 @@ export function parserProperties(name: string, createParser: CreateParser): void
       return outcome === PARSED ? [metricsOf(parser.columns), parser.errors()] : parser.failure();
     }
 
-    it('validates UTF-8 as the Unicode standard says, in names, tags and skipped strings', () => {
+    it('validates UTF-8 by the Unicode standard in names, tags and skipped strings', () => {
       const sequences: number[][] = [];
       const edges = [0x00, 0x22, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xff];
       for (let lead = 0x80; lead < 0x100; lead++) {
@@ -179,7 +179,7 @@ export function parserProperties(name: string, createParser: CreateParser): void
       }
       const around = ['{"metrics":[{"name":"n', '","value":1,"tags":{"k', '":"v', '"},"x":"y', '"}]}'];
       for (const sequence of sequences) {
-        // A quote or a control character would end the string: that is another test's.
+        // A quote or a control character would end the string; other tests cover that.
         if (sequence.some((byte) => byte < 0x20 || byte === 0x22)) continue;
         const bytes = Buffer.from(sequence);
         const valid = isUtf8(bytes);
@@ -218,7 +218,7 @@ export function parserProperties(name: string, createParser: CreateParser): void
 
 function parsesAsJson(body: Buffer): boolean {
   const { stackTraceLimit } = Error;
-  // Most calls throw, and the trace would take most of the time.
+  // Most calls throw; building stack traces would dominate the run time.
   Error.stackTraceLimit = 0;
   try {
     JSON.parse(body.toString('utf8'));

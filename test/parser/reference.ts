@@ -1,6 +1,6 @@
 /**
- * The contract's rules written plainly, for tests: a recursive JSON reader with regular expressions, and a validator
- * that walks its tree. It works on one character a byte (latin1), so that positions are byte offsets.
+ * The contract's rules in their simplest form, for tests: a recursive JSON reader that uses regular expressions, and a
+ * validator that walks its tree. Text has one character per byte (latin1), so positions are byte offsets.
  */
 import { isUtf8 } from 'node:buffer';
 
@@ -21,7 +21,7 @@ interface ReferenceError {
 
 export interface ReferenceResult {
   outcome: 'parsed' | 'malformed' | 'too large';
-  /** For malformed bodies: whether the grammar was broken, or only the structure. */
+  /** For malformed bodies: true for a syntax error, false for an error of structure. */
   syntax: boolean;
   metrics: ReferenceMetric[];
   errors: ReferenceError[];
@@ -35,7 +35,7 @@ type Value =
   | { kind: 'number'; offset: number; number: number }
   | { kind: 'literal'; offset: number };
 
-/** Thrown often: no Error, whose stack trace would take most of the time. */
+/** Thrown often, so it is not an Error: building stack traces would dominate the run time. */
 export class SyntaxBroken {
   readonly message: string;
 
@@ -61,12 +61,12 @@ class Reader {
 
   document(): Value {
     const value = this.value(0);
-    this.take(SPACE);
+    this.match(SPACE);
     if (this.at !== this.text.length) throw new SyntaxBroken('trailing bytes');
     return value;
   }
 
-  private take(pattern: RegExp): string | null {
+  private match(pattern: RegExp): string | null {
     pattern.lastIndex = this.at;
     const found = pattern.exec(this.text)?.[0] ?? null;
     if (found !== null) this.at += found.length;
@@ -74,7 +74,7 @@ class Reader {
   }
 
   private accept(character: string): boolean {
-    this.take(SPACE);
+    this.match(SPACE);
     if (this.text[this.at] !== character) return false;
     this.at++;
     return true;
@@ -85,7 +85,7 @@ class Reader {
   }
 
   private value(depth: number): Value {
-    this.take(SPACE);
+    this.match(SPACE);
     const offset = this.base + this.at;
     const next = this.text[this.at];
     if (next === '{' || next === '[') {
@@ -93,9 +93,9 @@ class Reader {
       return next === '{' ? this.object(offset, depth) : this.array(offset, depth);
     }
     if (next === '"') return { kind: 'string', offset, ...this.string() };
-    const number = this.take(NUMBER);
+    const number = this.match(NUMBER);
     if (number !== null) return { kind: 'number', offset, number: Number(number) };
-    if (this.take(LITERAL) !== null) return { kind: 'literal', offset };
+    if (this.match(LITERAL) !== null) return { kind: 'literal', offset };
     throw new SyntaxBroken(`no value at ${this.at}`);
   }
 
@@ -104,7 +104,7 @@ class Reader {
     const members: { offset: number; key: string; value: Value }[] = [];
     if (this.accept('}')) return { kind: 'object', offset, members };
     do {
-      this.take(SPACE);
+      this.match(SPACE);
       const keyOffset = this.base + this.at;
       const key = this.string().text;
       this.expect(':');
@@ -125,7 +125,7 @@ class Reader {
   }
 
   private string(): { text: string; bytes: number } {
-    const raw = this.take(STRING);
+    const raw = this.match(STRING);
     if (raw === null) throw new SyntaxBroken(`no string at ${this.at}`);
     const bytes = Buffer.from(raw, 'latin1');
     if (!isUtf8(bytes)) throw new SyntaxBroken('not UTF-8');
@@ -135,12 +135,12 @@ class Reader {
   }
 }
 
-/** Reads one JSON text strictly; throws SyntaxBroken. */
+/** Reads one JSON text; throws SyntaxBroken on any violation of RFC 8259. */
 export function readStrictly(body: Buffer): void {
   new Reader(body.toString('latin1'), 0).document();
 }
 
-/** The first rule that an item breaks, in the order of its bytes, or the metric. */
+/** The metric, or the item's first error by offset. */
 function checkItem(item: Value, index: number): ReferenceMetric | ReferenceError {
   const error = (offset: number, field: string, reason: string): ReferenceError => ({
     index,
@@ -235,7 +235,7 @@ const MALFORMED_SYNTAX: ReferenceResult = {
 };
 const MALFORMED_STRUCTURE: ReferenceResult = { ...MALFORMED_SYNTAX, syntax: false };
 
-/** Judges a JSON body. A body of more than `maxBatch` items is too large whatever follows; give it room here. */
+/** Parses a JSON body. The reference has no batch limit. */
 export function referenceJson(body: Buffer): ReferenceResult {
   let root: Value;
   try {
@@ -251,7 +251,7 @@ export function referenceJson(body: Buffer): ReferenceResult {
   return collect(list.items.map(checkItem));
 }
 
-/** Judges an NDJSON body: each line that is not empty is an item. */
+/** Parses an NDJSON body: each line that is not empty is an item. */
 export function referenceLines(body: Buffer): ReferenceResult {
   const results: (ReferenceMetric | ReferenceError)[] = [];
   let offset = 0;

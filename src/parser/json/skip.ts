@@ -1,4 +1,4 @@
-/** Values that the server does not read: checked against the grammar and passed over. */
+/** Skips values that the server does not read, checking their grammar. */
 import { inputBytes } from '../input-buffer.ts';
 import { DEPTH_MAX } from '../parser.ts';
 import { BROKEN, fail } from '../reasons.ts';
@@ -23,14 +23,14 @@ const LOWER_T = 0x74;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 
-/** 1 where the container at that depth is an object. */
+/** 1 if the container at that depth is an object. */
 const IS_OBJECT = new Uint8Array(DEPTH_MAX + 1);
 const MAX = DEPTH_MAX;
 
 /**
- * Checks one value of any kind.
- * @param i its first byte, white space skipped
- * @param outer containers open around it
+ * Skips one value of any kind.
+ * @param i offset of its first byte, after white space
+ * @param outer number of containers open around it
  * @returns the offset after it, or BROKEN
  */
 export function skipValue(i: number, outer: number): number {
@@ -38,9 +38,9 @@ export function skipValue(i: number, outer: number): number {
 }
 
 /**
- * Checks the rest of an object from a member's key on.
- * @param i where the key should begin
- * @param depth containers open, this object included
+ * Skips the rest of an object, from a member's key on.
+ * @param i offset where the key must begin
+ * @param depth number of open containers, including this object
  * @returns the offset after the object's closing brace, or BROKEN
  */
 export function skipMembers(i: number, depth: number): number {
@@ -49,14 +49,14 @@ export function skipMembers(i: number, depth: number): number {
   return i < 0 ? ERR : skipNested(i, depth - 1, depth);
 }
 
-/** A value at `depth`, and what follows it until only `outer` containers are open. */
+/** Skips a value at `depth` and everything after it until only `outer` containers are open. */
 function skipNested(i: number, outer: number, depth: number): number {
   value: for (;;) {
     const c = B[i]!;
     if (c === OPEN_BRACE || c === OPEN_BRACKET) {
       if (depth === MAX) return fail(i, 'DEPTH');
       const next = skipSpace(i + 1);
-      // `{` and `}` and their brackets are two apart.
+      // In ASCII, a closing brace or bracket is its opening one plus two.
       if (B[next] === c + 2) {
         i = next + 1;
       } else {
@@ -70,7 +70,7 @@ function skipNested(i: number, outer: number, depth: number): number {
       i = skipScalar(i, c);
       if (i < 0) return ERR;
     }
-    // After a value: close what ends here, or go on to the next one.
+    // After a value, either a container closes or the next value follows.
     while (depth > outer) {
       i = skipSpace(i);
       const next = B[i]!;
@@ -110,14 +110,14 @@ function skipLiteral(i: number, literal: string): number {
   return i + literal.length;
 }
 
-/** A key and its colon; returns the offset of the value's first byte. */
+/** Skips a key and its colon; returns the offset of the value's first byte. */
 function skipKey(i: number): number {
   if (B[i] !== QUOTE) return fail(i, 'KEY');
   const end = scanString(i + 1);
   return end === ERR ? ERR : skipColon((end < 0 ? ~end : end) + 1);
 }
 
-/** The colon after a key, with the white space around it. */
+/** Skips the colon after a key and the white space around it. */
 export function skipColon(i: number): number {
   if (B[i] !== COLON) {
     i = skipSpace(i);

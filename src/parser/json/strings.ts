@@ -1,8 +1,8 @@
 /**
- * String scanning: four bytes at a time while they are plain ASCII, byte by byte from the first that is not.
+ * Scans strings: four bytes at a time while they are plain ASCII, byte by byte from the first other byte on.
  *
- * Escapes, UTF-8 (Unicode 15, table 3-7) and surrogate pairs are validated in the slow part, which also counts what
- * the rules for names need. Word-wide test for a zero byte: Mycroft's, with all bytes below 0x80.
+ * The slow part validates escapes, UTF-8 (Unicode 15, table 3-7) and surrogate pairs. It also collects the facts that
+ * the rules for names need. The word-wide test is Mycroft's test for a zero byte, for bytes below 0x80.
  */
 import { inputBytes, inputView, SCRATCH_START } from '../input-buffer.ts';
 import { BROKEN, fail } from '../reasons.ts';
@@ -15,7 +15,7 @@ const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const LOWER_U = 0x75;
 
-/** Value of a hexadecimal digit, -1 for other bytes. */
+/** Value of a hexadecimal digit; -1 for any other byte. */
 const HEX = new Int8Array(256).fill(-1);
 for (let digit = 0; digit < 10; digit++) HEX[0x30 + digit] = digit;
 for (let digit = 0; digit < 6; digit++) {
@@ -23,7 +23,7 @@ for (let digit = 0; digit < 6; digit++) {
   HEX[0x61 + digit] = 10 + digit;
 }
 
-/** What the byte after a backslash stands for, 0 where it is no escape of one byte. */
+/** The byte that a one-letter escape means, by its letter; 0 for other letters. */
 const ESCAPED = new Uint8Array(256);
 for (const [letter, byte] of Object.entries({
   '"': 0x22,
@@ -38,15 +38,17 @@ for (const [letter, byte] of Object.entries({
   ESCAPED[letter.charCodeAt(0)] = byte;
 }
 
-/** Of the last string that was not plain: bytes that unescaping drops, and whether a control character (Cc) is in
- * the part from the first byte that was not plain. */
+/**
+ * Facts about the last string that was not plain: bytes that unescaping removes, and whether a control character (Cc)
+ * occurs at or after its first byte that is not plain.
+ */
 export let droppedBytes = 0;
 export let hasControl = false;
 
 /**
  * Scans a string from the byte after its opening quote.
- * @returns offset `e` of the closing quote where every byte is plain ASCII, `~e` where the string has escapes or
- * other UTF-8 (then `droppedBytes` and `hasControl` describe it), or BROKEN
+ * @returns offset `e` of the closing quote if every byte is plain ASCII; `~e` if the string has escapes or non-ASCII
+ * characters (`droppedBytes` and `hasControl` then describe it); BROKEN on a syntax error
  */
 export function scanString(i: number): number {
   for (;;) {
@@ -64,7 +66,7 @@ export function scanString(i: number): number {
   }
 }
 
-/** As `scanString`; U+007F, a control character, counts as not plain, so that `hasControl` covers the string. */
+/** As `scanString`, but U+007F, a control character, is not plain either: so `hasControl` covers the whole string. */
 export function scanName(i: number): number {
   for (;;) {
     const word = V.getInt32(i, true);
@@ -84,7 +86,7 @@ export function scanName(i: number): number {
   }
 }
 
-/** Scans the rest of a string from `i`, where a character begins. */
+/** Scans the rest of a string from `i`, the start of a character. */
 function scanRest(i: number): number {
   let dropped = 0;
   let control = false;
@@ -129,13 +131,13 @@ function scanRest(i: number): number {
   }
 }
 
-/** Bytes of the character that begins with `lead` (above 0x7f) at `i`, or BROKEN. */
+/** Length in bytes of the non-ASCII character at `i` with first byte `lead`, or BROKEN. */
 function utf8Length(i: number, lead: number): number {
   const second = B[i + 1]!;
   if (lead < 0xc2 || lead > 0xf4) return fail(i, 'UTF8');
   if ((second & 0xc0) !== 0x80) return fail(i + 1, 'UTF8');
   if (lead < 0xe0) return 2;
-  // Overlong forms, surrogates and code points past U+10FFFF show in the second byte.
+  // The second byte reveals overlong forms, surrogates and code points past U+10FFFF.
   if (
     (lead === 0xe0 && second < 0xa0) ||
     (lead === 0xed && second > 0x9f) ||
@@ -150,28 +152,28 @@ function utf8Length(i: number, lead: number): number {
   return 4;
 }
 
-/** The code unit of four hexadecimal digits at `i`; negative where one is none. */
+/** Code unit of the four hexadecimal digits at `i`; negative if one of them is not a digit. */
 function hexUnit(i: number): number {
   return (HEX[B[i]!]! << 12) | (HEX[B[i + 1]!]! << 8) | (HEX[B[i + 2]!]! << 4) | HEX[B[i + 3]!]!;
 }
 
-/** Where the four digits at `i` break off. */
+/** Offset of the first of four bytes at `i` that is not a hexadecimal digit. */
 function firstNonHex(i: number): number {
   const end = i + 4;
   while (i < end && HEX[B[i]!]! >= 0) i++;
   return i;
 }
 
-/** Whether an escape at `i` completes the surrogate `unit`. */
+/** Whether the bytes at `i` are the escape of a low surrogate and `unit` is a high one. */
 function isSurrogatePair(unit: number, i: number): boolean {
   if (unit >= 0xdc00 || B[i] !== BACKSLASH || B[i + 1] !== LOWER_U) return false;
   const low = hexUnit(i + 2);
   return low >= 0xdc00 && low < 0xe000;
 }
 
-/** Points to the first byte after which no pair can come of the escape at `i`. */
+/** Fails at the first byte that rules out a surrogate pair beginning with the escape at `i`. */
 function failSurrogate(unit: number, i: number): number {
-  // A low one is known by its second digit.
+  // The second digit identifies a low surrogate.
   if (unit >= 0xdc00) return fail(i + 3, 'SURROGATE');
   const next = i + 6;
   if (B[next] !== BACKSLASH) return fail(next, 'SURROGATE');
@@ -182,19 +184,19 @@ function failSurrogate(unit: number, i: number): number {
   return fail(digit, 'ESCAPE');
 }
 
-/** Unicode's category Cc. */
+/** Whether the unit is in Unicode category Cc. */
 function isControl(unit: number): boolean {
   return unit < 0x20 || (unit >= 0x7f && unit < 0xa0);
 }
 
 let scratchEnd = SCRATCH_START;
 
-/** Forgets all unescaped keys; once a body, which is longer than all its keys together. */
+/** Discards all unescaped keys. Call it once per body: the keys of one body fit, since the body is longer. */
 export function resetScratch(): void {
   scratchEnd = SCRATCH_START;
 }
 
-/** Unescapes the validated span `[start, end)` to the scratch part of the input; returns its offset there. */
+/** Unescapes the validated span `[start, end)` into the scratch part of the input; returns the offset of the copy. */
 export function unescapeToScratch(start: number, end: number): number {
   const from = scratchEnd;
   let to = from;
@@ -223,7 +225,7 @@ export function unescapeToScratch(start: number, end: number): number {
   return from;
 }
 
-/** Where the last unescaped span ends. */
+/** Offset after the last unescaped span. */
 export function scratchTop(): number {
   return scratchEnd;
 }

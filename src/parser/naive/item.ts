@@ -1,12 +1,24 @@
 /**
- * One metric object, field by field: each field is searched for in the body, then its value is read.
+ * Parses one metric object field by field: it searches the body for each field, then reads its value.
  *
- * `indexOf` is told where to begin and not where to end. A field that the item does not have is searched for through
- * all the items behind it, to the end of the body or to the next item that has it.
+ * `indexOf` has a start and no end. If an item lacks a field, the search runs through all later items, to the end of
+ * the body or to the next item that has the field.
  */
 import { columns } from '../columns.ts';
 import { inputBytes } from '../input-buffer.ts';
 import { type ItemField, rejectItem, rejectTag } from '../item-errors.ts';
+import {
+  CLOSE_BRACE,
+  CLOSE_BRACKET,
+  COLON,
+  COMMA,
+  MINUS,
+  NINE,
+  OPEN_BRACE,
+  OPEN_BRACKET,
+  QUOTE,
+  ZERO,
+} from '../json/bytes.ts';
 import { skipSpace } from '../json/space.ts';
 import {
   NAME_MAX_BYTES,
@@ -17,20 +29,9 @@ import {
   TYPE_SUMMARY,
 } from '../parser.ts';
 import type { Reason } from '../reasons.ts';
-import { eachMember, endOfString, endOfValue, hasSpace, meaningOf, text } from './scan.ts';
+import { eachMember, endOfString, endOfValue, hasSpace, text, unescapedText } from './scan.ts';
 
 const B = inputBytes;
-
-const QUOTE = 0x22;
-const COMMA = 0x2c;
-const MINUS = 0x2d;
-const ZERO = 0x30;
-const NINE = 0x39;
-const COLON = 0x3a;
-const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
 
 const TYPES = new Map([
   ['gauge', TYPE_GAUGE],
@@ -40,56 +41,56 @@ const TYPES = new Map([
 ]);
 
 const CONTROL = /\p{Cc}/u;
-/** The range of dates in JavaScript. */
+/** Range of dates in JavaScript. */
 const TIMESTAMP_MAX_MS = 8.64e15;
 const PLAIN_DIGITS = /^[1-9][0-9]{0,14}$/;
 
-/** Of the rules that the item breaks, the one whose place comes first in the body; none where it is the item's end. */
-let problemOffset = 0;
-let problemField: ItemField = '';
-let problemReason: Reason = 'END';
-/** The key, still escaped, where one tag is the problem; else empty. */
-let problemKeyStart = 0;
-let problemKeyEnd = 0;
+/** The item's first error by offset; an offset at the item's end means none. */
+let errorOffset = 0;
+let errorField: ItemField = '';
+let errorReason: Reason = 'END';
+/** Span of the tag's key, still escaped, if one tag is invalid; else empty. */
+let errorKeyStart = 0;
+let errorKeyEnd = 0;
 
-function problem(offset: number, field: ItemField, reason: Reason, keyStart = 0, keyEnd = 0): void {
-  if (offset >= problemOffset) return;
-  problemOffset = offset;
-  problemField = field;
-  problemReason = reason;
-  problemKeyStart = keyStart;
-  problemKeyEnd = keyEnd;
+function reportError(offset: number, field: ItemField, reason: Reason, keyStart = 0, keyEnd = 0): void {
+  if (offset >= errorOffset) return;
+  errorOffset = offset;
+  errorField = field;
+  errorReason = reason;
+  errorKeyStart = keyStart;
+  errorKeyEnd = keyEnd;
 }
 
 /**
- * Reads the object `[open, end)`, which is sound JSON, into row `row`; an invalid one is reported to `item-errors.ts`.
+ * Parses the object `[open, end)`, valid JSON, into row `row` of the columns; `item-errors.ts` records an invalid one.
  * @param index of the item, for errors
  */
-export function readItem(open: number, end: number, row: number, index: number): void {
-  problemOffset = end;
+export function parseItem(open: number, end: number, row: number, index: number): void {
+  errorOffset = end;
   const backslash = text.indexOf('\\', open);
   const find = backslash >= 0 && backslash < end ? findByWalking : findBySearching;
 
   const name = find('name', open, end);
-  if (name >= 0) readName(name, end, row);
+  if (name >= 0) parseName(name, end, row);
   const value = find('value', open, end);
-  if (value >= 0) readValue(value, end, row);
+  if (value >= 0) parseMetricValue(value, end, row);
   const type = find('type', open, end);
   columns.type[row] = TYPE_GAUGE;
-  if (type >= 0) readType(type, end, row);
+  if (type >= 0) parseType(type, end, row);
   const timestamp = find('timestamp', open, end);
   columns.timestamp[row] = Number.NaN;
   columns.timestampStart[row] = -1;
-  if (timestamp >= 0) readTimestamp(timestamp, end, row);
+  if (timestamp >= 0) parseTimestamp(timestamp, end, row);
   const tags = find('tags', open, end);
   columns.tagsStart[row] = -1;
-  if (tags >= 0) readTags(tags, end, row);
+  if (tags >= 0) parseTags(tags, end, row);
 
-  if (problemOffset < end) {
-    if (problemKeyEnd > 0) {
-      rejectTag(index, problemOffset, problemReason, problemKeyStart, problemKeyEnd);
+  if (errorOffset < end) {
+    if (errorKeyEnd > 0) {
+      rejectTag(index, errorOffset, errorReason, errorKeyStart, errorKeyEnd);
     } else {
-      rejectItem(index, problemOffset, problemField, problemReason);
+      rejectItem(index, errorOffset, errorField, errorReason);
     }
   } else if (name < 0 || value < 0) {
     rejectItem(index, open, name < 0 ? 'name' : 'value', 'REQUIRED');
@@ -97,9 +98,9 @@ export function readItem(open: number, end: number, row: number, index: number):
 }
 
 /**
- * Searches for a field as most clients spell it. In an item without escapes a quote is where a string begins or ends,
- * so what is found is a whole string; it may be a value, or belong to an object inside the item.
- * @returns the offset of its value, or -1; being there twice is a problem
+ * Searches for a field in its usual spelling. In an item without escapes every quote begins or ends a string, so each
+ * hit is a whole string; it may still be a value, or belong to an object inside the item.
+ * @returns the offset of the field's value, or -1; reports a second occurrence
  */
 function findBySearching(field: ItemField, open: number, end: number): number {
   const quoted = `"${field}"`;
@@ -107,7 +108,7 @@ function findBySearching(field: ItemField, open: number, end: number): number {
   let i = open;
   let depth = 0;
   for (let key = text.indexOf(quoted, open); key >= 0 && key < end; key = text.indexOf(quoted, key + 1)) {
-    // Brackets are counted, those in strings left out, from where the last count ended.
+    // Continue counting brackets outside strings from the previous hit.
     while (i < key) {
       const c = B[i]!;
       if (c === QUOTE) {
@@ -122,89 +123,89 @@ function findBySearching(field: ItemField, open: number, end: number): number {
     const colon = skipSpace(key + quoted.length);
     if (B[colon] !== COLON) continue;
     if (found < 0) found = skipSpace(colon + 1);
-    else problem(key, field, 'TWICE');
+    else reportError(key, field, 'TWICE');
   }
   return found;
 }
 
-/** As `findBySearching`, for an item with escapes, which may be in its keys: compares each key after unescaping. */
+/** As `findBySearching`, for an item with escapes: unescapes each key and compares it. */
 function findByWalking(field: ItemField, open: number, end: number): number {
   let found = -1;
   eachMember(open, end, (key, keyEnd, value) => {
-    if (meaningOf(key, keyEnd) === field) {
+    if (unescapedText(key, keyEnd) === field) {
       if (found < 0) found = value;
-      else problem(key, field, 'TWICE');
+      else reportError(key, field, 'TWICE');
     }
     return true;
   });
   return found;
 }
 
-function readName(start: number, limit: number, row: number): void {
-  if (B[start] !== QUOTE) return problem(start, 'name', 'STRING');
+function parseName(start: number, limit: number, row: number): void {
+  if (B[start] !== QUOTE) return reportError(start, 'name', 'STRING');
   const end = endOfString(start, limit);
-  const name = meaningOf(start, end);
-  if (CONTROL.test(name)) problem(start, 'name', 'NAME_CONTROL');
-  else if (name === '') problem(start, 'name', 'EMPTY');
-  else if (Buffer.byteLength(name) > NAME_MAX_BYTES) problem(start, 'name', 'NAME_LENGTH');
+  const name = unescapedText(start, end);
+  if (CONTROL.test(name)) reportError(start, 'name', 'NAME_CONTROL');
+  else if (name === '') reportError(start, 'name', 'EMPTY');
+  else if (Buffer.byteLength(name) > NAME_MAX_BYTES) reportError(start, 'name', 'NAME_LENGTH');
   columns.nameStart[row] = start + 1;
   columns.nameEnd[row] = end - 1;
 }
 
-function readValue(start: number, limit: number, row: number): void {
+function parseMetricValue(start: number, limit: number, row: number): void {
   const end = endOfValue(start, limit);
   const value = isNumber(start) ? Number(text.slice(start, end)) : Number.NaN;
-  if (!Number.isFinite(value)) problem(start, 'value', 'NUMBER');
+  if (!Number.isFinite(value)) reportError(start, 'value', 'NUMBER');
   columns.value[row] = value;
   columns.valueStart[row] = start;
   columns.valueEnd[row] = end;
 }
 
-/** Of sound JSON only numbers begin so. */
+/** Whether a number begins here; the item is valid JSON. */
 function isNumber(start: number): boolean {
   const c = B[start]!;
   return c === MINUS || (c >= ZERO && c <= NINE);
 }
 
-function readType(start: number, limit: number, row: number): void {
-  const name = B[start] === QUOTE ? meaningOf(start, endOfString(start, limit)) : '';
+function parseType(start: number, limit: number, row: number): void {
+  const name = B[start] === QUOTE ? unescapedText(start, endOfString(start, limit)) : '';
   const type = TYPES.get(name);
-  if (type === undefined) problem(start, 'type', 'TYPE');
+  if (type === undefined) reportError(start, 'type', 'TYPE');
   else columns.type[row] = type;
 }
 
-function readTimestamp(start: number, limit: number, row: number): void {
+function parseTimestamp(start: number, limit: number, row: number): void {
   const end = endOfValue(start, limit);
   const written = isNumber(start) ? text.slice(start, end) : '';
   const milliseconds = written === '' ? Number.NaN : Number(written);
   if (!Number.isInteger(milliseconds) || Math.abs(milliseconds) > TIMESTAMP_MAX_MS) {
-    problem(start, 'timestamp', 'TIMESTAMP');
+    reportError(start, 'timestamp', 'TIMESTAMP');
   }
   // Adding 0 makes -0 a plain 0.
   columns.timestamp[row] = milliseconds + 0;
-  // Digits are copied to a line as they are; before white space they are written anew, like all other spellings.
+  // The encoder copies these digits. It formats all other spellings, and digits before white space, from the number.
   if (PLAIN_DIGITS.test(written) && (B[end] === COMMA || B[end] === CLOSE_BRACE)) {
     columns.timestampStart[row] = start;
     columns.timestampEnd[row] = end;
   }
 }
 
-function readTags(start: number, limit: number, row: number): void {
-  if (B[start] !== OPEN_BRACE) return problem(start, 'tags', 'OBJECT');
+function parseTags(start: number, limit: number, row: number): void {
+  if (B[start] !== OPEN_BRACE) return reportError(start, 'tags', 'OBJECT');
   const end = endOfValue(start, limit);
   const keys = new Set<string>();
   eachMember(start, end, (key, keyEnd, value) => {
     if (keys.size === TAGS_MAX) {
-      problem(key, 'tags', 'TAGS');
+      reportError(key, 'tags', 'TAGS');
       return false;
     }
     if (B[value] !== QUOTE) {
-      problem(value, 'tags', 'STRING', key + 1, keyEnd - 1);
+      reportError(value, 'tags', 'STRING', key + 1, keyEnd - 1);
       return false;
     }
-    const name = meaningOf(key, keyEnd);
+    const name = unescapedText(key, keyEnd);
     if (keys.has(name)) {
-      problem(key, 'tags', 'TWICE', key + 1, keyEnd - 1);
+      reportError(key, 'tags', 'TWICE', key + 1, keyEnd - 1);
       return false;
     }
     keys.add(name);

@@ -1,25 +1,25 @@
 /**
- * The several-scan parser of phases 0 to 2: each question is answered by a scan of its own.
+ * The several-scan parser of phases 0 to 2: a separate scan answers each question.
  *
- * 1. Is the body JSON, and its text UTF-8? One scan over all bytes.
- * 2. Where does each item begin and end? A second one, counting brackets.
- * 3. For each item: where is its name, its value, its type, …? An `indexOf` each (`naive-item.ts`), and another one
- *    that makes sure that the field is not there twice.
+ * 1. Is the body JSON, and is its text UTF-8? One scan over all bytes.
+ * 2. Where does each item begin and end? A second scan, which counts brackets.
+ * 3. Where are the item's name, value, type, timestamp and tags? One `indexOf` for each field (`item.ts`), and another
+ *    one to detect duplicates.
  *
- * The third is the costly one. An item without tags is an item for which `indexOf('"tags"')` reads on to the end of
- * the body, and so does the next item: time grows with items × bytes, the square of the body. The answers are those
- * of `single-pass.ts`, byte for byte; what differs is the time.
+ * The third step is expensive. If an item has no tags, `indexOf('"tags"')` reads to the end of the body, for each such
+ * item: time grows with items × bytes, the square of the body. Results equal those of `single-pass.ts` in every byte.
  *
- * Worst case: six searches an item (five fields, a backslash), each through the whole rest of the body. On a shared
- * two-core virtual machine 10,000 items without tags took 5–7 s in 1 MB and 34 s in 8 MiB; 10,000 items without any
- * field in front of 8 MiB of quotes, each of which stops the search for a moment, take 0.15 s an item, which is
- * 25 minutes. So this parser is for comparison, and a server that runs it needs a small `maxBodyBytes`.
- * Memory is bounded by the body: its copy as text, two offsets an item, strings that live while a field is read.
+ * Worst case: six searches per item (five fields and a backslash), each through the rest of the body. On a shared
+ * two-core virtual machine 10,000 items without tags took 5–7 s in 1 MB and 34 s in 8 MiB. 10,000 items without fields
+ * before 8 MiB of quotes, each of which interrupts the search, take 0.15 s per item: 25 minutes. Use this parser for
+ * comparison, with a small `maxBodyBytes`. The body bounds its memory: a copy as text, two offsets per item, and
+ * strings that live while a field is read.
  */
 import { assert } from '../../base/errors.ts';
 import { columns } from '../columns.ts';
 import { inputBytes } from '../input-buffer.ts';
 import { describeItemErrors, rejectBroken, rejected, rejectItem, resetItemErrors } from '../item-errors.ts';
+import { BYTE_ORDER_MARK, CLOSE_BRACKET, COMMA, OPEN_BRACE, OPEN_BRACKET } from '../json/bytes.ts';
 import { skipValue } from '../json/skip.ts';
 import { setSpaceFor, skipSpace } from '../json/space.ts';
 import {
@@ -38,45 +38,39 @@ import {
   type ParserLimits,
 } from '../parser.ts';
 import { fail, failureOffset, failureReason, REASONS, type Reason } from '../reasons.ts';
-import { readItem } from './item.ts';
-import { body, eachMember, endOfValue, meaningOf, setBody, text } from './scan.ts';
+import { parseItem } from './item.ts';
+import { body, eachMember, endOfValue, setBody, text, unescapedText } from './scan.ts';
 
 const B = inputBytes;
-
-const COMMA = 0x2c;
-const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
-const OPEN_BRACE = 0x7b;
-const BYTE_ORDER_MARK = 0xef;
 
 let maxBodyBytes = 0;
 let maxBatch = 0;
 let outcome: ParseOutcome = PARSED;
-/** Items found, and the bytes of each; where one more than `maxBatch` begins, or -1. */
+/** Number of items and the span of each; the offset of the first item beyond `maxBatch`, or -1. */
 let seen = 0;
 let itemStart = new Int32Array(0);
 let itemEnd = new Int32Array(0);
 let excessOffset = -1;
 
-/** Why the last body was refused. */
-let refusal: ParseFailure = { offset: 0, field: '', reason: '' };
+/** Why the last body was rejected. */
+let bodyError: ParseFailure = { offset: 0, field: '', reason: '' };
 
-/** Of several reasons the first counts. */
-function refuse(as: ParseOutcome, offset: number, field: string, reason: string): void {
+/** Keeps the first reason. */
+function rejectBody(as: ParseOutcome, offset: number, field: string, reason: string): void {
   if (outcome !== PARSED) return;
   outcome = as;
-  refusal = { offset, field, reason };
+  bodyError = { offset, field, reason };
 }
 
-function refuseStructure(offset: number, field: string, reason: Reason): void {
-  refuse(MALFORMED, offset, field, REASONS[reason]);
+function rejectStructure(offset: number, field: string, reason: Reason): void {
+  rejectBody(MALFORMED, offset, field, REASONS[reason]);
 }
 
-function refuseExcess(): void {
-  refuse(BATCH_TOO_LARGE, excessOffset, 'metrics', `must have at most ${maxBatch} items`);
+function rejectExcess(): void {
+  rejectBody(BATCH_TOO_LARGE, excessOffset, 'metrics', `must have at most ${maxBatch} items`);
 }
 
-/** First scan: the whole body as one JSON text; returns the offset after it, or BROKEN. */
+/** First scan: checks that the body is one JSON text; returns the offset after it, or BROKEN. */
 function checkDocument(): number {
   const start = skipSpace(0);
   if (B[start] === BYTE_ORDER_MARK) return fail(start, 'BYTE_ORDER_MARK');
@@ -86,43 +80,43 @@ function checkDocument(): number {
   return rest === body.length ? rest : fail(rest, 'TRAILING');
 }
 
-/** A body of the JSON format. */
+/** Parses a body in the JSON format. */
 function parseDocument(): void {
-  if (checkDocument() < 0) refuseBroken();
+  if (checkDocument() < 0) rejectSyntax();
   else locateItems();
   if (outcome !== PARSED) return;
   for (let index = 0; index < seen; index++) {
     const start = itemStart[index]!;
-    if (B[start] === OPEN_BRACE) readItem(start, itemEnd[index]!, index - rejected, index);
+    if (B[start] === OPEN_BRACE) parseItem(start, itemEnd[index]!, index - rejected, index);
     else rejectItem(index, start, '', 'OBJECT');
   }
 }
 
-/** Second scan: the members of the top-level object, and the items of the one that has to be there. */
+/** Second scan: visits the members of the top-level object and finds the items of `metrics`. */
 function locateItems(): void {
   const open = skipSpace(0);
-  if (B[open] !== OPEN_BRACE) return refuseStructure(open, '', 'OBJECT');
+  if (B[open] !== OPEN_BRACE) return rejectStructure(open, '', 'OBJECT');
   let found = false;
   eachMember(open, body.length, (key, keyEnd, value) => {
-    if (meaningOf(key, keyEnd) !== 'metrics') return true;
+    if (unescapedText(key, keyEnd) !== 'metrics') return true;
     if (found) {
-      refuseStructure(key, 'metrics', 'TWICE');
+      rejectStructure(key, 'metrics', 'TWICE');
     } else if (B[value] !== OPEN_BRACKET) {
-      refuseStructure(value, 'metrics', 'ARRAY');
+      rejectStructure(value, 'metrics', 'ARRAY');
     } else {
       findItems(value, body.length);
-      if (excessOffset >= 0) refuseExcess();
-      else if (seen === 0) refuseStructure(value, 'metrics', 'NO_ITEM');
+      if (excessOffset >= 0) rejectExcess();
+      else if (seen === 0) rejectStructure(value, 'metrics', 'NO_ITEM');
     }
     found = true;
     return true;
   });
-  if (!found) refuseStructure(open, 'metrics', 'REQUIRED');
+  if (!found) rejectStructure(open, 'metrics', 'REQUIRED');
 }
 
 /**
- * Finds the items of the array that opens at `open`.
- * @returns whether `limit` came before the closing bracket
+ * Finds the items of the array at `open`.
+ * @returns whether `limit` precedes the closing bracket
  */
 function findItems(open: number, limit: number): boolean {
   let i = skipSpace(open + 1);
@@ -143,31 +137,31 @@ function findItems(open: number, limit: number): boolean {
   }
 }
 
-/** The grammar broke: says where and in which item, unless there were too many items before. */
-function refuseBroken(): void {
+/** Records a syntax error and its item, unless the batch limit was exceeded before it. */
+function rejectSyntax(): void {
   const limit = failureOffset;
   let field = '';
   const open = skipSpace(0);
   if (open < limit && B[open] === OPEN_BRACE) {
     eachMember(open, limit, (key, keyEnd, value) => {
-      if (meaningOf(key, keyEnd) !== 'metrics') return true;
+      if (unescapedText(key, keyEnd) !== 'metrics') return true;
       if (B[value] === OPEN_BRACKET && findItems(value, limit)) field = `metrics[${seen}]`;
       return false;
     });
   }
-  if (excessOffset >= 0) refuseExcess();
-  else refuse(MALFORMED, limit, field, REASONS[limit === body.length ? 'END' : failureReason]);
+  if (excessOffset >= 0) rejectExcess();
+  else rejectBody(MALFORMED, limit, field, REASONS[limit === body.length ? 'END' : failureReason]);
 }
 
-/** A body of the NDJSON format: an item a line. */
+/** Parses a body in the NDJSON format: one item per line. */
 function parseLines(): void {
   findLines();
-  if (excessOffset >= 0) return refuseExcess();
-  if (seen === 0) return refuseStructure(body.length, '', 'NO_ITEM');
-  for (let index = 0; index < seen; index++) readLine(itemStart[index]!, itemEnd[index]!, index);
+  if (excessOffset >= 0) return rejectExcess();
+  if (seen === 0) return rejectStructure(body.length, '', 'NO_ITEM');
+  for (let index = 0; index < seen; index++) parseLine(itemStart[index]!, itemEnd[index]!, index);
 }
 
-/** Finds the lines that are not empty. */
+/** Finds all lines that are not empty. */
 function findLines(): void {
   for (let line = 0; line < body.length; ) {
     const newline = text.indexOf('\n', line);
@@ -186,22 +180,22 @@ function findLines(): void {
   }
 }
 
-/** A line `[start, end)`; one that is no JSON is an invalid item. */
-function readLine(start: number, end: number, index: number): void {
+/** Parses the line `[start, end)`. If it is not JSON, it is an invalid item. */
+function parseLine(start: number, end: number, index: number): void {
   if (B[start] !== OPEN_BRACE) {
     rejectItem(index, start, '', 'OBJECT');
     return;
   }
   let close = skipValue(start, 0);
   if (close >= 0 && skipSpace(close) !== end) close = fail(skipSpace(close), 'TRAILING');
-  if (close >= 0) readItem(start, close, index - rejected, index);
+  if (close >= 0) parseItem(start, close, index - rejected, index);
   else rejectBroken(index, failureOffset, failureOffset === end ? 'LINE_END' : failureReason);
 }
 
 function parse(length: number, format: BodyFormat): ParseOutcome {
   assert(length >= 0 && length <= maxBodyBytes, 'body fits the input buffer');
   setBody(length);
-  // Ends the first scan, and every run of white space.
+  // This sentinel ends the first scan and every run of white space.
   B[length] = 0;
   outcome = PARSED;
   seen = 0;
@@ -215,7 +209,7 @@ function parse(length: number, format: BodyFormat): ParseOutcome {
   return outcome;
 }
 
-/** The parser of this thread. */
+/** This thread's parser. Its state is module state. */
 class NaiveParser implements Parser {
   readonly input: Uint8Array;
   readonly columns = columns;
@@ -239,8 +233,8 @@ class NaiveParser implements Parser {
   errors = describeItemErrors;
 
   failure(): ParseFailure {
-    assert(outcome !== PARSED, 'the last body was refused');
-    return refusal;
+    assert(outcome !== PARSED, 'the last body was rejected');
+    return bodyError;
   }
 }
 

@@ -1,7 +1,7 @@
 /**
- * Where tokens end, found by counting quotes and brackets, in bytes that passed the check of the grammar.
+ * Finds the ends of tokens by counting quotes and brackets. The bytes have already passed the grammar check.
  *
- * Every function stops at `limit`: of a body that is broken, only the bytes before the break are known to be sound.
+ * Every function stops at `limit`: if a body has a syntax error, only the bytes before it are known to be valid.
  */
 import { inputBytes } from '../input-buffer.ts';
 import { skipSpace } from '../json/space.ts';
@@ -17,7 +17,7 @@ const CLOSE_BRACKET = 0x5d;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 
-/** The body that is being parsed: its bytes, and the same as text of one character a byte, to search in. */
+/** The current body: its bytes, and the same as searchable text with one character per byte. */
 export let body = Buffer.alloc(0);
 export let text = '';
 
@@ -26,8 +26,8 @@ export function setBody(length: number): void {
   text = body.toString('latin1');
 }
 
-/** What the string `[start, end)`, quotes included, means after unescaping. */
-export function meaningOf(start: number, end: number): string {
+/** Unescaped text of the string `[start, end)`, which includes its quotes. */
+export function unescapedText(start: number, end: number): string {
   const raw = body.toString('utf8', start, end);
   return raw.includes('\\') ? (JSON.parse(raw) as string) : raw.slice(1, -1);
 }
@@ -65,18 +65,18 @@ function endOfContainer(i: number, limit: number): number {
   return limit;
 }
 
-/** Whether no number and no literal goes on with this byte. */
+/** Whether this byte ends a number or a literal. */
 function endsScalar(c: number): boolean {
   return c <= LAST_SPACE || c === COMMA || c === CLOSE_BRACE || c === CLOSE_BRACKET;
 }
 
 /**
- * A member of an object: its key `[key, keyEnd)`, quotes included, and where its value begins.
- * @returns whether to go on with the next member
+ * Receives a member of an object: its key `[key, keyEnd)`, including the quotes, and the offset of its value.
+ * @returns whether to continue with the next member
  */
 export type VisitMember = (key: number, keyEnd: number, value: number) => boolean;
 
-/** Visits the members of the object that opens at `open`, those whose value begins before `limit`. */
+/** Visits the members of the object at `open` whose value begins before `limit`. */
 export function eachMember(open: number, limit: number, visit: VisitMember): void {
   let key = skipSpace(open + 1);
   while (key < limit && B[key] === QUOTE) {
@@ -89,7 +89,7 @@ export function eachMember(open: number, limit: number, visit: VisitMember): voi
   }
 }
 
-/** Whether there is white space between the tokens of `[start, end)`. */
+/** Whether `[start, end)` has white space between its tokens. */
 export function hasSpace(start: number, end: number): boolean {
   for (let i = start; i < end; ) {
     if (B[i] === QUOTE) {
