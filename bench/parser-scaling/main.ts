@@ -72,9 +72,9 @@ function metricsOf({ count, input, ...columns }: MetricColumns): Metric[] {
     JSON.parse(Buffer.from(input.buffer, input.byteOffset + start, end - start).toString('utf8'));
   return Array.from({ length: count }, (_, row) => ({
     name: read(columns.nameStart[row]! - 1, columns.nameEnd[row]! + 1) as string,
-    value: columns.value[row]!,
+    value: read(columns.valueStart[row]!, columns.valueEnd[row]!) as number,
     type: TYPES[columns.type[row]!]!,
-    timestamp: columns.timestamp[row]!,
+    timestamp: read(columns.timestampStart[row]!, columns.timestampEnd[row]!) as number,
     ...(columns.tagsStart[row]! >= 0 && {
       tags: read(columns.tagsStart[row]!, columns.tagsEnd[row]!) as Record<string, string>,
     }),

@@ -1,38 +1,44 @@
 /**
- * Columns to lines: what a segment file holds, one metric a line.
+ * Encodes columns as the lines of a segment file, one metric per line:
  *
- * `{"timestamp":1700000000000,"name":"cpu","value":42.5,"type":"gauge","tags":{"host":"web-1"}}\n`, in this order,
- * `tags` omitted where there are none. Names, values and tags are copied as the client wrote them, so a line reads
- * back to the metric that was sent. Two things hold for every line, and the seal of a commit rests on them: it ends
- * with `}\n`, and it never contains `"seal":{`, since no value in it but `tags` is an object and a quote inside a
- * string is escaped.
+ * `{"timestamp":1700000000000,"name":"cpu","value":42.5,"type":"gauge","tags":{"host":"web-1"}}\n`
  *
- * Copies move eight bytes as a double. A double that is not a number need not keep its bits, but no eight bytes of
- * valid UTF-8 are one: its last two would be F0–FF 7F or F0–FF FF, and 7F never follows a lead byte, FF never occurs.
+ * The order is fixed, and `tags` is omitted if there are none. The encoder copies names, values and tags as the client
+ * wrote them, so a line decodes to the metric that was sent. The seal of a commit relies on two properties of every
+ * line: it ends with `}\n`, and it never contains `"seal":{`. Only `tags` is an object, and quotes inside strings are
+ * escaped.
+ *
+ * Copies move eight bytes as a double. V8 may change the bits of a NaN, but eight bytes of valid UTF-8 are never a NaN:
+ * its last two bytes would be F0–FF 7F or F0–FF FF, and 7F never follows a lead byte, and FF never occurs.
  */
-import { type MetricColumns, TYPE_COUNTER, TYPE_GAUGE, TYPE_HISTOGRAM } from '../parser/parser.ts';
+import {
+  FORMATTED_TIMESTAMP,
+  type MetricColumns,
+  TYPE_COUNTER,
+  TYPE_GAUGE,
+  TYPE_HISTOGRAM,
+} from '../parser/parser.ts';
 
 const GAUGE = TYPE_GAUGE;
 const COUNTER = TYPE_COUNTER;
 const HISTOGRAM = TYPE_HISTOGRAM;
 
-/** Word stores may reach this far past the end of the last line. */
+/** Word stores may write up to this many bytes after the last line. */
 const STORE_SLACK_BYTES = 16;
 /**
- * What a line can be longer than its item. The least item around the bytes that are copied is
- * `{"name":"","value":}` (20), the line around them `{"timestamp":,"name":"","value":,"type":"gauge"}\n` (49) with a
- * timestamp of at most 17 characters.
+ * Maximum bytes by which a line exceeds its item. Around the copied bytes, the shortest item is `{"name":"","value":}`
+ * (20 bytes) and its line `{"timestamp":,"name":"","value":,"type":"gauge"}\n` (49 bytes), with a timestamp of at
+ * most 17 characters.
  */
 const GROWTH_BYTES = 49 + 17 - 20;
 
-/** Values that are written longer are rounded to the shortest text of the same double, which never is. */
+/** Longer values are replaced by the shortest text of the same double, which is always shorter. */
 const RAW_VALUE_BYTES = 32;
 
 const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
 const LAST_SPACE = 0x20;
 
-/** ASCII constants as little-endian words to store. */
+/** ASCII text as a little-endian word to store. */
 function int32Of(text: string): number {
   return Buffer.from(text).readInt32LE();
 }
@@ -53,27 +59,27 @@ const HISTOGRAM_END = int32Of('am"\0');
 const COMMA_TAGS = doubleOf(',"tags":');
 const LINE_END = int32Of('}\n\0\0');
 
-/** Bytes that `encodeLines` may write for these columns, parsed from a body of `bodyBytes`. */
+/** Maximum bytes that `encodeLines` writes for these columns of a body of `bodyBytes`. */
 export function encodedBound(columns: MetricColumns, bodyBytes: number): number {
   return bodyBytes + columns.count * GROWTH_BYTES + STORE_SLACK_BYTES;
 }
 
-/** The least item with what parts it from the next: `{"name":"a","value":1},`. */
+/** Bytes of the shortest valid item and its separator: `{"name":"a","value":1},`. */
 const ITEM_MIN_BYTES = 23;
 
-/** `encodedBound` of the worst body of `bodyBytes`, known before it is parsed. */
+/** Maximum of `encodedBound` over all bodies of `bodyBytes`; the pipeline claims it before parsing. */
 export function encodedBodyBound(bodyBytes: number, maxBatch: number): number {
   const items = Math.min(maxBatch, Math.ceil((bodyBytes + 1) / ITEM_MIN_BYTES));
   return bodyBytes + items * GROWTH_BYTES + STORE_SLACK_BYTES;
 }
 
-/** The receipt time as text, padded so that four words can be copied. */
+/** The time of receipt as text, padded so that 16 bytes can be copied. */
 const receipt = new DataView(new ArrayBuffer(32));
 
 /**
  * Encodes all metrics of `columns` as lines.
- * @param receiptMs an integer, the timestamp of metrics that have none
- * @param outBytes, outView the same memory; `encodedBound` bytes from `offset` on may be written
+ * @param receiptMs Unix milliseconds, an integer: the timestamp of metrics that have none
+ * @param outBytes, outView the same memory; the encoder may write `encodedBound` bytes from `offset` on
  * @returns the offset after the last line
  */
 export function encodeLines(
@@ -84,7 +90,7 @@ export function encodeLines(
   offset: number,
 ): number {
   const { count, inputView, nameStart, nameEnd, type, tagsStart, tagsEnd, tagsCompact } = columns;
-  const { value, valueStart, valueEnd, timestamp, timestampStart, timestampEnd } = columns;
+  const { valueStart, valueEnd, timestamp, timestampStart, timestampEnd } = columns;
   const receiptBytes = putText(new Uint8Array(receipt.buffer), 0, String(receiptMs));
   let o = offset;
   for (let row = 0; row < count; row++) {
@@ -95,7 +101,7 @@ export function encodeLines(
     if (digits >= 0) {
       copy16(inputView, digits, outView, o);
       o += timestampEnd[row]! - digits;
-    } else if (!Number.isNaN(timestamp[row]!)) {
+    } else if (digits === FORMATTED_TIMESTAMP) {
       o = putText(outBytes, o, String(timestamp[row]!));
     } else {
       copy16(receipt, 0, outView, o);
@@ -110,7 +116,7 @@ export function encodeLines(
     const valueAt = valueStart[row]!;
     const valueTo = valueEnd[row]!;
     if (valueTo - valueAt <= RAW_VALUE_BYTES) o = copySpan(inputView, valueAt, valueTo, outView, o);
-    else o = putText(outBytes, o, shortest(value[row]!));
+    else o = putText(outBytes, o, shortest(columns.input, valueAt, valueTo));
     outView.setFloat64(o, COMMA_TYPE, true);
     o = putType(outBytes, outView, o + 8, type[row]!);
     const tagsAt = tagsStart[row]!;
@@ -118,7 +124,7 @@ export function encodeLines(
       outView.setFloat64(o, COMMA_TAGS, true);
       o += 8;
       if (tagsCompact[row] === 1) o = copySpan(inputView, tagsAt, tagsEnd[row]!, outView, o);
-      else o = compact(columns.input, tagsAt, tagsEnd[row]!, outBytes, o);
+      else o = copyCompact(columns, tagsAt, tagsEnd[row]!, outBytes, outView, o);
     }
     outView.setInt32(o, LINE_END, true);
     o += 2;
@@ -126,7 +132,7 @@ export function encodeLines(
   return o;
 }
 
-/** At most 16 bytes: always four words, which is less than a loop. */
+/** Copies at most 16 bytes; copying always four words is faster than a loop. */
 function copy16(from: DataView, i: number, to: DataView, o: number): void {
   to.setInt32(o, from.getInt32(i, true), true);
   to.setInt32(o + 4, from.getInt32(i + 4, true), true);
@@ -135,8 +141,8 @@ function copy16(from: DataView, i: number, to: DataView, o: number): void {
 }
 
 /**
- * Copies `[i, end)` of valid UTF-8; returns the offset after the copy. The last word overlaps the one before, so that
- * no double reaches past the span, where anything may stand.
+ * Copies `[i, end)` of valid UTF-8; returns the offset after the copy. The last word overlaps the previous one, so that
+ * no double includes bytes after the span, which may be invalid.
  */
 function copySpan(from: DataView, i: number, end: number, to: DataView, o: number): number {
   const after = o + (end - i);
@@ -170,8 +176,9 @@ function putType(outBytes: Uint8Array, outView: DataView, o: number, type: numbe
   return o + 9;
 }
 
-/** The shortest JSON number of the same double. */
-function shortest(value: number): string {
+/** The shortest JSON number that is the same double as the number `[start, end)`. */
+function shortest(input: Uint8Array, start: number, end: number): string {
+  const value = Number(Buffer.from(input.buffer, input.byteOffset + start, end - start).toString('latin1'));
   return Object.is(value, -0) ? '-0' : String(value);
 }
 
@@ -180,15 +187,39 @@ function putText(outBytes: Uint8Array, o: number, text: string): number {
   return o;
 }
 
-/** Copies validated JSON without the white space outside its strings. */
-function compact(input: Uint8Array, i: number, end: number, outBytes: Uint8Array, o: number): number {
-  let inString = false;
+/**
+ * Copies the tags `[i, end)` without the white space between their tokens, four bytes at a time through strings; returns
+ * the offset after the copy.
+ */
+function copyCompact(
+  { input, inputView }: MetricColumns,
+  i: number,
+  end: number,
+  outBytes: Uint8Array,
+  outView: DataView,
+  o: number,
+): number {
   while (i < end) {
     const c = input[i++]!;
-    if (!inString && c <= LAST_SPACE) continue;
+    if (c <= LAST_SPACE) continue;
     outBytes[o++] = c;
-    if (c === QUOTE) inString = !inString;
-    else if (c === BACKSLASH) outBytes[o++] = input[i++]!;
+    if (c !== QUOTE) continue;
+    for (;;) {
+      const word = inputView.getInt32(i, true);
+      outView.setInt32(o, word, true);
+      const quote = word ^ 0x22222222;
+      const backslash = word ^ 0x5c5c5c5c;
+      // Mycroft's test for a zero byte; the lowest set bit marks the first one.
+      const special =
+        (((quote - 0x01010101) & ~quote) | ((backslash - 0x01010101) & ~backslash)) & 0x80808080;
+      const plain = special === 0 ? 4 : (31 - Math.clz32(special & -special)) >> 3;
+      i += plain;
+      o += plain;
+      if (plain === 4) continue;
+      outBytes[o++] = input[i++]!;
+      if (input[i - 1] === QUOTE) break;
+      outBytes[o++] = input[i++]!;
+    }
   }
   return o;
 }

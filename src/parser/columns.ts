@@ -1,11 +1,8 @@
-/**
- * The columns that parsers fill, one set per thread; constants for the reason given in
- * `input-buffer.ts`.
- */
+/** The columns that this thread's parser fills. They are module constants for the reason given in `input-buffer.ts`. */
 import { inputBytes, inputView } from './input-buffer.ts';
 import { BATCH_CEILING, type MetricColumns } from './parser.ts';
 
-/** One more than metrics: an item is written before the parser knows whether it counts. */
+/** One more than the batch limit: a parser fills a row before it knows whether the item is valid. */
 const ROWS = BATCH_CEILING + 1;
 
 export const columns: MetricColumns = {
@@ -14,13 +11,12 @@ export const columns: MetricColumns = {
   inputView,
   nameStart: new Int32Array(ROWS),
   nameEnd: new Int32Array(ROWS),
-  value: new Float64Array(ROWS),
   valueStart: new Int32Array(ROWS),
   valueEnd: new Int32Array(ROWS),
   type: new Uint8Array(ROWS),
-  timestamp: new Float64Array(ROWS),
   timestampStart: new Int32Array(ROWS),
   timestampEnd: new Int32Array(ROWS),
+  timestamp: new Float64Array(ROWS),
   tagsStart: new Int32Array(ROWS),
   tagsEnd: new Int32Array(ROWS),
   tagsCompact: new Uint8Array(ROWS),

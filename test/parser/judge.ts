@@ -4,8 +4,10 @@ import {
   type BodyFormat,
   ERRORS_MAX,
   FORMAT_JSON,
+  FORMATTED_TIMESTAMP,
   MALFORMED,
   type MetricColumns,
+  NO_TIMESTAMP,
   PARSED,
   type ParseOutcome,
   type Parser,
@@ -31,26 +33,26 @@ export function metricsOf(columns: MetricColumns): ReferenceMetric[] {
   return Array.from({ length: columns.count }, (_, row) => {
     const tagsStart = columns.tagsStart[row]!;
     const tags = tagsStart < 0 ? '{}' : text(tagsStart, columns.tagsEnd[row]!);
-    const timestamp = columns.timestamp[row]!;
-    const timestampStart = columns.timestampStart[row]!;
-    if (timestampStart >= 0) {
-      assert.equal(text(timestampStart, columns.timestampEnd[row]!), String(timestamp));
-    }
-    assert.ok(
-      Object.is(Number(text(columns.valueStart[row]!, columns.valueEnd[row]!)), columns.value[row]),
-      'the raw value is the text of the double',
-    );
     if (tagsStart >= 0) {
       assert.equal(columns.tagsCompact[row] === 1, tags === withoutSpace(tags), 'compactness of tags');
     }
     return {
       name: JSON.parse(`"${text(columns.nameStart[row]!, columns.nameEnd[row]!)}"`) as string,
-      value: columns.value[row]!,
+      value: Number(text(columns.valueStart[row]!, columns.valueEnd[row]!)),
       type: TYPES[columns.type[row]!] ?? 'gauge',
-      timestamp: Number.isNaN(timestamp) ? null : timestamp,
+      timestamp: timestampOf(columns, row),
       tags: Object.entries(JSON.parse(tags) as Record<string, string>),
     };
   });
+}
+
+function timestampOf({ input, ...columns }: MetricColumns, row: number): number | null {
+  const start = columns.timestampStart[row]!;
+  if (start === NO_TIMESTAMP) return null;
+  if (start === FORMATTED_TIMESTAMP) return columns.timestamp[row]!;
+  const digits = Buffer.from(input.subarray(start, columns.timestampEnd[row]!)).toString();
+  assert.match(digits, /^[1-9][0-9]{0,14}$/);
+  return Number(digits);
 }
 
 /** JSON text without the white space between its tokens. */

@@ -13,6 +13,7 @@ import {
   type CreateParser,
   FORMAT_JSON,
   FORMAT_NDJSON,
+  FORMATTED_TIMESTAMP,
   type MetricColumns,
   PARSED,
 } from '../../src/parser/parser.ts';
@@ -32,11 +33,11 @@ function rowsOf(columns: MetricColumns): unknown[] {
     const tags = span(columns.tagsStart, columns.tagsEnd);
     return {
       name: span(columns.nameStart, columns.nameEnd),
-      value: columns.value[row],
-      valueSpan: span(columns.valueStart, columns.valueEnd),
+      value: span(columns.valueStart, columns.valueEnd),
       type: columns.type[row],
-      timestamp: columns.timestamp[row],
-      timestampSpan: span(columns.timestampStart, columns.timestampEnd),
+      timestamp:
+        span(columns.timestampStart, columns.timestampEnd) ??
+        (columns.timestampStart[row] === FORMATTED_TIMESTAMP && columns.timestamp[row]),
       tags: tags && { span: tags, compact: columns.tagsCompact[row] },
     };
   });

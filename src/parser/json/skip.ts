@@ -96,7 +96,10 @@ function skipScalar(i: number, c: number): number {
     const end = scanString(i + 1);
     return end === ERR ? ERR : (end < 0 ? ~end : end) + 1;
   }
-  if (c === MINUS || (c >= ZERO && c <= NINE)) return scanNumber(i);
+  if (c === MINUS || (c >= ZERO && c <= NINE)) {
+    const end = scanNumber(i);
+    return end < 0 && end !== ERR ? ~end : end;
+  }
   if (c === LOWER_T) return skipLiteral(i, 'true');
   if (c === LOWER_F) return skipLiteral(i, 'false');
   if (c === LOWER_N) return skipLiteral(i, 'null');

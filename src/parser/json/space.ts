@@ -4,6 +4,7 @@ import { type BodyFormat, FORMAT_JSON } from '../parser.ts';
 
 const B = inputBytes;
 const NEWLINE = 0x0a;
+const BLANK = 0x20;
 
 /** 1 for each white-space byte of the current format. */
 const SPACE = new Uint8Array(256);
@@ -18,6 +19,8 @@ export function setSpaceFor(format: BodyFormat): void {
 
 /** Offset of the first non-space byte at or after `i`. */
 export function skipSpace(i: number): number {
+  // Most white space is a single blank.
+  if (B[i] === BLANK && B[++i]! > BLANK) return i;
   while (SPACE[B[i]!] === 1) i++;
   return i;
 }

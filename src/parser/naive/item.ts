@@ -21,7 +21,9 @@ import {
 } from '../json/bytes.ts';
 import { skipSpace } from '../json/space.ts';
 import {
+  FORMATTED_TIMESTAMP,
   NAME_MAX_BYTES,
+  NO_TIMESTAMP,
   TAGS_MAX,
   TYPE_COUNTER,
   TYPE_GAUGE,
@@ -79,8 +81,7 @@ export function parseItem(open: number, end: number, row: number, index: number)
   columns.type[row] = TYPE_GAUGE;
   if (type >= 0) parseType(type, end, row);
   const timestamp = find('timestamp', open, end);
-  columns.timestamp[row] = Number.NaN;
-  columns.timestampStart[row] = -1;
+  columns.timestampStart[row] = NO_TIMESTAMP;
   if (timestamp >= 0) parseTimestamp(timestamp, end, row);
   const tags = find('tags', open, end);
   columns.tagsStart[row] = -1;
@@ -156,7 +157,6 @@ function parseMetricValue(start: number, limit: number, row: number): void {
   const end = endOfValue(start, limit);
   const value = isNumber(start) ? Number(text.slice(start, end)) : Number.NaN;
   if (!Number.isFinite(value)) reportError(start, 'value', 'NUMBER');
-  columns.value[row] = value;
   columns.valueStart[row] = start;
   columns.valueEnd[row] = end;
 }
@@ -181,12 +181,14 @@ function parseTimestamp(start: number, limit: number, row: number): void {
   if (!Number.isInteger(milliseconds) || Math.abs(milliseconds) > TIMESTAMP_MAX_MS) {
     reportError(start, 'timestamp', 'TIMESTAMP');
   }
-  // Adding 0 makes -0 a plain 0.
-  columns.timestamp[row] = milliseconds + 0;
   // The encoder copies these digits. It formats all other spellings, and digits before white space, from the number.
   if (PLAIN_DIGITS.test(written) && (B[end] === COMMA || B[end] === CLOSE_BRACE)) {
     columns.timestampStart[row] = start;
     columns.timestampEnd[row] = end;
+  } else {
+    // Adding 0 turns -0 into 0.
+    columns.timestamp[row] = milliseconds + 0;
+    columns.timestampStart[row] = FORMATTED_TIMESTAMP;
   }
 }
 

@@ -1,14 +1,14 @@
 /**
- * One metric object, in one pass over its bytes, into one row of the columns.
+ * Parses one metric object into one row of the columns, in one pass over its bytes.
  *
- * Keys may come in any order. The five that are read are recognised by their raw bytes, `"name":`, as 32-bit words;
- * other spellings (white space, escapes) and other keys take the general way. An item that breaks a rule is still
- * checked to its end, and its row is used again.
+ * Keys may come in any order. The usual spelling of the five known keys, `"name":`, is recognised by comparing 32-bit
+ * words. Other spellings (white space, escapes) and other keys go through `parseKey`. An invalid item is still
+ * checked to its end; the next item reuses its row.
  */
 import { columns } from '../columns.ts';
 import { inputBytes, inputView } from '../input-buffer.ts';
 import { type ItemField, rejectItem } from '../item-errors.ts';
-import { NUMBER, scanNumber } from '../json/number.ts';
+import { numberOf, scanNumber, skipDigits } from '../json/number.ts';
 import { skipColon, skipValue } from '../json/skip.ts';
 import { skipSpace } from '../json/space.ts';
 import {
@@ -19,18 +19,24 @@ import {
   scratchTop,
   unescapeToScratch,
 } from '../json/strings.ts';
-import { NAME_MAX_BYTES, TYPE_COUNTER, TYPE_GAUGE, TYPE_HISTOGRAM, TYPE_SUMMARY } from '../parser.ts';
+import {
+  FORMATTED_TIMESTAMP,
+  NAME_MAX_BYTES,
+  NO_TIMESTAMP,
+  TYPE_COUNTER,
+  TYPE_GAUGE,
+  TYPE_HISTOGRAM,
+  TYPE_SUMMARY,
+} from '../parser.ts';
 import { BROKEN, fail, type Reason } from '../reasons.ts';
 import { parseTags } from './tags.ts';
 
 const B = inputBytes;
 const V = inputView;
-const N = NUMBER;
 const ERR = BROKEN;
 
 const NAME_START = columns.nameStart;
 const NAME_END = columns.nameEnd;
-const VALUE = columns.value;
 const VALUE_START = columns.valueStart;
 const VALUE_END = columns.valueEnd;
 const TYPE = columns.type;
@@ -44,6 +50,7 @@ const COUNTER = TYPE_COUNTER;
 const HISTOGRAM = TYPE_HISTOGRAM;
 const SUMMARY = TYPE_SUMMARY;
 const NAME_MAX = NAME_MAX_BYTES;
+const UNSTAMPED = NO_TIMESTAMP;
 
 const LAST_SPACE = 0x20;
 const QUOTE = 0x22;
@@ -54,7 +61,7 @@ const NINE = 0x39;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 
-/** The fields as bits of a set; 0 for keys that are not read. */
+/** The fields as bits of a set; 0 for unknown keys. */
 const OTHER = 0;
 const NAME = 1;
 const VALUE_FIELD = 2;
@@ -63,14 +70,14 @@ const TIMESTAMP_FIELD = 8;
 const TAGS = 16;
 const REQUIRED = NAME | VALUE_FIELD;
 
-/** The range of dates in JavaScript, SQL engines' timestamps hold it too; well inside the safe integers. */
+/** Range of dates in JavaScript; SQL timestamps hold it too, and all its integers are safe. */
 const TIMESTAMP_MAX_MS = 8.64e15;
-/** Every integer of this many digits is a safe one and inside the range of timestamps. */
+/** Every integer with at most this many digits is within the range of timestamps. */
 const TIMESTAMP_DIGITS = 15;
-/** The longest field name written in escapes only, six bytes a character. */
+/** Bytes of the longest field name if every character is an escape. */
 const KEY_MAX_BYTES = 6 * 'timestamp'.length;
 
-// Four bytes as a little-endian word, '"' included.
+// Four bytes as a little-endian word; names begin and values end with their quote.
 const QUOTE_NAM = 0x6d616e22;
 const E_QUOTE_COLON = 0x3a2265; // three bytes
 const QUOTE_VAL = 0x6c617622;
@@ -91,19 +98,18 @@ const RAM_QUOTE = 0x226d6172;
 const QUOTE_SUM = 0x6d757322;
 const MARY = 0x7972616d;
 
-/** Which field `parseKey` found. */
+/** The field that `parseKey` found. */
 let keyField = OTHER;
 
 /**
- * Parses the object that opens at `open` into row `row`; an invalid one is reported to `item-errors.ts`.
+ * Parses the object at `open` into row `row`; `item-errors.ts` records an invalid one.
  * @param index of the item, for errors
- * @param depth containers open around it
+ * @param depth number of containers open around it
  * @returns the offset after the closing brace, or BROKEN
  */
 export function parseItem(open: number, row: number, index: number, depth: number): number {
   TYPE[row] = GAUGE;
-  TIMESTAMP[row] = Number.NaN;
-  TIMESTAMP_START[row] = -1;
+  TIMESTAMP_START[row] = UNSTAMPED;
   TAGS_START[row] = -1;
   let fields = 0;
   let i = open + 1;
@@ -187,7 +193,7 @@ export function parseItem(open: number, row: number, index: number, depth: numbe
   }
 }
 
-/** A value of the wrong kind: rejects the item and passes over it. */
+/** Rejects the item because of a value of the wrong kind, and skips the value. */
 function rejectValue(i: number, index: number, depth: number, field: ItemField, reason: Reason): number {
   const end = skipValue(i, depth + 1);
   if (end >= 0) rejectItem(index, i, field, reason);
@@ -214,56 +220,45 @@ function parseName(i: number, row: number, index: number, depth: number): number
 function parseMetricValue(i: number, row: number, index: number, depth: number): number {
   const c = B[i]!;
   if (c !== MINUS && (c < ZERO || c > NINE)) return rejectValue(i, index, depth, 'value', 'NUMBER');
-  const end = scanNumber(i);
-  if (end < 0) return ERR;
-  const value = N[0]!;
-  // Too large for a double: the difference is NaN.
-  if (value - value !== 0) rejectItem(index, i, 'value', 'NUMBER');
-  VALUE[row] = value;
+  let end = scanNumber(i);
+  if (end < 0) {
+    if (end === ERR) return ERR;
+    end = ~end;
+    if (!Number.isFinite(numberOf(i, end))) rejectItem(index, i, 'value', 'NUMBER');
+  }
   VALUE_START[row] = i;
   VALUE_END[row] = end;
   return end;
 }
 
 function parseTimestamp(i: number, row: number, index: number, depth: number): number {
-  const start = i;
-  let c = B[i]!;
-  if (c > ZERO && c <= NINE) {
-    let milliseconds = 0;
-    let word = (V.getInt32(i, true) - 0x30303030) | 0;
-    while ((((word + 0x76767676) | word) & 0x80808080) === 0 && i - start < 12) {
-      word = (Math.imul(word, 10) + (word >>> 8)) & 0xff00ff;
-      milliseconds = milliseconds * 10000 + ((word & 0xff) * 100 + (word >>> 16));
-      i += 4;
-      word = (V.getInt32(i, true) - 0x30303030) | 0;
-    }
-    c = B[i]!;
-    while (c >= ZERO && c <= NINE && i - start < TIMESTAMP_DIGITS) {
-      milliseconds = milliseconds * 10 + (c - ZERO);
-      c = B[++i]!;
-    }
-    if (c === COMMA || c === CLOSE_BRACE) {
-      TIMESTAMP[row] = milliseconds;
-      TIMESTAMP_START[row] = start;
-      TIMESTAMP_END[row] = i;
-      return i;
+  const first = B[i]!;
+  if (first > ZERO && first <= NINE) {
+    const end = skipDigits(i + 1);
+    const c = B[end]!;
+    if ((c === COMMA || c === CLOSE_BRACE) && end - i <= TIMESTAMP_DIGITS) {
+      TIMESTAMP_START[row] = i;
+      TIMESTAMP_END[row] = end;
+      return end;
     }
   }
-  return parseOtherTimestamp(start, row, index, depth);
+  return parseOtherTimestamp(i, row, index, depth);
 }
 
-/** Any number that is an integer, however it is written; the raw span is kept only for plain digits. */
+/** Parses a timestamp in any notation of an integer; the encoder will format it. */
 function parseOtherTimestamp(i: number, row: number, index: number, depth: number): number {
   const c = B[i]!;
   if (c !== MINUS && (c < ZERO || c > NINE)) return rejectValue(i, index, depth, 'timestamp', 'TIMESTAMP');
-  const end = scanNumber(i);
-  if (end < 0) return ERR;
-  const value = N[0]!;
+  let end = scanNumber(i);
+  if (end === ERR) return ERR;
+  if (end < 0) end = ~end;
+  const value = numberOf(i, end);
   if (!Number.isInteger(value) || Math.abs(value) > TIMESTAMP_MAX_MS) {
     rejectItem(index, i, 'timestamp', 'TIMESTAMP');
   }
-  // Adding 0 makes -0 a plain 0.
+  // Adding 0 turns -0 into 0.
   TIMESTAMP[row] = value + 0;
+  TIMESTAMP_START[row] = FORMATTED_TIMESTAMP;
   return end;
 }
 
@@ -288,7 +283,7 @@ function parseType(i: number, row: number, index: number, depth: number): number
   return parseOtherType(i, row, index, depth);
 }
 
-/** A type spelled with escapes, or none of the four. */
+/** Parses a type with escapes, or rejects an unknown one. */
 function parseOtherType(i: number, row: number, index: number, depth: number): number {
   if (B[i] !== QUOTE) return rejectValue(i, index, depth, 'type', 'TYPE');
   const end = scanString(i + 1);
@@ -302,7 +297,7 @@ function parseOtherType(i: number, row: number, index: number, depth: number): n
   return (end < 0 ? ~end : end) + 1;
 }
 
-/** Any key, spelled in any way, and its colon: sets `keyField`, returns the offset of the value's first byte. */
+/** Parses a key in any spelling and its colon. Sets `keyField`; returns the offset of the value's first byte. */
 function parseKey(i: number): number {
   if (B[i] !== QUOTE) return fail(i, 'KEY');
   let end = scanString(i + 1);
@@ -312,7 +307,7 @@ function parseKey(i: number): number {
   return skipColon(end + 1);
 }
 
-/** The unescaped text of a validated string as far as it may be a word of the contract, else ''. */
+/** Unescaped text of a validated string; '' if it is too long for any word of the contract. */
 function shortText(start: number, end: number): string {
   if (end - start > KEY_MAX_BYTES) return '';
   const from = unescapeToScratch(start, end);

@@ -1,10 +1,10 @@
 /**
- * The single-pass parser: a hand-written recursive descent over bytes that knows the shape it is looking for.
+ * The single-pass parser: a hand-written recursive descent over bytes, specialised for the shape of a request.
  *
- * A NUL behind the body stands in for every check of the end: no token may contain it, so each scan stops there.
- * State lives in this module and those it calls, one parser a thread; `createParser` again starts it afresh.
- * What `PARSED` says holds for the whole body: a syntax error anywhere makes it MALFORMED, even after items that
- * were fine, and takes precedence over errors of structure (`metrics` missing, say).
+ * A NUL after the body replaces all checks for its end: no token contains a NUL, so every scan stops there.
+ * The state is module state, so a thread has one parser; calling `createParser` again resets it.
+ * A syntax error anywhere makes the whole body MALFORMED, even after valid items, and takes precedence over errors of
+ * structure such as a missing `metrics`.
  */
 import { setFlagsFromString } from 'node:v8';
 import { assert } from '../../base/errors.ts';
@@ -54,29 +54,29 @@ let maxBodyBytes = 0;
 let maxBatch = 0;
 let bodyBytes = 0;
 let outcome: ParseOutcome = PARSED;
-/** Items begun. */
+/** Items parsed or being parsed. */
 let seen = 0;
-/** The parser is between the brackets of `metrics`, for the field of a failure. */
+/** Whether the parser is inside the array of `metrics`; a failure then names the item. */
 let inItems = false;
-/** The first error of structure; none while the offset is -1. */
+/** The first error of structure; an offset of -1 means none. */
 let structureOffset = -1;
 let structureField = '';
 let structureReason: Reason = 'REQUIRED';
-/** The grammar broke; says more than an error of structure before it. */
+/** The body has a syntax error, which takes precedence over an earlier error of structure. */
 let syntaxBroken = false;
 
-function refuseStructure(offset: number, field: string, reason: Reason): void {
+function rejectStructure(offset: number, field: string, reason: Reason): void {
   if (structureOffset >= 0) return;
   structureOffset = offset;
   structureField = field;
   structureReason = reason;
 }
 
-/** `[…]` after `"metrics":`, from its first item on; returns the offset after the bracket. */
+/** Parses the array of `metrics` at `open`; returns the offset after its closing bracket. */
 function parseItems(open: number): number {
   let i = skipSpace(open + 1);
   if (B[i] === CLOSE_BRACKET) {
-    refuseStructure(open, 'metrics', 'NO_ITEM');
+    rejectStructure(open, 'metrics', 'NO_ITEM');
     return i + 1;
   }
   inItems = true;
@@ -86,9 +86,9 @@ function parseItems(open: number): number {
       outcome = BATCH_TOO_LARGE;
       return fail(i, 'NO_ITEM');
     }
-    // Every item before this one was either rejected or has a row.
+    // Every earlier item either is rejected or has a row.
     if (B[i] === OPEN_BRACE) i = parseItem(i, index - rejected, index, ITEM_DEPTH);
-    else i = passOver(i, index);
+    else i = rejectNonObject(i, index);
     if (i < 0) return ERR;
     let c = B[i]!;
     if (c <= LAST_SPACE) {
@@ -107,14 +107,14 @@ function parseItems(open: number): number {
   }
 }
 
-/** An item that is no object. */
-function passOver(i: number, index: number): number {
+/** Rejects an item that is not an object, and skips it. */
+function rejectNonObject(i: number, index: number): number {
   const end = skipValue(i, ITEM_DEPTH);
   if (end >= 0) rejectItem(index, i, '', 'OBJECT');
   return end;
 }
 
-/** The whole body as one JSON text; returns the offset after it. */
+/** Parses the body as one JSON text; returns the offset after it. */
 function parseDocument(): number {
   let i = skipSpace(0);
   if (B[i] === BYTE_ORDER_MARK) return fail(i, 'BYTE_ORDER_MARK');
@@ -123,19 +123,19 @@ function parseDocument(): number {
   } else {
     const start = i;
     i = skipValue(i, 0);
-    refuseStructure(start, '', 'OBJECT');
+    rejectStructure(start, '', 'OBJECT');
   }
   if (i < 0) return ERR;
   i = skipSpace(i);
   return i === bodyBytes ? i : fail(i, 'TRAILING');
 }
 
-/** The top-level object. */
+/** Parses the top-level object. */
 function parseMembers(open: number): number {
   let found = false;
   let i = skipSpace(open + 1);
   if (B[i] === CLOSE_BRACE) {
-    refuseStructure(open, 'metrics', 'REQUIRED');
+    rejectStructure(open, 'metrics', 'REQUIRED');
     return i + 1;
   }
   for (;;) {
@@ -147,8 +147,8 @@ function parseMembers(open: number): number {
     i = skipColon(end + 1);
     if (i < 0) return ERR;
     if (isMetrics(key + 1, end)) {
-      if (found) refuseStructure(key, 'metrics', 'TWICE');
-      else if (B[i] !== OPEN_BRACKET) refuseStructure(i, 'metrics', 'ARRAY');
+      if (found) rejectStructure(key, 'metrics', 'TWICE');
+      else if (B[i] !== OPEN_BRACKET) rejectStructure(i, 'metrics', 'ARRAY');
       i = found || B[i] !== OPEN_BRACKET ? skipValue(i, 1) : parseItems(i);
       found = true;
     } else {
@@ -161,13 +161,13 @@ function parseMembers(open: number): number {
       continue;
     }
     if (B[i] !== CLOSE_BRACE) return fail(i, 'COMMA_OR_BRACE');
-    if (!found) refuseStructure(open, 'metrics', 'REQUIRED');
+    if (!found) rejectStructure(open, 'metrics', 'REQUIRED');
     return i + 1;
   }
 }
 
 function isMetrics(start: number, end: number): boolean {
-  // Each character may be written as an escape of six bytes.
+  // Each character may be an escape of six bytes.
   if (end - start > 6 * METRICS.length) return false;
   const from = unescapeToScratch(start, end);
   if (scratchTop() - from !== METRICS.length) return false;
@@ -175,7 +175,7 @@ function isMetrics(start: number, end: number): boolean {
   return true;
 }
 
-/** One item a line. A line that is no JSON is an invalid item: parsing goes on with the next one. */
+/** Parses one item per line. A line that is not JSON is an invalid item; parsing continues with the next line. */
 function parseLines(): number {
   let i = 0;
   for (let index = 0; ; index++) {
@@ -199,18 +199,18 @@ function parseLines(): number {
       i = lineEnd(i);
     }
   }
-  if (seen === 0) refuseStructure(i, '', 'NO_ITEM');
+  if (seen === 0) rejectStructure(i, '', 'NO_ITEM');
   return i;
 }
 
-/** Passes over the ends of lines and over empty lines. */
+/** Skips ends of lines and empty lines. */
 function nextItem(i: number): number {
   i = skipSpace(i);
   while (B[i] === NEWLINE) i = skipSpace(i + 1);
   return i;
 }
 
-/** After a syntax error, which is never past the end of its line. */
+/** Rejects a line with a syntax error, whose offset is within the line. */
 function rejectLine(index: number): number {
   const end = lineEnd(failureOffset);
   rejectBroken(index, failureOffset, end === failureOffset ? 'LINE_END' : failureReason);
@@ -250,7 +250,7 @@ function parse(length: number, format: BodyFormat): ParseOutcome {
 }
 
 function describeFailure(): ParseFailure {
-  assert(outcome !== PARSED, 'the last body was refused');
+  assert(outcome !== PARSED, 'the last body was rejected');
   if (outcome === BATCH_TOO_LARGE) {
     return { offset: failureOffset, field: 'metrics', reason: `must have at most ${maxBatch} items` };
   }
@@ -261,7 +261,7 @@ function describeFailure(): ParseFailure {
   return { offset: failureOffset, field: inItems ? `metrics[${seen}]` : '', reason: REASONS[reason] };
 }
 
-/** The parser of this thread. */
+/** This thread's parser. Its state is module state. */
 class SinglePassParser implements Parser {
   readonly input: Uint8Array;
   readonly columns = columns;
@@ -287,9 +287,9 @@ class SinglePassParser implements Parser {
 }
 
 /**
- * Lets the optimising compiler inline the parser as a whole. It is written as functions that fit a screen; the
- * default budget (460 bytes of bytecode a function, 920 in all) ends after the second of them, and each call that
- * remains costs about 5 ns in a metric that takes 80. The flags are read when a function is optimised.
+ * Lets V8 inline the whole parser. V8's default budget (460 bytes of bytecode per function, 920 in total) covers only
+ * two of its functions, and each remaining call costs about 5 of 80 ns per metric. V8 reads the flags whenever it
+ * optimises a function.
  */
 function raiseInliningBudget(): void {
   setFlagsFromString('--max-inlined-bytecode-size=1000');

@@ -1,10 +1,10 @@
 /**
- * A metric's tags: an object of string → string with distinct keys.
+ * Parses a metric's tags: an object of string → string with distinct keys.
  *
- * Metrics of one body mostly carry the same keys in the same order. The keys of the last object are remembered, and
- * while a member opens with the same bytes as the one in its place there, `"key":"`, it needs no scan, and no check
- * for duplicates, because those keys were distinct. From the first that differs on, each key is scanned and compared
- * with those before it: at most 63 comparisons a key, nearly all settled by a hash of length and ends.
+ * Metrics of one body usually have the same keys in the same order, so the parser remembers the keys of the last object.
+ * While a member opens with the same bytes as the remembered one, `"key":"`, the parser neither scans its key nor
+ * checks for duplicates: the remembered keys are distinct. From the first member that differs on, it scans each key and
+ * compares it with all earlier ones: at most 63 comparisons per key, most of them decided by a hash.
  */
 import { columns } from '../columns.ts';
 import { inputBytes, inputView } from '../input-buffer.ts';
@@ -28,25 +28,26 @@ const QUOTE = 0x22;
 const COMMA = 0x2c;
 const CLOSE_BRACE = 0x7d;
 
-/** By place in the object: the key after unescaping, its hash, and the bytes `"key":"` that open the member. */
+/** By position in the object: the unescaped key, its hash, and the bytes that open the member, from quote to quote. */
 const KEY_START = new Int32Array(MAX);
 const KEY_END = new Int32Array(MAX);
 const KEY_HASH = new Int32Array(MAX);
 const OPENING = new Int32Array(MAX);
-/** 0 where the opening has white space. */
 const OPENING_BYTES = new Int32Array(MAX);
-/** Places filled. Their keys are pairwise distinct. */
+/** 1 if the opening is `"key":"` without white space. */
+const OPENING_COMPACT = new Uint8Array(MAX);
+/** Number of remembered keys. They are pairwise distinct. */
 let remembered = 0;
 
-/** Call before each body: what is remembered are offsets into the last one. */
+/** Call before each body: the remembered offsets refer to the previous one. */
 export function forgetTags(): void {
   remembered = 0;
 }
 
 /**
- * Parses the object that opens at `start` and fills the tags columns of `row`.
+ * Parses the object at `start` into the tags columns of `row`.
  * @param index of the item, for errors
- * @param depth containers open around the object
+ * @param depth number of containers open around the object
  * @returns the offset after the closing brace, or BROKEN
  */
 export function parseTags(start: number, row: number, index: number, depth: number): number {
@@ -59,9 +60,8 @@ export function parseTags(start: number, row: number, index: number, depth: numb
   }
   if (B[i] === CLOSE_BRACE) return i + 1;
   for (let place = 0; ; place++) {
-    const opening = place < known ? OPENING_BYTES[place]! : 0;
-    if (opening !== 0 && sameBytes(i, OPENING[place]!, opening)) {
-      i += opening;
+    if (place < known && sameBytes(i, OPENING[place]!, OPENING_BYTES[place]!)) {
+      i += OPENING_BYTES[place]!;
     } else {
       const value = openMember(i, place, index);
       if (value < 0) {
@@ -70,9 +70,9 @@ export function parseTags(start: number, row: number, index: number, depth: numb
       }
       known = place + 1;
       remembered = known;
-      if (OPENING_BYTES[place] === 0) compact = 0;
       i = value;
     }
+    compact &= OPENING_COMPACT[place]!;
     let end = scanString(i);
     if (end < 0) {
       if (end === ERR) return ERR;
@@ -101,10 +101,10 @@ export function parseTags(start: number, row: number, index: number, depth: numb
   }
 }
 
-/** The member breaks a rule: the item was rejected. */
+/** The member violates a rule; the item is rejected. */
 const REJECTED = -1;
 
-/** Scans a member's key and puts it in its place; returns the offset after the value's opening quote. */
+/** Scans a member's key and remembers it; returns the offset after the value's opening quote. */
 function openMember(i: number, place: number, index: number): number {
   if (B[i] !== QUOTE) return fail(i, 'KEY');
   const start = i + 1;
@@ -137,18 +137,19 @@ function openMember(i: number, place: number, index: number): number {
   KEY_END[place] = keyEnd;
   KEY_HASH[place] = hash;
   OPENING[place] = i;
-  OPENING_BYTES[place] = value === end + 2 ? value + 1 - i : 0;
+  OPENING_BYTES[place] = value + 1 - i;
+  OPENING_COMPACT[place] = value === end + 2 ? 1 : 0;
   return value + 1;
 }
 
-/** Length, first and last bytes: tells keys apart unless they were made to collide. */
+/** Hash of the length and the first and last bytes; equal hashes are resolved by comparing the keys. */
 function hashKey(start: number, end: number): number {
   const bytes = end - start;
   if (bytes < 4) return bytes === 0 ? 0 : (V.getInt32(start, true) << (32 - 8 * bytes)) ^ bytes;
   return (Math.imul(V.getInt32(start, true), 31) + V.getInt32(end - 4, true)) ^ Math.imul(bytes, 0x01000193);
 }
 
-/** Whether one of the first `places` keys is the same. */
+/** Whether one of the first `places` keys equals this one. */
 function isTaken(start: number, end: number, hash: number, places: number): boolean {
   for (let place = 0; place < places; place++) {
     if (KEY_HASH[place] !== hash) continue;
@@ -165,7 +166,7 @@ function sameSpan(a: number, b: number, bytes: number): boolean {
   return true;
 }
 
-/** Compares at least four bytes, word by word; the last word may overlap the one before. */
+/** Compares at least four bytes, word by word; the last word may overlap the previous one. */
 function sameBytes(a: number, b: number, bytes: number): boolean {
   const last = a + bytes - 4;
   const distance = b - a;
