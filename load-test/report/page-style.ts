@@ -1,7 +1,7 @@
 /** The page's style: one column, wide tables scroll by themselves. */
-import { PALETTE } from '../../src/live/palette.ts';
+import { readPageFile } from '../../src/live/page-files.ts';
 
-export const PAGE_STYLE = `${PALETTE}
+export const PAGE_STYLE = `${readPageFile('palette.css')}
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--ground); color: var(--text); font: 16px/1.55 system-ui, sans-serif; }
 main { max-width: 60rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }

@@ -2,7 +2,7 @@
  * A report as one HTML file that needs nothing else: uPlot, its style and the data are in it, and it asks no server
  * for anything. It follows the reader's light or dark setting and fits a phone.
  */
-import { uplotScript, uplotStyle } from '../../src/live/uplot.ts';
+import { inlineScript, readUplotFile } from '../../src/live/page-files.ts';
 import { CHART_SCRIPT } from './chart-script.ts';
 import { PAGE_STYLE } from './page-style.ts';
 
@@ -119,7 +119,7 @@ export function renderPage({ title, intro, sections }: Page): string {
 <meta name="color-scheme" content="light dark">
 <title>${escapeHtml(title)}</title>
 <style>
-${uplotStyle()}
+${readUplotFile('uPlot.min.css')}
 ${PAGE_STYLE}
 </style>
 </head>
@@ -131,7 +131,7 @@ ${body.join('\n')}
 </main>
 <script type="application/json" id="charts">${jsonText(charts)}</script>
 <script>
-${uplotScript()}
+${inlineScript(readUplotFile('uPlot.iife.min.js'))}
 </script>
 <script>
 ${CHART_SCRIPT}

@@ -7,6 +7,7 @@ export type ErrorCode =
   | 'DATA_DIR_UNUSABLE'
   | 'TRANSPORT_UNAVAILABLE'
   | 'WRITER_FAILED'
+  | 'PAGE_MISSING'
   | 'INVARIANT';
 
 export class MetricsStreamError extends Error {

@@ -12,7 +12,7 @@ import {
   WRITER_HISTOGRAM_NAMES,
   WRITER_HISTOGRAMS,
 } from '../telemetry/histogram.ts';
-import { SAMPLED_STAGES, type Samples } from '../telemetry/recorder.ts';
+import type { Samples, Stage } from '../telemetry/recorder.ts';
 import { readThreadStats, type ThreadStats } from '../telemetry/thread-stats.ts';
 import { DiskUse } from './disk-use.ts';
 
@@ -45,10 +45,6 @@ export interface TelemetrySources {
 
 /** Clients listed by their keyed hash. */
 const BUSIEST_CLIENTS = 10;
-
-/** Stages of a request in order; journal and sync are timed once per commit. */
-export const STAGES = [...SAMPLED_STAGES, 'journal', 'sync'] as const;
-export type Stage = (typeof STAGES)[number];
 
 export class Readings {
   readonly sources: TelemetrySources;

@@ -14,8 +14,9 @@ import {
   UNAVAILABLE_REASONS,
 } from '../telemetry/counters.ts';
 import { type HistogramReading, mergeHistograms, quantile } from '../telemetry/histogram.ts';
+import { STAGES } from '../telemetry/recorder.ts';
 import { answeredRequests, type Rates } from './rates.ts';
-import { type Readings, STAGES } from './readings.ts';
+import type { Readings } from './readings.ts';
 
 export interface Latency {
   readonly count: number;

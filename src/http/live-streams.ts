@@ -16,7 +16,7 @@ import { headerLine, headOf, retryAfterLine } from './response.ts';
 /** Streams at once; each may leave an opening text (tens of KiB) unread. */
 const STREAMS_MAX = 64;
 
-const HEAD = `${headOf(200, 'text/event-stream')}${headerLine('Cache-Control', 'no-store')}${headerLine('X-Content-Type-Options', 'nosniff')}`;
+const HEAD = `${headOf(200, 'text/event-stream')}${headerLine('Cache-Control', 'no-store, no-transform')}${headerLine('X-Accel-Buffering', 'no')}${headerLine('X-Content-Type-Options', 'nosniff')}`;
 
 export interface LiveMain {
   /** Asks main for an opening text, and for the messages from then on. */

@@ -1,78 +1,27 @@
 /**
- * What the live page is fed: main reads the counters once a second, keeps the last minutes as points, and tells
- * whoever watches.
+ * Feeds the live page: main reads the counters once a second, keeps the last minutes as points, and sends a message to
+ * every watcher.
  *
- * The points are taken whether or not anyone watches, so that a page opened now shows what was; everything else, the
- * texts included, is made only while someone does, and at most once a second however many they are.
+ * Points are recorded all the time, so that a page opened now shows the past. Messages are built only while somebody
+ * watches, at most one per second for any number of watchers.
  */
 import { monotonicMs } from '../base/clock.ts';
+import { MS_PER_SECOND, US_PER_MS } from '../base/units.ts';
 import { readBreaker } from '../breaker/breaker.ts';
 import { answeredRequests } from '../exposition/rates.ts';
-import { type Readings, STAGES, type Stage } from '../exposition/readings.ts';
+import type { Readings } from '../exposition/readings.ts';
 import { UNAVAILABLE_REASONS } from '../telemetry/counters.ts';
-import { type Columns, History, type Point, stageColumn } from './history.ts';
-import { type Latency, LatencyWindow } from './latency-window.ts';
-import { type LimitedClient, LimitedClients } from './limited-clients.ts';
+import { STAGES, type Stage } from '../telemetry/recorder.ts';
+import { History } from './history.ts';
+import { LatencyWindow } from './latency-window.ts';
+import { LimitedClients } from './limited-clients.ts';
+import type { Latency, Opening, Point, Second, ServerFacts, Snapshot, Totals } from './messages.ts';
 
 const TICK_MS = 1000;
-/** How long after a broken connection the browser asks again. */
+/** Two readings in one instant must not divide by zero. */
+const SECONDS_MIN = 1e-3;
+/** How long an EventSource waits before it connects again; the page itself does not use one. */
 const RETRY_MS = 1000;
-
-/** What does not change while the server runs. */
-export interface ServerFacts {
-  readonly version: string;
-  readonly phase: number;
-  readonly phaseName: string;
-  readonly workers: number;
-  readonly ack: string;
-  readonly queueCapacity: number;
-}
-
-/** Since the start: answers, metrics, 429 and 503 answers, bytes. */
-interface Totals {
-  readonly answered: number;
-  readonly accepted: number;
-  readonly rejected: number;
-  readonly limited: number;
-  readonly unavailable: number;
-  readonly storedBytes: number;
-}
-
-/** What is read every second. */
-interface Second {
-  readonly point: Point;
-  readonly totals: Totals;
-  /** 503 answers a second, by the reasons that occurred. */
-  readonly reasons: Readonly<Record<string, number>>;
-  /** Of requests answered with 2xx, and of each stage. */
-  readonly request: Latency;
-  readonly stages: Readonly<Record<Stage, Latency>>;
-}
-
-/** A message of the stream. */
-export interface Snapshot extends Second {
-  readonly queue: { readonly depth: number; readonly bytes: number; readonly headAgeMs: number };
-  /** Delay from handing over to stored that admission sees, aims at, and the bytes in flight that it allows; 0: off. */
-  readonly admission: {
-    readonly delayMs: number;
-    readonly targetDelayMs: number;
-    readonly limitBytes: number;
-  };
-  /** Free on the disk, below which requests are refused, and seconds until then at the rate of the last minutes. */
-  readonly disk: {
-    readonly freeBytes: number;
-    readonly reserveBytes: number;
-    readonly fullSeconds: number | null;
-  };
-  readonly limitedClients: readonly LimitedClient[];
-  readonly uptimeSeconds: number;
-}
-
-/** The first message of a stream. */
-interface Opening extends Snapshot {
-  readonly server: ServerFacts;
-  readonly columns: Columns;
-}
 
 /** One server-sent event; JSON has no raw line ends that could end it early. */
 const eventOf = (message: Snapshot | Opening): string => `data: ${JSON.stringify(message)}\n\n`;
@@ -93,7 +42,7 @@ export class LiveFeed {
   private totals: Totals;
   private reasons: readonly number[];
   private second: Second;
-  /** Made of `second` when first asked for. */
+  /** Built from `second` at the first request. */
   private snapshot: Snapshot | null = null;
   private openingText: string | null = null;
   private timer: NodeJS.Timeout | undefined;
@@ -120,17 +69,17 @@ export class LiveFeed {
     clearInterval(this.timer);
   }
 
-  /** The text that opens a stream: how soon to come back when it breaks, what the server is, and the last minutes. */
+  /** The first text of a stream: the retry time, the server's facts, and the last minutes. */
   opening(): string {
     this.openingText ??= `retry: ${RETRY_MS}\n${eventOf({
-      ...this.present(),
+      ...this.currentSnapshot(),
       server: this.facts,
       columns: this.history.columns(),
     })}`;
     return this.openingText;
   }
 
-  /** Calls `listener` with the text of each message to come; what is returned ends that. */
+  /** Calls `listener` with the text of each further message, until the returned function is called. */
   watch(listener: (text: string) => void): () => void {
     this.watchers.add(listener);
     return () => this.watchers.delete(listener);
@@ -142,11 +91,11 @@ export class LiveFeed {
     this.openingText = null;
     this.history.add(this.second.point);
     if (this.watchers.size === 0) return;
-    const text = eventOf(this.present());
+    const text = eventOf(this.currentSnapshot());
     for (const listener of this.watchers) listener(text);
   }
 
-  private present(): Snapshot {
+  private currentSnapshot(): Snapshot {
     const { readings } = this;
     const { disk } = readings;
     this.snapshot ??= {
@@ -157,8 +106,8 @@ export class LiveFeed {
         headAgeMs: Math.round(readings.highest('queue_head_age_ms_now')),
       },
       admission: {
-        delayMs: brief(readings.highest('admission_delay_us_now') / 1e3),
-        targetDelayMs: brief(readings.highest('admission_target_us_now') / 1e3),
+        delayMs: brief(readings.highest('admission_delay_us_now') / US_PER_MS),
+        targetDelayMs: brief(readings.highest('admission_target_us_now') / US_PER_MS),
         limitBytes: readings.workers('admission_limit_bytes_now'),
       },
       disk: {
@@ -166,7 +115,7 @@ export class LiveFeed {
         reserveBytes: disk.reserveBytes,
         fullSeconds: Number.isFinite(disk.fullSeconds) ? Math.round(disk.fullSeconds) : null,
       },
-      limitedClients: this.clients.look(this.readAtMs),
+      limitedClients: this.clients.read(this.readAtMs),
       uptimeSeconds: Math.floor(process.uptime()),
     };
     return this.snapshot;
@@ -198,7 +147,7 @@ export class LiveFeed {
     this.totals = this.readTotals();
     this.reasons = this.readReasons();
     const { totals } = this;
-    const seconds = Math.max((this.readAtMs - before.atMs) / 1e3, 1e-3);
+    const seconds = Math.max((this.readAtMs - before.atMs) / MS_PER_SECOND, SECONDS_MIN);
     const rate = (name: keyof Totals): number => brief((totals[name] - before.totals[name]) / seconds);
     const reasons = UNAVAILABLE_REASONS.map(
       (reason, index) => [reason, brief((this.reasons[index]! - before.reasons[index]!) / seconds)] as const,
@@ -218,7 +167,7 @@ export class LiveFeed {
       requestP50: request.p50,
       requestP90: request.p90,
       requestP99: request.p99,
-      ...Object.fromEntries(stages.map(([stage, { p99 }]) => [stageColumn(stage), p99])),
+      ...Object.fromEntries(stages.map(([stage, { p99 }]) => [`${stage}P99`, p99])),
     } as Point;
     return {
       point,

@@ -1,16 +1,10 @@
-/** The last minutes in points of one second each: what the live page draws, also for a page opened just now. */
-import { STAGES, type Stage } from '../exposition/readings.ts';
+/** The points of the last minutes, one per second, so that a page opened now shows what came before. */
+import { STAGES } from '../telemetry/recorder.ts';
+import type { Column, Columns, Point } from './messages.ts';
 
 const HISTORY_SECONDS = 300;
 
-export const stageColumn = (stage: Stage) => `${stage}P99` as const;
-
-/**
- * The numbers of a point. `time` is Unix seconds; `accepted` and `rejected` are metrics a second; `answered`,
- * `limited` (429) and `unavailable` (503) answers a second; `storedBytes` bytes a second; `depth` requests;
- * `breaker` as in `BreakerState`; latencies are milliseconds. null: nothing was there to measure.
- */
-const COLUMNS = [
+const COLUMNS: readonly Column[] = [
   'time',
   'answered',
   'accepted',
@@ -23,12 +17,8 @@ const COLUMNS = [
   'requestP50',
   'requestP90',
   'requestP99',
-  ...STAGES.map(stageColumn),
-] as const;
-type Column = (typeof COLUMNS)[number];
-
-export type Point = Readonly<Record<Column, number | null>>;
-export type Columns = Record<Column, (number | null)[]>;
+  ...STAGES.map((stage) => `${stage}P99` as const),
+];
 
 export class History {
   private readonly points: Point[] = [];
@@ -38,7 +28,7 @@ export class History {
     if (this.points.length > HISTORY_SECONDS) this.points.shift();
   }
 
-  /** Each column's numbers, oldest first. */
+  /** Each column's values, oldest first. */
   columns(): Columns {
     const entries = COLUMNS.map((name) => [name, this.points.map((point) => point[name])] as const);
     return Object.fromEntries(entries) as Columns;

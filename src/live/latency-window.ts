@@ -1,20 +1,13 @@
-/** Latencies of the last seconds, from a histogram that only ever grows: what was recorded between two readings of it. */
+/** Latencies of the last seconds: the difference of two readings of a histogram that only grows. */
 import { NS_PER_MS } from '../base/units.ts';
 import { type HistogramReading, quantile } from '../telemetry/histogram.ts';
+import type { Latency } from './messages.ts';
 
-/** Readings are a second apart: percentiles are those of this many seconds. */
+/** Readings are one second apart, so percentiles cover this many seconds. */
 export const WINDOW_SECONDS = 5;
-export interface Latency {
-  readonly count: number;
-  /** Milliseconds; null where nothing was measured. */
-  readonly p50: number | null;
-  readonly p90: number | null;
-  readonly p99: number | null;
-}
-
 const NONE: Latency = { count: 0, p50: null, p90: null, p99: null };
 
-/** What `later` has on top of `earlier`, a reading of the same histogram. */
+/** The values recorded between two readings of one histogram. */
 function difference(later: HistogramReading, earlier: HistogramReading): HistogramReading {
   return {
     cumulative: later.cumulative.map((count, bucket) => count - earlier.cumulative[bucket]!),
@@ -33,7 +26,7 @@ export class LatencyWindow {
     this.readings = [read()];
   }
 
-  /** To be called once a second. */
+  /** Call it once a second. */
   advance(): Latency {
     const { readings } = this;
     const now = this.read();

@@ -1,56 +1,49 @@
-/** The clients that the rate limit refuses most, by keyed hash, with how much it refused them over the last seconds. */
+/** The clients that the rate limit refuses most, by keyed hash, with their refusals over the last seconds. */
+import { MS_PER_SECOND } from '../base/units.ts';
 import { takeCensus } from '../limiter/census.ts';
+import type { LimitedClient } from './messages.ts';
 
-/** Clients looked at, by refusals since they came; those shown are the ones refused most of late. */
-const CLIENTS_LOOKED_AT = 32;
+/** Candidates are the clients with the most refusals since they arrived; of these the page shows the most refused now. */
+const CANDIDATES = 32;
 const CLIENTS_SHOWN = 5;
-/** Looks are a second apart. */
-const WINDOW_LOOKS = 5;
+/** Readings are one second apart. */
+const WINDOW_READINGS = 5;
 
-export interface LimitedClient {
-  /** 16 hexadecimal digits that mean nothing outside this process. */
-  readonly client: string;
-  /** Requests, or metrics where only these are limited: a second of late, and since the client came. */
-  readonly refusedPerSecond: number;
-  readonly refused: number;
-  readonly allowed: number;
-}
-
-interface Look {
+interface Reading {
   readonly atMs: number;
   readonly refused: ReadonlyMap<string, number>;
 }
 
 export class LimitedClients {
   private readonly memory: SharedArrayBuffer;
-  private readonly looks: Look[] = [];
+  private readonly readings: Reading[] = [];
 
   constructor(memory: SharedArrayBuffer) {
     this.memory = memory;
   }
 
-  /** To be called once a second while someone watches. */
-  look(nowMs: number): LimitedClient[] {
-    const { busiest } = takeCensus(this.memory, CLIENTS_LOOKED_AT, 'refused');
-    // What was seen long ago, by someone who watched then, says nothing of a rate.
-    const recent = this.looks.filter(({ atMs }) => nowMs - atMs < (WINDOW_LOOKS + 1) * 1e3);
+  /** Call it once a second while somebody watches. */
+  read(nowMs: number): LimitedClient[] {
+    const { busiest } = takeCensus(this.memory, CANDIDATES, 'refused');
+    // Older readings date from an earlier watcher and describe no current rate.
+    const recent = this.readings.filter(({ atMs }) => nowMs - atMs < (WINDOW_READINGS + 1) * MS_PER_SECOND);
     const from = recent[0];
     const clients = busiest.map((usage) => {
       const byRequests = usage.refusedRequests > 0;
       const refused = byRequests ? usage.refusedRequests : usage.refusedMetrics;
-      // One that was not in a list with room left had not been refused then.
-      const unseen = from !== undefined && from.refused.size < CLIENTS_LOOKED_AT ? 0 : refused;
+      // A client missing from a list that had room was not refused then.
+      const unseen = from !== undefined && from.refused.size < CANDIDATES ? 0 : refused;
       const before = from?.refused.get(usage.client) ?? unseen;
-      const seconds = from === undefined ? 1 : (nowMs - from.atMs) / 1e3;
+      const seconds = from === undefined ? 1 : (nowMs - from.atMs) / MS_PER_SECOND;
       return {
         client: usage.client,
-        // A client that was forgotten and came back counts from 0.
+        // An evicted client that returns counts from 0.
         refusedPerSecond: Math.round(Math.max(refused - before, 0) / seconds),
         refused,
         allowed: byRequests ? usage.allowedRequests : usage.allowedMetrics,
       };
     });
-    this.looks.splice(0, this.looks.length, ...recent.slice(1 - WINDOW_LOOKS), {
+    this.readings.splice(0, this.readings.length, ...recent.slice(1 - WINDOW_READINGS), {
       atMs: nowMs,
       refused: new Map(clients.map(({ client, refused }) => [client, refused])),
     });

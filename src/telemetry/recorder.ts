@@ -10,6 +10,10 @@ import type { Sample } from './sample.ts';
 export const SAMPLED_STAGES = ['receive', 'limit', 'parse', 'encode', 'queue'] as const;
 export type SampledStage = (typeof SAMPLED_STAGES)[number];
 
+/** All stages of a request, in order. */
+export const STAGES = [...SAMPLED_STAGES, 'journal', 'sync'] as const;
+export type Stage = (typeof STAGES)[number];
+
 export const STATUS_CLASSES = ['2xx', '4xx', '5xx'] as const;
 export type StatusClass = (typeof STATUS_CLASSES)[number];
 

@@ -47,12 +47,15 @@ const environment = Object.fromEntries(
 );
 
 describe('the Dockerfile', () => {
-  it('builds in one stage and runs in another, which does not see the sources', () => {
+  it('builds in one stage and runs in another, which holds the build and the live page, no other sources', () => {
     assert.equal(stages.length, 2);
     assert.ok(all(build, 'RUN').some((command) => command.startsWith('npm ci')));
     assert.ok(all(build, 'RUN').some((command) => command.startsWith('npm prune --omit=dev')));
     for (const copy of all(runtime, 'COPY')) {
-      assert.match(copy, /^(--from=build \/app\/(package\.json|node_modules|dist)|deploy\/docker\/) ?/);
+      assert.match(
+        copy,
+        /^(--from=build \/app\/(package\.json|node_modules|dist|src\/live\/page)|deploy\/docker\/) ?/,
+      );
     }
   });
 
@@ -108,6 +111,7 @@ function buildByHand(): string {
   for (const part of ['src', 'load-test', 'bench']) {
     cpSync(join(ROOT, 'dist', part), join(app, 'dist', part), { recursive: true });
   }
+  cpSync(join(ROOT, 'src/live/page'), join(app, 'src/live/page'), { recursive: true });
   cpSync(join(ROOT, 'package.json'), join(app, 'package.json'));
   cpSync(join(ROOT, 'deploy/docker/healthcheck.mjs'), join(app, 'healthcheck.mjs'));
   mkdirSync(join(app, 'data'));

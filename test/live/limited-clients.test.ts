@@ -31,28 +31,28 @@ describe('limited clients', () => {
   it('are none where all were within their limit', () => {
     const { ask, clients } = open(BY_REQUESTS);
     for (let client = 0; client < 20; client++) ask(client, 1, 1_000);
-    assert.deepEqual(clients.look(1_000), []);
+    assert.deepEqual(clients.read(1_000), []);
   });
 
   it('are counted since they came, and a second of late', () => {
     const { ask, clients } = open(BY_REQUESTS);
     ask(7, 11, 1_000);
-    const [before] = clients.look(1_000);
+    const [before] = clients.read(1_000);
     assert.match(before?.client ?? '', /^[0-9a-f]{16}$/);
     assert.deepEqual([before?.refused, before?.allowed, before?.refusedPerSecond], [10, 1, 0]);
     ask(7, 31, 2_000);
-    const [now] = clients.look(2_000);
+    const [now] = clients.read(2_000);
     assert.deepEqual([now?.refused, now?.allowed, now?.refusedPerSecond], [40, 2, 30]);
-    const [later] = clients.look(4_000);
+    const [later] = clients.read(4_000);
     assert.equal(later?.refusedPerSecond, 10, '30 in the three seconds since the first look');
   });
 
   it('stand in the order of what they are refused now', () => {
     const { ask, clients } = open(BY_REQUESTS);
     ask(1, 101, 1_000);
-    clients.look(1_000);
+    clients.read(1_000);
     ask(2, 6, 2_000);
-    const [first, second] = clients.look(2_000);
+    const [first, second] = clients.read(2_000);
     assert.deepEqual([first?.refused, first?.refusedPerSecond], [5, 5]);
     assert.deepEqual([second?.refused, second?.refusedPerSecond], [100, 0]);
   });
@@ -61,7 +61,7 @@ describe('limited clients', () => {
     const { ask, clients } = open(BY_REQUESTS);
     for (let client = 0; client < 50; client++) ask(client, 2 + client, 1_000);
     assert.deepEqual(
-      clients.look(1_000).map(({ refused }) => refused),
+      clients.read(1_000).map(({ refused }) => refused),
       [50, 49, 48, 47, 46],
     );
   });
@@ -69,7 +69,7 @@ describe('limited clients', () => {
   it('count metrics where only these are limited', () => {
     const { ask, clients } = open({ ...BY_REQUESTS, requestRate: 0, metricRate: 10, metricBurst: 10 });
     ask(3, 3, 1_000, 10);
-    const [client] = clients.look(1_000);
+    const [client] = clients.read(1_000);
     assert.deepEqual([client?.refused, client?.allowed], [20, 10]);
   });
 });

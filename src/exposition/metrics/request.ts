@@ -1,6 +1,6 @@
 /** Metrics of requests that one slot cannot hold: sizes, durations and the queue's capacity. */
 import { NS_PER_SECOND } from '../../base/units.ts';
-import { STATUS_CLASSES } from '../../telemetry/recorder.ts';
+import { STAGES, STATUS_CLASSES } from '../../telemetry/recorder.ts';
 import {
   COUNTS,
   DURATIONS,
@@ -9,7 +9,7 @@ import {
   SIZES,
   scalar,
 } from '../metric-description.ts';
-import { type Readings, STAGES } from '../readings.ts';
+import type { Readings } from '../readings.ts';
 
 export function requestMetrics(readings: Readings): MetricDescription[] {
   return [
