@@ -1,8 +1,9 @@
-// Installs the Debian packages that some tests need, so that no test skips. Does nothing unless
+// Installs the Debian packages and the other versions of Node.js that some tests need, so that no test skips. Does nothing unless
 // METRICSSTREAM_REQUIRE_TOOLS=1, where a failure ends the run, or CI=true, where the tests then skip with the reason.
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 const PACKAGE_OF = {
   chromium: 'chromium',
@@ -64,4 +65,10 @@ if (missing.length > 0) {
     console.error(`Could not install them. As root, run: apt-get install ${missing.join(' ')}`);
     if (required) process.exit(1);
   }
+}
+
+if (required || process.env.CI === 'true') {
+  const script = fileURLToPath(new URL('./test-node.mjs', import.meta.url));
+  const { status } = spawnSync(process.execPath, [script, '--install-only'], { stdio: 'inherit' });
+  if (status !== 0 && required) process.exit(1);
 }

@@ -1,5 +1,5 @@
-// Installs npm packages when the lock file asks for others than are there, then builds. Plain Node, since
-// nothing else may be assumed on a fresh clone.
+// Installs npm packages if the lock file asks for others than are there, then builds. Plain Node, since a fresh clone
+// has nothing else.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -8,8 +8,10 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 process.chdir(root);
 
 const [major, minor] = process.versions.node.split('.').map(Number);
-if (major < 20 || (major === 20 && minor < 15)) {
-  console.error(`MetricsStream needs Node.js 20.15 or later; this is ${process.version}.`);
+if (![20, 22, 24].includes(major) || (major === 20 && minor < 15) || (major === 22 && minor < 2)) {
+  console.error(
+    `MetricsStream needs Node.js 20.15, 22.2 or 24.0, or a later 20, 22 or 24; this is ${process.version}.`,
+  );
   process.exit(1);
 }
 
@@ -34,3 +36,4 @@ if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== lock) {
   rmSync('dist', { recursive: true, force: true });
 }
 run('node_modules/.bin/tsc', ['-p', '.'], 'The TypeScript sources do not compile; see the errors above.');
+run(process.execPath, ['scripts/relax-uws.mjs'], 'See the error above.');

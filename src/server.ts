@@ -14,7 +14,7 @@ import { StallWatch } from './breaker/stall-watch.ts';
 import type { Config } from './config/load.ts';
 import { limiterConfigOf } from './config/slices.ts';
 import { Exposition } from './exposition/exposition.ts';
-import { claimPort, type PortClaim } from './http/port-claim.ts';
+import { probePort } from './http/port-probe.ts';
 import { loadUws, type Uws } from './http/uws.ts';
 import { LiveFeed } from './live/feed.ts';
 import { loadDispatch, loadLimiter, loadTelemetry, loadWriter, phaseOf, slotsOf } from './phases.ts';
@@ -22,7 +22,7 @@ import { acquireDataDir, type DataDirLock } from './storage/data-dir.ts';
 import { nodeFileOps } from './storage/file-ops.ts';
 import { countRecovery, type RecoveryReport, recover } from './storage/recovery.ts';
 import { WORKER } from './telemetry/counters.ts';
-import { AcceptThreads, type Listening } from './threads/accept-threads.ts';
+import { AcceptThreads } from './threads/accept-threads.ts';
 import type { IngestWorkerData } from './threads/messages.ts';
 import {
   allocateSharedMemory,
@@ -40,7 +40,8 @@ const STALL_LOOK_MS = 100;
 const ABANDON_MS = 600;
 
 export interface RunningServer {
-  readonly listening: Listening;
+  /** Version and build of uWebSockets.js. */
+  readonly uws: string;
   readonly port: number;
   readonly recovery: RecoveryReport;
   readonly sharedBytes: number;
@@ -61,7 +62,7 @@ export interface RunningServer {
 }
 
 class Server implements RunningServer {
-  listening!: Listening;
+  uws = '';
   port = 0;
   recovery!: RecoveryReport;
   readonly sharedBytes: number;
@@ -74,7 +75,6 @@ class Server implements RunningServer {
   private readonly memories: SharedMemories;
   private readonly control: Control;
   private readonly keeper: CredentialKeeper;
-  private portClaim: PortClaim | null = null;
   private lock: DataDirLock | null = null;
   private writer: Worker | null = null;
   private acceptThreads: AcceptThreads | null = null;
@@ -102,9 +102,11 @@ class Server implements RunningServer {
   async start(version: string): Promise<void> {
     const { config, memories } = this;
     const startedMs = monotonicMs();
-    const uws = loadUws(config.handover);
-    this.portClaim = await claimPort(config.host, config.port);
-    this.port = this.portClaim.port;
+    const uws = loadUws();
+    this.uws = `${uws.version} (${uws.build})`;
+    if (uws.passedOver !== null) this.log.warn(`uWebSockets.js is installed but not used: ${uws.passedOver}`);
+    // Before the data directory is touched: most starts that fail do so because the port is in use.
+    await probePort(config.host, config.port);
     try {
       this.lock = await acquireDataDir(config.dataDir);
       this.recovery = recover(nodeFileOps, config.dataDir);
@@ -115,26 +117,21 @@ class Server implements RunningServer {
       this.exposition.start();
       this.live = this.createLiveFeed(version, this.exposition);
       this.live.start();
-      this.acceptThreads = new AcceptThreads(uws, this.workerData(version, startedMs, uws), {
+      this.acceptThreads = new AcceptThreads(uws.module, config, this.workerData(version, startedMs, uws), {
         scrape: (accept) => this.exposition!.render(accept),
         live: this.live,
         died: (error) => this.threadDied(error),
       });
-      this.listening = await this.acceptThreads.start();
+      this.port = await this.acceptThreads.start();
       this.control.lifecycle = READY;
     } catch (error) {
-      await this.releaseLocks();
+      await this.lock?.release();
       throw error;
     }
   }
 
-  private async releaseLocks(): Promise<void> {
-    await this.lock?.release();
-    await this.portClaim?.release();
-  }
-
   private workerData(version: string, startedMs: number, uws: Uws): IngestWorkerData[] {
-    const { config, memories, port, queueCapacity } = this;
+    const { config, memories, queueCapacity } = this;
     const { acceptThreads, counters: allCounters } = memories;
     const requestThreads = Array.from({ length: memories.requestThreads }, (_, lane) =>
       servingData(config, memories, acceptThreads + lane),
@@ -142,8 +139,7 @@ class Server implements RunningServer {
     return Array.from({ length: acceptThreads }, (_, index) => ({
       ...servingData(config, memories, index),
       index,
-      port,
-      handover: uws.handover,
+      uwsPath: uws.path,
       version,
       startedMs,
       queueCapacity,
@@ -266,7 +262,7 @@ class Server implements RunningServer {
     clearInterval(this.stallTimer);
     this.exposition?.stop();
     this.live?.stop();
-    await this.releaseLocks();
+    await this.lock?.release();
     this.resolveEnded(this.control.disk === DISK_FAILED ? 1 : code);
   }
 

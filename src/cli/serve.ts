@@ -27,7 +27,7 @@ function exampleCommand(address: string, { tokens, tls }: Credentials): string {
 }
 
 function announce(log: Logger, config: Config, server: RunningServer): void {
-  const { recovery, listening } = server;
+  const { recovery } = server;
   if (recovery.truncatedBytes > 0 || recovery.damagedCommits > 0) log.warn(recovery, 'recovered');
   else log.debug(recovery, 'recovered');
   const address = `${config.host.includes(':') ? `[${config.host}]` : config.host}:${server.port}`;
@@ -44,8 +44,7 @@ function announce(log: Logger, config: Config, server: RunningServer): void {
     limits: limitsText(config),
     auth: authText(server.credentials),
     tls: tlsText(server.credentials),
-    uws: listening.uws,
-    handover: listening.handover,
+    uws: server.uws,
     sharedMiB: Math.round(server.sharedBytes / MIB),
   };
   log.info(facts, 'listening');

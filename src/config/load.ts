@@ -7,7 +7,6 @@ import { encodedBodyBound } from '../encoder/line-encoder.ts';
 import { flagOf, OPTIONS, type REVERT, variableOf } from './options.ts';
 
 type Ack = 'received' | 'written' | 'synced';
-type Handover = 'auto' | 'descriptor' | 'reuseport';
 export type Revert = (typeof REVERT)[number];
 
 export interface Config {
@@ -19,7 +18,6 @@ export interface Config {
   readonly revert: Revert;
   readonly requestThreads: number;
   readonly ack: Ack;
-  readonly handover: Handover;
   readonly rateLimit: number;
   readonly rateBurst: number;
   readonly metricRateLimit: number;

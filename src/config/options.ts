@@ -95,10 +95,6 @@ export const OPTIONS: readonly OptionSpec[] = [
   choice('revert', REVERT, 'none', 'run this component as it was before its last change, for comparison'),
   choice('ack', ['received', 'written', 'synced'], 'synced', 'when a POST is answered'),
   {
-    ...choice('handover', ['auto', 'descriptor', 'reuseport'], 'auto', 'how connections reach the workers'),
-    derived: 'descriptor where the loaded uWebSockets.js has it',
-  },
-  {
     key: 'rateLimit',
     value: '<n>',
     schema: rate(),

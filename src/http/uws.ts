@@ -1,11 +1,11 @@
 /**
- * uWebSockets.js, from whichever of two redistributions loads on this machine.
+ * uWebSockets.js: the part of its interface that the server uses, and the search for a build that loads here.
  *
- * The newer build can hand accepted connections to other threads by descriptor but needs glibc 2.38; the older one
- * runs on glibc 2.27 and lets each worker listen for itself (SO_REUSEPORT). The older package falls back to a
- * JavaScript server where its binary does not load; requiring the binary itself rules that out.
+ * Requiring the binary itself, instead of a package's main module, rules out any JavaScript fallback.
  */
+import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import { MetricsStreamError } from '../base/errors.ts';
 
 export interface HttpRequest {
@@ -39,16 +39,21 @@ export interface App {
   head(pattern: string, handler: RouteHandler): App;
   post(pattern: string, handler: RouteHandler): App;
   any(pattern: string, handler: RouteHandler): App;
-  listen(host: string, port: number, done: (socket: ListenSocket) => void): App;
+  /** @param options see `EXCLUSIVE_PORT` */
+  listen(host: string, port: number, options: number, done: (socket: ListenSocket) => void): App;
   close(): App;
-  /** With descriptor hand-over only. */
-  getDescriptor?(): unknown;
-  addChildAppDescriptor?(descriptor: unknown): App;
-  removeChildAppDescriptor?(descriptor: unknown): App;
-  /** Seconds to wait for a request and its headers, and for the next one; the older build has 10 built in. */
-  setIdleTimeout?(seconds: number): unknown;
-  setResponseTimeout?(seconds: number): unknown;
+  /** Identifies this app to an app of another thread that hands connections over. */
+  getDescriptor(): unknown;
+  /** Hands new connections to that app, in turn with the other ones that were added. */
+  addChildAppDescriptor(descriptor: unknown): App;
+  removeChildAppDescriptor(descriptor: unknown): App;
+  /** Seconds to wait for a request and its headers, and for the next one. */
+  setIdleTimeout(seconds: number): unknown;
+  setResponseTimeout(seconds: number): unknown;
 }
+
+/** `LIBUS_LISTEN_EXCLUSIVE_PORT`: without it two servers could share a port (SO_REUSEPORT), and neither would notice. */
+export const EXCLUSIVE_PORT = 1;
 
 interface SslOptions {
   readonly cert_file_name?: string;
@@ -61,52 +66,135 @@ interface UwsModule {
   /** Throws when certificate and key cannot be used. */
   SSLApp(options: SslOptions): App;
   us_listen_socket_close(socket: ListenSocket): void;
+  us_socket_local_port(socket: ListenSocket): number;
 }
-
-export type HandoverKind = 'descriptor' | 'reuseport';
 
 export interface Uws {
   readonly module: UwsModule;
+  /** Version of the package, e.g. `20.57.0`. */
   readonly version: string;
-  readonly handover: HandoverKind;
+  /** Which binary was loaded, for the start-up line. */
+  readonly build: string;
+  /** Path of the binary: workers load the same one. */
+  readonly path: string;
+  /** Why an installed `uWebSockets.js` is not used; null when none is installed, or when it is. */
+  readonly passedOver: string | null;
 }
 
 interface Candidate {
+  readonly path: string;
   readonly version: string;
-  readonly handover: HandoverKind;
-  /** What to require: the binary itself, or a module that is the binary or throws. */
-  readonly binary: string;
+  readonly build: string;
 }
 
-const target = `${process.platform}_${process.arch}_${process.versions.modules}`;
+/** The package of the authors, which npm does not offer: users install it from GitHub. */
+const OFFICIAL = 'uWebSockets.js';
+const BUNDLED = '@btc-vision/uwebsockets.js';
+/** Must agree with scripts/relax-uws.mjs, which makes the copy. */
+const RELAXED_SUFFIX = '.glibc-2.36.node';
 
-const CANDIDATES: readonly Candidate[] = [
-  // Its exports hide the binary; its main module requires that and nothing else.
-  { version: '20.57', handover: 'descriptor', binary: 'uws-descriptor' },
-  { version: '20.30', handover: 'reuseport', binary: `uws-reuseport/binaries/uws_${target}.node` },
-];
+const require = createRequire(import.meta.url);
 
-/** The first line says what failed, the last one why. */
-function firstAndLastLine({ message }: Error): string {
-  const lines = message.split('\n').filter((line) => line !== '');
-  return [...new Set([lines[0], lines.at(-1)])].join(' ');
+/** The binary of an installed package for this Node.js, or null. Its main module requires that and nothing else. */
+function binaryOf(packageName: string): Omit<Candidate, 'build'> | null {
+  let directory: string;
+  try {
+    directory = dirname(require.resolve(packageName));
+  } catch {
+    return null;
+  }
+  const { version } = JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8')) as {
+    version: string;
+  };
+  const file = `uws_${process.platform}_${process.arch}_${process.versions.modules}.node`;
+  return { path: join(directory, file), version };
 }
 
-/** The newest build that loads and hands over as asked. */
-export function loadUws(wanted: HandoverKind | 'auto', candidates: readonly Candidate[] = CANDIDATES): Uws {
-  const require = createRequire(import.meta.url);
-  const failures: string[] = [];
-  for (const { version, handover, binary } of candidates) {
-    if (wanted !== 'auto' && wanted !== handover) continue;
+function open({ path, version, build }: Candidate, passedOver: string | null): Uws {
+  const module = require(path) as UwsModule;
+  return { module, version, build, path, passedOver };
+}
+
+/**
+ * Loads uWebSockets.js: the official package if the user has installed it, else the bundled build, else the copy of
+ * it that glibc 2.36 accepts.
+ * @throws MetricsStreamError TRANSPORT_UNAVAILABLE with the requirement that this machine does not meet
+ */
+export function loadUws(): Uws {
+  let passedOver: string | null = null;
+  const official = binaryOf(OFFICIAL);
+  if (official !== null) {
     try {
-      return { module: require(binary) as UwsModule, version, handover };
+      return requireHandover(open({ ...official, build: `installed ${OFFICIAL}` }, null));
     } catch (error) {
-      failures.push(`${version} (${handover}): ${firstAndLastLine(error as Error)}`);
+      passedOver = firstLine(error as Error);
     }
   }
-  throw new MetricsStreamError(
-    'TRANSPORT_UNAVAILABLE',
-    `no native uWebSockets.js loads under Node.js ${process.version} on ${process.platform} ${process.arch}: ${failures.join('; ')}. ` +
-      'Use Node.js 20 on Linux with glibc 2.27 or later; the JavaScript fallback is not used, since it is slow.',
-  );
+  const bundled = binaryOf(BUNDLED);
+  if (bundled === null) throw unavailable(`the package ${BUNDLED} is not installed; run npm ci`);
+  try {
+    return open({ ...bundled, build: 'bundled' }, passedOver);
+  } catch (original) {
+    const path = bundled.path.replace(/\.node$/, RELAXED_SUFFIX);
+    try {
+      return open({ path, version: bundled.version, build: 'bundled, relaxed for glibc 2.36' }, passedOver);
+    } catch {
+      throw unavailable(unmetRequirement(thisMachine(path), firstLine(original as Error)));
+    }
+  }
+}
+
+/** Loads in a worker the binary that main has loaded. */
+export const loadSameUws = (path: string): UwsModule => require(path) as UwsModule;
+
+function requireHandover(uws: Uws): Uws {
+  const app = uws.module.App();
+  const hasHandover = app.addChildAppDescriptor !== undefined;
+  app.close();
+  if (!hasHandover) throw new Error(`version ${uws.version} cannot hand connections to worker threads`);
+  return uws;
+}
+
+const firstLine = ({ message }: Error): string => message.split('\n', 1)[0]!;
+
+const unavailable = (detail: string): MetricsStreamError =>
+  new MetricsStreamError('TRANSPORT_UNAVAILABLE', `cannot load uWebSockets.js: ${detail}`);
+
+export interface Machine {
+  readonly platform: string;
+  readonly arch: string;
+  readonly node: string;
+  /** Undefined with musl. */
+  readonly glibc: string | undefined;
+  readonly hasRelaxed: boolean;
+}
+
+function thisMachine(relaxedPath: string): Machine {
+  const { header } = process.report.getReport() as unknown as { header: { glibcVersionRuntime?: string } };
+  return {
+    platform: process.platform,
+    arch: process.arch,
+    node: process.versions.node,
+    glibc: header.glibcVersionRuntime,
+    hasRelaxed: existsSync(relaxedPath),
+  };
+}
+
+const GLIBC_MIN_MINOR = 36;
+const NODE_MAJORS = ['20', '22', '24'];
+
+/**
+ * The requirement that a machine does not meet, in one line.
+ * @param cause what the dynamic linker said, for machines that meet all of them
+ */
+export function unmetRequirement(machine: Machine, cause: string): string {
+  const { platform, arch, node, glibc, hasRelaxed } = machine;
+  if (platform !== 'linux' || !['x64', 'arm64'].includes(arch))
+    return `it needs Linux on x64 or arm64; this is ${platform} on ${arch}`;
+  if (!NODE_MAJORS.includes(node.split('.', 1)[0]!)) return `it needs Node.js 20, 22 or 24; this is ${node}`;
+  const needsGlibc = 'it needs glibc 2.36 or later (Debian 12, Ubuntu 24.04, RHEL 10)';
+  if (glibc === undefined) return `${needsGlibc}; this system has another C library, such as musl on Alpine`;
+  if (Number(glibc.split('.')[1]) < GLIBC_MIN_MINOR) return `${needsGlibc}; this system has glibc ${glibc}`;
+  if (!hasRelaxed) return `glibc ${glibc} needs a copy of its binary that is missing; run npm run build`;
+  return cause;
 }

@@ -1,39 +1,37 @@
 /**
  * The threads that own connections: started together, ended together.
  *
- * With descriptor hand-over main accepts and gives connections to the threads in turn; otherwise each of them
- * listens on the port itself and the kernel spreads connections (SO_REUSEPORT). A thread must not end while main
- * may still hand it connections, and one that ends without having closed its app aborts the process: so the
- * listener goes first, then each thread closes its app and ends.
+ * Main accepts connections and hands them to the threads in turn. A thread must not end while main may still hand it
+ * connections, and a thread that ends before it has closed its app aborts the process. So main closes the listening
+ * socket first; then each thread closes its app and ends.
  */
 import { Worker } from 'node:worker_threads';
 import { tlsFilesOf } from '../auth/credentials.ts';
 import type { TokenSet } from '../auth/token-set.ts';
-import { MetricsStreamError } from '../base/errors.ts';
+import type { Config } from '../config/load.ts';
 import { createAcceptor } from '../http/listener.ts';
+import { portInUse, probePort } from '../http/port-probe.ts';
 import type { Page } from '../http/response.ts';
-import type { App, HandoverKind, ListenSocket, Uws } from '../http/uws.ts';
+import { type App, EXCLUSIVE_PORT, type ListenSocket, type Uws } from '../http/uws.ts';
 import type { FromWorker, IngestWorkerData, ToWorker } from './messages.ts';
 
 const ENTRY = new URL('./ingest-worker.js', import.meta.url);
 /**
- * Under load V8 lets the space for new objects grow to 48 MB a thread. Hardly anything a worker makes outlives its turn,
- * so a small space is collected as cheaply, and keeps the process within its memory.
+ * Under load V8 lets the space for new objects grow to 48 MB per thread. Few objects of a worker outlive their turn, so
+ * collecting a small space costs no more, and the process stays within its memory.
  */
 const YOUNG_GENERATION_MB = 12;
-/** How long a worker may take beyond its drain time before it is given up. */
+/** How much longer than its drain time a worker may need before main stops waiting for it. */
 const DRAIN_GRACE_MS = 500;
 
-export interface Listening {
-  readonly uws: string;
-  readonly handover: HandoverKind;
-}
-
-/** Where the messages of live streams come from; see src/live/feed.ts. */
+/** The source of the messages of live streams; see src/live/feed.ts. */
 interface LiveSource {
   opening(): string;
   watch(listener: (text: string) => void): () => void;
 }
+
+/** Free ports to try with `--port 0`: another process may bind the picked one first. */
+const PORT_PICKS_MAX = 20;
 
 type CertificateReply = Extract<FromWorker, { readonly kind: 'certificate' }>;
 
@@ -42,36 +40,56 @@ export interface AcceptThreadsEvents {
   readonly scrape: (accept: string) => Promise<Page>;
   /** Feeds GET /live. */
   readonly live: LiveSource;
-  /** A thread ended that should not have: the process has to end too. */
+  /** A thread ended unexpectedly: the process has to end too. */
   readonly died: (error: Error) => void;
 }
 
 export class AcceptThreads {
-  private readonly uws: Uws;
+  private readonly module: Uws['module'];
+  private readonly config: Config;
   private readonly workerData: readonly IngestWorkerData[];
   private readonly events: AcceptThreadsEvents;
   private readonly threads: Worker[] = [];
-  /** Threads with live streams, each with what ends its watching. */
+  /** Threads with live streams, and the function that ends each subscription. */
   private readonly watching = new Map<Worker, () => void>();
   private acceptor: App | null = null;
-  /** With descriptor hand-over the threads' apps that take new connections. */
+  /** The threads' apps that receive new connections. */
   private descriptors: readonly unknown[] = [];
-  /** Threads that have not answered a message about a certificate yet, and where their answers go. */
+  /** Threads that owe a reply about a certificate, and the callbacks that await the replies. */
   private readonly asked = new Map<Worker, (reply: CertificateReply) => void>();
   private listenSocket: ListenSocket = null;
   private ending = false;
 
-  constructor(uws: Uws, workerData: readonly IngestWorkerData[], events: AcceptThreadsEvents) {
-    this.uws = uws;
+  constructor(
+    module: Uws['module'],
+    config: Config,
+    workerData: readonly IngestWorkerData[],
+    events: AcceptThreadsEvents,
+  ) {
+    this.module = module;
+    this.config = config;
     this.workerData = workerData;
     this.events = events;
   }
 
-  /** Starts the threads and accepts connections; resolves when clients can connect. */
-  async start(): Promise<Listening> {
+  /**
+   * Starts the threads and accepts connections.
+   * @returns the port, once clients can connect
+   * @throws MetricsStreamError PORT_IN_USE or BIND_FAILED
+   */
+  async start(): Promise<number> {
     const descriptors = await Promise.all(this.workerData.map((data) => this.spawn(data)));
-    if (this.uws.handover === 'descriptor') this.accept(descriptors);
-    return { uws: this.uws.version, handover: this.uws.handover };
+    this.acceptor = createAcceptor(this.module, tlsFilesOf(this.config));
+    this.handOverTo(descriptors);
+    const { host } = this.config;
+    for (let pick = 1; ; pick++) {
+      const port = await probePort(host, this.config.port);
+      this.acceptor.listen(host, port, EXCLUSIVE_PORT, (socket) => {
+        this.listenSocket = socket;
+      });
+      if (this.listenSocket) return port;
+      if (this.config.port !== 0 || pick === PORT_PICKS_MAX) throw portInUse(host, port);
+    }
   }
 
   private spawn(data: IngestWorkerData): Promise<unknown> {
@@ -84,7 +102,6 @@ export class AcceptThreads {
     return new Promise((resolve, reject) => {
       thread.on('message', (message: FromWorker) => {
         if (message.kind === 'ready') resolve(message.descriptor);
-        else if (message.kind === 'listen_failed') reject(this.bindFailed());
         else if (message.kind === 'certificate') this.asked.get(thread)?.(message);
         else if (message.kind === 'died') this.events.died(message.error);
         else if (message.kind === 'scrape') this.scrape(thread, message.id, message.accept);
@@ -101,29 +118,11 @@ export class AcceptThreads {
     });
   }
 
-  private bindFailed(): MetricsStreamError {
-    const { config, port } = this.workerData[0]!;
-    return new MetricsStreamError(
-      'BIND_FAILED',
-      `cannot listen on ${config.host}:${port}; is the address right?`,
-    );
-  }
-
-  private accept(descriptors: readonly unknown[]): void {
-    const { config, port } = this.workerData[0]!;
-    this.acceptor = createAcceptor(this.uws, tlsFilesOf(config));
-    this.handOverTo(descriptors);
-    this.acceptor.listen(config.host, port, (socket) => {
-      this.listenSocket = socket;
-    });
-    if (!this.listenSocket) throw this.bindFailed();
-  }
-
-  /** New connections go to these apps from now on, and no longer to those before. */
+  /** Hands new connections to these apps, in turn, and no longer to the previous ones. */
   private handOverTo(descriptors: readonly unknown[]): void {
     const acceptor = this.acceptor!;
-    for (const descriptor of descriptors) acceptor.addChildAppDescriptor!(descriptor);
-    for (const descriptor of this.descriptors) acceptor.removeChildAppDescriptor!(descriptor);
+    for (const descriptor of descriptors) acceptor.addChildAppDescriptor(descriptor);
+    for (const descriptor of this.descriptors) acceptor.removeChildAppDescriptor(descriptor);
     this.descriptors = descriptors;
   }
 
@@ -132,9 +131,9 @@ export class AcceptThreads {
   }
 
   /**
-   * Serves new connections with the certificate as it is now in its files: all threads or none. Connections that are
-   * open go on with the one they began with.
-   * @returns null, or why the old one stays
+   * Serves new connections with the certificate that its files hold now: in all threads or in none. Open connections
+   * keep the certificate they began with.
+   * @returns null, or the reason to keep the old certificate
    */
   async replaceCertificate(): Promise<string | null> {
     const prepared = await this.ask({ kind: 'prepare_certificate' });
@@ -144,9 +143,9 @@ export class AcceptThreads {
         thread.postMessage({ kind: 'discard_certificate' } satisfies ToWorker);
       return failed.error;
     }
-    if (this.uws.handover === 'descriptor') this.handOverTo(prepared.map(({ descriptor }) => descriptor));
-    const adopted = await this.ask({ kind: 'adopt_certificate' });
-    return adopted.find(({ error }) => error !== null)?.error ?? null;
+    this.handOverTo(prepared.map(({ descriptor }) => descriptor));
+    for (const thread of this.threads) thread.postMessage({ kind: 'adopt_certificate' } satisfies ToWorker);
+    return null;
   }
 
   private ask(message: ToWorker): Promise<CertificateReply[]> {
@@ -183,14 +182,14 @@ export class AcceptThreads {
     return this.end({ kind: 'drain', timeoutMs }, timeoutMs + DRAIN_GRACE_MS);
   }
 
-  /** Answers 504 to all that waits for storage, then as `drain`: storage has failed. */
+  /** Answers 504 to every request that waits for storage, then drains: storage has failed. */
   abandon(timeoutMs: number): Promise<void> {
     return this.end({ kind: 'abandon' }, timeoutMs);
   }
 
   private async end(message: ToWorker, limitMs: number): Promise<void> {
     this.ending = true;
-    if (this.listenSocket) this.uws.module.us_listen_socket_close(this.listenSocket);
+    if (this.listenSocket) this.module.us_listen_socket_close(this.listenSocket);
     this.listenSocket = null;
     const ended = this.threads.map(
       (thread) => new Promise<void>((resolve) => thread.once('exit', () => resolve())),

@@ -13,7 +13,7 @@ import { Answers } from '../http/outbox.ts';
 import { Receiver } from '../http/receiver.ts';
 import type { Page } from '../http/response.ts';
 import { Routes } from '../http/routes.ts';
-import { loadUws } from '../http/uws.ts';
+import { loadSameUws } from '../http/uws.ts';
 import { renderLivePage } from '../live/page.ts';
 import { loadDispatch, loadWriter, slotsOf } from '../phases.ts';
 import { WORKER } from '../telemetry/counters.ts';
@@ -113,7 +113,6 @@ function health(): Record<string, unknown> {
 }
 
 const stopThreadStats = startThreadStats(data.stats);
-const uws = loadUws(data.handover);
 const routes = new Routes(
   exchanges,
   answers,
@@ -121,9 +120,10 @@ const routes = new Routes(
   { control, scrape, health, livePage: renderLivePage(), streams },
   { maxHeaderBytes: config.maxHeaderBytes, clientHeader: identity.header },
 );
-const listener = new Listener(uws, config.host, data.port, tlsFilesOf(config), (app) => routes.register(app));
+const listener = new Listener(loadSameUws(data.uwsPath), tlsFilesOf(config), (app) => routes.register(app));
 const descriptor = listener.prepare();
-post(listener.adopt() ? { kind: 'ready', descriptor } : { kind: 'listen_failed' });
+listener.adopt();
+post({ kind: 'ready', descriptor });
 
 function prepareCertificate(): void {
   try {
@@ -131,11 +131,6 @@ function prepareCertificate(): void {
   } catch (error) {
     post({ kind: 'certificate', descriptor: null, error: (error as Error).message });
   }
-}
-
-function adoptCertificate(): void {
-  const error = listener.adopt() ? null : 'the port cannot be listened on a second time';
-  post({ kind: 'certificate', descriptor: null, error });
 }
 
 const tick = setInterval(() => {
@@ -149,7 +144,6 @@ let quietFromMs = 0;
 
 /** Ends the thread once nothing is in flight, at `deadlineMs` in any case. */
 function drain(deadlineMs: number): void {
-  listener.stopListening();
   streams.endAll();
   const nowMs = monotonicMs();
   if (nowMs >= deadlineMs) {
@@ -187,7 +181,7 @@ port.on('message', (message: ToWorker) => {
       prepareCertificate();
       break;
     case 'adopt_certificate':
-      adoptCertificate();
+      listener.adopt();
       break;
     case 'discard_certificate':
       listener.discard();

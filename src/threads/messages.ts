@@ -2,7 +2,6 @@
 import type { TokenSet } from '../auth/token-set.ts';
 import type { Config } from '../config/load.ts';
 import type { Page } from '../http/response.ts';
-import type { HandoverKind } from '../http/uws.ts';
 import type { BodyFormat } from '../parser/parser.ts';
 import type { Status } from '../telemetry/counters.ts';
 import type { WriterMemory } from '../writer/writer.ts';
@@ -32,8 +31,8 @@ export interface ServingData {
 /** What a thread that owns connections is started with. */
 export interface IngestWorkerData extends ServingData {
   readonly index: number;
-  readonly port: number;
-  readonly handover: HandoverKind;
+  /** Binary of uWebSockets.js that main has loaded. */
+  readonly uwsPath: string;
   readonly version: string;
   /** Monotonic ms at which the server started, for its uptime. */
   readonly startedMs: number;

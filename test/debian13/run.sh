@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the end-to-end suite under Debian 13, whose glibc loads uWebSockets.js 20.57: that is where main hands each
-# connection to a worker by descriptor. docs/testing.md says more. Usage, as root: run.sh [part of a test's path ...]
+# Runs the end-to-end suite under Debian 13, whose glibc loads the bundled uWebSockets.js binary without a relaxed copy.
+# See docs/testing.md. Usage, as root: run.sh [part of a test's path ...]
 #
 # DEBIAN13_CACHE   where the Debian tree is kept for the next time (default .artifacts/debian13)
 # DEBIAN13_MIRROR  Debian mirror (default: the one that this machine's apt uses)
@@ -33,7 +33,7 @@ mirror() {
   echo "$found"
 }
 
-# The tree appears under its name only when it is whole, so that an interrupted run does not leave half of one.
+# The tree gets its name only when it is complete, so an interrupted run leaves no half tree under that name.
 make_tree() {
   require debootstrap debootstrap
   local partial=$cache/partial source proxy
@@ -51,12 +51,12 @@ make_tree() {
   mv "$partial" "$tree"
 }
 
-# To be run by its first word, so that `&` yields the process id of the command itself.
+# Expanded as a command, so that `&` yields the process id of the command itself.
 in_tree=(chroot "$tree" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8
   sh -c 'cd "$0" && exec "$@"' "$inside")
 
-# The point of it all: the newer build has to be the one that is loaded, and it has to hand over by descriptor.
-prove_handover() {
+# The suite is worth running here only if the server loads the original binary.
+prove_build() {
   local log data line
   data=$(mktemp -d -p "$tree/tmp")
   log=$data/log
@@ -71,14 +71,14 @@ prove_handover() {
   wait "$server" || fail "the server ended with $?: $(cat "$log")"
   line=$(grep '"msg":"listening"' "$log") || fail "the server did not start: $(cat "$log")"
   rm -rf "$data"
-  [[ $line == *'"uws":"20.57'* && $line == *'"handover":"descriptor"'* ]] ||
-    fail "expected uws=20.57 handover=descriptor, but the start-up line says: $line"
-  echo "Debian $(cat "$tree/etc/debian_version"), Node $("${in_tree[@]}" node --version): uws=20.57 handover=descriptor"
+  [[ $line == *'"uws":"20.57.0 (bundled)"'* ]] ||
+    fail "expected uws 20.57.0 (bundled), but the start-up line says: $line"
+  echo "Debian $(cat "$tree/etc/debian_version"), Node $("${in_tree[@]}" node --version): uWebSockets.js 20.57.0 (bundled)"
 }
 
 main() {
   [ -x "$tree/usr/bin/node" ] && [ -x "$tree/usr/bin/openssl" ] || make_tree
-  # A copy, so that a build meanwhile changes nothing; the packages are large and stay where they are.
+  # A copy, so that a build meanwhile changes nothing. The packages are large, so they are mounted instead.
   rm -rf "${tree:?}$inside"
   mkdir -p "$tree$inside/node_modules"
   tar -C "$project" --exclude=./node_modules --exclude=./.artifacts --exclude=./.git --exclude=./data -cf - . |
@@ -88,7 +88,7 @@ main() {
   mount -t proc proc "$tree/proc"
   mount --bind /dev "$tree/dev"
   mount -t tmpfs tmpfs "$tree/dev/shm" 2>/dev/null || true
-  prove_handover
+  prove_build
   "${in_tree[@]}" node scripts/test.mjs "$@"
 }
 
@@ -103,5 +103,5 @@ require unshare util-linux
 [ -f "$project/dist/src/main.js" ] || fail 'the project is not built: npm run build'
 [ $# -gt 0 ] || set -- e2e/
 mkdir -p "$cache"
-# In namespaces of its own every mount and every process is gone when the script ends, however it ends.
+# In namespaces of their own, all mounts and processes end with the script.
 exec unshare --mount --propagation private --pid --fork --kill-child "$script" --in-namespace "$@"

@@ -1,13 +1,11 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { MetricsStreamError } from '../../src/base/errors.ts';
 import { flagOf, OPTIONS, variableOf } from '../../src/config/options.ts';
-import { loadUws } from '../../src/http/uws.ts';
 import { assertAccepted } from '../support/assertions.ts';
 import { namesBody, uniqueName } from '../support/bodies.ts';
 import { post } from '../support/raw-http.ts';
@@ -159,12 +157,11 @@ describe('configuration', () => {
 });
 
 describe('start-up', () => {
-  it('tells in one line what runs and where', async (t) => {
+  it('prints in one line what runs and where', async (t) => {
     const server = await startServer(t, { args: ['--workers', '1'] });
     const line = server.listening;
     assert.equal(line.address, `127.0.0.1:${server.port}`);
-    for (const field of ['port', 'uws', 'handover', 'workers', 'ack', 'pid'])
-      assert.ok(line[field] !== undefined, field);
+    for (const field of ['port', 'uws', 'workers', 'ack', 'pid']) assert.ok(line[field] !== undefined, field);
     assert.equal(server.logs.filter((entry) => entry.msg === 'listening').length, 1);
     for (const text of server.output().trim().split('\n')) JSON.parse(text);
   });
@@ -227,6 +224,14 @@ describe('start-up', () => {
     assert.match(`${stdout}${stderr}`, new RegExp(`\\b${first.port}\\b`));
   });
 
+  it('writes nothing to the data directory when the port is in use', async (t) => {
+    const first = await startServer(t, { args: ['--workers', '1'] });
+    const dataDir = join(temporaryDirectory(t), 'untouched');
+    const { code } = await runCli(['serve', '--port', String(first.port), '--data-dir', dataDir]);
+    assert.notEqual(code, 0);
+    assert.equal(existsSync(dataDir), false);
+  });
+
   it('refuses a data directory that another server owns, and says which process', async (t) => {
     const first = await startServer(t, { args: ['--workers', '1'] });
     assertAccepted(await post(first.port, namesBody(uniqueName('owner'))), 1);
@@ -243,29 +248,6 @@ describe('start-up', () => {
     const { code, stdout, stderr } = await runCli(['serve', '--port', '0', '--data-dir', file]);
     assert.notEqual(code, 0);
     assert.ok(`${stdout}${stderr}`.includes(file));
-  });
-});
-
-describe('the transport loader', () => {
-  it('refuses to run without a native build instead of falling back to JavaScript', () => {
-    const missing = {
-      version: '0.0',
-      handover: 'reuseport',
-      binary: 'uws-reuseport/binaries/none.node',
-    } as const;
-    assert.throws(
-      () => loadUws('auto', [missing]),
-      (error) =>
-        error instanceof MetricsStreamError &&
-        error.code === 'TRANSPORT_UNAVAILABLE' &&
-        /JavaScript/.test(error.message),
-    );
-  });
-
-  it('says which build it took', () => {
-    const { version, handover } = loadUws('auto');
-    assert.match(version, /^20\.\d+$/);
-    assert.ok(['descriptor', 'reuseport'].includes(handover));
   });
 });
 

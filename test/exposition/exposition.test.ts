@@ -63,7 +63,7 @@ function emptyRig(): Rig {
   const sources: TelemetrySources = {
     version: '1.2.3',
     phase: 'pool',
-    uws: '20.30',
+    uws: '20.57.0',
     queueCapacity: 500,
     disk: { dataDir: '.', reserveBytes: 1000 },
     breaker: brokenStorage(),

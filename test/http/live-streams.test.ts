@@ -7,7 +7,7 @@ import { Breaker, createBreakerMemory } from '../../src/breaker/breaker.ts';
 import { ExchangePool } from '../../src/http/exchange.ts';
 import { LiveStreams } from '../../src/http/live-streams.ts';
 import { Answers } from '../../src/http/outbox.ts';
-import { loadUws } from '../../src/http/uws.ts';
+import { EXCLUSIVE_PORT, loadUws } from '../../src/http/uws.ts';
 import { createCounterBlock, WORKER, WORKER_SLOTS } from '../../src/telemetry/counters.ts';
 import { createSampleMemories, openRecorder } from '../../src/telemetry/ring-buffer.ts';
 import { eventually } from '../support/assertions.ts';
@@ -40,19 +40,18 @@ function openApp(owner: Owner) {
     },
     close: () => calls.push('close'),
   });
-  const { module } = loadUws('auto');
+  const { module } = loadUws();
   const app = module.App();
+  app.setIdleTimeout(IDLE_TIMEOUT_MS / 1e3);
+  app.setResponseTimeout(IDLE_TIMEOUT_MS / 1e3);
   app.get('/live', (response) => {
     const exchange = exchanges.take(response, 0);
     response.onAborted(exchange.onAborted);
     streams.open(exchange);
   });
   let port = 0;
-  app.listen('127.0.0.1', 0, (socket) => {
-    const { us_socket_local_port: portOf } = module as unknown as {
-      us_socket_local_port(socket: unknown): number;
-    };
-    port = portOf(socket);
+  app.listen('127.0.0.1', 0, EXCLUSIVE_PORT, (socket) => {
+    port = module.us_socket_local_port(socket);
   });
   owner.after(() => app.close());
   return { port, streams, calls, counters: answers.counters };

@@ -40,6 +40,8 @@ export interface Exit {
 }
 
 export interface ServerOptions {
+  /** Binary of Node.js; the one that runs the test by default. */
+  readonly node?: string;
   /** Options of `serve` behind the harness's own --port 0 and --data-dir. */
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
@@ -107,7 +109,7 @@ process.on('exit', () => {
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 
 function commandLine(options: ServerOptions, serveArgs: readonly string[]): [string, string[]] {
-  let command = [process.execPath, MAIN, 'serve', ...serveArgs];
+  let command = [options.node ?? process.execPath, MAIN, 'serve', ...serveArgs];
   if (options.wrapper !== undefined) command = [...options.wrapper, ...command];
   if (options.descriptorLimit !== undefined) {
     command = ['sh', '-c', `ulimit -n ${options.descriptorLimit}; exec "$0" "$@"`, ...command];
