@@ -10,9 +10,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { faultEnvironment } from '../../load-test/faults/disk-faults.ts';
 import { formatCount, formatMs, formatShare } from '../../load-test/format.ts';
 import { countOf, isSuccess, type LoadResult } from '../../load-test/plan.ts';
-import { faultyDisk } from '../../load-test/scenarios/faulty-disk.ts';
 import { monotonicMs } from '../../src/base/clock.ts';
 import { cpuSeconds } from '../compare/child.ts';
 import { correctness, type Finding, figure, type PartOptions, type PartResult } from './part.ts';
@@ -113,7 +113,7 @@ async function quietShareOf({ pid }: ServerUnderLoad): Promise<number> {
 
 async function measureBatch(options: PartOptions, batch: number, directory: string): Promise<Batch> {
   const fullWhile = join(directory, `full-${batch}`);
-  const env = faultyDisk({ fullWhile });
+  const env = faultEnvironment({ writeError: 'ENOSPC', writeErrorWhile: fullWhile });
   return withServer(
     options,
     { args: NO_LIMIT, env },

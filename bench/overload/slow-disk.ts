@@ -3,10 +3,10 @@
  * in proportion for more, injected at the server's file operations.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { faultEnvironment } from '../../load-test/faults/disk-faults.ts';
 import { formatCount, formatMs, formatShare } from '../../load-test/format.ts';
 import type { LoadResult } from '../../load-test/plan.ts';
 import { createRunId } from '../../load-test/run.ts';
-import { faultyDisk } from '../../load-test/scenarios/faulty-disk.ts';
 import { monotonicMs } from '../../src/base/clock.ts';
 import { growth, percentileOf, readExposition } from './exposition.ts';
 import { flatness, type MemorySample, watchMemory } from './memory.ts';
@@ -115,7 +115,7 @@ export async function overloadSlowDisk(options: PartOptions): Promise<PartResult
   const { smoke, seconds, progress } = options;
   const light = lightStream();
   const args = [...NO_LIMIT, '--target-delay-ms', String(TARGET_DELAY_MS)];
-  const env = faultyDisk({ syncDelayMs: SYNC_MS, syncDelayBytes: SYNC_BYTES });
+  const env = faultEnvironment({ syncDelayMs: SYNC_MS, syncDelayBytes: SYNC_BYTES });
   return withServer(options, { args, env }, [METRICS_PROBE, HEALTH_PROBE, light], async (server, prober) => {
     if (!smoke) await sleep(IDLE_FROM_MS);
     const idle: Span = { fromMs: monotonicMs(), untilMs: monotonicMs() + (smoke ? 0 : IDLE_MS) };

@@ -1,7 +1,8 @@
 /** Two more slow disks: one whose syncs take 10 ms whatever their size, and one whose syncs take 200 ms. */
+
+import { faultEnvironment } from '../../load-test/faults/disk-faults.ts';
 import { formatCount, formatMs, formatShare } from '../../load-test/format.ts';
 import type { LoadResult } from '../../load-test/plan.ts';
-import { faultyDisk } from '../../load-test/scenarios/faulty-disk.ts';
 import { monotonicMs } from '../../src/base/clock.ts';
 import { cpuSeconds } from '../compare/child.ts';
 import { type Exposition, growth, readExposition } from './exposition.ts';
@@ -65,7 +66,7 @@ function fixedCells({ clients, result, cpuShare, before, after }: FixedRow): str
 
 /** A sync that takes as long for any size limits the number of commits, and not their bytes. */
 export async function fixedSync(options: PartOptions): Promise<PartResult> {
-  const env = faultyDisk({ syncDelayMs: FIXED_MS });
+  const env = faultEnvironment({ syncDelayMs: FIXED_MS });
   return withServer(
     options,
     { args: NO_LIMIT, env },
@@ -125,7 +126,7 @@ export async function fixedSync(options: PartOptions): Promise<PartResult> {
 /** Syncs far beyond the target delay: are the other endpoints still quick? */
 export async function stallingSync(options: PartOptions): Promise<PartResult> {
   const { smoke } = options;
-  const env = faultyDisk({ syncDelayMs: STALLING_MS });
+  const env = faultEnvironment({ syncDelayMs: STALLING_MS });
   return withServer(
     options,
     { args: NO_LIMIT, env },

@@ -8,7 +8,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
 import { createJournalRing, JournalConsumer, JournalProducer } from '../../src/journal/ring.ts';
-import { Batch } from '../../src/storage/commit-buffer.ts';
+import { CommitBuffer } from '../../src/storage/commit-buffer.ts';
 import { nodeFileOps } from '../../src/storage/file-ops.ts';
 import { MARKER, SEAL_WHOLE, SealReader } from '../../src/storage/seal.ts';
 import { openNew, pageAlignedBytes, Segment } from '../../src/storage/segment.ts';
@@ -59,7 +59,7 @@ await compare({
 
 /** A commit of `bytes` in two pieces, as two rings give it. */
 class Commits {
-  readonly batch = new Batch();
+  readonly batch = new CommitBuffer();
   private readonly memory: Uint8Array;
   private readonly bytes: number;
   private next = 1;
@@ -70,7 +70,7 @@ class Commits {
     fill(this.memory, 0, bytes);
   }
 
-  build(): Batch {
+  build(): CommitBuffer {
     const { batch, memory, bytes } = this;
     const half = Math.floor(bytes / 2);
     batch.clear();

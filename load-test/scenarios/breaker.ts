@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CLOSED, OPEN } from '../../src/breaker/breaker.ts';
 import { LoadError } from '../errors.ts';
+import { faultEnvironment } from '../faults/disk-faults.ts';
 import { formatCount } from '../format.ts';
 import { countOf, isSuccess, type LoadResult, type Slice } from '../plan.ts';
 import { expectOrderlyAnswers } from './expectations.ts';
-import { faultyDisk } from './faulty-disk.ts';
 import type { Scenario, Target } from './scenario.ts';
 
 const RATE = 200;
@@ -53,7 +53,7 @@ export const breaker: Scenario = {
     const failsWhile = join(directory, 'fails');
     try {
       const target = await stage.server({
-        env: faultyDisk({ failsWhile }),
+        env: faultEnvironment({ writeError: 'EIO', writeErrorWhile: failsWhile }),
         onlyOwn: 'it makes the disk fail',
       });
       if ((await breakerSamples(target)).length === 0) {

@@ -1,7 +1,8 @@
 /** Three times as many requests as the server has capacity for. */
+
+import { faultEnvironment } from '../faults/disk-faults.ts';
 import { formatCount } from '../format.ts';
 import { expectOrderlyAnswers } from './expectations.ts';
-import { faultyDisk } from './faulty-disk.ts';
 import type { Scenario } from './scenario.ts';
 
 const FACTOR = 3;
@@ -25,7 +26,7 @@ export const overload: Scenario = {
   async run(stage) {
     const target = await stage.server({
       args: ['--queue-tasks', String(QUEUE_TASKS), '--workers', '1'],
-      env: faultyDisk({ syncDelayMs: SYNC_DELAY_MS }),
+      env: faultEnvironment({ syncDelayMs: SYNC_DELAY_MS }),
     });
     const capacity = await stage.load('capacity', target, {
       clients: QUEUE_TASKS,

@@ -1,8 +1,9 @@
 /** A disk whose every sync takes long. */
+
+import { faultEnvironment } from '../faults/disk-faults.ts';
 import { formatMs } from '../format.ts';
 import { countOf, isSuccess } from '../plan.ts';
 import { expectOrderlyAnswers } from './expectations.ts';
-import { faultyDisk } from './faulty-disk.ts';
 import type { Scenario } from './scenario.ts';
 
 const SYNC_DELAY_MS = 50;
@@ -20,7 +21,7 @@ export const slowDisk: Scenario = {
   async run(stage) {
     const target = await stage.server({
       args: ['--ack', 'synced'],
-      env: faultyDisk({ syncDelayMs: SYNC_DELAY_MS }),
+      env: faultEnvironment({ syncDelayMs: SYNC_DELAY_MS }),
       onlyOwn: 'it slows the disk down',
     });
     const result = await stage.load('slow disk', target, {

@@ -9,8 +9,9 @@ import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MetricsStreamError } from '../base/errors.ts';
+import { segmentsOf } from '../storage/data-dir.ts';
 import { codeOf, nodeFileOps as ops } from '../storage/file-ops.ts';
-import { listSegments, segmentName } from '../storage/segment-name.ts';
+import { segmentName } from '../storage/segment-name.ts';
 import {
   CommitSequence,
   type GoodCommit,
@@ -54,17 +55,6 @@ function parseLines(text: string): number {
   if (text === 'all') return Number.POSITIVE_INFINITY;
   if (/^\d{1,15}$/.test(text)) return Number(text);
   throw new MetricsStreamError('CONFIG_INVALID', `--lines ${text}: give a number of lines, or all`);
-}
-
-function segmentsOf(dataDir: string): number[] {
-  try {
-    return listSegments(ops, dataDir);
-  } catch (error) {
-    throw new MetricsStreamError(
-      'DATA_DIR_UNUSABLE',
-      `cannot read the data directory ${dataDir}: ${codeOf(error)}`,
-    );
-  }
 }
 
 /** Where to print from: the segment, the offset of a commit in it, and how many of its first lines to leave out. */

@@ -8,10 +8,9 @@ import { constants } from 'node:fs';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { MetricsStreamError } from '../base/errors.ts';
-import { type Owner, ownerOf } from '../storage/data-dir.ts';
+import { type Owner, ownerOf, segmentsOf } from '../storage/data-dir.ts';
 import { codeOf, nodeFileOps as ops } from '../storage/file-ops.ts';
-import { listSegments, segmentName } from '../storage/segment-name.ts';
+import { segmentName } from '../storage/segment-name.ts';
 import { CommitSequence, readSegment, type SegmentItem } from '../storage/segment-reader.ts';
 
 export interface VerifyOptions {
@@ -57,17 +56,6 @@ export async function verify({ dataDir, json, out = process.stdout }: VerifyOpti
   }
   out.write(json ? `${JSON.stringify(verification.summary())}\n` : verification.text(owner));
   return verification.problems.length === 0 ? 0 : 1;
-}
-
-function segmentsOf(dataDir: string): number[] {
-  try {
-    return listSegments(ops, dataDir);
-  } catch (error) {
-    throw new MetricsStreamError(
-      'DATA_DIR_UNUSABLE',
-      `cannot read the data directory ${dataDir}: ${codeOf(error)}`,
-    );
-  }
 }
 
 class Verification {

@@ -2,13 +2,13 @@
  * The journal ring: a single-producer single-consumer byte ring from one ingest worker to the writer thread.
  *
  * The producer claims contiguous room, encodes finished lines into it and commits; `publish` hands all committed
- * lines over at once as *runs* (contiguous byte ranges with their line count). The consumer takes runs, writes
- * them to disk straight from this memory, and releases them; what it could not store it names in an outcome ring.
+ * lines over at once as *runs* (contiguous byte ranges with their line count). The consumer reads runs, writes
+ * them to disk straight from this memory, and releases them. It reports runs that it could not store in an outcome ring.
  *
  * ```
  *  Int32 words (lines of 64 bytes)
  *  line 0      PUBLISHED        runs published                     written by the producer
- *  line 1      RELEASED, TAKEN  byte cursor and runs finished      written by the consumer
+ *  line 1      RELEASED, RELEASED_RUNS  cursor and count released  written by the consumer
  *  line 2      OUTCOMES_PUSHED  refused ranges pushed              written by the consumer
  *  line 3      OUTCOMES_POPPED  refused ranges popped              written by the producer
  *  line 4..    outcomes         16 × { from cursor, to cursor, code, - }
@@ -16,17 +16,18 @@
  *  then        data             capacity bytes (a power of two)
  * ```
  * Cursors count bytes, and run and outcome counts count entries, all modulo 2^32 and compared by wrapped difference,
- * so full and empty stay distinct and a ring may live for ever. A claim that does not fit before the end of the data
- * skips to its start; a run never spans that jump. The skipped bytes count as used until what stands before them is
- * released. Claiming changes nothing that a later claim could trip over: only `commit` moves the head.
+ * so full and empty stay distinct and a ring never wears out. A claim that does not fit before the end of the data
+ * skips to its start; a run never spans that jump. The skipped bytes count as used until the consumer has passed them.
+ * A claim alone changes nothing: only `commit` moves the head.
  */
 import { assert } from '../base/errors.ts';
 import { LINE_I32 } from '../base/shared-memory.ts';
+import { difference } from '../base/wrapped.ts';
 import { FULL, type Journal, type Outcome, STORED } from './journal.ts';
 
 const PUBLISHED = 0;
 const RELEASED = LINE_I32;
-const TAKEN = LINE_I32 + 1;
+const RELEASED_RUNS = LINE_I32 + 1;
 const OUTCOMES_PUSHED = 2 * LINE_I32;
 const OUTCOMES_POPPED = 3 * LINE_I32;
 const OUTCOMES = 4 * LINE_I32;
@@ -55,7 +56,8 @@ export function createJournalRing(capacityBytes: number, origin = 0): SharedArra
   assert((capacityBytes & (capacityBytes - 1)) === 0, 'journal capacity is a power of two');
   const memory = new SharedArrayBuffer(HEADER_BYTES + capacityBytes);
   const header = words(memory);
-  for (const word of [PUBLISHED, RELEASED, TAKEN, OUTCOMES_PUSHED, OUTCOMES_POPPED]) header[word] = origin;
+  for (const word of [PUBLISHED, RELEASED, RELEASED_RUNS, OUTCOMES_PUSHED, OUTCOMES_POPPED])
+    header[word] = origin;
   // The run before the first ended where the first begins.
   header[endOfRunBefore(origin)] = origin;
   return memory;
@@ -78,12 +80,12 @@ export class JournalProducer implements Journal {
   private readonly mask: number;
   /** Byte cursor after the last commit. */
   private head: number;
-  /** Cursor where the open run starts, and what it holds so far. */
+  /** Cursor where the open run starts, and how many lines it has. */
   private runStart: number;
   private runLines = 0;
   private runsClosed: number;
   private runsPublished: number;
-  /** RELEASED as last seen, and the cursor before which memory may be overwritten: past a skip if one is next. */
+  /** RELEASED as last read, and the cursor before which memory may be overwritten: past a skip if one is next. */
   private released: number;
   private tail: number;
   /** Bytes that the last claim skips if it is committed. */
@@ -108,13 +110,13 @@ export class JournalProducer implements Journal {
   }
 
   get usedBytes(): number {
-    const skipIsHeld = this.skipIsAhead && ((this.tail - this.skippedFrom) | 0) < 0;
-    return this.heldBytes - (skipIsHeld ? (this.skippedTo - this.skippedFrom) | 0 : 0);
+    const skipIsHeld = this.skipIsAhead && difference(this.tail, this.skippedFrom) < 0;
+    return this.heldBytes - (skipIsHeld ? difference(this.skippedTo, this.skippedFrom) : 0);
   }
 
   /** Bytes committed, or skipped between commits, and not yet released by the consumer, as last seen. */
   private get heldBytes(): number {
-    return (this.head - this.tail) | 0;
+    return difference(this.head, this.tail);
   }
 
   claim(maxBytes: number): number {
@@ -126,8 +128,8 @@ export class JournalProducer implements Journal {
     const fits = offset + maxBytes <= this.capacityBytes;
     if (fits && !this.mayWrapEarly(offset)) return this.hasRoom(maxBytes) ? offset : FULL;
     const skip = this.capacityBytes - offset;
-    // An early wrap gives up the rest of the data until what stands before it is released, so it leaves room for one
-    // more of the largest claims.
+    // An early wrap gives up the rest of the data until the consumer has passed it, so it leaves room for one more of
+    // the largest claims.
     const spare = fits && this.heldBytes > 0 ? this.largestClaimBytes : 0;
     if (this.hasRoom(skip + maxBytes + spare) && this.closeRun()) {
       this.claimSkipsBytes = skip;
@@ -137,8 +139,8 @@ export class JournalProducer implements Journal {
   }
 
   /**
-   * While anything is outstanding, an early wrap leaves only what lies before the tail until the consumer has passed
-   * the skip. That has to be half the ring, or a consumer held up for a moment would mean refusals with room to spare.
+   * While anything is outstanding, an early wrap leaves only the bytes before the tail until the consumer has passed
+   * the skip. They must be half the ring: with less, a short pause of the consumer would cause refusals.
    */
   private mayWrapEarly(offset: number): boolean {
     if (offset < EARLY_WRAP_BYTES) return false;
@@ -157,25 +159,25 @@ export class JournalProducer implements Journal {
   private sawReleased(released: number): void {
     this.released = this.tail = released;
     if (!this.skipIsAhead) return;
-    const passedBytes = (released - this.skippedFrom) | 0;
+    const passedBytes = difference(released, this.skippedFrom);
     if (passedBytes === 0) this.tail = this.skippedTo;
     // The skip is behind: the cursor may come to the same value again after 2^32 bytes.
     if (passedBytes > 0) this.skipIsAhead = false;
   }
 
-  /** Takes the bytes from the claimed offset up to `endOffset` into the open run. */
+  /** Adds the bytes from the claimed offset up to `endOffset` to the open run. */
   commit(endOffset: number, lines: number): number {
     assert(lines > 0, 'a commit holds at least one line');
     if (this.claimSkipsBytes > 0) this.skipToStart();
     this.head = (this.head + (endOffset - (this.head & this.mask))) | 0;
     this.runLines += lines;
-    // When no run slot is free the run stays open and grows.
-    if (((this.head - this.runStart) | 0) >= RUN_MAX_BYTES) this.closeRun();
+    // When no run slot is free, the run stays open and grows.
+    if (difference(this.head, this.runStart) >= RUN_MAX_BYTES) this.closeRun();
     return this.head;
   }
 
   private skipToStart(): void {
-    // One skip at a time: room for a second one means that the consumer has passed the first.
+    // One skip at a time: room for a second means that the consumer has passed the first.
     this.skippedFrom = this.head;
     this.head = (this.head + this.claimSkipsBytes) | 0;
     this.skippedTo = this.runStart = this.head;
@@ -183,12 +185,12 @@ export class JournalProducer implements Journal {
     this.claimSkipsBytes = 0;
   }
 
-  /** False when there is something to close and no free slot for it. */
+  /** False when an open run has no free slot. */
   private closeRun(): boolean {
-    const bytes = (this.head - this.runStart) | 0;
+    const bytes = difference(this.head, this.runStart);
     if (bytes === 0) return true;
     // Pairs with the store in `JournalConsumer.release`: the consumer has read all entries before this count.
-    if (((this.runsClosed - Atomics.load(this.header, TAKEN)) | 0) >= RUN_SLOTS) return false;
+    if (difference(this.runsClosed, Atomics.load(this.header, RELEASED_RUNS)) >= RUN_SLOTS) return false;
     const entry = RUNS + (this.runsClosed & RUN_SLOT_MASK) * ENTRY_I32;
     this.header[entry] = this.runStart & this.mask;
     this.header[entry + 1] = bytes;
@@ -201,8 +203,8 @@ export class JournalProducer implements Journal {
   }
 
   /**
-   * Hands committed lines to the consumer; false when there was nothing to hand over. Ring the writer's bell after
-   * a true. While all run slots are taken the last lines stay here: call again whenever the stored cursor moves.
+   * Hands committed lines to the consumer; false when there are none. Ring the writer's bell after a true. While all
+   * run slots are in use, the last lines stay here: call again whenever the stored cursor moves.
    */
   publish(): boolean {
     this.closeRun();
@@ -224,8 +226,8 @@ export class JournalProducer implements Journal {
   outcome(cursor: number): Outcome {
     while (this.outcomesPopped !== this.outcomesPushed) {
       const entry = OUTCOMES + (this.outcomesPopped & OUTCOME_SLOT_MASK) * ENTRY_I32;
-      if (((cursor - this.header[entry + 1]!) | 0) <= 0) {
-        return ((cursor - this.header[entry]!) | 0) > 0 ? (this.header[entry + 2] as Outcome) : STORED;
+      if (difference(cursor, this.header[entry + 1]!) <= 0) {
+        return difference(cursor, this.header[entry]!) > 0 ? (this.header[entry + 2] as Outcome) : STORED;
       }
       this.outcomesPopped = (this.outcomesPopped + 1) | 0;
       // Frees the slot for the consumer; pairs with the load in `JournalConsumer.hasOutcomeRoom`.
@@ -247,15 +249,15 @@ export class JournalProducer implements Journal {
 }
 
 /**
- * True when everything published is released: the next producer may begin where the last one ended. RELEASED is the
- * last of the consumer's stores, so it is compared with the end of the last run rather than TAKEN with PUBLISHED.
+ * True when everything published is released, so that the next producer may begin where the last one ended. RELEASED is
+ * the last of the consumer's stores, so it is compared too, with the end of the last run.
  */
 export function isReleased(memory: SharedArrayBuffer): boolean {
   const header = words(memory);
   // Pairs with the store in `JournalProducer.publish`, of a producer that has ended.
   const published = Atomics.load(header, PUBLISHED);
   // Pairs with the stores in `JournalConsumer.release`.
-  if (published !== Atomics.load(header, TAKEN)) return false;
+  if (published !== Atomics.load(header, RELEASED_RUNS)) return false;
   return Atomics.load(header, RELEASED) === header[endOfRunBefore(published)];
 }
 
@@ -266,66 +268,66 @@ export class JournalConsumer {
   runBytes = 0;
   runLines = 0;
   private readonly header: Int32Array;
-  private taken: number;
+  private runsRead: number;
   private published: number;
-  /** Cursor after the last run taken, and after the last run released. */
-  private takenCursor: number;
+  /** Cursor after the last run read, and after the last run released. */
+  private readCursor: number;
   private releasedCursor: number;
   private outcomesPushed: number;
 
   constructor(memory: SharedArrayBuffer) {
     this.header = words(memory);
     this.bytes = new Uint8Array(memory, HEADER_BYTES);
-    this.taken = this.published = this.header[TAKEN]!;
-    this.takenCursor = this.releasedCursor = this.header[RELEASED]!;
+    this.runsRead = this.published = this.header[RELEASED_RUNS]!;
+    this.readCursor = this.releasedCursor = this.header[RELEASED]!;
     this.outcomesPushed = this.header[OUTCOMES_PUSHED]!;
   }
 
   /** Moves to the next published run; false when there is none. Its bytes stay valid until `release`. */
   next(): boolean {
-    if (this.taken === this.published) {
+    if (this.runsRead === this.published) {
       // Pairs with the store in `JournalProducer.publish`.
       this.published = Atomics.load(this.header, PUBLISHED);
-      if (this.taken === this.published) return false;
+      if (this.runsRead === this.published) return false;
     }
-    const entry = RUNS + (this.taken & RUN_SLOT_MASK) * ENTRY_I32;
+    const entry = RUNS + (this.runsRead & RUN_SLOT_MASK) * ENTRY_I32;
     this.runOffset = this.header[entry]!;
     this.runBytes = this.header[entry + 1]!;
     this.runLines = this.header[entry + 2]!;
-    this.takenCursor = this.header[entry + 3]!;
-    this.taken = (this.taken + 1) | 0;
+    this.readCursor = this.header[entry + 3]!;
+    this.runsRead = (this.runsRead + 1) | 0;
     return true;
   }
 
-  /** True when runs were taken that are not yet released. */
+  /** True when runs were read that are not yet released. */
   get holdsRuns(): boolean {
-    return this.takenCursor !== this.releasedCursor;
+    return this.readCursor !== this.releasedCursor;
   }
 
-  /** Ask before taking runs: what is taken may have to be refused. */
+  /** Call before reading runs: they may have to be refused. */
   hasOutcomeRoom(): boolean {
     // Pairs with the store in `JournalProducer.outcome`.
-    return ((this.outcomesPushed - Atomics.load(this.header, OUTCOMES_POPPED)) | 0) < OUTCOME_SLOTS;
+    return difference(this.outcomesPushed, Atomics.load(this.header, OUTCOMES_POPPED)) < OUTCOME_SLOTS;
   }
 
-  /** Names all runs taken since the last release as not stored. Needs `hasOutcomeRoom`; call before `release`. */
+  /** Reports all runs read since the last release as not stored. Needs `hasOutcomeRoom`; call before `release`. */
   pushOutcome(outcome: Outcome): void {
     assert(this.hasOutcomeRoom(), 'outcome ring has room');
     const entry = OUTCOMES + (this.outcomesPushed & OUTCOME_SLOT_MASK) * ENTRY_I32;
     this.header[entry] = this.releasedCursor;
-    this.header[entry + 1] = this.takenCursor;
+    this.header[entry + 1] = this.readCursor;
     this.header[entry + 2] = outcome;
     this.outcomesPushed = (this.outcomesPushed + 1) | 0;
     // Publishes the entry; pairs with the load in `JournalProducer.storedCursor`.
     Atomics.store(this.header, OUTCOMES_PUSHED, this.outcomesPushed);
   }
 
-  /** Gives the bytes of all runs taken back to the producer and settles their lines. */
+  /** Returns the bytes of all runs read to the producer and settles their lines. */
   release(): void {
     if (!this.holdsRuns) return;
-    this.releasedCursor = this.takenCursor;
+    this.releasedCursor = this.readCursor;
     // Publishes "these entries were read"; pairs with the load in `JournalProducer.closeRun`.
-    Atomics.store(this.header, TAKEN, this.taken);
+    Atomics.store(this.header, RELEASED_RUNS, this.runsRead);
     // Publishes "settled, and no longer read"; pairs with the loads in `storedCursor` and `hasRoom`, and with the
     // wait in `waitForStored`.
     Atomics.store(this.header, RELEASED, this.releasedCursor);

@@ -1,4 +1,4 @@
-/** The segments that are closed for good, oldest first, and when they may go. */
+/** The closed segments, oldest first, and which of them retention deletes. */
 import { join } from 'node:path';
 import type { FileOps } from './file-ops.ts';
 import { listSegments, segmentName } from './segment-name.ts';
@@ -21,29 +21,31 @@ export class ClosedSegments {
   private readonly ops: FileOps;
   private readonly config: RetentionConfig;
   private readonly segments: ClosedSegment[] = [];
+  /** The first sequence that is not yet in `segments`. */
+  private nextSequence: number;
 
-  /** Begins with all that the directory holds: to be called before a segment is opened. */
-  constructor(ops: FileOps, config: RetentionConfig) {
+  /** Starts with the segments below `nextSequence` in the directory. */
+  constructor(ops: FileOps, config: RetentionConfig, nextSequence: number) {
     this.ops = ops;
     this.config = config;
-    for (const sequence of listSegments(ops, config.dataDir)) this.find(sequence);
+    this.nextSequence = nextSequence;
+    for (const sequence of listSegments(ops, config.dataDir)) this.add(sequence);
   }
 
-  /** Adds a segment that someone else closed, by what the file system knows of it. */
-  find(sequence: number): void {
+  private add(sequence: number): void {
     const path = join(this.config.dataDir, segmentName(sequence));
     const { size, mtimeMs } = this.ops.stat(path);
-    this.add(path, size, mtimeMs);
+    this.segments.push({ path, bytes: size, writtenMs: mtimeMs });
   }
 
-  add(path: string, bytes: number, writtenMs: number): void {
-    this.segments.push({ path, bytes, writtenMs });
-  }
-
-  /** Deletes whole segments, oldest first, as the settings ask; returns how many. */
-  retain(openBytes: number, wallMs: number): number {
+  /**
+   * Deletes whole segments, oldest first, as the settings ask; returns how many.
+   * @param firstOpen the sequence of the open segment, or of the next one; segments below it are closed
+   */
+  retain(firstOpen: number, openBytes: number, wallMs: number): number {
     const { ops, segments } = this;
     const { retentionBytes, retentionAgeMs } = this.config;
+    for (; this.nextSequence < firstOpen; this.nextSequence++) this.add(this.nextSequence);
     let deleted = 0;
     let total = segments.reduce((sum, { bytes }) => sum + bytes, openBytes);
     for (let oldest = segments[0]; oldest !== undefined; oldest = segments[0]) {

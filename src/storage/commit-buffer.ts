@@ -1,20 +1,20 @@
 /**
- * One group commit in memory: views of the journal rings in order, and the seal that replaces the last line's end.
+ * One commit in memory: views of the journal rings in order, and the seal that replaces the end of the last line.
  *
- * Nothing is copied here. Runs that touch in a ring are joined, so a ring gives one or two views to a commit. The
- * list and the seal's buffer are reused from commit to commit.
+ * It copies no bytes. It joins runs that touch in a ring, so a ring adds one or two views to a commit. The list and the
+ * seal's buffer are reused for every commit.
  */
 import zlib from 'node:zlib';
 import { LINE_END_BYTES, SEAL_MAX_BYTES, writeSealHead, writeSealTail } from './seal.ts';
 
-export class Batch {
+export class CommitBuffer {
   /** The pieces of the commit; after `seal` the last one is the seal. */
   readonly pieces: Uint8Array[] = [];
   lines = 0;
   /** Bytes of all pieces. */
   bytes = 0;
   private readonly sealText = Buffer.alloc(SEAL_MAX_BYTES);
-  /** The range being joined. */
+  /** The ring whose runs are being joined, and the range so far. */
   private ring: Uint8Array | null = null;
   private start = 0;
   private end = 0;

@@ -11,7 +11,8 @@ import os from 'node:os';
 import { join } from 'node:path';
 import { MetricsStreamError } from '../base/errors.ts';
 import { lockAddress, takeLock } from '../base/process-lock.ts';
-import { codeOf } from './file-ops.ts';
+import { codeOf, nodeFileOps } from './file-ops.ts';
+import { listSegments } from './segment-name.ts';
 
 const OWNER_FILE = 'OWNER';
 const ANSWER_MS = 1_000;
@@ -56,6 +57,22 @@ export async function acquireDataDir(path: string): Promise<DataDirLock> {
       return releaseLock();
     },
   };
+}
+
+/**
+ * Sequences of the segments in a directory, ascending.
+ * @throws MetricsStreamError DATA_DIR_UNUSABLE when the directory cannot be read
+ */
+export function segmentsOf(dataDir: string): number[] {
+  try {
+    return listSegments(nodeFileOps, dataDir);
+  } catch (error) {
+    throw new MetricsStreamError(
+      'DATA_DIR_UNUSABLE',
+      `cannot read the data directory ${dataDir}: ${codeOf(error)}. Give --data-dir the directory of a server.`,
+      { cause: error },
+    );
+  }
 }
 
 function makeUsable(path: string): void {

@@ -1,14 +1,14 @@
 /**
- * The seam between the writer and the file system: exactly the calls it makes, synchronous but for one.
+ * The interface between the writer and the file system: exactly the calls that the writer makes.
  *
- * The writer thread owns no sockets, so blocking in a system call costs nobody anything; only the background sync
- * of `--ack written` runs on the thread pool, so that writing goes on beside it. Tests put an implementation here
- * that writes short, fails at the k-th call or stalls.
+ * All but one are synchronous: the writer thread owns no sockets, so blocking in a system call delays nobody. Only the
+ * background sync of `--ack written` runs on the thread pool, while writing continues. Tests replace the methods of
+ * `nodeFileOps` with ones that write short, fail at the k-th call or stall.
  */
 import fs from 'node:fs';
 import { MetricsStreamError } from '../base/errors.ts';
 
-/** The system's page; direct I/O wants file offsets, lengths and addresses in multiples of it. */
+/** The system's page. Direct I/O needs file offsets, lengths and addresses in multiples of it. */
 export const PAGE_BYTES = 4096;
 
 export interface FileOps {
@@ -23,7 +23,7 @@ export interface FileOps {
   fdatasync(fd: number): void;
   /** The same on the thread pool; `done` is called in a later turn of the event loop. */
   fdatasyncInBackground(fd: number, done: (error: Error | null) => void): void;
-  /** For a directory, and for a file whose length recovery changed. */
+  /** For directories, and for files whose length recovery changed. */
   fsync(fd: number): void;
   truncate(fd: number, bytes: number): void;
   rename(from: string, to: string): void;
@@ -60,7 +60,7 @@ export function codeOf(error: unknown): string {
   return (error as NodeJS.ErrnoException | undefined)?.code ?? 'UNKNOWN';
 }
 
-/** Errors of the file system are handled; any other is a defect and ends the thread. */
+/** True for errors of the file system, which are handled. Any other is a defect and ends the thread. */
 export function isFileError(error: unknown): boolean {
   if (error instanceof MetricsStreamError) return error.code === 'WRITER_FAILED';
   return typeof (error as NodeJS.ErrnoException | null)?.errno === 'number';

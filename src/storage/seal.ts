@@ -1,5 +1,5 @@
 /**
- * The seal: one more member on the last line of each group commit, which proves the commit whole.
+ * The seal: an extra member on the last line of each commit, which proves that the commit is whole.
  *
  * ```
  *  {"timestamp":…,"value":1}⏎
@@ -7,14 +7,14 @@
  *  └──────── bytes ───────┘└─────────────── MARKER … ───────────────┘        └─ END ─┘
  *  └───────────────────── covered by the CRC ───────────────────────┘
  * ```
- * `bytes` counts from the end of the previous seal's line up to the comma before "seal"; the CRC-32 (that of zlib,
- * IEEE 802.3) covers those bytes and the seal up to its own eight digits. Digits and END are compared byte by byte,
- * so no bit of a commit can flip unseen. MARKER occurs nowhere else: in a metric line a key is followed by a string,
- * and a quote inside a string is escaped. Commit numbers go up by one across segments and restarts, so a missing
- * commit shows as a gap.
+ * `bytes` counts from the end of the previous seal's line up to the comma before "seal". The CRC-32 (that of zlib,
+ * IEEE 802.3) covers those bytes and the seal up to its own eight digits. Digits and END are compared byte by byte, so
+ * every flipped bit is detected. MARKER occurs nowhere else: in a metric line a string follows each key, and a quote
+ * inside a string is escaped. Commit numbers increase by one across segments and restarts, so a missing commit shows
+ * as a gap.
  */
 
-/** Long on purpose: the native search for it runs at several GB/s, three times as fast as for its first nine bytes. */
+/** Long on purpose: the native search for it is three times as fast as for its first nine bytes (several GB/s). */
 export const MARKER = Buffer.from(',"seal":{"commit":');
 const BYTES_KEY = Buffer.from(',"bytes":');
 const LINES_KEY = Buffer.from(',"lines":');
@@ -25,7 +25,7 @@ const DIGIT_0 = 0x30;
 const LETTER_A = 0x61;
 /** No safe integer has more digits. */
 const NUMBER_DIGITS_MAX = 16;
-/** What closes a line without a seal; the seal takes its place. */
+/** Length of `}⏎`, the end of a line without a seal; the seal replaces it. */
 export const LINE_END_BYTES = 2;
 export const SEAL_MAX_BYTES =
   MARKER.length +
@@ -41,28 +41,28 @@ export function writeSealHead(target: Buffer, commit: number, bytes: number, lin
   return target.write(`,"seal":{"commit":${commit},"bytes":${bytes},"lines":${lines},"crc32":"`, 0, 'latin1');
 }
 
-/** Writes the CRC digits and what closes the line; returns the seal's whole length. */
+/** Writes the CRC digits and the end of the line; returns the length of the whole seal. */
 export function writeSealTail(target: Buffer, headBytes: number, crc: number): number {
   const digits = (crc + 0x100000000).toString(16).slice(1);
   return headBytes + target.write(`${digits}"}}\n`, headBytes, 'latin1');
 }
 
 export const SEAL_WHOLE = 0;
-/** The text ends inside what could be a seal. */
+/** The text ends inside a possible seal. */
 export const SEAL_CUT = 1;
 const SEAL_BROKEN = 2;
 export type SealState = typeof SEAL_WHOLE | typeof SEAL_CUT | typeof SEAL_BROKEN;
 
-/** Reads seals; its fields describe the last one that was whole. One object for all, since there may be millions. */
+/** Reads seals; its fields describe the last whole one. One object reads all, since there may be millions. */
 export class SealReader {
   commit = 0;
   bytes = 0;
   lines = 0;
   crc = 0;
-  /** Bytes of the seal before its CRC digits, and in all. */
+  /** Length of the seal before its CRC digits, and of the whole seal. */
   headBytes = 0;
   sealBytes = 0;
-  /** Where reading stands. */
+  /** Position of the next byte to read. */
   private next = 0;
   private number = 0;
 
@@ -131,7 +131,7 @@ function hexDigit(byte: number): number {
   return letter >= 0 && letter < 6 ? letter + 10 : -1;
 }
 
-/** True when `text`, which ends where the file does, ends with a whole seal's last part although no seal was read. */
+/** True when `text`, the end of a file, ends like a seal although none could be read. */
 export function endsLikeSeal(text: Buffer): boolean {
   const lastLine = text.lastIndexOf('\n', text.length - 2) + 1;
   return (

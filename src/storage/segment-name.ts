@@ -3,7 +3,7 @@ import type { FileOps } from './file-ops.ts';
 
 const SEQUENCE_DIGITS = 8;
 const NAME = /^metrics-(\d{8,15})\.ndjson$/;
-/** Files opened ahead for the next rotations; see `segment-store.ts`. */
+/** Files opened ahead for the next rotations (spares.ts). */
 const SPARE_NAME = /^\.spare-\d+\.ndjson$/;
 
 export function segmentName(sequence: number): string {
@@ -18,7 +18,7 @@ export function isSpareName(name: string): boolean {
   return SPARE_NAME.test(name);
 }
 
-/** Sequences of the segments in `dataDir`, ascending; other files are ignored. */
+/** Sequences of the segments in `dataDir`, ascending. Ignores other files. */
 export function listSegments(ops: FileOps, dataDir: string): number[] {
   return ops
     .readdir(dataDir)

@@ -1,10 +1,9 @@
 /**
- * Reads the commits of a segment forward, for recovery, `tail` and `verify` alike; bounded memory.
+ * Reads the commits of a segment forward in bounded memory, for recovery, `tail` and `verify`.
  *
- * The CRC runs along with the search for the next seal, so a commit of any size needs one pass and one buffer. When
- * a seal does not prove what stands before it, reading goes on to the next one, and a seal that proves only the
- * bytes it claims, further on than expected, begins anew there: what lies between is damaged and what follows is
- * not touched by it.
+ * The CRC is computed during the search for the next seal, so a commit of any size needs one pass and one buffer. When a
+ * seal does not prove the bytes before it, the reader continues to the next one. If that seal proves exactly the bytes it
+ * claims, and they start later than expected, the bytes in between are damaged and the commit itself is good.
  */
 import zlib from 'node:zlib';
 import type { FileOps } from './file-ops.ts';
@@ -22,14 +21,14 @@ export type SegmentItem =
       readonly lines: number;
       readonly commit: number;
     }
-  /** Bytes that no seal proves, with a good commit behind them or with something at the end that no crash leaves. */
+  /** Bytes that no seal proves, before a good commit or with an end that no crash leaves. */
   | { readonly kind: 'damaged'; readonly offset: number; readonly bytes: number; readonly reason: string }
-  /** The end of the file, as a write that was cut off leaves it. */
+  /** The end of the file, as an interrupted write leaves it. */
   | { readonly kind: 'torn'; readonly offset: number; readonly bytes: number };
 
 export type GoodCommit = Extract<SegmentItem, { kind: 'good' }>;
 
-/** Yields the file's parts in order, without gaps or overlaps, from the commit that starts at `from`. */
+/** Yields the parts of the file in order, without gaps or overlaps, from the commit that starts at `from`. */
 export function* readSegment(ops: FileOps, fd: number, from = 0): Generator<SegmentItem, void> {
   yield* new SegmentReader(ops, fd, from).items();
 }
@@ -48,7 +47,7 @@ class SegmentReader {
   /** CRC of the file from `start` to `crcEnd`. */
   private crc = 0;
   private crcEnd: number;
-  /** The first seal since `start` that proved nothing. */
+  /** Why the first seal since `start` proved nothing. */
   private suspect = '';
 
   constructor(ops: FileOps, fd: number, from: number) {
@@ -61,7 +60,7 @@ class SegmentReader {
     let scan = 0;
     for (;;) {
       const at = this.findMarker(scan);
-      // A seal has to be in the buffer whole; the last bytes without a marker may be the first of one.
+      // A seal must be in the buffer whole, and the last bytes may be the start of a marker.
       const keepFrom = at >= 0 ? at : Math.max(scan, this.length - (MARKER.length - 1));
       if (!this.atEnd && (at < 0 || this.length - at < SEAL_MAX_BYTES)) {
         this.refill(keepFrom);
@@ -86,7 +85,7 @@ class SegmentReader {
 
   private findMarker(from: number): number {
     const at = this.buffer.indexOf(MARKER, from);
-    // Behind `length` stand stale bytes.
+    // Bytes after `length` are stale.
     return at + MARKER.length <= this.length ? at : -1;
   }
 
@@ -141,7 +140,7 @@ class SegmentReader {
     let crc = 0;
     for (let at = from; at < to; ) {
       const read = this.ops.read(this.fd, chunk, 0, Math.min(chunk.length, to - at), at);
-      // The file got shorter while it was read: whatever was there is no good commit.
+      // The file got shorter during the read: this cannot be a good commit.
       if (read === 0) return -1;
       crc = zlib.crc32(chunk.subarray(0, read), crc);
       at += read;
@@ -149,7 +148,7 @@ class SegmentReader {
     return crc;
   }
 
-  /** Drops the buffer up to `keepFrom`, which the CRC takes in first, and reads on behind the rest. */
+  /** Adds the buffer up to `keepFrom` to the CRC, drops it, and reads more after the rest. */
   private refill(keepFrom: number): void {
     this.addToCrc(this.base + keepFrom);
     this.buffer.copyWithin(0, keepFrom, this.length);
@@ -161,7 +160,7 @@ class SegmentReader {
     this.atEnd = read === 0;
   }
 
-  /** What stands behind the last good commit. */
+  /** The bytes after the last good commit. */
   private rest(): SegmentItem | null {
     const offset = this.start;
     const bytes = this.base + this.length - offset;
@@ -179,10 +178,7 @@ class SegmentReader {
   }
 }
 
-/**
- * The lines of a good commit as the writer got them, its seal taken off; null when the bytes no longer are what the
- * seal proved.
- */
+/** The lines of a good commit without the seal, as the writer got them. Null when the seal no longer proves the bytes. */
 export function readLines(ops: FileOps, fd: number, commit: GoodCommit): Buffer | null {
   const bytes = Buffer.allocUnsafe(commit.bytes);
   for (let at = 0; at < bytes.length; ) {
@@ -198,12 +194,12 @@ export function readLines(ops: FileOps, fd: number, commit: GoodCommit): Buffer 
   return bytes.subarray(0, commit.dataBytes + 2);
 }
 
-/** Follows the numbers of good commits across segments: each is one more than the one before. */
+/** Checks the numbers of good commits across segments: each is one more than the one before. */
 export class CommitSequence {
   /** The last good commit, or 0 before the first. */
   last = 0;
 
-  /** What is wrong with `commit` coming next, or null; the first may be any, since retention removes old ones. */
+  /** The problem with `commit` coming next, or null. The first may be any, since retention deletes old ones. */
   follow(commit: number): string | null {
     const { last } = this;
     this.last = commit;

@@ -1,27 +1,25 @@
 /**
- * The segments of one data directory: which one is open, how the next one begins, which old ones may go.
+ * Creates segment files and opens the current one, for one thread.
  *
- * A segment file comes to be with its first commit, so restarts leave no empty ones. What the next rotations need
- * is opened ahead, as `.spare-*.ndjson`: giving a spare its segment name takes no descriptor, so that rotation goes
- * on when connections have used up all of them. When the spares are used up too, the open segment grows past its
- * size until a descriptor is free. Spares serve as well to try whether the disk takes bytes again.
+ * A segment file appears with its first commit, so restarts leave no empty ones. Several threads may append in turn:
+ * each opens the file for itself, because Node closes the descriptors that a thread opened when the thread ends.
  */
 import { constants } from 'node:fs';
 import { join } from 'node:path';
 import { MetricsStreamError } from '../base/errors.ts';
-import { ClosedSegments, type RetentionConfig } from './closed-segments.ts';
 import type { FileOps } from './file-ops.ts';
 import { type AppendContext, type OpenFile, openNew, Segment } from './segment.ts';
-import { isSpareName, segmentName, spareName } from './segment-name.ts';
+import { segmentName } from './segment-name.ts';
+import type { Spares } from './spares.ts';
 
-/** Rotations that need no descriptor. */
-const SPARES = 8;
-export const PROBE_BYTES = 65_536;
-
-export interface SegmentStoreConfig extends RetentionConfig {
-  /** A commit that would take a segment past this size begins the next one. */
-  readonly segmentBytes: number;
-  readonly segmentAgeMs: number;
+/** The open segment as all threads know it. */
+export interface OpenSegment {
+  /** 0 while no segment is open. */
+  readonly sequence: number;
+  /** Monotonic ms. */
+  readonly openedMs: number;
+  /** End of the last whole commit. */
+  readonly bytes: number;
 }
 
 /** The directory could not be synced: the new segment's name may not survive a power loss. */
@@ -31,151 +29,97 @@ export class DirectorySyncFailed extends MetricsStreamError {
   }
 }
 
-export function syncDirectory(ops: FileOps, directoryFd: number, dataDir: string): void {
-  try {
-    ops.fsync(directoryFd);
-  } catch (error) {
-    throw new DirectorySyncFailed(dataDir, error);
-  }
-}
-
-/** What a process that was killed left behind. */
-export function removeSpares(ops: FileOps, dataDir: string): void {
-  for (const name of ops.readdir(dataDir)) if (isSpareName(name)) ops.unlink(join(dataDir, name));
-}
-
 export class SegmentStore {
-  /** The open segment, or null before the first commit and after an idle one has aged. */
-  current: Segment | null = null;
   private readonly context: AppendContext;
-  private readonly config: SegmentStoreConfig;
-  private readonly directoryFd: number;
-  private readonly spares: OpenFile[] = [];
-  private readonly closed: ClosedSegments;
-  private nextSequence: number;
-  private nextSpare = 1;
+  private readonly dataDir: string;
+  private readonly spares: Spares | null;
+  private readonly release: (segment: Segment) => void;
+  /** The segment that was open when this thread last asked. */
+  private segment: Segment | null = null;
 
-  constructor(context: AppendContext, config: SegmentStoreConfig, nextSequence: number) {
+  /**
+   * @param spares files opened ahead; null creates each segment when it is needed
+   * @param release closes a segment that this thread no longer needs
+   */
+  constructor(
+    context: AppendContext,
+    dataDir: string,
+    spares: Spares | null,
+    release = (segment: Segment): void => segment.close(),
+  ) {
     this.context = context;
-    this.config = config;
-    this.nextSequence = nextSequence;
-    const { ops } = context;
-    const { dataDir } = config;
-    this.directoryFd = ops.open(dataDir, constants.O_RDONLY | constants.O_DIRECTORY);
-    removeSpares(ops, dataDir);
-    this.closed = new ClosedSegments(ops, config);
-    this.openSpares();
+    this.dataDir = dataDir;
+    this.spares = spares;
+    this.release = release;
   }
 
-  /** True when a commit of `bytes` belongs into a new segment. */
-  isFullFor(bytes: number, nowMs: number): boolean {
-    const { current } = this;
-    if (current === null || current.bytes === 0) return false;
-    return current.bytes + bytes > this.config.segmentBytes || this.isAged(nowMs);
+  pathOf(sequence: number): string {
+    return join(this.dataDir, segmentName(sequence));
   }
 
-  isAged(nowMs: number): boolean {
-    const { current } = this;
-    return current !== null && current.bytes > 0 && nowMs - current.openedMs >= this.config.segmentAgeMs;
+  /** The open segment, which another thread may have created or extended. Throws when it cannot be opened. */
+  open({ sequence, openedMs, bytes }: OpenSegment): Segment | null {
+    if (this.segment?.sequence !== sequence) this.close();
+    if (sequence === 0) return null;
+    if (this.segment === null) {
+      const path = this.pathOf(sequence);
+      const file = { path, fd: this.context.ops.open(path, constants.O_WRONLY) };
+      this.segment = new Segment(this.context, sequence, file, openedMs);
+    }
+    this.segment.bytes = bytes;
+    return this.segment;
   }
 
   /**
-   * Makes a new segment the open one and returns the one before, which the caller has synced and closes.
-   * Throws the file system's error, and leaves the old one open, when no file can be made.
+   * Creates a segment whose name is durable, and releases the one before, which the caller has synced.
+   * @throws DirectorySyncFailed, or the file system's error with the old segment still open
    */
-  begin(nowMs: number, wallMs: number): Segment | null {
-    const { context, config } = this;
-    const previous = this.current;
-    const sequence = this.nextSequence;
-    const path = join(config.dataDir, segmentName(sequence));
-    const file = this.nameSpare(path) ?? openNew(context.ops, path);
-    this.nextSequence++;
-    this.current = new Segment(context, sequence, file, nowMs);
-    syncDirectory(context.ops, this.directoryFd, config.dataDir);
-    if (previous !== null) this.remember(previous, wallMs);
-    return previous;
+  create(sequence: number, nowMs: number): Segment {
+    const { context, spares } = this;
+    const path = this.pathOf(sequence);
+    const file =
+      spares === null ? this.createInDirectory(path) : this.createFromSpare(path, spares, context.ops);
+    this.close();
+    this.segment = new Segment(context, sequence, file, nowMs);
+    return this.segment;
   }
 
-  private nameSpare(path: string): OpenFile | null {
-    const spare = this.spares[0];
-    if (spare === undefined) return null;
+  private createFromSpare(path: string, spares: Spares, ops: FileOps): OpenFile {
+    const file = spares.rename(path) ?? openNew(ops, path);
+    this.syncDirectory(spares.directoryFd);
+    return file;
+  }
+
+  private createInDirectory(path: string): OpenFile {
     const { ops } = this.context;
-    // The directory has one owner and the sequence is above all others, but a rename would not spare a stranger.
-    if (ops.exists(path)) throw new MetricsStreamError('WRITER_FAILED', `${path} exists already`);
-    ops.rename(spare.path, path);
-    this.spares.shift();
-    return { ...spare, path };
-  }
-
-  /** Leaves no segment open; returns the one that was, which the caller has synced and closes. */
-  end(wallMs: number): Segment | null {
-    const previous = this.current;
-    if (previous !== null) this.remember(previous, wallMs);
-    this.current = null;
-    return previous;
-  }
-
-  private remember({ path, bytes }: Segment, wallMs: number): void {
-    this.closed.add(path, bytes, wallMs);
-  }
-
-  /** Opens what is missing of spares and of the open segment's second descriptor, as far as the system allows. */
-  openSpares(): void {
+    // Opened first, so that a file is created only where its name can be synced too.
+    const directoryFd = ops.open(this.dataDir, constants.O_RDONLY | constants.O_DIRECTORY);
     try {
-      while (this.spares.length < SPARES) {
-        this.spares.push(openNew(this.context.ops, join(this.config.dataDir, spareName(this.nextSpare))));
-        this.nextSpare++;
-      }
-    } catch {
-      // Tried again within a second.
-      return;
-    }
-    this.current?.openDirect();
-  }
-
-  /** Tries whether the directory takes bytes, on a spare: open segments are left alone. Throws when it does not. */
-  probe(zeros: Uint8Array): void {
-    const { ops } = this.context;
-    this.openSpares();
-    const spare = this.spares[0];
-    if (spare === undefined) throw new MetricsStreamError('WRITER_FAILED', 'no file can be created');
-    try {
-      const length = Math.min(PROBE_BYTES, zeros.length);
-      const written = ops.write(spare.fd, zeros, 0, length, 0);
-      if (written < length) throw new MetricsStreamError('WRITER_FAILED', 'the disk takes only a few bytes');
+      const file = openNew(ops, path);
+      this.syncDirectory(directoryFd);
+      return file;
     } finally {
-      this.emptySpare(spare);
+      ops.close(directoryFd);
     }
   }
 
-  private emptySpare(spare: OpenFile): void {
-    const { ops } = this.context;
+  private syncDirectory(directoryFd: number): void {
     try {
-      ops.truncate(spare.fd, 0);
-    } catch {
-      // A spare that is not empty can never be a segment.
-      this.spares.splice(this.spares.indexOf(spare), 1);
-      this.discard(spare);
+      this.context.ops.fsync(directoryFd);
+    } catch (error) {
+      throw new DirectorySyncFailed(this.dataDir, error);
     }
   }
 
-  private discard(spare: OpenFile): void {
-    this.context.ops.close(spare.fd);
-    try {
-      this.context.ops.unlink(spare.path);
-    } catch {
-      // The next start removes it.
-    }
+  /** Opens spares and the second descriptor of the open segment, as far as the system allows. */
+  prepareNext(): void {
+    if (this.spares?.fill() === true) this.segment?.openDirect();
   }
 
-  /** Deletes whole segments, oldest first, as the retention settings ask; returns how many. Never the open one. */
-  retain(wallMs: number): number {
-    return this.closed.retain(this.current?.bytes ?? 0, wallMs);
-  }
-
-  /** Removes the spares and closes the directory. */
+  /** Releases this thread's descriptor of the segment. */
   close(): void {
-    for (const spare of this.spares.splice(0)) this.discard(spare);
-    this.context.ops.close(this.directoryFd);
+    const { segment } = this;
+    this.segment = null;
+    if (segment !== null) this.release(segment);
   }
 }

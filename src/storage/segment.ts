@@ -1,44 +1,42 @@
 /**
- * One segment file: append whole commits, cut back what failed, sync.
+ * One segment file: append whole commits, cut failed ones back, sync.
  *
  * A commit goes to the file in one of two ways:
  *
  * - *Small*: one `writev` of the pieces, straight from shared memory into the page cache.
  * - *Large*: copied into a page-aligned staging buffer at the same offset within a page that the bytes have in the
- *   file, so that whole pages of the file are whole pages of the buffer. Those go through a second descriptor with
- *   O_DIRECT past the page cache; what stands before the first page boundary and behind the last is written to the
- *   page cache as usual.
+ *   file, so that whole pages of the file are whole pages of the buffer. Those bypass the page cache through a second
+ *   descriptor with O_DIRECT. The bytes before the first page boundary and after the last go through the page cache.
  *
  * ```
  *  file    … │ page k: earlier bytes │ HEAD ││ page k+1 … page m-1 ││ TAIL │ (end of file)
  *  written                  buffered │      ││ O_DIRECT            ││ buffered
  * ```
- * The file has no padding and only ever grows by commits, so any reader can follow it. The kernel keeps the two
- * ways coherent: a direct write first flushes and then drops the cached pages of its own range, and head and tail
- * are never in that range.
+ * The file has no padding and grows only by commits, so any reader can follow it. The kernel keeps both ways coherent:
+ * a direct write first flushes and then drops the cached pages of its own range, which never includes head or tail.
  */
 import { constants } from 'node:fs';
 import { MetricsStreamError } from '../base/errors.ts';
 import { WRITER } from '../telemetry/counters.ts';
-import type { Batch } from './commit-buffer.ts';
+import type { CommitBuffer } from './commit-buffer.ts';
 import { codeOf, type FileOps, PAGE_BYTES } from './file-ops.ts';
 
 declare const WebAssembly: { Memory: new (pages: { initial: number }) => { readonly buffer: ArrayBuffer } };
 const WASM_PAGE_BYTES = 65_536;
 
-/** Memory on a page boundary, which only WebAssembly gives: it maps its memories. */
+/** Memory that starts on a page boundary. Only WebAssembly provides it: it maps its memories. */
 export function pageAlignedBytes(atLeast: number): Buffer {
   return Buffer.from(new WebAssembly.Memory({ initial: Math.ceil(atLeast / WASM_PAGE_BYTES) }).buffer);
 }
 
-/** What segments of one writer share. */
+/** What the segments of one thread share. */
 export interface AppendContext {
   readonly ops: FileOps;
   readonly staging: Buffer;
   /** Commits of at least this size go past the page cache; 0 turns that off. */
   directBytes: number;
   readonly counters: Float64Array;
-  /** Direct I/O is refused here; said once. */
+  /** Called once when the file system refuses direct I/O. */
   directRefused(error: unknown): void;
 }
 
@@ -79,31 +77,31 @@ export class Segment {
     this.openDirect();
   }
 
-  /** Opens the second descriptor where it is wanted and missing; does without it where it cannot be had. */
+  /** Opens the second descriptor if it is wanted and missing, and works without it if that fails. */
   openDirect(): void {
     const { ops, directBytes } = this.context;
     if (directBytes === 0 || this.directFd >= 0) return;
     try {
       this.directFd = ops.open(this.path, constants.O_WRONLY | constants.O_DIRECT);
     } catch {
-      // No descriptor is left, or the file system has no direct I/O: the page cache does as well, at more CPU.
+      // No descriptor is free, or the file system has no direct I/O: the page cache works too, at more CPU.
     }
   }
 
   /**
-   * Appends a sealed commit whole, or throws the write's error with the file as it was before.
+   * Appends a sealed commit whole. When the write fails, restores the file and throws the error.
    * @throws UndoFailed when the file could not be cut back
    */
-  append(batch: Batch): void {
+  append(commit: CommitBuffer): void {
     const { directBytes } = this.context;
     try {
-      if (directBytes > 0 && batch.bytes >= directBytes) this.writeStaged(batch.pieces);
-      else this.writeBuffered(batch.pieces, batch.bytes);
+      if (directBytes > 0 && commit.bytes >= directBytes) this.writeStaged(commit.pieces);
+      else this.writeBuffered(commit.pieces, commit.bytes);
     } catch (error) {
       this.cutBack();
       throw error;
     }
-    this.bytes += batch.bytes;
+    this.bytes += commit.bytes;
   }
 
   private cutBack(): void {
@@ -120,7 +118,7 @@ export class Segment {
     while (written < bytes) {
       counters[WRITER.short_writes]! += 1;
       const more = ops.writev(this.fd, skipBytes(pieces, written), this.bytes + written);
-      if (more === 0) throw new MetricsStreamError('WRITER_FAILED', 'the file takes no more bytes');
+      if (more === 0) throw new MetricsStreamError('WRITER_FAILED', 'the file accepts no more bytes');
       written += more;
     }
   }
@@ -128,15 +126,15 @@ export class Segment {
   private writeStaged(pieces: readonly Uint8Array[]): void {
     const { staging } = this.context;
     let position = this.bytes;
-    // Where the bytes stand within their page, in the file as in the buffer.
+    // Offset of the bytes within their page, the same in the file and in the buffer.
     let start = position % PAGE_BYTES;
     let end = start;
     for (const piece of pieces) {
-      for (let taken = 0; taken < piece.length; ) {
-        const part = Math.min(piece.length - taken, staging.length - end);
-        // One memcpy. `set` from shared memory goes word by word: ten times slower where the two are not aligned alike.
-        staging.fill(piece.subarray(taken, taken + part), end, end + part);
-        taken += part;
+      for (let copied = 0; copied < piece.length; ) {
+        const part = Math.min(piece.length - copied, staging.length - end);
+        // One memcpy. `set` from shared memory copies by words: ten times slower where the alignments differ.
+        staging.fill(piece.subarray(copied, copied + part), end, end + part);
+        copied += part;
         end += part;
         if (end < staging.length) continue;
         this.writeSlice(start, end, position);
@@ -161,13 +159,13 @@ export class Segment {
     const { ops, staging, counters } = this.context;
     for (let at = start; at < end; ) {
       const written = ops.write(this.fd, staging, at, end - at, position + at - start);
-      if (written === 0) throw new MetricsStreamError('WRITER_FAILED', 'the file takes no more bytes');
+      if (written === 0) throw new MetricsStreamError('WRITER_FAILED', 'the file accepts no more bytes');
       at += written;
       if (at < end) counters[WRITER.short_writes]! += 1;
     }
   }
 
-  /** Returns how many bytes went past the page cache; the caller writes the rest the plain way. */
+  /** Returns how many bytes bypassed the page cache; the caller writes the rest through it. */
   private writeDirect(start: number, end: number, position: number): number {
     const { ops, staging, counters } = this.context;
     if (this.directFd < 0) return 0;
@@ -178,7 +176,7 @@ export class Segment {
       return written;
     } catch (error) {
       if (codeOf(error) !== 'EINVAL') throw error;
-      // The file system opens with O_DIRECT but does not write so, or wants a larger alignment.
+      // The file system accepts O_DIRECT at open but not for writes, or needs a larger alignment.
       this.context.directBytes = 0;
       this.context.directRefused(error);
       return 0;

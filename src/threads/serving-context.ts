@@ -5,7 +5,7 @@ import { Breaker } from '../breaker/breaker.ts';
 import { limiterConfigOf } from '../config/slices.ts';
 import { loadLimiter, loadParser, loadTelemetry, loadWriter, slotsOf } from '../phases.ts';
 import { Pipeline } from '../pipeline.ts';
-import { loadFileOps } from '../storage/load-file-ops.ts';
+import { nodeFileOps } from '../storage/file-ops.ts';
 import { Histograms, WRITER_HISTOGRAM_NAMES } from '../telemetry/histogram.ts';
 import type { Recorder } from '../telemetry/recorder.ts';
 import { watchSyncs } from '../writer/watched-syncs.ts';
@@ -19,11 +19,10 @@ export async function openRecorder({ config, memory }: ServingData): Promise<Rec
 /** A pipeline into the thread's own lane of the journal. */
 export async function openPipeline({ config, lane, memory }: ServingData): Promise<Pipeline> {
   const slots = slotsOf(config);
-  const [createParser, limiter, writer, ops] = await Promise.all([
+  const [createParser, limiter, writer] = await Promise.all([
     loadParser(slots),
     loadLimiter(slots),
     loadWriter(slots),
-    loadFileOps(),
   ]);
   const breaker = new Breaker(memory.breaker);
   const limiterConfig = limiterConfigOf(config);
@@ -36,7 +35,7 @@ export async function openPipeline({ config, lane, memory }: ServingData): Promi
     breaker,
     counters: new Float64Array(memory.writerCounters),
     histograms: new Histograms(memory.writerHistograms, WRITER_HISTOGRAM_NAMES),
-    ops: watchSyncs(ops, breaker),
+    ops: watchSyncs(nodeFileOps, breaker),
   });
   return new Pipeline(
     createParser({ maxBodyBytes: config.maxBodyBytes, maxBatch: config.maxBatch }),

@@ -4,7 +4,7 @@ import { Bell } from '../base/bell.ts';
 import { Control } from '../base/control.ts';
 import { Breaker } from '../breaker/breaker.ts';
 import { loadWriter, slotsOf } from '../phases.ts';
-import { loadFileOps } from '../storage/load-file-ops.ts';
+import { nodeFileOps } from '../storage/file-ops.ts';
 import { Histograms, WRITER_HISTOGRAM_NAMES } from '../telemetry/histogram.ts';
 import { ThreadSampler } from '../telemetry/thread-stats.ts';
 import { watchSyncs } from '../writer/watched-syncs.ts';
@@ -14,12 +14,12 @@ const data = workerData as WriterThreadData;
 const report = (message: WriterMessage): void => parentPort!.postMessage(message);
 // The writer blocks in system calls and turns its event loop about once a second: its delays would mean nothing.
 const sampler = new ThreadSampler(data.stats, false);
-const [{ createWriter }, ops] = await Promise.all([loadWriter(slotsOf(data.config)), loadFileOps()]);
+const { createWriter } = await loadWriter(slotsOf(data.config));
 const breaker = new Breaker(data.breaker);
 const writer = createWriter({
   memory: data.memory,
   config: data.config,
-  ops: watchSyncs(ops, breaker),
+  ops: watchSyncs(nodeFileOps, breaker),
   bell: new Bell(data.bell),
   control: new Control(data.control),
   breaker,

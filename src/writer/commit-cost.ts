@@ -1,33 +1,32 @@
 /**
- * What a commit costs whatever its size: `a` of the affine model ms = a + b·bytes, fitted to the commits by least
- * squares, older ones weighing exponentially less.
+ * Estimates the fixed cost of a commit: `a` of the affine model ms = a + b·bytes, fitted to the commits by least squares
+ * with exponentially decaying weights.
  *
- * Commits of about the same size do not tell `a` from `b`, so the estimate follows a fit as far as sizes vary in it, and
- * as far as times keep to it.
- * Until they do, a commit that takes longer than others is put down to its bytes: taking a slow disk for one with a
- * large fixed cost would raise the target delay, and with it the delay of everybody.
+ * Commits of similar size cannot separate `a` from `b`. The estimate therefore follows a fit in proportion to how much
+ * sizes vary in it and how well times match it. Until then, extra time counts as cost of the bytes: mistaking a slow disk
+ * for one with a large fixed cost would raise the target delay, and with it everybody's delay.
  */
 
-/** A commit weighs 1/e of a new one after so many. */
+/** After this many commits, a commit weighs 1/e of a new one. */
 const MEMORY_COMMITS = 48;
-/** Fewer commits than this are not fitted. */
+/** The fit starts at this many commits. */
 const LEAST_COMMITS = 8;
-/** A commit counts with this many times what was expected of it at most: a stall is no measure of the disk. */
+/** Caps a commit's time at this multiple of the expected time: a stall says nothing about the disk. */
 const EXPECTED_MOST = 2;
-/** A fit whose sizes have this standard deviation, as a share of their mean, is believed half. */
+/** Sizes with this standard deviation, as a share of their mean, give a fit half of the full weight. */
 const SPREAD = 0.25;
-/** A fit from which times scatter by this share of their mean is believed half, and soon less. */
+/** Times that scatter by this share of their mean around the fit halve its weight; more scatter removes it. */
 const SCATTER = 0.25;
-/** The estimate follows a fit that is believed this many times as fast as the fit forgets. */
+/** The estimate follows a fit of full weight this many times as fast as the fit forgets. */
 const PACE = 4;
-/** No fit counts that is far above the least commit of the last one to two windows: stalls are no fixed cost. */
+/** Caps the fit near the fastest commit of the last one to two windows: stalls are not a fixed cost. */
 const WINDOW_COMMITS = 16;
 const ABOVE_LEAST = 1.25;
 
 export class CommitCost {
-  /** Ms that a commit of no bytes would take; 0 while nothing is known. */
+  /** Estimated time of an empty commit in ms; 0 until there is an estimate. */
   fixedMs = 0;
-  /** What storage takes while it works. */
+  /** Throughput of storage while it works. */
   bytesPerMs = 0;
   private commits = 0;
   private meanBytes = 0;
@@ -60,7 +59,7 @@ export class CommitCost {
     return Math.max(0, this.covariance / Math.max(this.variance, Number.MIN_VALUE));
   }
 
-  /** What the fit leaves unexplained, as a share of the mean time: much of it when the disk changed under the fit. */
+  /** Time that the fit leaves unexplained, as a share of the mean: large when the disk changed under the fit. */
   private get unexplained(): number {
     const explained = this.msPerByte * Math.max(0, this.covariance);
     return Math.sqrt(Math.max(0, this.msVariance - explained)) / Math.max(this.meanMs, Number.MIN_VALUE);
@@ -73,7 +72,7 @@ export class CommitCost {
   private counted(offBytes: number, ms: number): number {
     if (this.commits <= LEAST_COMMITS) return ms;
     const expectedMs = this.meanMs + this.msPerByte * Math.max(0, offBytes);
-    // When none was faster for a while, the disk has become slow.
+    // If none was faster for a while, the disk has become slow.
     return Math.min(ms, EXPECTED_MOST * Math.max(expectedMs, this.recentLeastMs));
   }
 

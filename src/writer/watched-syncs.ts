@@ -1,12 +1,12 @@
 /**
- * File operations that tell the breaker when a sync begins and ends, so that main sees one that stalls while the thread
- * that waits for it cannot say anything.
+ * File operations that report to the breaker when a sync begins and ends. Main can then see a stalled sync while the
+ * thread that waits for it is blocked.
  */
 import { monotonicMs } from '../base/clock.ts';
 import { BACKGROUND, type Breaker, FOREGROUND } from '../breaker/breaker.ts';
 import type { FileOps } from '../storage/file-ops.ts';
 
-/** The same operations; syncs of one thread, and at most one in the background. */
+/** The same operations, for syncs of one thread and at most one in the background. */
 export function watchSyncs(ops: FileOps, breaker: Breaker): FileOps {
   const watched = (sync: (fd: number) => void) => (fd: number) => {
     breaker.syncBegins(FOREGROUND, monotonicMs());

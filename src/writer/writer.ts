@@ -1,21 +1,23 @@
 /**
- * The writer's face: how lines get from the journals of the serving threads into segment files.
+ * The writer's interface: how lines get from the journals of the serving threads into segment files.
  *
  * An implementation has two ends: `openJournal` in each thread that serves requests, and `createWriter` in the
- * writer thread. What the ends share is carved once, by `createMemory`.
+ * writer thread. `createMemory` allocates once what the ends share.
  */
 import type { Bell } from '../base/bell.ts';
 import type { Control } from '../base/control.ts';
 import type { Breaker } from '../breaker/breaker.ts';
 import type { Revert } from '../config/load.ts';
 import type { Journal } from '../journal/journal.ts';
-import type { DoubtfulRange } from '../storage/durability.ts';
+import type { RetentionConfig } from '../storage/closed-segments.ts';
 import type { FileOps } from '../storage/file-ops.ts';
-import type { SegmentStoreConfig } from '../storage/segment-store.ts';
 import type { Histograms } from '../telemetry/histogram.ts';
 
-export interface WriterConfig extends SegmentStoreConfig {
+export interface WriterConfig extends RetentionConfig {
   readonly ack: 'received' | 'written' | 'synced';
+  /** A commit that would take a segment past this size begins the next one. */
+  readonly segmentBytes: number;
+  readonly segmentAgeMs: number;
   /** Longest time that bytes stay unsynced under `received` and `written`. */
   readonly syncIntervalMs: number;
   /** Commits are refused while the file system has fewer free bytes. */
@@ -25,23 +27,30 @@ export interface WriterConfig extends SegmentStoreConfig {
 }
 
 export interface WriterMemory {
-  /** One journal a lane: whoever serves requests holds a lane, one holder at a time. */
+  /** One journal for each lane. A thread that serves requests holds a lane, one holder at a time. */
   readonly journals: readonly SharedArrayBuffer[];
-  /** What the implementation shares among all threads beyond the journals; may be empty. */
+  /** What all threads of the implementation share besides the journals; may be empty. */
   readonly common: SharedArrayBuffer;
 }
 
 export type WriterMessage =
   | { readonly kind: 'ready' }
-  | { readonly kind: 'stopped' }
   | {
       readonly kind: 'log';
       readonly level: 'info' | 'warn' | 'error';
       readonly fields: Readonly<Record<string, unknown>>;
       readonly text: string;
     }
-  /** Nothing more is stored; the process has to end. `doubtful` is what a sync did not confirm. */
+  /** Nothing more is stored; the process has to end. `doubtful` is the range that a sync did not confirm. */
   | { readonly kind: 'fatal'; readonly reason: string; readonly doubtful: DoubtfulRange | null };
+
+/** Bytes of a segment that a failed sync leaves in doubt. */
+export interface DoubtfulRange {
+  readonly segment: string;
+  readonly from: number;
+  readonly to: number;
+  readonly lines: number;
+}
 
 /** What the writer thread is started with. */
 export interface WriterThreadData {
@@ -82,12 +91,12 @@ export interface WriterParts {
   readonly nextCommit: number;
   readonly nextSegment: number;
   report(message: WriterMessage): void;
-  /** Called about once a second: what the thread tells of itself. */
+  /** Called about once a second: publishes the thread's own statistics. */
   sample(): void;
 }
 
 export interface RunningWriter {
-  /** Works until `control.writerShouldStop` and nothing is left to store; then syncs and closes. */
+  /** Runs until `control.writerShouldStop` and nothing is left to store; then syncs and closes. */
   run(): Promise<void>;
 }
 
@@ -95,7 +104,7 @@ export interface WriterModule {
   /** @param journalBytes a power of two, at least twice the largest claim */
   readonly createMemory: (lanes: number, journalBytes: number) => WriterMemory;
   readonly openJournal: (parts: JournalParts) => Journal;
-  /** True when nothing that a former holder of the lane committed is outstanding: it may be held anew. */
+  /** True when everything that the last holder of the lane committed is settled: another may hold it. */
   readonly isSettled: (memory: WriterMemory, lane: number) => boolean;
   readonly createWriter: (parts: WriterParts) => RunningWriter;
 }

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Batch } from '../../src/storage/commit-buffer.ts';
+import { FaultFileOps, systemError } from '../../load-test/faults/fault-file-ops.ts';
+import { CommitBuffer } from '../../src/storage/commit-buffer.ts';
 import { nodeFileOps, PAGE_BYTES } from '../../src/storage/file-ops.ts';
 import { openNew, pageAlignedBytes, Segment } from '../../src/storage/segment.ts';
-import { FaultyFileOps, systemError } from '../support/faulty-file-ops.ts';
 import { temporaryDirectory } from '../support/writer-rig.ts';
 
 /** Small deterministic generator, so that a failure can be made again. */
@@ -33,7 +33,7 @@ test('buffered and direct writes into one file stay coherent, whatever their siz
   const segment = new Segment(context, 1, openNew(nodeFileOps, join(dataDir, 'metrics-00000001.ndjson')), 0);
   const reader = fs.openSync(segment.path, 'r');
   let expected = Buffer.alloc(0);
-  const batch = new Batch();
+  const batch = new CommitBuffer();
   for (let commit = 1; commit <= 400; commit++) {
     // Mostly below and around pages, now and then several stagings long.
     const bytes = Math.ceil(
@@ -75,8 +75,8 @@ test('buffered and direct writes into one file stay coherent, whatever their siz
 });
 
 /** Writes at most `most` bytes, whole pages where it may be a direct write, then fails. */
-function failingOnce(most: number): FaultyFileOps {
-  const ops = new FaultyFileOps();
+function failingOnce(most: number): FaultFileOps {
+  const ops = new FaultFileOps();
   let left = Math.floor(most);
   const take = (length: number, unit: number): number => {
     const taken = left < length ? left - (left % unit) : length;

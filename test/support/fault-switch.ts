@@ -1,30 +1,27 @@
-/** A test's hand on the faults of a running server; see fault-file-ops.ts. */
+/** Turns disk faults of a running server on and off (load-test/faults). */
 import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { FAULTS_VARIABLE, type FailAt, type Faults } from './fault-file-ops.ts';
+import { type DiskFaults, type FailAt, faultEnvironment } from '../../load-test/faults/disk-faults.ts';
 import { type Owner, temporaryDirectory } from './server-process.ts';
 
-const MODULE = fileURLToPath(new URL('./fault-file-ops.js', import.meta.url));
-
 export class FaultSwitch {
-  /** What the server has to be started with. */
+  /** Start the server with this environment. */
   readonly env: Readonly<Record<string, string>>;
   private readonly path: string;
   private armed = 0;
 
   constructor(owner: Owner) {
     this.path = join(temporaryDirectory(owner), 'faults.json');
-    this.env = { METRICSSTREAM_TEST_FILE_OPS: MODULE, [FAULTS_VARIABLE]: this.path };
+    this.env = faultEnvironment(this.path);
   }
 
-  /** From the next call of the writer on. */
-  set(faults: Faults): void {
+  /** Takes effect with the writer's next call. */
+  set(faults: DiskFaults): void {
     writeFileSync(`${this.path}.new`, JSON.stringify(faults));
     renameSync(`${this.path}.new`, this.path);
   }
 
-  /** One call fails, the k-th from now on; the function returned says whether it has. */
+  /** Makes the k-th call from now on fail; the function returned says whether it has failed. */
   failAt(call: FailAt['call'], at: number, error: string): () => boolean {
     this.armed += 1;
     const struckPath = `${this.path}.struck-${this.armed}`;

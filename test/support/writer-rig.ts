@@ -15,7 +15,7 @@ import {
   createMemory as createGroupCommitMemory,
   GroupCommitWriter,
 } from '../../src/writer/group-commit/group-commit.ts';
-import { Housekeeper } from '../../src/writer/synchronous/housekeeper.ts';
+import { MaintenanceWriter } from '../../src/writer/synchronous/maintenance.ts';
 import {
   createMemory as createSynchronousMemory,
   SynchronousJournal,
@@ -80,7 +80,7 @@ export const synchronous: TestedWriter = {
   name: 'synchronous',
   createMemory: createSynchronousMemory,
   openJournal: (parts, lane, nowMs) => new SynchronousJournal({ ...parts, lane }, nowMs),
-  createWriter: (parts) => new Housekeeper(parts),
+  createWriter: (parts) => new MaintenanceWriter(parts),
 };
 
 export interface RigOptions {

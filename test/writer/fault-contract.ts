@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { FaultFileOps } from '../../load-test/faults/fault-file-ops.ts';
 import { DISK_FAILED, DISK_OK, DISK_REFUSING } from '../../src/base/control.ts';
 import { CLOSED, HALF_OPEN, OPEN } from '../../src/breaker/breaker.ts';
 import { REFUSED, STORED, UNKNOWN } from '../../src/journal/journal.ts';
 import { verified } from '../support/damage.ts';
-import { FaultyFileOps } from '../support/faulty-file-ops.ts';
 import { line, type RigOptions, type TestedWriter, WriterRig } from '../support/writer-rig.ts';
 
 const isWrite = (call: string): boolean => call === 'write' || call === 'writev';
@@ -32,7 +32,7 @@ async function assertVerifies(rig: WriterRig): Promise<void> {
 
 export function writerFaultContract(tested: TestedWriter): void {
   const open = (
-    ops: FaultyFileOps,
+    ops: FaultFileOps,
     config: RigOptions['config'] = {},
     dataDir?: string,
     breaker: RigOptions['breaker'] = {},
@@ -41,7 +41,7 @@ export function writerFaultContract(tested: TestedWriter): void {
   describe(`${tested.name}: a write`, () => {
     it('that is short is finished', async () => {
       for (const directBytes of [0, 4_096]) {
-        const ops = new FaultyFileOps();
+        const ops = new FaultFileOps();
         const rig = open(ops, { directBytes });
         let left = 40;
         ops.fault = (call) => (isWrite(call) && left-- > 0 ? { atMost: 1 + (left % 700) } : undefined);
@@ -64,7 +64,7 @@ export function writerFaultContract(tested: TestedWriter): void {
       for (const code of ['ENOSPC', 'EIO', 'EDQUOT']) {
         for (const directBytes of [0, 4_096]) {
           for (let failing = 1; failing <= 4; failing++) {
-            const ops = new FaultyFileOps();
+            const ops = new FaultFileOps();
             const rig = open(ops, { directBytes });
             assert.equal(rig.store(line(1)), STORED);
             // The first calls store a part, the next fails.
@@ -99,7 +99,7 @@ export function writerFaultContract(tested: TestedWriter): void {
     });
 
     it('is not tried while the disk takes nothing, and probing leaves no trace', () => {
-      const ops = new FaultyFileOps();
+      const ops = new FaultFileOps();
       const rig = open(ops);
       rig.store(line(1));
       ops.fault = (call) => (isWrite(call) ? { error: 'ENOSPC' } : undefined);
@@ -121,7 +121,7 @@ export function writerFaultContract(tested: TestedWriter): void {
     });
 
     it('that cannot be cut back ends the process, and its lines are refused', async () => {
-      const ops = new FaultyFileOps();
+      const ops = new FaultFileOps();
       const rig = open(ops);
       rig.store(line(1));
       let write = 0;
@@ -136,7 +136,7 @@ export function writerFaultContract(tested: TestedWriter): void {
       assert.equal(rig.store(line(4)), REFUSED);
       await rig.stop();
       // The next start cuts off what could not be cut back.
-      const again = open(new FaultyFileOps(), {}, rig.dataDir);
+      const again = open(new FaultFileOps(), {}, rig.dataDir);
       again.store(line(3));
       await again.stop();
       assert.equal(again.storedText(), line(1) + line(3));
@@ -145,7 +145,7 @@ export function writerFaultContract(tested: TestedWriter): void {
     });
 
     it('that throws what no system call throws is a defect: thrown on, not handled', () => {
-      const ops = new FaultyFileOps();
+      const ops = new FaultFileOps();
       const rig = open(ops);
       ops.fault = (call) => {
         if (call === 'writev') throw new TypeError('a defect');
@@ -158,7 +158,7 @@ export function writerFaultContract(tested: TestedWriter): void {
 
   describe(`${tested.name}: the breaker`, () => {
     it('opens after so many writes that failed in a row, tries nothing, and closes with what is stored again', async () => {
-      const ops = new FaultyFileOps();
+      const ops = new FaultFileOps();
       const rig = open(ops);
       assert.equal(rig.store(line(1)), STORED);
       ops.fault = (call) => (isWrite(call) ? { error: 'EIO' } : undefined);
@@ -194,7 +194,7 @@ export function writerFaultContract(tested: TestedWriter): void {
     });
 
     it('opens again, for twice as long, when the disk takes a probe and no commit', () => {
-      const ops = new FaultyFileOps();
+      const ops = new FaultFileOps();
       const rig = open(ops, {}, undefined, { failures: 1 });
       assert.equal(rig.store(line(1)), STORED);
       // Probes are plain writes.
@@ -217,7 +217,7 @@ export function writerFaultContract(tested: TestedWriter): void {
     });
 
     it('tells of writes that fail below its threshold once a second, with their code', () => {
-      const ops = new FaultyFileOps();
+      const ops = new FaultFileOps();
       const rig = open(ops, {}, undefined, { failures: 100, errorPercent: 100 });
       assert.equal(rig.store(line(0)), STORED);
       ops.fault = (call) => (isWrite(call) ? { error: 'EIO' } : undefined);
@@ -237,7 +237,7 @@ export function writerFaultContract(tested: TestedWriter): void {
     });
 
     it('leaves want of room to the guard, which resumes by itself', () => {
-      const ops = new FaultyFileOps();
+      const ops = new FaultFileOps();
       const rig = open(ops, { minFreeBytes: 1_000_000 }, undefined, { failures: 1 });
       assert.equal(rig.store(line(1)), STORED);
       ops.free = 10;
@@ -253,7 +253,7 @@ export function writerFaultContract(tested: TestedWriter): void {
 
   describe(`${tested.name}: free space`, () => {
     it('below the limit refuses before the file system has to, and resumes when there is room', async () => {
-      const ops = new FaultyFileOps();
+      const ops = new FaultFileOps();
       const rig = open(ops, { minFreeBytes: 1_000_000 });
       ops.free = 2_000_000;
       assert.equal(rig.store(line(1)), STORED);
@@ -274,7 +274,7 @@ export function writerFaultContract(tested: TestedWriter): void {
     });
 
     it('is looked at each 8 MiB too, however short the time', () => {
-      const ops = new FaultyFileOps();
+      const ops = new FaultFileOps();
       const rig = open(ops, { ack: 'written', minFreeBytes: 1_000_000 });
       const text = line(1, 1_000).repeat(1_000);
       assert.equal(rig.store(text), STORED);
@@ -286,7 +286,7 @@ export function writerFaultContract(tested: TestedWriter): void {
     });
 
     it('is noticed by an idle writer, when it ends and when it is back', () => {
-      const ops = new FaultyFileOps();
+      const ops = new FaultFileOps();
       const rig = open(ops, { minFreeBytes: 1_000_000 });
       ops.free = 10;
       rig.turn(1_100);
@@ -301,7 +301,7 @@ export function writerFaultContract(tested: TestedWriter): void {
 
   describe(`${tested.name}: lines under received`, () => {
     it('that could not be stored are counted as acknowledged and lost', () => {
-      const ops = new FaultyFileOps();
+      const ops = new FaultFileOps();
       const rig = open(ops, { ack: 'received' });
       ops.fault = (call) => (isWrite(call) ? { error: 'ENOSPC' } : undefined);
       // More than a journal has room for outcomes of: nobody reads them.
@@ -319,7 +319,7 @@ export function writerFaultContract(tested: TestedWriter): void {
 
   describe(`${tested.name}: a sync that fails`, () => {
     it('makes its lines unknown, refuses the rest, names the range, and is the last', async () => {
-      const ops = new FaultyFileOps();
+      const ops = new FaultFileOps();
       const rig = open(ops);
       assert.equal(rig.store(line(1)), STORED);
       const path = join(rig.dataDir, 'metrics-00000001.ndjson');
@@ -350,7 +350,7 @@ export function writerFaultContract(tested: TestedWriter): void {
     });
 
     it('in the background is fatal under written, with all unsynced lines in doubt', async () => {
-      const ops = new FaultyFileOps();
+      const ops = new FaultFileOps();
       const rig = open(ops, { ack: 'written', syncIntervalMs: 100 });
       rig.store(line(1));
       rig.store(line(2));
@@ -368,7 +368,7 @@ export function writerFaultContract(tested: TestedWriter): void {
     });
 
     it('at rotation under written refuses the lines and leaves the closed segment in doubt', () => {
-      const ops = new FaultyFileOps();
+      const ops = new FaultFileOps();
       const rig = open(ops, { ack: 'written', segmentBytes: 1_000 });
       assert.equal(rig.store(line(1, 900)), STORED);
       ops.fault = (call) => (call === 'fdatasync' ? { error: 'EIO' } : undefined);
@@ -385,19 +385,18 @@ export function writerFaultContract(tested: TestedWriter): void {
     });
 
     it('at the stop is told before the writer ends', async () => {
-      const ops = new FaultyFileOps();
+      const ops = new FaultFileOps();
       const rig = open(ops, { ack: 'written' });
       rig.store(line(1));
       ops.fault = (call) => (isBackgroundSync(call) ? { error: 'EIO' } : undefined);
       await rig.stop();
       assert.equal(rig.control.disk, DISK_FAILED);
       assert.equal(rig.fatal()[0]?.doubtful?.lines, 1);
-      assert.deepEqual(rig.messages.at(-1), { kind: 'stopped' });
       rig.remove();
     });
 
     it('of the directory refuses the lines and is fatal', () => {
-      const ops = new FaultyFileOps();
+      const ops = new FaultFileOps();
       const rig = open(ops);
       ops.fault = (call) => (call === 'fsync' ? { error: 'EIO' } : undefined);
       assert.equal(rig.store(line(1)), REFUSED);
@@ -410,7 +409,7 @@ export function writerFaultContract(tested: TestedWriter): void {
 
   describe(`${tested.name}: a next segment that cannot be made`, () => {
     it('leaves the open one going on, and is tried again', async () => {
-      const ops = new FaultyFileOps();
+      const ops = new FaultFileOps();
       const rig = open(ops, { segmentBytes: 1_000 });
       const text = line(1, 500);
       rig.store(text);

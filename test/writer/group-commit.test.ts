@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { FaultFileOps } from '../../load-test/faults/fault-file-ops.ts';
 import { REFUSED, STORED } from '../../src/journal/journal.ts';
 import { verified } from '../support/damage.ts';
-import { FaultyFileOps } from '../support/faulty-file-ops.ts';
 import { groupCommit, line, WriterRig } from '../support/writer-rig.ts';
 import { writerContract } from './contract.ts';
 import { writerFaultContract } from './fault-contract.ts';
@@ -48,8 +48,8 @@ test('takes a few MiB from a busy ring, then the others have their turn', () => 
 });
 
 test('what is written while a background sync runs stays unsynced until the next', async () => {
-  const ops = new FaultyFileOps();
-  ops.backgroundSyncMs = 30;
+  const ops = new FaultFileOps();
+  ops.fault = (call) => (call === 'fdatasyncInBackground' ? { delayMs: 30 } : undefined);
   const rig = new WriterRig({ ops, config: { ack: 'written', syncIntervalMs: 100 } });
   rig.store(line(1));
   rig.turn(150);
@@ -62,7 +62,7 @@ test('what is written while a background sync runs stays unsynced until the next
 });
 
 test('many unsynced bytes are synced before the interval is over, and again when it is', async () => {
-  const ops = new FaultyFileOps();
+  const ops = new FaultFileOps();
   const rig = new WriterRig({
     ops,
     journalBytes: 32 << 20,
@@ -83,8 +83,8 @@ test('many unsynced bytes are synced before the interval is over, and again when
 });
 
 test('a segment is not closed under a background sync that still uses it', async () => {
-  const ops = new FaultyFileOps();
-  ops.backgroundSyncMs = 50;
+  const ops = new FaultFileOps();
+  ops.fault = (call) => (call === 'fdatasyncInBackground' ? { delayMs: 50 } : undefined);
   const rig = new WriterRig({ ops, config: { ack: 'written', segmentBytes: 1_000, syncIntervalMs: 10 } });
   rig.store(line(1, 900));
   rig.turn(20);
@@ -98,7 +98,7 @@ test('a segment is not closed under a background sync that still uses it', async
 });
 
 test('a worker that does not read outcomes holds up only itself', () => {
-  const ops = new FaultyFileOps();
+  const ops = new FaultFileOps();
   const rig = new WriterRig({ ops, lanes: 2 });
   ops.fault = (call) => (call === 'writev' || call === 'write' ? { error: 'ENOSPC' } : undefined);
   const cursors: number[] = [];
@@ -122,7 +122,7 @@ test('a worker that does not read outcomes holds up only itself', () => {
 });
 
 test('with no descriptor left, spares keep rotation going', async () => {
-  const ops = new FaultyFileOps();
+  const ops = new FaultFileOps();
   const rig = new WriterRig({ ops, config: { segmentBytes: 1_000 } });
   const text = line(1, 900);
   rig.store(text);
@@ -165,7 +165,7 @@ test('large commits go past the page cache and read back the same', async (t) =>
 });
 
 test('direct I/O that the file system refuses is replaced by the page cache, said once', async () => {
-  const ops = new FaultyFileOps();
+  const ops = new FaultFileOps();
   const rig = new WriterRig({ ops, config: { directBytes: 4_096 } });
   ops.fault = (call) => {
     // The direct write is the one in the middle, on the page boundary.

@@ -1,22 +1,22 @@
 /**
- * What the threads of the synchronous writer share: the open segment, and what has become of the disk.
+ * What the threads of the synchronous writer share: the log's state, and what the writer thread has yet to log.
  *
  * ```
- *  line 0      LOCK            Int32   futex lock: guards all below but UNLOCKED_LINES
- *  line 1      UNLOCKED_LINES  Int32   lines refused because the lock was not had: added by those who serve, taken
- *                                      by the writer thread
+ *  line 0      LOCK            Int32   futex lock: guards everything below except UNLOCKED_LINES
+ *  line 1      UNLOCKED_LINES  Int32   lines refused because the lock was not acquired: serving threads add, the
+ *                                      writer thread resets
  *  lines 2–3   state           16 × Float64: the slots below
  *  lines 4–7   REASON          Int32 length, UTF-8: why commits are refused, or what failed for good
- *  lines 8–11  ROTATION        Int32 length, UTF-8: why the next segment could not be made
- *  lines 12–15 WRITE_ERROR     Int32 length, UTF-8: the code of the last write that failed for want of more than room
- *  lines 16–19 TRANSITIONS     Int32 length, UTF-8: lines of what the breaker did, not yet told: its new state and why
+ *  lines 8–11  ROTATION        Int32 length, UTF-8: why the next segment could not be created
+ *  lines 12–15 WRITE_ERROR     Int32 length, UTF-8: code of the last write that failed, except for a full disk
+ *  lines 16–19 TRANSITIONS     Int32 length, UTF-8: one line per breaker transition: its new state and the reason
  * ```
- * The open segment stands here by its sequence and length; each thread opens the file for itself, since Node closes the
- * descriptors that a thread opened when the thread ends. Whether commits are taken stands in the control block (DISK),
- * written under the lock too.
+ * The open segment is shared as its sequence and length; each thread opens the file for itself. Whether commits are
+ * accepted is in the control block (DISK), also written under the lock.
  */
 import { lock, unlock } from '../../base/futex-lock.ts';
 import { LINE_BYTES, LINE_I32 } from '../../base/shared-memory.ts';
+import type { LogState } from '../log-state.ts';
 
 const LOCK = 0;
 const UNLOCKED_LINES = LINE_I32;
@@ -33,59 +33,72 @@ export const TRANSITIONS = WRITE_ERROR + TEXT_BYTES;
 const MEMORY_BYTES = TRANSITIONS + TEXT_BYTES;
 export type Text = typeof REASON | typeof ROTATION | typeof WRITE_ERROR | typeof TRANSITIONS;
 
-/** 1 from the writer thread's start to its end: nothing is stored before or after. */
-export const RUNNING = 0;
-/** Of the open segment; while it is 0 none is open, and the five slots behind it mean nothing. */
-export const SEQUENCE = 1;
-export const OPENED_MS = 2;
-/** End of its last whole commit. */
-export const BYTES = 3;
-/** How much of it is on disk for sure. */
-export const SYNCED_BYTES = 4;
-export const UNSYNCED_LINES_NOW = 5;
-/** When the first of those lines was written. */
-export const UNSYNCED_SINCE_MS = 6;
-export const NEXT_SEQUENCE = 7;
-export const NEXT_COMMIT = 8;
-/** A rotation that failed is not tried again before. */
-export const ROTATE_AGAIN_MS = 9;
-/** When free space was last looked at, and bytes to be written since. */
-export const LOOKED_MS = 10;
-export const BYTES_SINCE_LOOK = 11;
-/** 1 after a failed sync: none of that file is believed any more. */
-export const SYNC_FAILED = 12;
+/** Slots of the state, in the order of the fields of `LogState`. */
+const FIELDS = [
+  'running',
+  'sequence',
+  'openedMs',
+  'bytes',
+  'syncedBytes',
+  'unsyncedLines',
+  'unsyncedSinceMs',
+  'nextSequence',
+  'nextCommit',
+  'rotateAgainMs',
+  'spaceCheckedMs',
+  'bytesSinceSpaceCheck',
+  'syncFailed',
+] as const satisfies readonly (keyof LogState)[];
+const FLAGS: ReadonlySet<keyof LogState> = new Set(['running', 'syncFailed']);
 
 /**
- * Longest wait for the lock. Its holder may be in a slow sync, with others queued before this thread; but a request
- * that is not stored within its timeout (5 s unless configured) is better told so before.
+ * Longest wait for the lock. Its holder may be in a slow sync, with other threads queued before this one. A request
+ * that is not stored within its timeout (5 s by default) should be refused before that.
  */
 const LOCK_BOUND_MS = 4_000;
-/** The lock is held for milliseconds here, so waiters look less often than by default. */
+/** The lock is held for milliseconds here, so waiters check less often than by default. */
 const LOCK_SLICE_MS = 10;
 
 export function createSynchronousMemory(): SharedArrayBuffer {
   return new SharedArrayBuffer(MEMORY_BYTES);
 }
 
+/** A `LogState` whose fields are slots of `slots`. */
+function sharedLogState(slots: Float64Array): LogState {
+  const state = {};
+  for (const [slot, field] of FIELDS.entries()) {
+    const isFlag = FLAGS.has(field);
+    Object.defineProperty(state, field, {
+      enumerable: true,
+      get: () => (isFlag ? slots[slot] === 1 : slots[slot]),
+      set: (value: number | boolean) => {
+        slots[slot] = Number(value);
+      },
+    });
+  }
+  return state as LogState;
+}
+
 /** One thread's view. The state and the texts are read and written while holding the lock. */
 export class SynchronousMemory {
-  readonly state: Float64Array;
+  readonly state: LogState;
   private readonly words: Int32Array;
   private readonly bytes: Buffer;
-  /** A lock that was once not had is only tried, and not waited for, until it is had again. */
-  private lockWasLost = false;
+  /** After one attempt timed out, the lock is tried without waiting until it is acquired again. */
+  private timedOut = false;
 
   constructor(memory: SharedArrayBuffer) {
     this.words = new Int32Array(memory);
-    this.state = new Float64Array(memory, STATE_OFFSET_BYTES, STATE_BYTES / Float64Array.BYTES_PER_ELEMENT);
+    const slots = STATE_BYTES / Float64Array.BYTES_PER_ELEMENT;
+    this.state = sharedLogState(new Float64Array(memory, STATE_OFFSET_BYTES, slots));
     this.bytes = Buffer.from(memory);
   }
 
-  /** False when the lock could not be had within a bound. */
+  /** False when the lock could not be acquired within a bound. */
   lock(): boolean {
-    const had = lock(this.words, LOCK, this.lockWasLost ? 0 : LOCK_BOUND_MS, LOCK_SLICE_MS);
-    this.lockWasLost = !had;
-    return had;
+    const acquired = lock(this.words, LOCK, this.timedOut ? 0 : LOCK_BOUND_MS, LOCK_SLICE_MS);
+    this.timedOut = !acquired;
+    return acquired;
   }
 
   unlock(): void {
@@ -93,11 +106,12 @@ export class SynchronousMemory {
   }
 
   addUnlockedLines(lines: number): void {
-    // Pairs with the exchange in `takeUnlockedLines`.
+    // Pairs with the exchange in `resetUnlockedLines`.
     Atomics.add(this.words, UNLOCKED_LINES, lines);
   }
 
-  takeUnlockedLines(): number {
+  /** Returns the lines added since the last call. */
+  resetUnlockedLines(): number {
     // Pairs with the add in `addUnlockedLines`.
     return Atomics.exchange(this.words, UNLOCKED_LINES, 0);
   }
@@ -105,6 +119,13 @@ export class SynchronousMemory {
   text(offset: Text): string {
     const start = offset + LENGTH_BYTES;
     return this.bytes.toString('utf8', start, start + this.words[offset / LENGTH_BYTES]!);
+  }
+
+  /** Returns the text and empties it. */
+  drainText(offset: Text): string {
+    const text = this.text(offset);
+    if (text !== '') this.setText(offset, '');
+    return text;
   }
 
   /** Longer texts are cut off. */

@@ -1,22 +1,24 @@
 /**
  * The synchronous writer: the thread that serves a request writes its lines itself, one commit and (under `synced`)
- * one sync a request, before it answers.
+ * one sync for each request, before it answers.
  *
  * ```
  *  serving thread A ─┐                                                      ┌─ writer thread: background sync, aged
  *  serving thread B ─┼─► lock ─► seal ─► write ─► fdatasync ─► unlock ◄─────┤  segments, retention, probing a full
- *  serving thread C ─┘           └────── the open segment ──────┘           └─ disk, telling of what failed
+ *  serving thread C ─┘           └────── the open segment ──────┘           └─ disk, logging what failed
  * ```
- * A commit is settled as soon as it is published, so nobody ever waits for the stored cursor. Under `received`, as
- * with any other writer, the answer does not depend on the write: lines that it loses are counted as such.
+ * A commit is settled as soon as it is published, so nobody waits for the stored cursor. Under `received`, as with any
+ * other writer, the answer does not depend on the write: lines that it loses are counted.
  */
 
-import { FULL, type Journal, type Outcome, STORED } from '../../journal/journal.ts';
-import { Batch } from '../../storage/commit-buffer.ts';
+import { monotonicMs } from '../../base/clock.ts';
+import { difference } from '../../base/wrapped.ts';
+import { FULL, type Journal, type Outcome, REFUSED, STORED } from '../../journal/journal.ts';
+import { CommitBuffer } from '../../storage/commit-buffer.ts';
 import type { JournalParts, WriterModule } from '../writer.ts';
-import { Housekeeper } from './housekeeper.ts';
+import { MaintenanceWriter } from './maintenance.ts';
 import { createSynchronousMemory, TRANSITIONS } from './memory.ts';
-import { SynchronousStore } from './store.ts';
+import { SharedLog } from './shared-log.ts';
 
 interface Commit {
   readonly offset: number;
@@ -34,34 +36,32 @@ interface Verdict {
 export class SynchronousJournal implements Journal {
   readonly bytes: Uint8Array;
   readonly view: DataView;
-  private readonly store: SynchronousStore;
-  private readonly outcomesAreTold: boolean;
-  private readonly batch = new Batch();
-  /** Committed and not yet published, in the buffer from its start to `end`. */
+  private readonly shared: SharedLog;
+  private readonly parts: Omit<JournalParts, 'memory' | 'lane'>;
+  private readonly now: () => number;
+  private readonly buffer = new CommitBuffer();
+  /** Commits that are not yet published, in the buffer from its start to `end`. */
   private readonly waiting: Commit[] = [];
   private end = 0;
   private head = 0;
   private stored = 0;
-  /** Of the commits that were not stored, those not yet asked about. */
+  /** Outcomes of commits that were not stored, until somebody asks. */
   private readonly verdicts: Verdict[] = [];
 
-  /** @param now monotonic ms; tests have a clock of their own */
-  constructor({ memory, lane, ...parts }: JournalParts, now?: () => number) {
-    const buffer = memory.journals[lane]!;
-    this.bytes = new Uint8Array(buffer);
-    this.view = new DataView(buffer);
-    const store = new SynchronousStore(memory.common, parts, now);
-    this.store = store;
-    // The writer thread tells of it. Transitions are made while storing, so the lock is held.
+  /** @param now monotonic ms; tests pass a clock of their own */
+  constructor({ memory, lane, ...parts }: JournalParts, now: () => number = monotonicMs) {
+    const lines = memory.journals[lane]!;
+    this.bytes = new Uint8Array(lines);
+    this.view = new DataView(lines);
+    this.shared = new SharedLog(memory.common, parts);
+    this.parts = parts;
+    this.now = now;
+    const { memory: shared } = this.shared;
+    // Transitions are made while storing, so this thread holds the lock. The writer thread logs them.
     parts.breaker.onTransition = ({ to, reason }) => {
-      store.memory.setText(
-        TRANSITIONS,
-        `${store.memory.text(TRANSITIONS)}${to} ${reason}
-`,
-      );
+      shared.setText(TRANSITIONS, `${shared.text(TRANSITIONS)}${to} ${reason}\n`);
       parts.bell.ring();
     };
-    this.outcomesAreTold = parts.config.ack !== 'received';
   }
 
   get usedBytes(): number {
@@ -70,7 +70,7 @@ export class SynchronousJournal implements Journal {
 
   claim(maxBytes: number): number {
     if (maxBytes > this.bytes.length) return FULL;
-    // There is nobody to wait for: room is made by writing what waits.
+    // Publishing makes room at once: it writes what waits.
     if (this.end + maxBytes > this.bytes.length) this.publish();
     return this.end;
   }
@@ -83,19 +83,32 @@ export class SynchronousJournal implements Journal {
     return this.head;
   }
 
-  /** Stores what is committed, each commit by itself. There is nobody to ring for. */
+  /** Stores what is committed, each commit by itself. Returns false: no bell needs ringing. */
   publish(): boolean {
-    const { batch, waiting } = this;
+    const { buffer, waiting } = this;
     for (const { offset, bytes, lines, cursor } of waiting) {
-      batch.clear();
-      batch.add(this.bytes, offset, bytes, lines);
-      const outcome = this.store.store(batch);
-      if (outcome !== STORED && this.outcomesAreTold) this.verdicts.push({ cursor, outcome });
+      buffer.clear();
+      buffer.add(this.bytes, offset, bytes, lines);
+      const outcome = this.store();
+      // Under `received` the answers do not depend on it, so nobody asks.
+      if (outcome !== STORED && this.parts.config.ack !== 'received') this.verdicts.push({ cursor, outcome });
     }
     waiting.length = 0;
     this.end = 0;
     this.stored = this.head;
     return false;
+  }
+
+  private store(): Outcome {
+    const { buffer, shared } = this;
+    return shared.locked<Outcome>(
+      () => shared.log.store(buffer, this.now()),
+      () => {
+        shared.memory.addUnlockedLines(buffer.lines);
+        this.parts.bell.ring();
+        return REFUSED;
+      },
+    );
   }
 
   storedCursor(): number {
@@ -104,7 +117,7 @@ export class SynchronousJournal implements Journal {
 
   outcome(cursor: number): Outcome {
     const { verdicts } = this;
-    while (verdicts.length > 0 && ((verdicts[0]!.cursor - cursor) | 0) < 0) verdicts.shift();
+    while (verdicts.length > 0 && difference(verdicts[0]!.cursor, cursor) < 0) verdicts.shift();
     return verdicts[0]?.cursor === cursor ? verdicts[0].outcome : STORED;
   }
 
@@ -126,7 +139,7 @@ export const createMemory = ((lanes, journalBytes) => ({
 
 export const openJournal = ((parts) => new SynchronousJournal(parts)) satisfies WriterModule['openJournal'];
 
-/** What a thread committed it has stored itself before it ended. */
+/** A thread has stored what it committed before it ended. */
 export const isSettled = (() => true) satisfies WriterModule['isSettled'];
 
-export const createWriter = ((parts) => new Housekeeper(parts)) satisfies WriterModule['createWriter'];
+export const createWriter = ((parts) => new MaintenanceWriter(parts)) satisfies WriterModule['createWriter'];

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { withPreload } from '../../../load-test/faults/disk-faults.ts';
 import { eventually } from '../../support/assertions.ts';
 import { FaultSwitch } from '../../support/fault-switch.ts';
 import { temporaryDirectory } from '../../support/server-process.ts';
@@ -40,7 +41,7 @@ function deathCase({ what, phase, ack, kind }: Death): FaultCase {
       const bugPath = join(temporaryDirectory(owner), 'bug');
       const run = await FaultRun.start(owner, {
         args: serveArgs(phase, ack),
-        env: { ...faults.env, NODE_OPTIONS: `--import ${PRELOAD}`, [BUG_FILE_VARIABLE]: bugPath },
+        env: { ...withPreload(faults.env, PRELOAD), [BUG_FILE_VARIABLE]: bugPath },
       });
       // Enough for a rotation, where a request does not cost a thread.
       const loadMetrics = phase === 5 ? 50 : 1_500;

@@ -1,0 +1,16 @@
+/**
+ * Preloaded into every thread of a server by NODE_OPTIONS (disk-faults.ts): replaces the file operations of the threads
+ * that store metrics. The product needs no hook for it.
+ */
+import { isMainThread } from 'node:worker_threads';
+import { nodeFileOps } from '../../src/storage/file-ops.ts';
+import { FaultPlan } from './disk-faults.ts';
+import { type Call, FaultFileOps } from './fault-file-ops.ts';
+
+if (!isMainThread) {
+  const ops = new FaultFileOps();
+  ops.recordsCalls = false;
+  ops.fault = new FaultPlan().faultOf;
+  const calls = Object.keys(nodeFileOps) as Call[];
+  Object.assign(nodeFileOps, Object.fromEntries(calls.map((call) => [call, ops[call].bind(ops)])));
+}

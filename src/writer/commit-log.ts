@@ -1,0 +1,319 @@
+/**
+ * The log that both writers append to: which commits it accepts, how segments rotate, and what a failure means.
+ *
+ * ```
+ *  store ─► accepts? ─► rotate if full or aged ─► seal ─► append ─► sync (synced) ─► STORED
+ *              │ no          │ sync failed          │ write failed       │ sync failed
+ *              ▼             ▼                      ▼                    ▼
+ *           REFUSED       REFUSED, fatal         REFUSED, cut back    UNKNOWN, fatal
+ * ```
+ * A failed write is cut back, so the file is as it was before. ENOSPC and EDQUOT stop all commits until a probe
+ * succeeds; the breaker counts other errors. A failed sync is final: the kernel reports a lost page once and then
+ * calls it clean, so a second sync of that file would lie. It leaves in doubt all bytes written since the last sync.
+ *
+ * Where several threads share a log, the caller holds the lock that guards the state.
+ */
+import { monotonicMs } from '../base/clock.ts';
+import { type Control, DISK_FAILED, DISK_OK, DISK_REFUSING } from '../base/control.ts';
+import { NS_PER_MS } from '../base/units.ts';
+import { type Breaker, OPEN } from '../breaker/breaker.ts';
+import { type Outcome, REFUSED, STORED, UNKNOWN } from '../journal/journal.ts';
+import type { CommitBuffer } from '../storage/commit-buffer.ts';
+import { codeOf, type FileOps, isFileError } from '../storage/file-ops.ts';
+import { UndoFailed } from '../storage/segment.ts';
+import { DirectorySyncFailed, type SegmentStore } from '../storage/segment-store.ts';
+import { isDiskFull, lackOfSpace, SPACE_CHECK_BYTES, SPACE_CHECK_MS } from '../storage/space-guard.ts';
+import { WRITER } from '../telemetry/counters.ts';
+import { type Histograms, WRITER_HISTOGRAMS } from '../telemetry/histogram.ts';
+import type { LogState } from './log-state.ts';
+import type { DoubtfulRange, WriterConfig } from './writer.ts';
+
+const ROTATE_AGAIN_AFTER_MS = 1_000;
+/** Unsynced bytes that start a background sync early, so that no sync takes long. */
+const SYNC_EARLY_BYTES = 32 << 20;
+
+export interface CommitLogParts {
+  readonly config: WriterConfig;
+  readonly control: Control;
+  readonly breaker: Breaker;
+  readonly counters: Float64Array;
+  readonly histograms: Histograms;
+  readonly ops: FileOps;
+}
+
+/** What the log reports to its writer thread. */
+export interface LogEvents {
+  /** Commits are refused until the disk accepts bytes again. */
+  refusing(reason: string): void;
+  /** Nothing more is stored; the process has to end. */
+  failed(reason: string): void;
+  /** A commit was refused for another reason than a full disk. */
+  writeFailed(code: string): void;
+  rotationFailed(code: string): void;
+  segmentCreated(): void;
+  /** Enough bytes are unsynced that the background sync should not wait for its time. */
+  syncIsDue(): void;
+}
+
+export class CommitLog {
+  /** How long the last stored commit took to append and sync. */
+  lastStoreMs = 0;
+  private readonly state: LogState;
+  private readonly segments: SegmentStore;
+  private readonly parts: CommitLogParts;
+  private readonly events: LogEvents;
+
+  constructor(state: LogState, segments: SegmentStore, parts: CommitLogParts, events: LogEvents) {
+    this.state = state;
+    this.segments = segments;
+    this.parts = parts;
+    this.events = events;
+  }
+
+  /** Writer thread, before anybody stores. */
+  start(nextCommit: number, nextSequence: number): void {
+    const { state } = this;
+    state.nextCommit = nextCommit;
+    state.nextSequence = nextSequence;
+    state.spaceCheckedMs = Number.NEGATIVE_INFINITY;
+    state.running = true;
+  }
+
+  /** Stores a commit that is not yet sealed, to the configured level. */
+  store(buffer: CommitBuffer, nowMs: number): Outcome {
+    const outcome = this.accepts(buffer.bytes, nowMs) ? this.storeCommit(buffer, nowMs) : REFUSED;
+    if (outcome === REFUSED) this.countRefused(buffer.lines);
+    return outcome;
+  }
+
+  countRefused(lines: number): void {
+    const { counters, config } = this.parts;
+    const slot = config.ack === 'received' ? WRITER.lost_acknowledged_lines : WRITER.refused_lines;
+    counters[slot]! += lines;
+  }
+
+  /** Whether commits are accepted now; reads free space when a check is due. */
+  accepts(bytes: number, nowMs: number): boolean {
+    const { state } = this;
+    const { control, breaker, ops, config, counters } = this.parts;
+    if (!state.running || control.disk !== DISK_OK) return false;
+    state.bytesSinceSpaceCheck += bytes;
+    if (nowMs - state.spaceCheckedMs >= SPACE_CHECK_MS || state.bytesSinceSpaceCheck >= SPACE_CHECK_BYTES) {
+      state.spaceCheckedMs = nowMs;
+      state.bytesSinceSpaceCheck = 0;
+      const lack = lackOfSpace(ops, config, counters);
+      if (lack !== null) this.refuse(lack);
+    }
+    return control.disk === DISK_OK && breaker.state !== OPEN;
+  }
+
+  private storeCommit(buffer: CommitBuffer, nowMs: number): Outcome {
+    const { breaker, config, control } = this.parts;
+    const { episode } = breaker;
+    let startMs = nowMs;
+    try {
+      if (this.isFullFor(buffer.bytes, nowMs)) this.rotate(nowMs);
+      // The rotation failed for good.
+      if (control.disk === DISK_FAILED) return REFUSED;
+      startMs = monotonicMs();
+      this.append(buffer, nowMs);
+    } catch (error) {
+      this.storeFailed(error, nowMs, episode);
+      return REFUSED;
+    }
+    if (config.ack === 'synced') {
+      if (!this.sync()) return UNKNOWN;
+    } else if (this.unsyncedBytes >= SYNC_EARLY_BYTES) this.events.syncIsDue();
+    breaker.succeeded(episode, nowMs);
+    this.lastStoreMs = monotonicMs() - startMs;
+    return STORED;
+  }
+
+  /** The commit was not stored, and the file is as it was before. */
+  private storeFailed(error: unknown, nowMs: number, episode: number): void {
+    if (!isFileError(error)) throw error;
+    this.parts.counters[WRITER.write_errors]! += 1;
+    if (error instanceof UndoFailed) return this.fail(`${error.message} (${codeOf(error.cause)})`);
+    const code = codeOf(error);
+    this.parts.breaker.failed(episode, nowMs, code);
+    if (isDiskFull(error)) this.refuse(`a write failed: ${code}`);
+    else this.events.writeFailed(code);
+  }
+
+  private isFullFor(bytes: number, nowMs: number): boolean {
+    const { state } = this;
+    if (state.sequence === 0) return true;
+    if (state.bytes === 0) return false;
+    return state.bytes + bytes > this.parts.config.segmentBytes || this.isAged(nowMs);
+  }
+
+  /** True when the open segment has commits and is past its age. */
+  isAged(nowMs: number): boolean {
+    const { state } = this;
+    if (state.sequence === 0 || state.bytes === 0) return false;
+    return nowMs - state.openedMs >= this.parts.config.segmentAgeMs;
+  }
+
+  private append(buffer: CommitBuffer, nowMs: number): void {
+    const { state } = this;
+    const { counters, histograms } = this.parts;
+    const segment = this.segments.open(state)!;
+    buffer.seal(state.nextCommit);
+    const startMs = monotonicMs();
+    segment.append(buffer);
+    histograms.record(WRITER_HISTOGRAMS.write_ns, Math.round((monotonicMs() - startMs) * NS_PER_MS));
+    histograms.record(WRITER_HISTOGRAMS.commit_bytes, buffer.bytes);
+    histograms.record(WRITER_HISTOGRAMS.commit_lines, buffer.lines);
+    // The first bytes after a quiet time start the sync interval.
+    if (state.unsyncedLines === 0) state.unsyncedSinceMs = nowMs;
+    state.bytes = segment.bytes;
+    state.unsyncedLines += buffer.lines;
+    state.nextCommit += 1;
+    counters[WRITER.commits]! += 1;
+    counters[WRITER.lines_written]! += buffer.lines;
+    counters[WRITER.bytes_written]! += buffer.bytes;
+    counters[WRITER.segment_bytes_now] = segment.bytes;
+    this.updateGauges();
+  }
+
+  /** Syncs the open segment and creates the next. If that fails, the open one stays in use for a while. */
+  private rotate(nowMs: number): void {
+    const { state } = this;
+    const isOpen = state.sequence > 0;
+    if (isOpen && nowMs < state.rotateAgainMs) return;
+    if (!this.sync()) return;
+    try {
+      this.beginSegment(nowMs);
+    } catch (error) {
+      if (error instanceof DirectorySyncFailed) return this.failSync(error.cause);
+      if (!isOpen || !isFileError(error)) throw error;
+      state.rotateAgainMs = nowMs + ROTATE_AGAIN_AFTER_MS;
+      this.parts.counters[WRITER.rotation_failures]! += 1;
+      this.events.rotationFailed(codeOf(error));
+    }
+  }
+
+  private beginSegment(nowMs: number): void {
+    const { state } = this;
+    const { counters } = this.parts;
+    const sequence = state.nextSequence;
+    this.segments.create(sequence, nowMs);
+    state.nextSequence = sequence + 1;
+    state.sequence = sequence;
+    state.openedMs = nowMs;
+    state.bytes = 0;
+    state.syncedBytes = 0;
+    counters[WRITER.segments_created]! += 1;
+    counters[WRITER.segment_sequence_now] = sequence;
+    this.events.segmentCreated();
+  }
+
+  /** Makes everything written durable. False when that failed, which is final. Throws if the file cannot be opened. */
+  sync(): boolean {
+    if (this.unsyncedBytes === 0) return true;
+    const segment = this.segments.open(this.state)!;
+    const startMs = monotonicMs();
+    try {
+      segment.sync();
+    } catch (error) {
+      if (!isFileError(error)) throw error;
+      this.failSync(error);
+      return false;
+    }
+    this.recordSync(this.state.bytes, this.state.unsyncedLines, startMs);
+    return true;
+  }
+
+  /**
+   * A sync covers the open segment up to `bytes`.
+   * @param lines how many lines were unsynced when it started
+   * @param startMs when it started
+   */
+  recordSync(bytes: number, lines: number, startMs: number): void {
+    const { state } = this;
+    const { counters, histograms } = this.parts;
+    state.syncedBytes = bytes;
+    state.unsyncedLines -= lines;
+    counters[WRITER.syncs]! += 1;
+    histograms.record(WRITER_HISTOGRAMS.sync_ns, Math.round((monotonicMs() - startMs) * NS_PER_MS));
+    this.updateGauges();
+  }
+
+  get unsyncedBytes(): number {
+    const { state } = this;
+    return state.sequence === 0 ? 0 : state.bytes - state.syncedBytes;
+  }
+
+  /** Monotonic time of the next background sync: infinite if nothing is unsynced, in the past if too much is. */
+  get syncDueMs(): number {
+    const { unsyncedBytes } = this;
+    if (unsyncedBytes === 0) return Number.POSITIVE_INFINITY;
+    if (unsyncedBytes >= SYNC_EARLY_BYTES) return Number.NEGATIVE_INFINITY;
+    return this.state.unsyncedSinceMs + this.parts.config.syncIntervalMs;
+  }
+
+  private updateGauges(): void {
+    const { counters } = this.parts;
+    counters[WRITER.unsynced_bytes_now] = this.unsyncedBytes;
+    counters[WRITER.unsynced_lines_now] = this.state.unsyncedLines;
+  }
+
+  /** What a failed sync leaves unknown. */
+  get doubtful(): DoubtfulRange | null {
+    const { state } = this;
+    if (this.unsyncedBytes === 0) return null;
+    const segment = this.segments.pathOf(state.sequence);
+    return { segment, from: state.syncedBytes, to: state.bytes, lines: state.unsyncedLines };
+  }
+
+  /** The first sequence that is not closed: that of the open segment, or of the next. */
+  get firstOpen(): number {
+    return this.state.sequence || this.state.nextSequence;
+  }
+
+  get openBytes(): number {
+    return this.state.sequence === 0 ? 0 : this.state.bytes;
+  }
+
+  /** Closes the open segment, which is synced whole; the next commit creates another. */
+  close(): void {
+    this.state.sequence = 0;
+    this.segments.close();
+  }
+
+  /** Writer thread, at its end: refuses commits from now on, syncs and closes. */
+  stop(): void {
+    this.state.running = false;
+    if (!this.state.syncFailed) this.sync();
+    this.close();
+  }
+
+  private refuse(reason: string): void {
+    this.parts.control.disk = DISK_REFUSING;
+    this.events.refusing(reason);
+  }
+
+  /** The disk accepts bytes again. False when commits were not refused for that reason. */
+  resume(): boolean {
+    const { control } = this.parts;
+    if (control.disk !== DISK_REFUSING) return false;
+    control.disk = DISK_OK;
+    return true;
+  }
+
+  failSync(error: unknown): void {
+    const { counters } = this.parts;
+    counters[WRITER.sync_errors]! += 1;
+    counters[WRITER.unknown_lines]! += this.state.unsyncedLines;
+    this.state.syncFailed = true;
+    this.fail(`a sync failed: ${codeOf(error)}`);
+  }
+
+  private fail(reason: string): void {
+    const { control } = this.parts;
+    if (control.disk === DISK_FAILED) return;
+    // Before any outcome: a thread that learns of one also learns that nothing more is accepted.
+    control.disk = DISK_FAILED;
+    this.events.failed(reason);
+  }
+}
