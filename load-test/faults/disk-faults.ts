@@ -38,7 +38,7 @@ export interface DiskFaults {
 }
 
 /** The faults as JSON, or the path of a file with them that is read again before each call. */
-export const FAULTS_VARIABLE = 'METRICSSTREAM_TEST_FAULTS';
+const FAULTS_VARIABLE = 'METRICSSTREAM_TEST_FAULTS';
 
 const PRELOAD = new URL('./preload.js', import.meta.url).href;
 const MIB = 2 ** 20;
