@@ -1,4 +1,4 @@
-/** docs/reliability.md, made of the tallies of a run. */
+/** docs/results/reliability.md, made of the tallies of a run. */
 import type { FaultCase, FaultTally, Form } from './cases/fault-case.ts';
 
 export interface Row {
@@ -29,24 +29,18 @@ export function rowOf(
   return { name, fault, promise, ...rest };
 }
 
-const PREFACE = `# Reliability
+const PREFACE = `# Reliability: figures of the last long run
 
-What the server promises while something breaks, and what was seen when it was broken. Each fault is put into the built
-server under load and judged from outside: every metric has a name of its own, the client writes down what it was told
-(acknowledged, refused, or unknown: a 504, a reset, no answer), and afterwards the files are read line by line. What was
-acknowledged must be there once, what was refused not at all, nothing twice and nothing that was not sent; then
-\`verify\` checks every seal. How the files survive is told in [durability.md](durability.md); how the load is tracked in
-[testing.md](testing.md).
+[Reliability](../reliability.md) says what is promised and how the faults are made. Files are kept small (64 KiB), so that
+rotations fall into every fault.
 
-Files are kept small (64 KiB), so that rotations fall into every fault; the column *files* counts those begun. *Recovery*
-is the slowest time from the end of the fault, or from the start of the next process, to the first metric stored again.
-*Lost* under \`received\` and \`written\` is shown with its bound: the metrics that the server's own gauges
-(\`queue_bytes\`, \`unsynced_metrics\`) named as not yet safe just before the fault, and those it acknowledged since.
-
-Put in where: writes and syncs fail at the seam between writer and file system (\`FileOps\`), one row by the kernel under
-\`strace\`; disks fill and lose power as real file systems (tmpfs, ext4 on a loop device; the
-server is stopped a moment before the power goes, since a machine without power answers nobody); clocks jump by \`libfaketime\`;
-threads throw or are terminated by a preloaded module. The server has no code for any of it but the seam.
+| column | meaning |
+|---|---|
+| tries | how often the fault struck |
+| unknown | metrics with a 504, a reset or no answer |
+| lost | acknowledged and not stored; under \`received\` and \`written\` with its bound: the metrics that the server's own gauges named as not yet safe just before the fault, and those it acknowledged since |
+| recovery | slowest time from the end of the fault, or from the start of the next process, to the first metric stored again |
+| files | segments begun meanwhile |
 `;
 
 const number = (value: number): string => value.toLocaleString('en-US');
@@ -116,10 +110,8 @@ function summaryOf(rows: readonly Row[]): string {
 
 export function reliabilityPage(info: RunInfo, rows: readonly Row[]): string {
   return `${PREFACE}
-## Results
-
-Made by \`${info.command}\` on ${info.date}, commit ${info.commit}; ${info.machine}. CI runs the short form of the
-same cases (\`test/faults/suite.test.ts\`). The figures of this run: [reliability.json](results/reliability.json).
+Made by \`${info.command}\` on ${info.date}, commit ${info.commit}; ${info.machine}. The same figures for programs:
+[reliability.json](reliability.json).
 
 ${summaryOf(rows)}
 

@@ -1,9 +1,8 @@
 /**
- * `npm run test:faults`: every fault of the catalogue, one after the other, with its tally; exits 1 when a promise
- * does not hold.
+ * `npm run test:faults`: every fault of the catalogue in turn, with its tally. Exits 1 if a promise does not hold.
  *
  * Options: `--long` as often as it takes to believe it (25 minutes); `--only <part>` the cases whose name contains
- * it; `--report <dir>` writes `reliability.md` there and `results/reliability.json` beside it; `--list` names the cases.
+ * it; `--report <dir>` writes `results/reliability.md` and `.json` there; `--list` names the cases.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -80,7 +79,7 @@ if (options.report !== undefined) {
     commit: commitText() || 'unknown',
     machine: machineText(),
   };
-  writeFileSync(join(options.report, 'reliability.md'), reliabilityPage(info, rows));
+  writeFileSync(join(options.report, 'results', 'reliability.md'), reliabilityPage(info, rows));
   const json = JSON.stringify({ ...info, rows }, null, 2);
   writeFileSync(join(options.report, 'results', 'reliability.json'), `${json}\n`);
 }

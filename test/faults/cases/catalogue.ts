@@ -1,4 +1,4 @@
-/** Every fault of the suite, in the order of docs/reliability.md. */
+/** Every fault of the suite, in the order of docs/results/reliability.md. */
 import { CLIENT_CASES } from './clients.ts';
 import { DISK_CASES } from './disk.ts';
 import type { FaultCase } from './fault-case.ts';

@@ -1,4 +1,4 @@
-/** A fault, injected into a real server and judged from outside: what a row of docs/reliability.md is made of. */
+/** A fault, injected into a real server and judged from outside: what a row of docs/results/reliability.md is made of. */
 import type { Owner } from '../../support/server-process.ts';
 
 /** short: seconds, for every test run. long: as often as it takes to believe it. */
