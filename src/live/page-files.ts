@@ -19,7 +19,8 @@ export function readPageFile(name: string): string {
 }
 
 export function readUplotFile(name: 'uPlot.iife.min.js' | 'uPlot.min.css'): string {
-  const library = createRequire(import.meta.url).resolve('uplot');
+  const require = createRequire(import.meta.url);
+  const library = require.resolve('uplot');
   return readFileSync(join(dirname(library), name), 'utf8');
 }
 
