@@ -95,7 +95,7 @@ export class Pipeline {
     const offset = this.journal.claim(bound);
     if (offset === FULL) return JOURNAL_FULL;
     if (this.limitsRequests || this.limitsMetrics) {
-      const verdict = this.limiter.takeRequest(clientKey, clientKey.length, startMs);
+      const verdict = this.limiter.chargeRequest(clientKey, clientKey.length, startMs);
       this.endMs = monotonicMs();
       this.limitNs = (this.endMs - startMs) * NS_PER_MS;
       if (this.limitsRequests) this.remaining = this.limiter.remaining;
@@ -111,7 +111,7 @@ export class Pipeline {
     if (strict && this.parser.rejected > 0) return STRICT_REFUSED;
     if (this.limitsMetrics) {
       if (count > this.limits.metricBurst) return BATCH_OVER_BURST;
-      const verdict = this.limiter.takeMetrics(count, startMs);
+      const verdict = this.limiter.chargeMetrics(count, startMs);
       if (verdict !== ADMITTED) return verdict === BUSY ? LIMITER_BUSY : METRICS_LIMITED;
     }
     return this.encode(offset, length, bound, receiptMs);

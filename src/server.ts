@@ -35,7 +35,7 @@ import type { WriterMessage, WriterThreadData } from './writer/writer.ts';
 
 const WRITER_ENTRY = new URL('./threads/writer-worker.js', import.meta.url);
 /** How often syncs that stall are looked for. */
-const STALL_LOOK_MS = 100;
+const STALL_CHECK_MS = 100;
 /** After a fatal error of the storage the process ends within a second: this much for answers, the rest to spare. */
 const ABANDON_MS = 600;
 
@@ -192,7 +192,7 @@ class Server implements RunningServer {
       new Bell(bell).ring();
     };
     const watch = new StallWatch(breaker, this.config.syncTimeoutMs);
-    this.stallTimer = setInterval(() => watch.look(monotonicMs()), STALL_LOOK_MS).unref();
+    this.stallTimer = setInterval(() => watch.check(monotonicMs()), STALL_CHECK_MS).unref();
   }
 
   private createExposition(version: string, uws: string): Exposition {

@@ -64,8 +64,8 @@ function chargeAll(limiter: Limiter, keys: Int32Array, job: ChargeJob): void {
   for (let call = 0; call < charges; call++) {
     word[0] = keys[(firstKey + call) & mask]!;
     nowMs += stepMs;
-    let verdict = limiter.takeRequest(key, KEY_BYTES, nowMs);
-    while (insist && verdict === BUSY) verdict = limiter.takeRequest(key, KEY_BYTES, nowMs);
+    let verdict = limiter.chargeRequest(key, KEY_BYTES, nowMs);
+    while (insist && verdict === BUSY) verdict = limiter.chargeRequest(key, KEY_BYTES, nowMs);
     if (verdict === ADMITTED) admitted++;
     else if (verdict === BUSY) busy++;
   }

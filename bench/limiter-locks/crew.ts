@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import { takeCensus } from '../../src/limiter/census.ts';
+import { readCensus } from '../../src/limiter/census.ts';
 import {
   CLIENTS,
   type Clients,
@@ -88,7 +88,7 @@ async function verifyOneClient(): Promise<void> {
     sum(later, ({ admitted }) => admitted),
     2.5 * config.requestRate,
   );
-  const [usage] = takeCensus(task.memory, 1).busiest;
+  const [usage] = readCensus(task.memory, 1).busiest;
   const all = [...first, ...later];
   assert.deepEqual(
     [usage?.allowedRequests, usage?.refusedRequests],
@@ -102,14 +102,14 @@ async function verifyManyClients(): Promise<void> {
   const task = { memory, config: NEVER_REFUSING, keys: keysFor('many'), stepMs: STEP_MS, insist: true };
   const charges = task.keys.byteLength / KEY_BYTES;
   await chargeTogether(THREADS_MAX, { ...task, charges, nowMs: 0 });
-  const { occupied, overflowed, evictions } = takeCensus(memory, 0);
+  const { occupied, overflowed, evictions } = readCensus(memory, 0);
   assert.deepEqual({ occupied, overflowed, evictions }, { occupied: MANY, overflowed: 0, evictions: 0 });
   assert.equal(countedIn(memory), THREADS_MAX * charges);
 }
 
 /** All charges that the table has counted as allowed. */
 function countedIn(memory: SharedArrayBuffer): number {
-  return takeCensus(memory, MANY).busiest.reduce((total, { allowedRequests }) => total + allowedRequests, 0);
+  return readCensus(memory, MANY).busiest.reduce((total, { allowedRequests }) => total + allowedRequests, 0);
 }
 
 interface Bench {

@@ -55,11 +55,11 @@ function verifyBuckets(): void {
   const config = { ...NEVER_REFUSING, requestRate: 1, requestBurst: 2 };
   const limiter = openLimiter(createLimiterMemory(config), config);
   const key = Uint8Array.of(10, 0, 0, 1);
-  const verdicts = [0, 0, 0, 1000, 1000].map((nowMs) => limiter.takeRequest(key, 4, nowMs));
+  const verdicts = [0, 0, 0, 1000, 1000].map((nowMs) => limiter.chargeRequest(key, 4, nowMs));
   assert.deepEqual(verdicts, [ADMITTED, ADMITTED, LIMITED, ADMITTED, LIMITED]);
 }
 
-/** Calls `takeRequest` for `clients` clients in random order, with time that goes on 0.1 µs a call. */
+/** Calls `chargeRequest` for `clients` clients in random order, with time that goes on 0.1 µs a call. */
 function limiterCase(name: string, clients: number, text: boolean) {
   const { keys, lengths } = keysOf(clients, text);
   const key = new Uint8Array(KEY_STRIDE);
@@ -76,7 +76,7 @@ function limiterCase(name: string, clients: number, text: boolean) {
       keyWords[2] = keys[4 * at + 2]!;
       keyWords[3] = keys[4 * at + 3]!;
       nowMs += 1e-4;
-      if (limiter.takeRequest(key, lengths[at]!, nowMs) === ADMITTED) admitted++;
+      if (limiter.chargeRequest(key, lengths[at]!, nowMs) === ADMITTED) admitted++;
       at = (at + 1) & (ORDER - 1);
     }
     assert.equal(admitted, CALLS);

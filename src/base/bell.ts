@@ -1,14 +1,14 @@
 /**
- * The bell that wakes one sleeping consumer for many producers, in one shared cache-line pair.
+ * A bell with which many producers wake one sleeping consumer, in two shared cache lines.
  *
  * ```
- *  line 0: BELL     Int32  rung by producers (add 1), slept on by the consumer
- *  line 1: ASLEEP   Int32  1 while the consumer is about to sleep or asleep; written by the consumer
+ *  line 0: BELL     Int32  incremented by producers; the consumer waits on it
+ *  line 1: ASLEEP   Int32  1 while the consumer sleeps or is about to; written by the consumer
  * ```
  * A wake across CPUs costs about 45 µs and a notify without a waiter 30 ns, so producers ring once per batch and
- * notify only a sleeper. No wake-up is lost: the consumer stores ASLEEP, then looks for work once more by way of
- * the BELL value it read before its last look; a producer rings BELL, then reads ASLEEP. All four operations are
- * sequentially consistent, so at least one side sees the other.
+ * notify only a sleeper. No wake-up is lost. The consumer reads BELL, looks for work, stores ASLEEP, then waits on the
+ * value of BELL that it read. A producer increments BELL, then reads ASLEEP. All of these operations are sequentially
+ * consistent, so at least one side sees the other.
  */
 import { LINE_BYTES, LINE_I32 } from './shared-memory.ts';
 
@@ -26,7 +26,7 @@ export class Bell {
     this.words = new Int32Array(memory);
   }
 
-  /** Producer: call after publishing work. */
+  /** Producer: call it after publishing work. */
   ring(): void {
     // Publishes "there may be work" to the load in `seen` and the wait in `sleep`.
     Atomics.add(this.words, BELL, 1);
@@ -34,16 +34,19 @@ export class Bell {
     if (Atomics.load(this.words, ASLEEP) === 1) Atomics.notify(this.words, BELL, 1);
   }
 
-  /** Consumer: read before looking for work; pass the value to `sleep` when there was none. */
+  /** Consumer: call it before looking for work; if there is none, pass the value to `sleep`. */
   seen(): number {
+    // Pairs with the add in `ring`.
     return Atomics.load(this.words, BELL);
   }
 
   /** Consumer: sleeps until rung since `seen`, at most `timeoutMs`. */
   sleep(seen: number, timeoutMs: number): void {
+    // Pairs with the load in `ring`.
     Atomics.store(this.words, ASLEEP, 1);
-    // Returns at once when a producer rang between `seen` and here.
+    // Returns at once if a producer has rung since `seen`. Pairs with the add and the notify in `ring`.
     Atomics.wait(this.words, BELL, seen, timeoutMs);
+    // Pairs with the load in `ring`: a late notify is harmless.
     Atomics.store(this.words, ASLEEP, 0);
   }
 }

@@ -1,23 +1,23 @@
 /**
- * CPUs that this process may use at once: those it may be scheduled on, and no more than the CPU time that its control
- * groups grant.
+ * The number of CPUs that this process may use at once: those it may be scheduled on, limited by the CPU time that its
+ * control groups grant.
  *
  * A control group limits time, not CPUs: `cpu.max` in version 2, `cpu.cfs_quota_us` and `cpu.cfs_period_us` in version 1
- * (https://docs.kernel.org/admin-guide/cgroup-v2.html, https://docs.kernel.org/scheduler/sched-bwc.html). A limit counts
- * for everything below it, so the path is walked up to the mount point. Both versions may be mounted side by side.
+ * (https://docs.kernel.org/admin-guide/cgroup-v2.html, https://docs.kernel.org/scheduler/sched-bwc.html). A limit applies
+ * to everything below it, so the search walks up to the mount point. Both versions may be mounted side by side.
  */
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 
 export interface CpuSources {
-  /** Where the file system is read from; '/' but in tests. */
+  /** Root of the file system to read; '/' except in tests. */
   readonly root: string;
   /** CPUs this process may be scheduled on. */
   readonly parallelism: number;
 }
 
-/** @returns at least 1; part of a CPU counts as one */
+/** @returns at least 1; a fraction of a CPU counts as one */
 export function availableCpus(
   { root, parallelism }: CpuSources = { root: '/', parallelism: availableParallelism() },
 ): number {
@@ -25,7 +25,7 @@ export function availableCpus(
   return Math.max(1, Math.min(parallelism, Math.ceil(quota)));
 }
 
-/** Contents of a file, or null where there is none to read. */
+/** Contents of a file, or null if it cannot be read. */
 type Read = (path: string) => string | null;
 
 function readText(path: string): string | null {
@@ -36,7 +36,7 @@ function readText(path: string): string | null {
   }
 }
 
-/** CPU seconds a second that the strictest control group grants; Infinity without a limit. */
+/** CPU seconds per second that the strictest control group grants; Infinity without a limit. */
 function cpuQuota(read: Read): number {
   const paths = controlGroupPaths(read('/proc/self/cgroup') ?? '');
   let strictest = Number.POSITIVE_INFINITY;
@@ -54,11 +54,11 @@ function cpuQuota(read: Read): number {
 interface Mount {
   readonly version: 1 | 2;
   readonly mountPoint: string;
-  /** The group that is mounted there; others than the root in containers. */
+  /** The mounted group; in containers not the root. */
   readonly root: string;
 }
 
-/** Where control groups that can limit CPU time are mounted; see proc_pid_mountinfo(5). */
+/** Mounts of control groups that can limit CPU time; see proc_pid_mountinfo(5). */
 function cpuMounts(mountinfo: string): Mount[] {
   return mountinfo.split('\n').flatMap((line): Mount[] => {
     const [mounted = '', fileSystem = ''] = line.split(' - ');
@@ -70,14 +70,14 @@ function cpuMounts(mountinfo: string): Mount[] {
   });
 }
 
-/** Blanks in paths are written as \040. */
+/** A blank in a path is \040. */
 function unescapeOctal(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, digits: string) =>
     String.fromCharCode(Number.parseInt(digits, 8)),
   );
 }
 
-/** The process's group in each version's tree; lines are `number:controllers:path`, see cgroups(7). */
+/** The process's group in the tree of each version. Lines are `number:controllers:path`; see cgroups(7). */
 function controlGroupPaths(cgroup: string) {
   const lines = cgroup.split('\n').map((line) => /^(\d+):([^:]*):(.*)$/.exec(line));
   const pathWhere = (wanted: (number: string, controllers: string[]) => boolean): string | undefined =>
@@ -88,10 +88,10 @@ function controlGroupPaths(cgroup: string) {
   };
 }
 
-/** The directory of group `path`, and all above it up to the mount point. */
+/** The directory of group `path`, and all its parents up to the mount point. */
 function upwards({ mountPoint, root }: Mount, path: string): string[] {
   const below = root === '/' || path === root || path.startsWith(`${root}/`);
-  // A group outside of what is mounted here cannot be seen; what is mounted still limits.
+  // A group outside this mount is invisible, but the mounted group still limits the process.
   const relative = below && !path.startsWith('/..') ? path.slice(root === '/' ? 0 : root.length) : '';
   const directories = [mountPoint];
   for (let directory = join(mountPoint, relative); directory.length > mountPoint.length; ) {
@@ -113,7 +113,7 @@ function version1Quota(directory: string, read: Read): number {
   return cpus(quota, period);
 }
 
-/** No limit where the quota is `max` or -1, or cannot be read. */
+/** Infinity if the quota is `max` or -1, or cannot be read. */
 function cpus(quotaUs = Number.NaN, periodUs = Number.NaN): number {
   return quotaUs > 0 && periodUs > 0 ? quotaUs / periodUs : Number.POSITIVE_INFINITY;
 }

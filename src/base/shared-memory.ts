@@ -1,9 +1,9 @@
-/** Bytes of a cache line: words written by different threads stand at least this far apart. */
+/** Bytes of a cache line. Words that different threads write are at least this far apart, against false sharing. */
 export const LINE_BYTES = 64;
 /** Int32 words of a cache line. */
 export const LINE_I32 = LINE_BYTES / Int32Array.BYTES_PER_ELEMENT;
 
-/** The next multiple of `unit` (a power of two) that is at least `value`. */
+/** The smallest multiple of `unit` that is at least `value`. */
 export function alignUp(value: number, unit: number): number {
   return Math.ceil(value / unit) * unit;
 }

@@ -1,14 +1,14 @@
 /**
- * HalfSipHash-2-4 with a 64-bit result: the keyed hash under which the limiter knows its clients.
+ * HalfSipHash-2-4 with a 64-bit result: the keyed hash by which the limiter identifies its clients.
  *
  * Source: J.-P. Aumasson, D. J. Bernstein, "SipHash: a fast short-input PRF" (INDOCRYPT 2012), and the authors'
  * reference code for its 32-bit form, https://github.com/veorq/SipHash (halfsiphash.c).
  *
- * Why a keyed hash: with a public one a client could choose keys that fall into one set, fill it, and make others
- * share the overflow bucket. Why this one: JavaScript has no 64-bit integers that are fast, so SipHash-1-3 in
- * 32-bit halves pays for carries (50 ns for 12 bytes where this takes 41, same machine); of the 32-bit forms
- * HalfSipHash-2-4 is the one with the authors' full number of rounds and their test vectors. Its key has 64 bits:
- * finding it from the hashes that the metrics show means trying 2^63 keys within the life of one process.
+ * Why a keyed hash: with a public one, a client could choose keys that fill one set and push others into its overflow
+ * bucket. Why this one: JavaScript has no fast 64-bit integers, so SipHash-1-3 in 32-bit halves pays for carries (50 ns
+ * for 12 bytes; this one takes 41 on the same machine). Of the 32-bit forms, HalfSipHash-2-4 has the authors' full number
+ * of rounds and test vectors. Its key has 64 bits: to find it from the exposed hashes, an attacker would have to try 2^63
+ * keys while the process runs.
  */
 
 /**
@@ -23,7 +23,7 @@ export function halfSipHash(
   length: number,
   out: Int32Array,
 ): void {
-  // Rounds are written out: kept in a loop, or with the state in an array, the hash takes twice as long.
+  // Rounds are written out: in a loop, or with the state in an array, the hash takes twice as long.
   let v0 = key0 | 0;
   let v1 = key1 ^ 0xee;
   let v2 = key0 ^ 0x6c796765;
@@ -92,7 +92,7 @@ function wordAt(bytes: Uint8Array, at: number): number {
   return bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
 }
 
-/** The one to three bytes that fill no word, under the length modulo 256. */
+/** The last word: the remaining 0 to 3 bytes, and the length modulo 256 in the highest byte. */
 function lastWord(bytes: Uint8Array, length: number): number {
   const at = length & ~3;
   const rest = length & 3;

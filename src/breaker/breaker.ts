@@ -1,21 +1,21 @@
 /**
- * A circuit breaker whose state is shared by all threads: it stops requests at the door while a stage behind it fails.
+ * A circuit breaker whose state all threads share: it refuses requests early while a later stage fails.
  *
  * Source: M. Nygard, "Release It!", 2nd edition (2018), chapter 5; the sliding window and the limited trials as in
- * Resilience4j. docs/breaker.md tells of thresholds, and why no library.
+ * Resilience4j. docs/breaker.md explains the thresholds, and why this is not a library.
  *
  * ```
  *  line 0     STATE     bits 0–1 CLOSED, OPEN or HALF_OPEN; bits 2–31 the episode: transitions so far
- *  line 1     LOCK      futex lock: whoever changes anything in lines 0, 3, 4 and 5 holds it
+ *  line 1     LOCK      futex lock: held for each change of lines 0, 3, 4 and 5
  *  line 2     settings  FAILURES, ERROR_PERCENT, BUCKET_MS, OPEN_MS: written once, before the threads start
- *  line 3     progress  RETRY_MS, BACKOFF, FAILED_IN_A_ROW, PERMIT_PERIOD, PERMITS_TAKEN; counts: TO_CLOSED, TO_OPEN,
+ *  line 3     progress  RETRY_MS, BACKOFF, FAILED_IN_A_ROW, PERMIT_PERIOD, PERMITS_USED; counts: TO_CLOSED, TO_OPEN,
  *                       TO_HALF_OPEN, STALLS
  *  lines 4–5  window    10 buckets of NUMBER, COMMITS, FAILED
- *  line 6, 7  SYNCING   when the sync that runs in the foreground, in the background began; 0: none does
+ *  line 6, 7  SYNCING   start time of the running foreground sync, background sync; 0: none runs
  * ```
- * All words are Int32. STATE is what every request asks for: one atomic load. The rest is touched once a commit, or
- * while not closed, under the lock, so that state, times and window change together. Times are monotonic ms modulo 2^32
- * and compared by wrapped difference.
+ * All words are Int32. Each request costs one atomic load, of STATE. The rest is used once per commit, or while the breaker
+ * is not closed, under the lock: state, times and window change together. Times are monotonic ms modulo 2^32, compared by
+ * wrapped difference.
  */
 import { lock, unlock } from '../base/futex-lock.ts';
 import { LINE_BYTES, LINE_I32 } from '../base/shared-memory.ts';
@@ -26,10 +26,10 @@ export const OPEN = 1;
 export const HALF_OPEN = 2;
 export type BreakerState = typeof CLOSED | typeof OPEN | typeof HALF_OPEN;
 
-/** Names of the states, by their number, as in metrics and logs. */
+/** Names of the states in metrics and logs, by the state's number. */
 export const STATE_NAMES = ['closed', 'open', 'half_open'] as const;
 
-/** Which sync is meant: one that the writing thread waits for, or one on the thread pool beside it. */
+/** Kinds of sync: the writing thread waits for it, or it runs on the thread pool. */
 export const FOREGROUND = 0;
 export const BACKGROUND = 1;
 export type SyncKind = typeof FOREGROUND | typeof BACKGROUND;
@@ -48,7 +48,7 @@ const RETRY_MS = 3 * LINE_I32;
 const BACKOFF = RETRY_MS + 1;
 const FAILED_IN_A_ROW = RETRY_MS + 2;
 const PERMIT_PERIOD = RETRY_MS + 3;
-const PERMITS_TAKEN = RETRY_MS + 4;
+const PERMITS_USED = RETRY_MS + 4;
 /** By state: TO_CLOSED, TO_OPEN, TO_HALF_OPEN. */
 const TO_STATE = RETRY_MS + 5;
 const STALLS = TO_STATE + STATE_NAMES.length;
@@ -63,39 +63,39 @@ const FAILED = 2;
 const SYNCING = 6 * LINE_I32;
 const MEMORY_BYTES = 8 * LINE_BYTES;
 
-/** A failure rate is judged from this many commits on. */
+/** With fewer commits in the window, their failure rate does not open the breaker. */
 export const COMMITS_MIN = 10;
-/** Requests let through while half open, in all threads, every so often: those that come to nothing use one up too. */
+/** Requests admitted per period while half open, over all threads. A trial that never reaches storage still counts. */
 export const PERMITS = 5;
 export const PERMIT_PERIOD_MS = 1_000;
-/** The open time doubles this often at most. */
+/** The open time doubles at most this many times. */
 const BACKOFF_MAX = 3;
-/** The lock is held for some 50 ns; its holder may be preempted meanwhile. An outcome that does not get it is dropped. */
+/** The lock is held for some 50 ns, unless its holder is preempted. An outcome that does not get it is dropped. */
 const LOCK_BOUND_MS = 50;
-/** A request does not wait that long. */
+/** Requests wait less. */
 const PERMIT_LOCK_BOUND_MS = 1;
-/** While it is open it is looked at this often at least, since the end of a sync wakes nobody. */
+/** Longest time between two checks of an open breaker, because the end of a sync wakes nobody. */
 const DUE_AGAIN_MS = 100;
 
 export interface BreakerConfig {
-  /** Failures in a row that open it. */
+  /** Consecutive failures that open the breaker. */
   readonly failures: number;
-  /** Percentage of failures within the window that opens it. */
+  /** Percentage of failures within the window that opens the breaker. */
   readonly errorPercent: number;
   readonly windowMs: number;
-  /** From opening to the first trial; doubles with each trial that fails, up to 8 times as long. */
+  /** From opening to the first trial; doubles with each failed trial, up to 8 times as long. */
   readonly openMs: number;
 }
 
 export interface Transition {
   readonly to: BreakerState;
-  /** For people. */
+  /** A sentence for the log. */
   readonly reason: string;
 }
 
 export interface BreakerReading {
   readonly state: BreakerState;
-  /** How often each state was entered, by the state's number. */
+  /** Number of times each state was entered, by the state's number. */
   readonly transitions: readonly number[];
   /** Syncs that took longer than their timeout. */
   readonly stalls: number;
@@ -111,7 +111,7 @@ export function createBreakerMemory(config: BreakerConfig): SharedArrayBuffer {
   return memory;
 }
 
-/** What the breaker shows, as it stands; the counts may be a transition behind the state. */
+/** The current state and counts; the counts may lag the state by one transition. */
 export function readBreaker(memory: SharedArrayBuffer): BreakerReading {
   const words = new Int32Array(memory);
   return {
@@ -122,7 +122,7 @@ export function readBreaker(memory: SharedArrayBuffer): BreakerReading {
   };
 }
 
-/** What is logged of a transition, by whichever thread made it. */
+/** The log line of a transition; the thread that caused it writes the line. */
 export function transitionLog({ to, reason }: Transition) {
   return {
     level: to === OPEN ? ('error' as const) : ('info' as const),
@@ -132,14 +132,14 @@ export function transitionLog({ to, reason }: Transition) {
 }
 
 const TRANSITION_TEXTS = [
-  'the storage breaker is closed: metrics are taken again',
-  'the storage breaker is open: refusing metrics until storage is tried again',
-  'the storage breaker is half open: a few requests try storage',
+  'the storage breaker is closed: accepting metrics again',
+  'the storage breaker is open: refusing metrics until a probe of storage succeeds',
+  'the storage breaker is half open: a few requests test storage',
 ] as const;
 
-/** One thread's hand on the breaker. Methods that change its state tell `onTransition` when they did. */
+/** One thread's access to the breaker. Methods that change its state call `onTransition` afterwards. */
 export class Breaker {
-  /** Called after a transition that this object made, outside the lock. */
+  /** Called after a transition that this object caused, outside the lock. */
   onTransition: (transition: Transition) => void = () => {};
   private readonly words: Int32Array;
 
@@ -152,7 +152,7 @@ export class Breaker {
     return (Atomics.load(this.words, STATE) & STATE_MASK) as BreakerState;
   }
 
-  /** Changes with every transition: to be read when a commit begins, and given back with its outcome. */
+  /** Changes with every transition. Read it when a commit begins, and pass it back with the outcome. */
   get episode(): number {
     // Pairs with the store in `change`.
     return Atomics.load(this.words, STATE);
@@ -163,7 +163,7 @@ export class Breaker {
     if (!this.lock()) return;
     const { words } = this;
     let closes = false;
-    // What began before the last transition says nothing about now.
+    // An outcome from before the last transition says nothing about the current state.
     if (words[STATE] === episode) {
       words[FAILED_IN_A_ROW] = 0;
       if (this.stateNow === CLOSED) words[this.bucket(nowMs) + COMMITS]! += 1;
@@ -174,7 +174,7 @@ export class Breaker {
     if (closes) this.onTransition({ to: CLOSED, reason: 'a trial commit was stored' });
   }
 
-  /** A commit that began in `episode` could not be stored, for the `cause` given (an error code, say). */
+  /** A commit that began in `episode` could not be stored, because of `cause` (an error code, for example). */
   failed(episode: number, nowMs: number, cause: string): void {
     if (!this.lock()) return;
     const { words } = this;
@@ -197,7 +197,7 @@ export class Breaker {
     if (reason !== null) this.onTransition({ to: OPEN, reason: `${reason}: ${cause}` });
   }
 
-  /** Opens it from outside: a sync stalls. It is due for half-open as soon as no sync runs any more. */
+  /** Opens the breaker because a sync stalls. Half-open is due as soon as no sync runs. */
   trip(reason: string, nowMs: number): void {
     if (!this.lock()) return;
     const trips = this.stateNow !== OPEN;
@@ -206,30 +206,30 @@ export class Breaker {
     if (trips) this.onTransition({ to: OPEN, reason });
   }
 
-  /** True when it is open and its open time is over: the stage is to be probed, then `tryHalfOpen` or `postpone`. */
+  /** True if the breaker is open and its open time has passed. Then probe the stage and call `tryHalfOpen` or `postpone`. */
   isDue(nowMs: number): boolean {
     return this.state === OPEN && this.openForMs(nowMs) === 0;
   }
 
-  /** Ms until `isDue` is worth asking again; infinite while it is not open. */
+  /** Milliseconds until the next call of `isDue`; Infinity while the breaker is not open. */
   dueInMs(nowMs: number): number {
     return this.state === OPEN ? Math.min(this.openForMs(nowMs), DUE_AGAIN_MS) : Number.POSITIVE_INFINITY;
   }
 
-  /** Lets trials through if the open time is over. True when this call did. */
+  /** Admits trials if the open time has passed. True if this call changed the state. */
   tryHalfOpen(nowMs: number): boolean {
     if (!this.isDue(nowMs) || !this.lock()) return false;
     const opens = this.stateNow === OPEN && this.openForMs(nowMs) === 0;
     if (opens) {
-      this.words[PERMITS_TAKEN] = 0;
+      this.words[PERMITS_USED] = 0;
       this.change(HALF_OPEN);
     }
     this.unlock();
-    if (opens) this.onTransition({ to: HALF_OPEN, reason: 'the disk takes a probe' });
+    if (opens) this.onTransition({ to: HALF_OPEN, reason: 'a probe of the disk succeeded' });
     return opens;
   }
 
-  /** The stage does not even take a probe: another open time passes before the next. */
+  /** A probe of the stage failed: wait for another open time. */
   postpone(nowMs: number): void {
     if (!this.lock()) return;
     if (this.stateNow === OPEN) this.words[RETRY_MS] = nowMs + this.words[OPEN_MS]!;
@@ -237,19 +237,19 @@ export class Breaker {
   }
 
   /**
-   * Whether a request may go on to the stage; to be asked last, once a request. Closed: always. Half open: PERMITS
-   * each PERMIT_PERIOD_MS, since a request may still be refused elsewhere, and its permit must not be missed.
+   * Whether a request may proceed to the stage. Call it once per request, after every other check. Closed: always. Half
+   * open: PERMITS in each PERMIT_PERIOD_MS, because a trial may still be refused elsewhere and never report an outcome.
    */
-  takePermit(nowMs: number): boolean {
+  acquirePermit(nowMs: number): boolean {
     const { state } = this;
     if (state !== HALF_OPEN) return state === CLOSED;
     if (!lock(this.words, LOCK, PERMIT_LOCK_BOUND_MS)) return false;
-    const taken = this.stateNow === HALF_OPEN ? this.takeTrial(nowMs) : this.stateNow === CLOSED;
+    const taken = this.stateNow === HALF_OPEN ? this.useTrial(nowMs) : this.stateNow === CLOSED;
     this.unlock();
     return taken;
   }
 
-  /** The thread that syncs: around each sync. */
+  /** The syncing thread calls this and `syncEnded` around each sync. */
   syncBegins(kind: SyncKind, nowMs: number): void {
     // Pairs with the loads in `syncSince`.
     Atomics.store(this.words, SYNCING + kind * LINE_I32, nowMs | 0 || 1);
@@ -260,14 +260,14 @@ export class Breaker {
     Atomics.store(this.words, SYNCING + kind * LINE_I32, 0);
   }
 
-  /** When the sync that runs now began, in wrapped ms; 0 when none does. */
+  /** Start time of the running sync, in wrapped ms; 0 if none runs. */
   syncSince(kind: SyncKind): number {
     // Pairs with the stores in `syncBegins` and `syncEnded`.
     return Atomics.load(this.words, SYNCING + kind * LINE_I32);
   }
 
   countStall(): void {
-    // One thread watches syncs, and nobody decides by this count.
+    // A plain store: only one thread watches syncs.
     this.words[STALLS]! += 1;
   }
 
@@ -279,7 +279,7 @@ export class Breaker {
     unlock(this.words, LOCK);
   }
 
-  /** Under the lock: the state, which nobody else changes now. */
+  /** The state while this thread holds the lock, so that no other thread changes it. */
   private get stateNow(): BreakerState {
     return (this.words[STATE]! & STATE_MASK) as BreakerState;
   }
@@ -298,12 +298,12 @@ export class Breaker {
 
   private close(): void {
     this.words[BACKOFF] = 0;
-    // What failed before would open it again at the first failure.
+    // Earlier failures would open the breaker again at the first new one.
     this.words.fill(0, WINDOW, WINDOW + BUCKETS * BUCKET_WORDS);
     this.change(CLOSED);
   }
 
-  /** Ms that it stays open at least; infinite while a sync runs, whose end is awaited first. */
+  /** Milliseconds that the breaker stays open at least; Infinity while a sync runs, because its end comes first. */
   private openForMs(nowMs: number): number {
     for (const kind of [FOREGROUND, BACKGROUND] as const) {
       if (this.syncSince(kind) !== 0) return Number.POSITIVE_INFINITY;
@@ -311,20 +311,20 @@ export class Breaker {
     return Math.max(0, difference(this.words[RETRY_MS]!, nowMs));
   }
 
-  private takeTrial(nowMs: number): boolean {
+  private useTrial(nowMs: number): boolean {
     const { words } = this;
     const period = Math.floor(nowMs / PERMIT_PERIOD_MS) | 0;
-    // Threads' clocks may disagree about the moment of a period's end: it only goes forward.
+    // The clocks of two threads may disagree about the end of a period, so periods only advance.
     if (difference(period, words[PERMIT_PERIOD]!) > 0) {
       words[PERMIT_PERIOD] = period;
-      words[PERMITS_TAKEN] = 0;
+      words[PERMITS_USED] = 0;
     }
-    if (words[PERMITS_TAKEN]! >= PERMITS) return false;
-    words[PERMITS_TAKEN]! += 1;
+    if (words[PERMITS_USED]! >= PERMITS) return false;
+    words[PERMITS_USED]! += 1;
     return true;
   }
 
-  /** Index of the bucket of `nowMs`, emptied when it held an earlier time. */
+  /** Index of the bucket of `nowMs`, cleared if it held an earlier time. */
   private bucket(nowMs: number): number {
     const { words } = this;
     const number = Math.floor(nowMs / words[BUCKET_MS]!) | 0;

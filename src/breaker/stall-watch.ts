@@ -1,6 +1,6 @@
 /**
- * Opens the breaker while a sync stalls. Main looks a few times a second, since the thread that waits for the sync
- * waits in a system call: without this, each request would wait for its whole timeout to learn the same.
+ * Opens the breaker while a sync stalls. Main checks a few times a second, because the syncing thread is inside a system
+ * call. Without this watch each request would wait for its whole timeout.
  */
 import { difference } from '../base/wrapped.ts';
 import { BACKGROUND, type Breaker, FOREGROUND } from './breaker.ts';
@@ -8,17 +8,17 @@ import { BACKGROUND, type Breaker, FOREGROUND } from './breaker.ts';
 export class StallWatch {
   private readonly breaker: Breaker;
   private readonly timeoutMs: number;
-  /** When the sync that was counted last began, by kind. */
+  /** Start time of the last counted stall, by kind of sync. */
   private readonly counted = [0, 0];
 
-  /** @param timeoutMs a sync that takes longer is a stall */
+  /** @param timeoutMs a sync that runs longer is a stall */
   constructor(breaker: Breaker, timeoutMs: number) {
     this.breaker = breaker;
     this.timeoutMs = timeoutMs;
   }
 
   /** @param nowMs monotonic */
-  look(nowMs: number): void {
+  check(nowMs: number): void {
     for (const kind of [FOREGROUND, BACKGROUND] as const) {
       const since = this.breaker.syncSince(kind);
       const tookMs = difference(nowMs, since);

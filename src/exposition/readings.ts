@@ -1,6 +1,6 @@
 /** The values behind the exposition. `refresh` reads them once per scrape, so one response is of one moment. */
 import { type BreakerReading, readBreaker } from '../breaker/breaker.ts';
-import { takeCensus } from '../limiter/census.ts';
+import { readCensus } from '../limiter/census.ts';
 import type { LimiterCensus, LimiterConfig } from '../limiter/limiter.ts';
 import { WORKER, type WorkerSlot, WRITER, type WriterSlot } from '../telemetry/counters.ts';
 import {
@@ -71,7 +71,7 @@ export class Readings {
   /** Drains the samples, counts the limiter's clients, and reads the breaker and the thread statistics. */
   refresh(): void {
     this.samples.drain();
-    this.census = takeCensus(this.sources.limiter.memory, BUSIEST_CLIENTS);
+    this.census = readCensus(this.sources.limiter.memory, BUSIEST_CLIENTS);
     this.breaker = readBreaker(this.sources.breaker);
     this.threads = this.readThreads();
   }

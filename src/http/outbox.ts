@@ -76,7 +76,7 @@ export class Answers {
    * @param nowMs monotonic
    */
   trialRefusal(nowMs: number): 'breaker_open' | null {
-    return this.breaker.takePermit(nowMs) ? null : 'breaker_open';
+    return this.breaker.acquirePermit(nowMs) ? null : 'breaker_open';
   }
 
   /** Answers prepared and not yet sent. */

@@ -1,24 +1,23 @@
 /**
- * Token buckets behind locks: the limiter whose decisions are exact across threads. How many locks there are is the
- * table's matter (see table.ts): one in global-lock.ts, one for each set in striped-lock.ts.
+ * Token buckets behind locks: decisions are exact across threads. The table determines the number of locks (table.ts):
+ * one in global-lock.ts, one for each set in striped-lock.ts.
  *
- * A client's key is hashed, the hash names a set, and under that set's lock the client is found or inserted and its
- * bucket refilled and charged. Buckets hold fractional tokens, refilled by the time since the last charge and never
- * above the burst, so over any time t a client gets at most rate · t + burst.
+ * The hash of a client's key selects a set. Under that set's lock a charge finds or inserts the client, and refills and
+ * charges its bucket. Buckets hold fractional tokens, refill with time and never exceed the burst, so a client gets at
+ * most rate · t + burst over any time t.
  *
  * A bucket is one number: the moment at which it will be full again, on a clock that counts tokens (milliseconds ×
- * rate). At a time `now` on that clock `max(fullAt - now, 0)` tokens are missing; taking n moves fullAt on by n from
- * where it is, or from now when it has passed. That is the token bucket as virtual scheduling (ITU-T I.371, GCRA): refill
- * needs no writing, a zero is a full bucket, and adding whole tokens does not pile up rounding errors as adding
- * fractions at each refill would.
+ * rate). At a time `now` on that clock `max(fullAt - now, 0)` tokens are missing; a charge of n advances fullAt by n, from
+ * its value or from now if that is later. This is the token bucket as virtual scheduling (ITU-T I.371, GCRA). A refill
+ * needs no write, zero is a full bucket, and sums of whole tokens accumulate no rounding errors.
  *
- * Full policy. When a client is new and its set is full, the longest idle client of the set whose buckets have
- * refilled completely makes room: it would be given full buckets again, so forgetting it changes nothing (its counts
- * are lost, its limit is not). When all clients of the set are active, the newcomer shares the set's overflow bucket,
- * of the same rate and burst, with others in that place. An active client is never reset, and nobody passes unlimited.
+ * Full policy. If a client is new and its set is full, the charge evicts the client of the set that has been idle for
+ * longest, provided its buckets have refilled completely. On its return it would get full buckets anyway, so eviction
+ * costs it its counts but not its limit. If all clients of the set are active, the newcomer shares the set's overflow
+ * bucket, of the same rate and burst. An active client is never reset, and nobody passes unlimited.
  *
- * Time. A `nowMs` earlier than another thread's (which read its clock a moment before) finds more tokens missing, and
- * moves nothing back: clocks that differ mint no tokens.
+ * Time. If `nowMs` is earlier than another thread's (read a moment before), more tokens are missing, and fullAt never moves
+ * back: differing clocks create no tokens.
  */
 import { lock, unlock } from '../base/futex-lock.ts';
 import { halfSipHash } from '../base/siphash.ts';
@@ -42,7 +41,7 @@ import {
   REQUESTS_F64,
 } from './table.ts';
 
-/** How long a charge waits for a lock before it answers BUSY. */
+/** Longest wait of a charge for a lock, before it returns BUSY. */
 const LOCK_BOUND_MS = 1;
 
 class BucketLimiter implements Limiter {
@@ -52,7 +51,7 @@ class BucketLimiter implements Limiter {
   private readonly requestBurst: number;
   private readonly metricRate: number;
   private readonly metricBurst: number;
-  /** Of the last charge: tokens left, tokens it asked for, and how many come back in a second. */
+  /** Of the last charge: tokens left, tokens requested, and tokens refilled per second. */
   private tokensLeft = 0;
   private tokensAsked = 0;
   private tokensPerSecond = 1;
@@ -77,7 +76,7 @@ class BucketLimiter implements Limiter {
     return Math.max(1, Math.ceil((this.tokensAsked - this.tokensLeft) / this.tokensPerSecond));
   }
 
-  takeRequest(key: Uint8Array, keyBytes: number, nowMs: number): Verdict {
+  chargeRequest(key: Uint8Array, keyBytes: number, nowMs: number): Verdict {
     const { table, hash, requestRate } = this;
     halfSipHash(table.seed0, table.seed1, key, keyBytes, hash);
     if (requestRate === 0) return this.unlimited();
@@ -100,7 +99,7 @@ class BucketLimiter implements Limiter {
     return this.charged(admitted, tokens, 1, requestRate);
   }
 
-  takeMetrics(metrics: number, nowMs: number): Verdict {
+  chargeMetrics(metrics: number, nowMs: number): Verdict {
     const { table, hash, metricRate } = this;
     if (metricRate === 0) return ADMITTED;
     const setIndex = table.setIndexOf(hash[0]!);
@@ -108,7 +107,7 @@ class BucketLimiter implements Limiter {
     const lockWord = table.lockWord(setIndex);
     if (!lock(table.i32, lockWord, LOCK_BOUND_MS)) return this.busy(metricRate);
     const { f64 } = table;
-    // Found anew: between the two charges the slot may have been given to another client.
+    // Search again: another client may have got the slot between the two charges.
     let way = table.find(set, hash[0]!, hash[1]!);
     if (way < 0) way = this.insert(setIndex, set, nowMs);
     const record = table.record(setIndex, way);
@@ -145,7 +144,7 @@ class BucketLimiter implements Limiter {
   /** The way to charge for a client that the set does not hold. Needs the set's lock. */
   private insert(setIndex: number, set: number, nowMs: number): number {
     const { table } = this;
-    let way = table.takeUnusedWay(set);
+    let way = table.claimUnusedWay(set);
     if (way < 0) {
       way = this.idleWay(setIndex, set, nowMs);
       if (way < 0) return this.overflow(set);
@@ -155,7 +154,7 @@ class BucketLimiter implements Limiter {
     return way;
   }
 
-  /** The way of the client whose buckets have been full for longest, or -1 when none has full ones. */
+  /** The way of the client whose buckets have been full for longest, or -1 if none are full. */
   private idleWay(setIndex: number, set: number, nowMs: number): number {
     const { table } = this;
     let idle = -1;
@@ -177,7 +176,7 @@ class BucketLimiter implements Limiter {
     return Math.max(requests, metrics) * 1e3;
   }
 
-  /** The overflow bucket's way; its slot counts what is charged there. */
+  /** The overflow bucket's way. Its slot counts the charges. */
   private overflow(set: number): number {
     const { f64, ways } = this.table;
     if (this.requestRate === 0) f64[this.table.slot(set, ways) + REQUESTS_F64]! += 1;
@@ -185,11 +184,11 @@ class BucketLimiter implements Limiter {
   }
 }
 
-/** `nowMs` on the clock that counts tokens; in this order a whole number of tokens comes out whole. */
+/** `nowMs` on the clock that counts tokens. This order of operations keeps whole numbers of tokens whole. */
 function tokenTime(nowMs: number, rate: number): number {
   return (nowMs * rate) / 1e3;
 }
 
-/** Opens a table with however many locks for one thread; the configuration is the same in all threads. */
+/** Opens a table with any number of locks, for one thread. All threads pass the same configuration. */
 export const openBucketLimiter = ((memory: SharedArrayBuffer, config: LimiterConfig): Limiter =>
   new BucketLimiter(memory, config)) satisfies OpenLimiter;

@@ -1,8 +1,8 @@
 /**
  * Counts over the whole limiter table, for the metrics.
  *
- * Reads without taking locks: each word is whole, but a client that is being charged or replaced at this moment may
- * show counts that are a request old, or those of the client before it. Limits do not depend on what is read here.
+ * Reads without locks. Each word is whole, but a client that is being charged or replaced at that moment may show counts
+ * that are one request old, or those of its predecessor. Limits do not depend on these readings.
  */
 import type { ClientUsage, LimiterCensus } from './limiter.ts';
 import {
@@ -15,10 +15,10 @@ import {
 } from './table.ts';
 
 /**
- * @param busiest how many clients to list: those with the most requests, or metrics where only these are limited
- * @param rank `refused`: of these only count what was refused, and list nobody who was not
+ * @param busiest number of clients to list: those with the most requests, or metrics if only these are limited
+ * @param rank `refused`: rank by refusals only, and list no client without one
  */
-export function takeCensus(
+export function readCensus(
   memory: SharedArrayBuffer,
   busiest: number,
   rank: 'all' | 'refused' = 'all',
@@ -73,7 +73,7 @@ interface Ranked {
   readonly count: number;
 }
 
-/** The slots of the highest counts offered, highest first. */
+/** The slots with the highest counts offered, highest first. */
 class BusiestSlots {
   readonly entries: Ranked[] = [];
   private readonly limit: number;
@@ -103,7 +103,7 @@ function usageOf(table: LimiterTable, setIndex: number, way: number): ClientUsag
   const refusedRequests = f64[record + REFUSED_F64]!;
   return {
     client: hexWord(table.hashHigh(slot)) + hexWord(table.hashLow(slot)),
-    // A request that is being refused right now may be in one of the two words only.
+    // A refusal in progress may have reached only one of the two words.
     allowedRequests: Math.max(f64[slot + REQUESTS_F64]! - refusedRequests, 0),
     refusedRequests,
     allowedMetrics: f64[record + ALLOWED_METRICS_F64]!,

@@ -1,8 +1,8 @@
 /**
- * The limiter with one lock around its whole table: a charge waits for every other, whoever the clients are.
+ * The limiter with one lock around its whole table: each charge waits for every other, whoever the clients are.
  *
- * The plain way to share state between threads, right by inspection, and no slower than many locks while one thread
- * charges. See docs/phases/4-striped-limiter.md for what several threads make of it.
+ * The plain way to share state between threads: correct by inspection, and with a single charging thread as fast as many
+ * locks. docs/phases/4-striped-limiter.md shows its cost with several threads.
  */
 import { openBucketLimiter } from './bucket-limiter.ts';
 import type { LimiterConfig, LimiterModule } from './limiter.ts';
@@ -13,5 +13,5 @@ export const createLimiterMemory = ((
   geometry: LimiterGeometry = geometryFor(config),
 ): SharedArrayBuffer => createTable(config, geometry, 1)) satisfies LimiterModule['createLimiterMemory'];
 
-/** How many locks there are stands in the memory, so that threads cannot disagree about it. */
+/** The memory states the number of locks, so threads cannot disagree about it. */
 export const openLimiter = openBucketLimiter satisfies LimiterModule['openLimiter'];

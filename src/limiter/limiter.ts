@@ -1,8 +1,8 @@
 /**
- * The rate limiter's face: a token bucket per client for requests and, if asked for, one for metrics.
+ * The rate limiter's interface: a token bucket per client for requests and, if configured, one for metrics.
  *
- * State lives in one SharedArrayBuffer that all workers open, so limits hold across workers. `takeRequest` names
- * the client and is called first; `takeMetrics` charges the same client. The getters describe the last call.
+ * State is in one SharedArrayBuffer that all workers open, so limits hold across workers. Call `chargeRequest` first: it
+ * identifies the client. `chargeMetrics` charges the same client. The getters describe the last call.
  */
 
 export interface LimiterConfig {
@@ -12,36 +12,36 @@ export interface LimiterConfig {
   /** Metrics per second for each client; 0 turns the metric limit off. */
   readonly metricRate: number;
   readonly metricBurst: number;
-  /** Clients remembered at once. */
+  /** Clients that the table must hold at once. */
   readonly clients: number;
 }
 
 export const ADMITTED = 0;
 /** Over the client's limit: 429. */
 export const LIMITED = 1;
-/** The client's lock was held for longer than the bounded wait: 503. */
+/** The charge did not succeed within its bound (a held lock, or lost races): 503. */
 export const BUSY = 2;
 export type Verdict = typeof ADMITTED | typeof LIMITED | typeof BUSY;
 
 export interface Limiter {
   /** @param key `key[0, keyBytes)` identifies the client  @param nowMs monotonic, one scale for all threads */
-  takeRequest(key: Uint8Array, keyBytes: number, nowMs: number): Verdict;
-  /** Charges `metrics` to the client of the last `takeRequest`, all or nothing. */
-  takeMetrics(metrics: number, nowMs: number): Verdict;
-  /** First 32 bits (as Int32) of the last client's keyed hash: what telemetry and logs call it. */
+  chargeRequest(key: Uint8Array, keyBytes: number, nowMs: number): Verdict;
+  /** Charges `metrics` to the client of the last `chargeRequest`, all or nothing. */
+  chargeMetrics(metrics: number, nowMs: number): Verdict;
+  /** First 32 bits (as Int32) of the last client's keyed hash: its name in telemetry and logs. */
   readonly clientHash: number;
-  /** Whole tokens left in the bucket last charged, for the RateLimit header; Infinity where requests are not limited. */
+  /** Whole tokens left in the bucket last charged, for the RateLimit header; Infinity if requests are not limited. */
   readonly remaining: number;
   /** Seconds (whole, at least 1) until the refused charge could pass. */
   readonly retryAfterSeconds: number;
 }
 
-/** Opens a table made by `createLimiterMemory`, for one thread. */
+/** Opens memory that `createLimiterMemory` created, for one thread. */
 export type OpenLimiter = (memory: SharedArrayBuffer, config: LimiterConfig) => Limiter;
 
-/** What each implementation exports. */
+/** The exports of each implementation. */
 export interface LimiterModule {
-  /** The memory that all threads share, empty; made once, before they start. */
+  /** The memory that all threads share, with no clients. Created once, before the threads start. */
   readonly createLimiterMemory: (config: LimiterConfig) => SharedArrayBuffer;
   readonly openLimiter: OpenLimiter;
 }
@@ -55,7 +55,7 @@ export interface ClientUsage {
   readonly refusedMetrics: number;
 }
 
-/** What main reads at scrape time, without taking any lock. */
+/** Main's reading at scrape time, without any lock. */
 export interface LimiterCensus {
   readonly occupied: number;
   readonly capacity: number;

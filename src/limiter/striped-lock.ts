@@ -1,8 +1,8 @@
 /**
- * The limiter with a lock for each set of its table: threads that charge different clients almost never meet.
+ * The limiter with a lock for each set of its table: threads that charge different clients rarely contend.
  *
  * Source: lock striping, B. Goetz et al., "Java Concurrency in Practice" (2006), 11.4.3: the hash that finds a client
- * also names its lock.
+ * also selects its lock.
  */
 import { openBucketLimiter } from './bucket-limiter.ts';
 import type { LimiterConfig, LimiterModule } from './limiter.ts';
@@ -14,5 +14,5 @@ export const createLimiterMemory = ((
 ): SharedArrayBuffer =>
   createTable(config, geometry, geometry.sets)) satisfies LimiterModule['createLimiterMemory'];
 
-/** How many locks there are stands in the memory, so that threads cannot disagree about it. */
+/** The memory states the number of locks, so threads cannot disagree about it. */
 export const openLimiter = openBucketLimiter satisfies LimiterModule['openLimiter'];

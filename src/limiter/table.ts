@@ -1,34 +1,33 @@
 /**
- * The limiter's table of clients: one SharedArrayBuffer, divided into sets of slots, with a lock for each set, for
- * each group of neighbouring sets, or for all.
+ * The table of clients behind the limiters with locks: one SharedArrayBuffer, divided into sets of slots, with a lock for
+ * each set, for each group of neighbouring sets, or for all.
  *
  * ```
  *  line 0                SEED, SEED, SETS, WAYS, LOCKS   Int32 each; written once, before any thread starts
  *  then for each set     in whole lines:
  *    16 bytes              LOCK       Int32    futex word, see base/futex-lock.ts; in the first LOCKS sets only
  *                          USED       Int32    ways in use: 0..USED-1
- *                          EVICTIONS  Float64  idle clients that made room for new ones
+ *                          EVICTIONS  Float64  idle clients evicted for new ones
  *    WAYS slots of 24 bytes
  *                          HASH       2 × Int32  low and high word of the client's keyed hash
  *                          FULL_AT    Float64    when the request bucket is full again, see bucket-limiter.ts
  *                          REQUESTS   Float64    allowed and refused
  *    1 slot                the set's overflow bucket: the same fields, HASH unused
- *  then for each set     WAYS + 1 records of 32 bytes, what most requests never touch of the slots above:
+ *  then for each set     WAYS + 1 records of 32 bytes, fields that most requests do not touch:
  *                          REFUSED            Float64  requests
  *                          METRICS_FULL_AT    Float64  when the metric bucket is full again
  *                          ALLOWED_METRICS, REFUSED_METRICS   Float64 each
  * ```
  * Set s belongs to lock ⌊s · LOCKS / SETS⌋, and lock l is the LOCK word of set l: with as many locks as sets each set
- * has its own, with one lock it is the first set's. Everything of a set but the lock word is read and written only
- * while the lock it belongs to is held (the census alone reads without it, see census.ts). Two slots share the cache
- * line of the set's own lock, so that with a lock for each set and no more clients than sets nine charges in ten touch
- * one line in all. Locks stand a whole set apart, so that no two of them share a line.
+ * has its own, with one lock it is the first set's. A thread reads and writes the rest of a set only while it holds the
+ * set's lock; the census alone reads without it (census.ts). Two slots share the cache line of the set's own lock. So
+ * with a lock for each set and at most as many clients as sets, nine charges in ten touch a single line. Locks are a whole
+ * set apart, so no two of them share a line.
  *
- * Why sets (as in a set-associative cache) and not open addressing over the whole table: the set that a key hashes to
- * is the only place where it can stand. So finding, inserting and evicting happen under one lock; two threads cannot
- * insert the same client twice in two places; removing a client breaks no probe chain, so there are no tombstones and
- * no rehash. The price is that a set can fill before the table does: WAYS is chosen so that with `clients` clients
- * present fewer than one in 5,000 finds its set full.
+ * Why sets (as in a set-associative cache) and not open addressing over the whole table: a key can only be in the set that
+ * it hashes to. So one lock covers finding, inserting and evicting; two threads cannot insert a client in two places;
+ * removing a client breaks no probe chain, so there are no tombstones and no rehash. The price: a set can fill before the
+ * table does. WAYS is chosen so that with `clients` clients present, fewer than one in 5,000 finds its set full.
  */
 import { randomBytes } from 'node:crypto';
 import { assert } from '../base/errors.ts';
@@ -36,7 +35,7 @@ import { FREE } from '../base/futex-lock.ts';
 import { alignUp, LINE_BYTES } from '../base/shared-memory.ts';
 import type { LimiterConfig } from './limiter.ts';
 
-/** A prime far above the number of threads: where each set has its own lock, two threads rarely want the same. */
+/** A prime far above the number of threads: if each set has its own lock, two threads rarely need the same one. */
 const SETS = 10_007;
 
 const I32 = Int32Array.BYTES_PER_ELEMENT;
@@ -50,24 +49,24 @@ const WAYS_I32 = 3;
 const LOCKS_I32 = 4;
 
 /**
- * Sets, slots and records are named by the Float64 index they start at; the Int32 word there has twice that index.
+ * Sets, slots and records are identified by their first Float64 index; the Int32 word there has twice that index.
  */
 const I32_PER_F64 = F64 / I32;
 
-/** Places in a set, in elements of the view they are read with, from the set's start. */
+/** Positions in a set from its start, in elements of their view. */
 const LOCK_I32 = 0;
 const USED_I32 = 1;
 export const EVICTIONS_F64 = 1;
 const SET_HEADER_F64 = 2;
 
-/** Places in a slot. */
+/** Positions in a slot. */
 const HASH_LOW_I32 = 0;
 const HASH_HIGH_I32 = 1;
 export const FULL_AT_F64 = 1;
 export const REQUESTS_F64 = 2;
 const SLOT_F64 = 3;
 
-/** Places in a record. */
+/** Positions in a record. */
 export const REFUSED_F64 = 0;
 export const METRICS_FULL_AT_F64 = 1;
 export const ALLOWED_METRICS_F64 = 2;
@@ -97,7 +96,7 @@ export function waysFor(clients: number, sets: number): number {
   return ways;
 }
 
-/** Sets and ways, where they shall not follow from the configuration. */
+/** Sets and ways that override those of the configuration. */
 export interface LimiterGeometry {
   readonly sets: number;
   readonly ways: number;
@@ -108,7 +107,7 @@ export function geometryFor(config: LimiterConfig): LimiterGeometry {
   return { sets: SETS, ways: waysFor(config.clients, SETS) };
 }
 
-/** The table's memory, empty, with a fresh random seed. @param locks 1 to as many as there are sets */
+/** The memory of an empty table with a new random seed. @param locks 1 to the number of sets */
 export function createTable(
   config: LimiterConfig,
   geometry: LimiterGeometry,
@@ -139,7 +138,7 @@ function tableBytes(sets: number, ways: number): number {
   return LINE_BYTES + sets * (setF64(ways) + (ways + 1) * RECORD_F64) * F64;
 }
 
-/** Views of a table and the steps to walk it. */
+/** Views of a table, and the index of each of its parts. */
 export class LimiterTable {
   readonly i32: Int32Array;
   readonly f64: Float64Array;
@@ -168,7 +167,7 @@ export class LimiterTable {
   }
 
   /**
-   * The set that a client of this low hash word belongs to: the word scaled from 0..2^32 to 0..sets (D. Lemire, "Fast
+   * The set of a client with this low hash word: the word scaled from 0..2^32 to 0..sets (D. Lemire, "Fast
    * Random Integer Generation in an Interval", 2019). A remainder of unsigned words costs 25 ns in V8.
    */
   setIndexOf(hashLow: number): number {
@@ -179,7 +178,7 @@ export class LimiterTable {
     return LINE_BYTES / F64 + setIndex * this.setF64;
   }
 
-  /** Int32 index of the word of the lock that the set belongs to. */
+  /** Int32 index of the set's lock. */
   lockWord(setIndex: number): number {
     return this.set((setIndex * this.locksPerSet) | 0) * I32_PER_F64 + LOCK_I32;
   }
@@ -192,7 +191,7 @@ export class LimiterTable {
     return set + SET_HEADER_F64 + way * SLOT_F64;
   }
 
-  /** The record that goes with the slot of this way. */
+  /** The record of this way's slot. */
   record(setIndex: number, way: number): number {
     return this.recordsStart + (setIndex * (this.ways + 1) + way) * RECORD_F64;
   }
@@ -217,15 +216,15 @@ export class LimiterTable {
     return -1;
   }
 
-  /** A way never used before, now in use, or -1 when there is none. Needs the set's lock. */
-  takeUnusedWay(set: number): number {
+  /** Claims a way that was never used, or returns -1. Needs the set's lock. */
+  claimUnusedWay(set: number): number {
     const used = this.used(set);
     if (used === this.ways) return -1;
     this.i32[set * I32_PER_F64 + USED_I32] = used + 1;
     return used;
   }
 
-  /** Gives a way to a client with full buckets and no history. Needs the set's lock. */
+  /** Assigns a way to a new client, with full buckets and zero counts. Needs the set's lock. */
   assign(setIndex: number, set: number, way: number, hashLow: number, hashHigh: number): void {
     const slot = this.slot(set, way);
     this.i32[slot * I32_PER_F64 + HASH_LOW_I32] = hashLow;
@@ -237,5 +236,5 @@ export class LimiterTable {
   }
 }
 
-// A zeroed table is one of free locks, unused ways and full overflow buckets.
+// Zeroed memory must mean free locks, unused ways and full overflow buckets.
 assert(FREE === 0, 'the lock state of zeroed memory is free');

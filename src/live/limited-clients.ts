@@ -1,6 +1,6 @@
 /** The clients that the rate limit refuses most, by keyed hash, with their refusals over the last seconds. */
 import { MS_PER_SECOND } from '../base/units.ts';
-import { takeCensus } from '../limiter/census.ts';
+import { readCensus } from '../limiter/census.ts';
 import type { LimitedClient } from './messages.ts';
 
 /** Candidates are the clients with the most refusals since they arrived; of these the page shows the most refused now. */
@@ -24,7 +24,7 @@ export class LimitedClients {
 
   /** Call it once a second while somebody watches. */
   read(nowMs: number): LimitedClient[] {
-    const { busiest } = takeCensus(this.memory, CANDIDATES, 'refused');
+    const { busiest } = readCensus(this.memory, CANDIDATES, 'refused');
     // Older readings date from an earlier watcher and describe no current rate.
     const recent = this.readings.filter(({ atMs }) => nowMs - atMs < (WINDOW_READINGS + 1) * MS_PER_SECOND);
     const from = recent[0];

@@ -8,14 +8,14 @@
  *                 1     bucket   values 0 and 1
  *                 2     bucket   value 2
  *                 3..76 buckets  half octaves: (2^k, 1.5·2^k] and (1.5·2^k, 2^(k+1)], k = 1 to 37
- *                 77    bucket   everything above 2^38
+ *                 77    bucket   values above 2^38
  *                 78-79 unused   (pads one histogram to ten cache lines)
  * ```
- * Bounds grow by 1.33 and 1.5 in turn, so a quantile is known to within 25% either way, and every power of two is a
- * bound. Values are non-negative integers: nanoseconds for durations (2^38 ns is 275 s), else bytes, lines, metrics.
- * The count is not stored: it is the sum of the buckets, so `count` and `+Inf` can never disagree.
+ * Bounds grow by 1.33 and 1.5 in turn, so a quantile is exact to 25%, and every power of two is a bound. Values are
+ * non-negative integers: nanoseconds for durations (2^38 ns is 275 s), else bytes, lines, metrics. The count is not
+ * stored: it is the sum of the buckets, so `count` and `+Inf` always agree.
  *
- * No atomics: each slot has one writer, an aligned 8-byte store is not torn, and a scrape may be a few events late.
+ * No atomics: each slot has one writer, an aligned 8-byte store is not torn, and a scrape may lag by a few events.
  */
 import { LINE_BYTES } from '../base/shared-memory.ts';
 import { slotIndex } from './counters.ts';
@@ -30,7 +30,7 @@ const HISTOGRAM_F64 = HISTOGRAM_BYTES / Float64Array.BYTES_PER_ELEMENT;
 
 /** Histograms of an ingest worker. */
 export const WORKER_HISTOGRAM_NAMES = ['body_bytes', 'batch_metrics'] as const;
-/** Histograms of the writer thread; `write_ns` is one group write, `sync_ns` one fdatasync. */
+/** Histograms of the writer thread. `write_ns` times one group write, `sync_ns` one fdatasync. */
 export const WRITER_HISTOGRAM_NAMES = ['write_ns', 'sync_ns', 'commit_bytes', 'commit_lines'] as const;
 
 export const WORKER_HISTOGRAMS = slotIndex(WORKER_HISTOGRAM_NAMES);
@@ -43,14 +43,14 @@ export function createHistogramBlock(names: readonly string[]): SharedArrayBuffe
 
 /**
  * Index of the bucket that holds `value`, by the position of its highest bit and the bit below it.
- * Working on `value - 1` makes upper bounds inclusive, as Prometheus wants them.
+ * Using `value - 1` makes upper bounds inclusive, as Prometheus requires.
  */
 function bucketOf(value: number): number {
   let below = value - 1;
   if (below <= 0) return 0;
   let octaves = 0;
   if (below > 0x7fffffff) {
-    // Beyond 31 bits: drop 16 of them, which leaves the two leading ones.
+    // Beyond 31 bits: drop 16 bits, which keeps the two leading ones.
     below /= 0x10000;
     octaves = 32;
     if (below > 0x7fffffff) return OVERFLOW_BUCKET;
@@ -61,7 +61,7 @@ function bucketOf(value: number): number {
   return Math.min(bucket, OVERFLOW_BUCKET);
 }
 
-/** The writing side; one instance per thread and block. */
+/** The writing side: one instance per thread and block. */
 export class Histograms {
   private readonly slots: Float64Array;
 
@@ -108,7 +108,7 @@ export function readHistogram(
   return { cumulative, sum: slots[base + SUM_F64]!, count };
 }
 
-/** The histogram of all values of several threads. */
+/** Sums the histograms of several threads. */
 export function mergeHistograms(readings: readonly HistogramReading[]): HistogramReading {
   const cumulative = UPPER_BOUNDS.map(() => 0);
   let sum = 0;
@@ -124,8 +124,8 @@ export function mergeHistograms(readings: readonly HistogramReading[]): Histogra
 }
 
 /**
- * The value below which a fraction `q` of the recorded values lies, interpolated within its bucket as Prometheus'
- * `histogram_quantile` does; 0 when nothing was recorded.
+ * The value below which a fraction `q` of the recorded values lies, interpolated within its bucket like Prometheus'
+ * `histogram_quantile`; 0 for an empty histogram.
  */
 export function quantile(reading: HistogramReading, q: number): number {
   if (reading.count === 0) return 0;

@@ -5,18 +5,18 @@
  *
  * ```
  *  lines 0..79  8 histograms (see histogram.ts): receive, limit, parse, encode, queue, 2xx, 4xx, 5xx   under LOCK
- *  line 80      SLOWEST: the slowest request since main last looked                                    under LOCK
+ *  line 80      SLOWEST: the slowest request since main's last drain                                    under LOCK
  *                 CLIENT   Int32    keyed hash of the client
  *                 STATUS   Int32    HTTP status
  *                 METRICS  Int32    accepted metrics
  *                 -        Int32    unused
- *                 TOTAL    Float64  nanoseconds; 0 while there is none
+ *                 TOTAL    Float64  nanoseconds; 0: no request yet
  *  line 81      LOCK     Int32  futex word, see base/futex-lock.ts                         written by all threads
  *  line 82      DROPPED  Int32  samples that did not get the lock in time, modulo 2^32     added to by all threads
  * ```
- * A sample waits for the lock for 1 ms at most and is then dropped and counted, so that a thread that is preempted, or
- * died, in the critical section holds no request up for longer. Main copies everything out in one short critical
- * section and computes outside of it; when it does not get the lock it shows what it had.
+ * A sample waits at most 1 ms for the lock and is then dropped and counted. So a thread that is preempted or dies in the
+ * critical section delays no request for longer. Main copies everything in one short critical section and computes
+ * outside; if it does not get the lock, it keeps its last copy.
  */
 import { monotonicMs } from '../base/clock.ts';
 import { assert } from '../base/errors.ts';
@@ -49,7 +49,7 @@ export const SAMPLES_LOCK_I32 = (SLOWEST_LINE + 1) * LINE_I32;
 const DROPPED_I32 = (SLOWEST_LINE + 2) * LINE_I32;
 const MEMORY_BYTES = HISTOGRAMS_BYTES + 3 * LINE_BYTES;
 
-/** How long a sample, or main, waits for the lock. */
+/** Longest wait for the lock, of a sample and of main. */
 const LOCK_BOUND_MS = 1;
 
 class LockedRecorder implements Recorder {
@@ -66,7 +66,7 @@ class LockedRecorder implements Recorder {
   record(sample: Sample): void {
     const { i32, f64 } = this;
     if (!lock(i32, SAMPLES_LOCK_I32, LOCK_BOUND_MS)) {
-      // Counted without the lock that could not be had; pairs with the load in `dropped`.
+      // Counted without the lock. Pairs with the load in `dropped`.
       Atomics.add(i32, DROPPED_I32, 1);
       return;
     }
@@ -80,7 +80,7 @@ class LockedRecorder implements Recorder {
     unlock(i32, SAMPLES_LOCK_I32);
   }
 
-  /** Nothing to do: what is recorded is there for all to see. */
+  /** Nothing to do: `record` has published the sample by unlocking. */
   publish(): void {}
 }
 

@@ -1,13 +1,13 @@
-/** How many of a request's metrics are of each type. */
+/** Counts a request's metrics by type. */
 
-/** As many as one lane of eight bits can count. */
+/** The most that a lane of eight bits can count. */
 const BLOCK = 255;
 
 /**
  * Counts the first `count` type codes (0 to 3) into `into[code]`.
  *
- * Four lanes of eight bits in one word, emptied once a block: adding to a table in memory would make each metric wait for
- * the store of the one before it, since neighbours are mostly of one type.
+ * Uses four lanes of eight bits in one word, added to the table once per block. Neighbours mostly have the same type, so
+ * adding each metric to a table in memory would make it wait for the store of the one before.
  */
 export function countTypes(types: Uint8Array, count: number, into: Int32Array): void {
   into.fill(0);

@@ -1,12 +1,12 @@
 /**
- * The interface of what takes per-request samples from the threads that ingest to main, where they are shown.
+ * The interface that passes per-request samples from ingesting threads to main, which exposes them.
  *
- * Samples may go missing, and those that do are counted; exact counts are plain counters (counters.ts).
+ * Samples may be lost, and lost ones are counted. Exact counts are plain counters (counters.ts).
  */
 import type { HistogramReading } from './histogram.ts';
 import type { Sample } from './sample.ts';
 
-/** Stages that ingesting threads time for each request; the writer times the others (journal, sync) for each commit. */
+/** Stages that ingesting threads time for each request. The writer times journal and sync, once per commit. */
 export const SAMPLED_STAGES = ['receive', 'limit', 'parse', 'encode', 'queue'] as const;
 export type SampledStage = (typeof SAMPLED_STAGES)[number];
 
@@ -22,9 +22,9 @@ export interface SampleSink {
   record(sample: Sample): void;
 }
 
-/** The side of one ingesting thread. `record` may drop the sample, which is counted; it waits 1 ms at most. */
+/** The side of one ingesting thread. `record` waits at most 1 ms, then drops the sample and counts the loss. */
 export interface Recorder extends SampleSink {
-  /** Main may now see what was recorded; once for a batch. A thread calls it before it ends. */
+  /** Publishes the samples to main: once per batch, and before the thread ends. */
   publish(): void;
 }
 
@@ -38,7 +38,7 @@ export interface SlowRequest {
 
 /** Main's side: all threads' samples, as of the last `drain`. */
 export interface Samples {
-  /** Takes what was published. Call often enough that nothing fills up. */
+  /** Reads the published samples. Call it often enough that no buffer fills. */
   drain(): void;
   /** Samples lost so far, over all threads. */
   readonly dropped: number;
@@ -46,18 +46,18 @@ export interface Samples {
   readonly slowest: SlowRequest | null;
   /** Durations in nanoseconds of the requests that reached the stage. */
   stage(stage: SampledStage): HistogramReading;
-  /** Durations in nanoseconds of whole requests, first byte to answer, of one class of status. */
+  /** Durations in nanoseconds of whole requests, first byte to response, of one class of status. */
   requests(statusClass: StatusClass): HistogramReading;
 }
 
-/** What a file in the telemetry slot exports. */
+/** The exports of a file in the telemetry slot. */
 export interface TelemetryModule {
   /**
-   * What each of `recorders` threads records into, at its index: a memory of its own, or the same one for all.
-   * A memory may be lent to one thread after another, to one at a time.
+   * The memory of each of `recorders` threads, by index: one of its own, or one for all. Several threads may use a
+   * memory one after another, but not at the same time.
    */
   readonly createSampleMemories: (recorders: number) => readonly SharedArrayBuffer[];
   readonly openRecorder: (memory: SharedArrayBuffer) => Recorder;
-  /** Opened once, on main, over all that `createSampleMemories` returned. */
+  /** Opened once, on main, over all memories that `createSampleMemories` returned. */
   readonly openSamples: (memories: readonly SharedArrayBuffer[]) => Samples;
 }

@@ -12,12 +12,12 @@
  *                -        Int32    unused
  *                RECEIVE, LIMIT, PARSE, ENCODE, QUEUE, TOTAL   Float64 each, nanoseconds
  * ```
- * When the ring is full the new record is dropped and counted: samples may go missing, a request never waits for
- * them, and what was written is never overwritten, so that no record can be read torn. Main drains every 50 ms;
- * 8,192 records are room for 160,000 requests a second and worker. What it drains it sums into histograms before
- * prom-client, whose own calls would cost a tenth of a microsecond each.
+ * If the ring is full, the new record is dropped and counted: samples may be lost, but a request never waits for them.
+ * Records are never overwritten before they are read, so none can be read torn. Main drains every 50 ms; 8,192 records
+ * suffice for 160,000 requests per second and worker. Main sums the records into its own histograms, because a call of
+ * prom-client costs a tenth of a microsecond.
  *
- * A ring outlives its producer: a thread that opens it later, when the one before it has ended, goes on at PUBLISHED.
+ * A ring outlives its producer: the next thread that opens it, after the previous one has ended, continues at PUBLISHED.
  */
 import { monotonicMs } from '../base/clock.ts';
 import { LINE_BYTES, LINE_I32 } from '../base/shared-memory.ts';
@@ -44,10 +44,10 @@ const HEADER_LINES = 3;
 export const EVENT_RING_RECORDS = 8192;
 const RECORD_MASK = EVENT_RING_RECORDS - 1;
 
-/** Most records that one drain takes from all rings together: 2 ms of work, which a scrape may have to wait for. */
+/** Most records that one drain reads from all rings together: 2 ms of work that a scrape may have to wait for. */
 const DRAIN_RECORDS_MAX = 2 * EVENT_RING_RECORDS;
 
-/** Places in a record: Int32 words, then Float64 words, both from the record's start. */
+/** Positions in a record, from its start: first Int32 words, then Float64 words. */
 const CLIENT_I32 = 0;
 const STATUS_I32 = 1;
 const METRICS_I32 = 2;
@@ -67,10 +67,10 @@ export class EventRingProducer implements Recorder {
   private readonly f64: Float64Array;
   private written: number;
   private published: number;
-  /** The consumer's cursor as last seen: looked at again only when the ring seems full. */
+  /** The consumer's cursor at the last load; loaded again only if the ring seems full. */
   private consumed: number;
 
-  /** @param memory one producer at a time: the one before, if any, has published and records no more */
+  /** @param memory has one producer at a time: an earlier one has published and records nothing more */
   constructor(memory: SharedArrayBuffer) {
     this.i32 = new Int32Array(memory);
     this.f64 = new Float64Array(memory);
@@ -84,7 +84,7 @@ export class EventRingProducer implements Recorder {
   record(sample: Sample): void {
     const { i32, f64, written } = this;
     if (((written - this.consumed) | 0) === EVENT_RING_RECORDS) {
-      // So that the consumer can make room, whatever the caller does.
+      // The consumer can only make room for published records.
       this.publish();
       // Pairs with the store in `drain`: the consumer no longer reads the records before this cursor.
       this.consumed = Atomics.load(i32, CONSUMED_I32);
@@ -108,7 +108,7 @@ export class EventRingProducer implements Recorder {
     this.written = (written + 1) | 0;
   }
 
-  /** Shows the consumer what was recorded; once for a batch, since this store costs as much as a whole record. */
+  /** Publishes the records to the consumer. Once per batch, because this store costs as much as a whole record. */
   publish(): void {
     if (this.published === this.written) return;
     this.published = this.written;
@@ -129,12 +129,12 @@ export class EventRingConsumer {
     this.consumed = this.i32[CONSUMED_I32]!;
   }
 
-  /** Records dropped so far; exact once the producer rests. */
+  /** Records dropped so far; exact while the producer is idle. */
   get dropped(): number {
     return this.f64[DROPPED_F64]!;
   }
 
-  /** Hands at most `max` records, oldest first, to `sink`; returns how many. */
+  /** Passes at most `max` records to `sink`, oldest first; returns their number. */
   drain(sink: SampleSink, max: number = EVENT_RING_RECORDS): number {
     const { i32, f64, sample } = this;
     // Pairs with the store in `publish`: all records before this cursor are complete.
@@ -157,7 +157,7 @@ export class EventRingConsumer {
     }
     if (count > 0) {
       this.consumed = (this.consumed + count) | 0;
-      // Gives the records' room back to the producer; pairs with the loads in `record` and in a producer's constructor.
+      // Frees the records' room for the producer. Pairs with the loads in `record` and in a producer's constructor.
       Atomics.store(i32, CONSUMED_I32, this.consumed);
     }
     return count;
@@ -169,7 +169,7 @@ class RingSamples implements Samples, SampleSink {
   private readonly rings: readonly EventRingConsumer[];
   private readonly histograms = new SampleHistograms();
   private readonly window = new SlowestRequest(monotonicMs());
-  /** The ring that was looked at first in the last drain; they take turns. */
+  /** The first ring of the last drain. Each drain starts at the next ring, so that none starves. */
   private first = 0;
 
   constructor(memories: readonly SharedArrayBuffer[]) {

@@ -1,4 +1,4 @@
-/** Samples summed up: a histogram for each stage and one of whole requests for each class of status, in one block. */
+/** Histograms of the samples, in one block: one for each stage, and one of whole requests for each class of status. */
 import { createHistogramBlock, type HistogramReading, Histograms, readHistogram } from './histogram.ts';
 import {
   SAMPLED_STAGES,
@@ -32,7 +32,7 @@ export class SampleHistograms implements SampleSink {
 
   record({ status, receiveNs, limitNs, parseNs, encodeNs, queueNs, totalNs }: Sample): void {
     this.histograms.record(RECEIVE, nanoseconds(receiveNs));
-    // A stage that took no time at all was not reached.
+    // A duration of 0 means that the request did not reach the stage.
     if (limitNs > 0) this.histograms.record(LIMIT, nanoseconds(limitNs));
     if (parseNs > 0) this.histograms.record(PARSE, nanoseconds(parseNs));
     if (encodeNs > 0) this.histograms.record(ENCODE, nanoseconds(encodeNs));
@@ -53,7 +53,7 @@ export class SampleHistograms implements SampleSink {
   }
 }
 
-/** Histograms take integers; clocks of threads may differ by a hair, so that a short time comes out negative. */
+/** Rounded, because histograms need integers; at least 0, because the clocks of two threads differ slightly. */
 function nanoseconds(ns: number): number {
   return ns > 0 ? Math.round(ns) : 0;
 }

@@ -1,4 +1,4 @@
-/** The slowest request of a while: that of the current window and the one before, so that it is forgotten in time. */
+/** The slowest request of the current window and the one before. Two windows, so that an old record expires. */
 import type { SlowRequest } from './recorder.ts';
 import type { Sample } from './sample.ts';
 
@@ -20,7 +20,7 @@ export class SlowestRequest {
     return now.totalNs > before.totalNs ? now : before;
   }
 
-  /** Begins a new window when the current one is over. */
+  /** Begins a new window if the current one has ended. */
   turn(nowMs: number): void {
     if (nowMs < this.windowEndsMs) return;
     this.before = this.now;

@@ -1,11 +1,11 @@
 /**
- * What a thread knows of itself (event-loop delay and utilisation, heap, garbage collection), kept for main.
+ * Statistics of a thread, recorded for main: event-loop delay and utilisation, heap, garbage collection.
  *
- * One block of Float64 slots per thread, written by that thread with plain stores about once a second and read by
- * main at scrape time:
+ * One block of Float64 slots per thread. The thread writes it about once a second with plain stores, and main reads it
+ * at scrape time:
  *
  * ```
- *  slot 0  SAMPLED_MS               monotonic; 0 while nothing was sampled
+ *  slot 0  SAMPLED_MS               monotonic; 0 before the first sample
  *       1  LOOP_DELAY_P50_NS        delay of the event loop's timers over the last interval
  *       2  LOOP_DELAY_P99_NS
  *       3  LOOP_DELAY_MAX_NS
@@ -13,7 +13,7 @@
  *       5  LOOP_IDLE_MS             since the thread started
  *       6  HEAP_USED_BYTES          of the thread's V8 isolate
  *       7  HEAP_TOTAL_BYTES
- *       8  EXTERNAL_BYTES           memory outside the heap that its objects hold
+ *       8  EXTERNAL_BYTES           memory outside the heap that its objects own
  *       9  GC_PAUSES                since sampling started
  *      10  GC_NS                    since sampling started
  * ```
@@ -42,13 +42,13 @@ const SLOT = slotIndex(THREAD_STATS_NAMES);
 
 const SAMPLE_INTERVAL_MS = 1000;
 /**
- * How often the delay of the event loop is looked at; finer costs more wake-ups. Node reports the time from one look
- * to the next, so this much is no delay.
+ * Interval of the event-loop delay monitor; a finer one costs more wake-ups. Node reports the time between two of its
+ * ticks, which includes this interval.
  */
 const LOOP_DELAY_RESOLUTION_MS = 20;
 
-function delayNs(betweenLooksNs: number): number {
-  return Math.max(betweenLooksNs - LOOP_DELAY_RESOLUTION_MS * NS_PER_MS, 0);
+function delayNs(betweenTicksNs: number): number {
+  return Math.max(betweenTicksNs - LOOP_DELAY_RESOLUTION_MS * NS_PER_MS, 0);
 }
 
 export type ThreadStats = Readonly<Record<(typeof THREAD_STATS_NAMES)[number], number>>;
@@ -57,7 +57,7 @@ export function createThreadStats(): SharedArrayBuffer {
   return createCounterBlock(THREAD_STATS_NAMES);
 }
 
-/** The latest sample of a thread, or null when it has not taken one yet. */
+/** The latest sample of a thread, or null before its first one. */
 export function readThreadStats(memory: SharedArrayBuffer): ThreadStats | null {
   const slots = new Float64Array(memory);
   if (slots[SLOT.sampled_ms] === 0) return null;
@@ -65,13 +65,13 @@ export function readThreadStats(memory: SharedArrayBuffer): ThreadStats | null {
   return Object.fromEntries(entries) as Record<(typeof THREAD_STATS_NAMES)[number], number>;
 }
 
-/** Samples the thread it runs on: by `startThreadStats`, or by the loop of a thread that has no event loop turns. */
+/** Samples its own thread. A thread that rarely turns its event loop calls `sample` itself; see startThreadStats. */
 export class ThreadSampler {
   private readonly slots: Float64Array;
   private readonly loopDelay = monitorEventLoopDelay({ resolution: LOOP_DELAY_RESOLUTION_MS });
   private readonly collections: PerformanceObserver;
 
-  /** @param watchesLoop false for a thread that turns its event loop only now and then, by design */
+  /** @param watchesLoop false for a thread that rarely turns its event loop by design */
   constructor(memory: SharedArrayBuffer, watchesLoop = true) {
     this.slots = new Float64Array(memory);
     if (watchesLoop) this.loopDelay.enable();
@@ -86,7 +86,7 @@ export class ThreadSampler {
 
   sample(): void {
     const { slots, loopDelay } = this;
-    // An interval without a turn of the event loop has no delays, and the histogram's idea of them is no number.
+    // Without a turn of the event loop in the interval, the histogram is empty and returns NaN.
     const hasDelays = loopDelay.count > 0;
     slots[SLOT.loop_delay_p50_ns] = hasDelays ? delayNs(loopDelay.percentile(50)) : 0;
     slots[SLOT.loop_delay_p99_ns] = hasDelays ? delayNs(loopDelay.percentile(99)) : 0;
@@ -108,7 +108,7 @@ export class ThreadSampler {
   }
 }
 
-/** Samples this thread now and every second; does not keep the thread alive. Returns what stops it. */
+/** Samples this thread now and every second, without keeping it alive. Returns a function that stops it. */
 export function startThreadStats(memory: SharedArrayBuffer): () => void {
   const sampler = new ThreadSampler(memory);
   sampler.sample();

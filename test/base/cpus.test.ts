@@ -12,7 +12,7 @@ const V2 = '31 24 0:27 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegat
 const V1 = '32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct';
 const V1_OTHER = '33 31 0:30 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset';
 
-/** CPUs found in a tree of files, on a machine with 8. */
+/** The result for a tree of files, on a machine with 8 CPUs. */
 function cpusIn(t: TestContext, files: Readonly<Record<string, string>>): number {
   const root = temporaryDirectory(t);
   for (const [path, text] of Object.entries(files)) {
@@ -23,7 +23,7 @@ function cpusIn(t: TestContext, files: Readonly<Record<string, string>>): number
 }
 
 describe('available CPUs', () => {
-  it('are those of the machine without control groups', (t) => {
+  it('are the CPUs of the machine if there are no control groups', (t) => {
     assert.equal(cpusIn(t, {}), 8);
     assert.equal(
       cpusIn(t, { 'proc/self/cgroup': '', 'proc/self/mountinfo': 'no such line\n21 1 8:1 / / rw - ext4' }),
@@ -31,7 +31,7 @@ describe('available CPUs', () => {
     );
   });
 
-  it('are as many as a version 2 quota grants, rounded up, and at least one', (t) => {
+  it('follow a version 2 quota, rounded up to at least one', (t) => {
     for (const [max, expected] of [
       ['max 100000', 8],
       ['200000 100000', 2],
@@ -49,7 +49,7 @@ describe('available CPUs', () => {
     }
   });
 
-  it('are as many as the strictest group on the way up grants', (t) => {
+  it('follow the strictest group up to the mount point', (t) => {
     const files = {
       'proc/self/mountinfo': V2,
       'proc/self/cgroup': '0::/a.slice/b.slice/c.scope',
@@ -60,7 +60,7 @@ describe('available CPUs', () => {
     assert.equal(cpusIn(t, files), 3);
   });
 
-  it('are as many as a version 1 quota grants, beside other controllers and an empty version 2', (t) => {
+  it('follow a version 1 quota beside other controllers and an empty version 2', (t) => {
     const files = {
       'proc/self/mountinfo': [
         V1_OTHER,
@@ -78,7 +78,7 @@ describe('available CPUs', () => {
     assert.equal(cpusIn(t, files), 4);
   });
 
-  it("are found in a container, where the mount shows the container's own group as its root", (t) => {
+  it('are found in a container, whose mount shows its own group as the root', (t) => {
     const quota = (path: string) => ({
       [`${path}/cpu.cfs_quota_us`]: '100000',
       [`${path}/cpu.cfs_period_us`]: '50000',
@@ -91,7 +91,7 @@ describe('available CPUs', () => {
     assert.equal(cpusIn(t, { ...inside('/docker/f00d'), ...quota('cg/cpu'), ...quota('cg/cpud') }), 2);
   });
 
-  it('are found under a mount point with a blank', (t) => {
+  it('are found under a mount point with a blank in its path', (t) => {
     const files = {
       'proc/self/mountinfo': String.raw`31 24 0:27 / /control\040groups rw - cgroup2 cgroup2 rw`,
       'proc/self/cgroup': '0::/',
@@ -101,7 +101,7 @@ describe('available CPUs', () => {
   });
 });
 
-/** A real control group with a quota of one CPU, or why there is none. */
+/** A real control group with a quota of one CPU, or the reason for a skip. */
 function realGroup(): { readonly directory: string } | string {
   if (availableParallelism() < 2) return 'this machine has one CPU: a limit of one would not show';
   const v1 = '/sys/fs/cgroup/cpu';
@@ -124,7 +124,7 @@ function realGroup(): { readonly directory: string } | string {
 describe('--workers auto', () => {
   const group = realGroup();
 
-  it('is the CPUs that a real control group grants, and config tells so', {
+  it('equals the CPUs that a real control group grants, and config shows that', {
     skip: typeof group === 'string' && group,
   }, (t) => {
     const { directory } = group as { directory: string };
@@ -140,7 +140,7 @@ describe('--workers auto', () => {
     assert.equal(readFileSync(join(directory, 'cgroup.procs'), 'utf8'), '');
   });
 
-  it('is told as a number where it was given as one', () => {
+  it('is shown as a number if it was given as one', () => {
     const main = fileURLToPath(new URL('../../src/main.js', import.meta.url));
     const { stdout } = spawnSync(process.execPath, [main, 'config', '--workers', '3'], { encoding: 'utf8' });
     assert.match(stdout, /^--workers +3 +flag/m);

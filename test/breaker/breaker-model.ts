@@ -1,4 +1,4 @@
-/** What the breaker is to do, told by lists: every outcome with its time, nothing shared, nothing packed. */
+/** The breaker's specification as lists: every outcome with its time, nothing shared, nothing packed. */
 import {
   type BreakerConfig,
   type BreakerState,
@@ -19,7 +19,7 @@ export class BreakerModel {
   state: BreakerState = CLOSED;
   readonly transitions = [0, 0, 0];
   private readonly config: BreakerConfig;
-  /** Since it last closed. */
+  /** Since the breaker last closed. */
   private outcomes: Outcome[] = [];
   private retryMs = 0;
   private failedTrials = 0;
@@ -83,7 +83,7 @@ export class BreakerModel {
     if (this.state === OPEN) this.retryMs = nowMs + this.config.openMs;
   }
 
-  takePermit(nowMs: number): boolean {
+  acquirePermit(nowMs: number): boolean {
     if (this.state !== HALF_OPEN) return this.state === CLOSED;
     const period = Math.floor(nowMs / PERMIT_PERIOD_MS);
     if (this.permits.filter((taken) => taken === period).length >= PERMITS) return false;

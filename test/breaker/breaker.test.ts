@@ -1,4 +1,4 @@
-/** The breaker's rules, with the test's own clock; and the same against a model that keeps everything it was told. */
+/** The breaker's rules with a clock of the test, and random events compared with a model that keeps all outcomes. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {
@@ -47,14 +47,14 @@ function rigOf(config: Partial<BreakerConfig> = {}): Rig {
   };
 }
 
-/** Opens it at `nowMs` and lets trials through a second later. */
+/** Opens the breaker at `nowMs`, and half-opens it a second later. */
 function halfOpen(rig: Rig, nowMs: number): void {
   rig.breaker.trip('a test', nowMs);
   assert.ok(rig.breaker.tryHalfOpen(nowMs));
 }
 
 describe('a closed breaker', () => {
-  it('opens at the configured number of failures in a row, and not before', () => {
+  it('opens at the configured number of consecutive failures, and not before', () => {
     const rig = rigOf({ failures: 3 });
     rig.fail(0, 2);
     rig.succeed(1);
@@ -65,7 +65,7 @@ describe('a closed breaker', () => {
     assert.deepEqual(rig.transitions, [{ to: OPEN, reason: '3 commits in a row failed, the last: EIO' }]);
   });
 
-  it('opens at the configured share of failures within the window, from a minimum of commits on', () => {
+  it('opens at the configured share of failures within the window, given a minimum of commits', () => {
     const rig = rigOf({ failures: 1_000, errorPercent: 40 });
     for (let k = 0; k < COMMITS_MIN - 1; k++) rig.fail(k);
     assert.equal(rig.breaker.state, CLOSED);
@@ -82,11 +82,11 @@ describe('a closed breaker', () => {
     );
   });
 
-  it('forgets what is older than the window', () => {
+  it('ignores failures older than the window', () => {
     const rig = rigOf({ failures: 1_000 });
     rig.fail(500, COMMITS_MIN - 1);
     rig.succeed(500);
-    // The window's ten buckets are [1,000, 11,000) now.
+    // The window's ten buckets now cover [1,000, 11,000).
     rig.fail(10_999);
     assert.equal(rig.breaker.state, CLOSED);
     const within = rigOf({ failures: 1_000 });
@@ -95,17 +95,17 @@ describe('a closed breaker', () => {
     assert.equal(within.breaker.state, OPEN);
   });
 
-  it('takes every request', () => {
+  it('admits every request', () => {
     const { breaker } = rigOf();
-    for (let k = 0; k < 1_000; k++) assert.ok(breaker.takePermit(k));
+    for (let k = 0; k < 1_000; k++) assert.ok(breaker.acquirePermit(k));
   });
 });
 
 describe('an open breaker', () => {
-  it('takes no request, and is due when its time is over', () => {
+  it('admits no request, and is due once its open time has passed', () => {
     const rig = rigOf();
     rig.fail(10_000, 5);
-    assert.equal(rig.breaker.takePermit(10_000), false);
+    assert.equal(rig.breaker.acquirePermit(10_000), false);
     assert.equal(rig.breaker.isDue(10_999), false);
     assert.equal(rig.breaker.tryHalfOpen(10_999), false);
     assert.equal(rig.breaker.state, OPEN);
@@ -116,7 +116,7 @@ describe('an open breaker', () => {
     assert.equal(rig.breaker.tryHalfOpen(11_000), false);
   });
 
-  it('does not believe a commit that began before it opened', () => {
+  it('ignores the outcome of a commit that began before it opened', () => {
     const rig = rigOf();
     const { episode } = rig.breaker;
     rig.fail(0, 5);
@@ -131,7 +131,7 @@ describe('an open breaker', () => {
     assert.equal(rig.transitions.length, 2);
   });
 
-  it('stays so for another open time when a probe fails, no longer each time', () => {
+  it('stays open for another open time, not a longer one, when a probe fails', () => {
     const rig = rigOf();
     rig.fail(0, 5);
     for (let nowMs = 1_000; nowMs < 20_000; nowMs += 1_000) {
@@ -141,7 +141,7 @@ describe('an open breaker', () => {
     }
   });
 
-  it('says when to look again, more often than its time where the end of a sync is awaited', () => {
+  it('says when to check again: sooner than its open time while it waits for the end of a sync', () => {
     const rig = rigOf({ openMs: 100_000 });
     assert.equal(rig.breaker.dueInMs(0), Number.POSITIVE_INFINITY);
     rig.fail(0, 5);
@@ -151,7 +151,7 @@ describe('an open breaker', () => {
     assert.equal(rig.breaker.dueInMs(200_000), 100);
   });
 
-  it('keeps its time when the clock passes 2^31 and 2^32 ms', () => {
+  it('keeps its open time when the clock passes 2^31 and 2^32 ms', () => {
     for (const startMs of [2 ** 31 - 500, 2 ** 32 - 500, 2 ** 33 + 7.25]) {
       const rig = rigOf();
       rig.fail(startMs, 5);
@@ -162,21 +162,21 @@ describe('an open breaker', () => {
 });
 
 describe('a half-open breaker', () => {
-  it('takes few requests each second, whatever becomes of them', () => {
+  it('admits few requests each second, whatever their outcome', () => {
     const rig = rigOf();
     halfOpen(rig, 10_000);
     const taken = (nowMs: number) =>
-      Array.from({ length: 100 }, () => rig.breaker.takePermit(nowMs)).filter(Boolean).length;
+      Array.from({ length: 100 }, () => rig.breaker.acquirePermit(nowMs)).filter(Boolean).length;
     assert.equal(taken(10_100), PERMITS);
     assert.equal(taken(10_999), 0);
-    // None of them reached storage: others get their turn.
+    // None of them reached storage, so the next second has permits again.
     assert.equal(taken(10_000 + PERMIT_PERIOD_MS), PERMITS);
-    // A thread whose clock was read before gives no further ones.
+    // A thread with an earlier clock reading gets no further permits.
     assert.equal(taken(10_999), 0);
     assert.equal(rig.breaker.state, HALF_OPEN);
   });
 
-  it('closes with the first commit that is stored, and has forgotten what failed', () => {
+  it('closes with the first stored commit, and forgets earlier failures', () => {
     const rig = rigOf();
     rig.fail(0, 5);
     rig.breaker.tryHalfOpen(1_000);
@@ -192,7 +192,7 @@ describe('a half-open breaker', () => {
     );
   });
 
-  it('opens with the first commit that fails, twice as long each time up to eight times, until it has closed', () => {
+  it('opens with the first failed commit, doubling its open time up to eight times, until it has closed', () => {
     const rig = rigOf();
     let nowMs = 0;
     rig.fail(nowMs, 5);
@@ -213,54 +213,54 @@ describe('a half-open breaker', () => {
 });
 
 describe('a sync that stalls', () => {
-  it('opens the breaker, is counted once, and lets it try again as soon as it has returned', () => {
+  it('opens the breaker, is counted once, and permits a trial as soon as it returns', () => {
     const rig = rigOf();
     const watch = new StallWatch(rig.breaker, 3_000);
     rig.breaker.syncBegins(FOREGROUND, 10_000);
-    for (let nowMs = 10_000; nowMs < 13_000; nowMs += 100) watch.look(nowMs);
+    for (let nowMs = 10_000; nowMs < 13_000; nowMs += 100) watch.check(nowMs);
     assert.equal(rig.breaker.state, CLOSED);
     for (let nowMs = 13_000; nowMs < 20_000; nowMs += 100) {
-      watch.look(nowMs);
+      watch.check(nowMs);
       assert.equal(rig.breaker.state, OPEN);
       assert.equal(rig.breaker.tryHalfOpen(nowMs), false);
     }
     rig.breaker.syncEnded(FOREGROUND);
-    watch.look(20_000);
+    watch.check(20_000);
     assert.ok(rig.breaker.tryHalfOpen(20_000));
     assert.deepEqual(readBreaker(rig.memory), { state: HALF_OPEN, transitions: [0, 1, 1], stalls: 1 });
     assert.equal(rig.transitions[0]?.reason, 'a sync has not returned for 3000 ms');
   });
 
-  it('is told apart from the next one, and from one in the background', () => {
+  it('is distinguished from the next one, and from one in the background', () => {
     const rig = rigOf();
     const watch = new StallWatch(rig.breaker, 100);
     rig.breaker.syncBegins(FOREGROUND, 0);
     rig.breaker.syncBegins(BACKGROUND, 50);
-    watch.look(120);
+    watch.check(120);
     assert.equal(readBreaker(rig.memory).stalls, 1);
-    watch.look(160);
+    watch.check(160);
     assert.equal(readBreaker(rig.memory).stalls, 2);
     rig.breaker.syncEnded(FOREGROUND);
     assert.equal(rig.breaker.tryHalfOpen(170), false);
     rig.breaker.syncEnded(BACKGROUND);
     rig.breaker.syncBegins(FOREGROUND, 200);
-    watch.look(250);
-    watch.look(300);
+    watch.check(250);
+    watch.check(300);
     assert.equal(readBreaker(rig.memory).stalls, 3);
   });
 
-  it('that returns before anybody looked changes nothing', () => {
+  it('that returns before the next check changes nothing', () => {
     const rig = rigOf();
     rig.breaker.syncBegins(FOREGROUND, 1);
     rig.breaker.syncEnded(FOREGROUND);
-    new StallWatch(rig.breaker, 100).look(10_000);
+    new StallWatch(rig.breaker, 100).check(10_000);
     assert.deepEqual(readBreaker(rig.memory), { state: CLOSED, transitions: [0, 0, 0], stalls: 0 });
   });
 });
 
 describe('any sequence of events', () => {
   const seed = Number(process.env.TEST_SEED ?? Math.floor(Math.random() * 2 ** 31));
-  it(`leaves the breaker as its model says (TEST_SEED=${seed})`, () => {
+  it(`leaves the breaker in the state of its model (TEST_SEED=${seed})`, () => {
     const random = randomOf(seed);
     const pick = (bound: number): number => Math.floor(random() * bound);
     for (let run = 0; run < 300; run++) {
@@ -288,7 +288,7 @@ describe('any sequence of events', () => {
           rig.breaker.postpone(nowMs);
           model.postpone(nowMs);
         } else if (dice < 0.45) {
-          assert.equal(rig.breaker.takePermit(nowMs), model.takePermit(nowMs), label);
+          assert.equal(rig.breaker.acquirePermit(nowMs), model.acquirePermit(nowMs), label);
         } else if (random() < failing) {
           rig.fail(nowMs);
           model.failed(nowMs);

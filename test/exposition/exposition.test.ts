@@ -125,8 +125,8 @@ function busyRig(): Rig {
   new Histograms(sources.writer.histograms, WRITER_HISTOGRAM_NAMES).record(WRITER_HISTOGRAMS.sync_ns, 1e6);
   const limiter = openLimiter(sources.limiter.memory, LIMITS);
   const client = Buffer.from('10.1.2.3');
-  for (let k = 0; k < 5; k++) limiter.takeRequest(client, client.length, 1000);
-  limiter.takeMetrics(60, 1000);
+  for (let k = 0; k < 5; k++) limiter.chargeRequest(client, client.length, 1000);
+  limiter.chargeMetrics(60, 1000);
   return { sources, events };
 }
 

@@ -8,8 +8,8 @@ import { limiterContract, openTested } from './contract.ts';
 
 limiterContract('global lock', globalLock);
 
-describe('global lock: a lock whose owner is gone', () => {
-  it('makes every client busy after a bounded wait, and none once it is free', () => {
+describe('global lock: a lock whose owner has died', () => {
+  it('makes every client busy after a bounded wait, and no client once it is released', () => {
     const { take, limiter, memory } = openTested(globalLock, { metricRate: 10, metricBurst: 10 });
     assert.equal(take('client 0', 0), ADMITTED);
     const table = new LimiterTable(memory);
@@ -19,12 +19,12 @@ describe('global lock: a lock whose owner is gone', () => {
     for (let k = 0; k < 20; k++) {
       assert.equal(take(`client ${k}`, 0), BUSY);
       assert.equal(limiter.retryAfterSeconds, 1);
-      assert.equal(limiter.takeMetrics(1, 0), BUSY);
+      assert.equal(limiter.chargeMetrics(1, 0), BUSY);
     }
     unlock(table.i32, stuck);
     for (let k = 0; k < 20; k++) {
       assert.equal(take(`client ${k}`, 0), ADMITTED);
-      assert.equal(limiter.takeMetrics(1, 0), ADMITTED);
+      assert.equal(limiter.chargeMetrics(1, 0), ADMITTED);
     }
   });
 });

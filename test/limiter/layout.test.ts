@@ -5,7 +5,7 @@ import { createLimiterMemory, openLimiter } from '../../src/limiter/striped-lock
 import { createEventRing, EventRingProducer } from '../../src/telemetry/ring-buffer.ts';
 import { sampleOf } from '../support/samples.ts';
 
-/** The worked bytes of a section of docs/memory-layout.md: offset → hexadecimal bytes. */
+/** The example bytes of a section of docs/memory-layout.md: offset → hexadecimal bytes. */
 function workedBytes(section: string): Map<number, string> {
   const text = readFileSync('docs/memory-layout.md', 'utf8').split(`## ${section}\n`)[1]!.split(/^## /m)[0]!;
   const lines = [...text.matchAll(/^ *(\d+) {2}((?:[0-9a-f]{2} )+) /gm)];
@@ -19,21 +19,21 @@ function assertBytes(memory: SharedArrayBuffer, expected: Map<number, string>): 
   }
 }
 
-describe('the worked bytes in docs/memory-layout.md', () => {
-  it('are those of the limiter table', () => {
+describe('the example bytes in docs/memory-layout.md', () => {
+  it('equal those of the limiter table', () => {
     const config = { requestRate: 10, requestBurst: 3, metricRate: 0, metricBurst: 0, clients: 65_536 };
     const memory = createLimiterMemory(config, { sets: 2, ways: 16 });
     new Uint8Array(memory).set([0, 1, 2, 3, 4, 5, 6, 7]);
     const limiter = openLimiter(memory, config);
     const key = Buffer.from('10.0.0.1');
-    for (let k = 0; k < 5; k++) limiter.takeRequest(key, key.length, 60_000);
+    for (let k = 0; k < 5; k++) limiter.chargeRequest(key, key.length, 60_000);
     const expected = workedBytes('Limiter table');
     assert.equal(expected.size, 9);
     assertBytes(memory, expected);
     assert.equal(createLimiterMemory(config).byteLength, 9_927_008);
   });
 
-  it('are those of the event ring', () => {
+  it('equal those of the event ring', () => {
     const memory = createEventRing();
     const ring = new EventRingProducer(memory);
     ring.record(

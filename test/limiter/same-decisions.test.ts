@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { takeCensus } from '../../src/limiter/census.ts';
+import { readCensus } from '../../src/limiter/census.ts';
 import * as globalLock from '../../src/limiter/global-lock.ts';
 import * as stripedLock from '../../src/limiter/striped-lock.ts';
 import type { TestedLimiter } from './contract.ts';
@@ -13,10 +13,10 @@ interface Charge {
 }
 
 const CONFIG = { requestRate: 10, requestBurst: 3, metricRate: 100, metricBurst: 50, clients: 100 };
-/** So few and small that they overflow and evict. */
+/** Few and small sets, so that they overflow and evict. */
 const SETS = { sets: 3, ways: 2 };
 
-/** All that a caller can see of a run of charges. */
+/** Everything that a caller can observe in a run of charges. */
 function observe(tested: TestedLimiter, charges: readonly Charge[], seed: Uint8Array) {
   const memory = tested.createLimiterMemory(CONFIG, SETS);
   new Uint8Array(memory).set(seed);
@@ -25,12 +25,12 @@ function observe(tested: TestedLimiter, charges: readonly Charge[], seed: Uint8A
   const seen = charges.map(({ client, waitMs, metrics }) => {
     nowMs += waitMs;
     const key = Buffer.from(`client ${client}`);
-    const request = limiter.takeRequest(key, key.length, nowMs);
+    const request = limiter.chargeRequest(key, key.length, nowMs);
     const afterRequest = [limiter.remaining, limiter.retryAfterSeconds, limiter.clientHash];
-    const batch = limiter.takeMetrics(metrics, nowMs);
+    const batch = limiter.chargeMetrics(metrics, nowMs);
     return [request, ...afterRequest, batch, limiter.remaining, limiter.retryAfterSeconds];
   });
-  return { seen, census: takeCensus(memory, 20) };
+  return { seen, census: readCensus(memory, 20) };
 }
 
 test('the global lock and the striped locks decide, tell and count the same', () => {

@@ -8,8 +8,8 @@ import { limiterContract, openTested } from './contract.ts';
 
 limiterContract('striped locks', stripedLock);
 
-describe('striped locks: a lock whose owner is gone', () => {
-  it('makes its clients busy after a bounded wait and leaves other sets alone', () => {
+describe('striped locks: a lock whose owner has died', () => {
+  it('makes its clients busy after a bounded wait and affects no other set', () => {
     const { take, limiter, memory } = openTested(
       stripedLock,
       { requestRate: 1000, requestBurst: 1000 },

@@ -15,7 +15,7 @@ describe('the ways of a set', () => {
 
 describe('the locks of a table', () => {
   for (const locks of [1, 2, 64, 1024, 10_006, 10_007]) {
-    it(`guard neighbouring sets and are ${locks} where ${locks} were asked for`, () => {
+    it(`guard neighbouring sets and number ${locks} if ${locks} are requested`, () => {
       const sets = 10_007;
       const table = new LimiterTable(createTable(CONFIG, { sets, ways: 1 }, locks));
       const groups = new Map<number, number>();
@@ -36,7 +36,7 @@ describe('the locks of a table', () => {
     });
   }
 
-  it('are at least one and at most the sets', () => {
+  it('number at least one and at most the sets', () => {
     assert.throws(() => createTable(CONFIG, { sets: 4, ways: 1 }, 0), /at least one set/);
     assert.throws(() => createTable(CONFIG, { sets: 4, ways: 1 }, 5), /at least one set/);
   });

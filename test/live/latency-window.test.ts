@@ -17,18 +17,18 @@ function open() {
 }
 
 describe('a latency window', () => {
-  it('has nothing to say where nothing was recorded', () => {
+  it('is empty if nothing was recorded', () => {
     const { window } = open();
     assert.deepEqual(window.advance(), { count: 0, p50: null, p90: null, p99: null });
   });
 
-  it('leaves out what was recorded before it was opened', () => {
+  it('excludes values recorded before it was opened', () => {
     const memory = createHistogramBlock(NAMES);
     new Histograms(memory, NAMES).record(0, 1e9);
     assert.equal(new LatencyWindow(() => readHistogram(memory, NAMES, 0)).advance().count, 0);
   });
 
-  it('tells percentiles to within a bucket, in milliseconds', () => {
+  it('reports percentiles in milliseconds, exact to a bucket', () => {
     const { window, record } = open();
     record(1, 89);
     record(50, 9);
@@ -44,7 +44,7 @@ describe('a latency window', () => {
     }
   });
 
-  it(`forgets what is more than ${WINDOW_SECONDS} readings old`, () => {
+  it(`excludes values more than ${WINDOW_SECONDS} readings old`, () => {
     const { window, record } = open();
     record(700);
     for (let second = 1; second <= WINDOW_SECONDS; second++) {

@@ -16,25 +16,25 @@ function open(config: LimiterConfig) {
   const memory = createLimiterMemory(config);
   const limiter = openLimiter(memory, config);
   const key = new Uint8Array(4);
-  /** A client asks so often at one moment. */
+  /** A client sends this many requests at one moment. */
   const ask = (client: number, times: number, nowMs: number, metrics = 0) => {
     new DataView(key.buffer).setInt32(0, client);
     for (let k = 0; k < times; k++) {
-      limiter.takeRequest(key, key.length, nowMs);
-      if (metrics > 0) limiter.takeMetrics(metrics, nowMs);
+      limiter.chargeRequest(key, key.length, nowMs);
+      if (metrics > 0) limiter.chargeMetrics(metrics, nowMs);
     }
   };
   return { ask, clients: new LimitedClients(memory) };
 }
 
 describe('limited clients', () => {
-  it('are none where all were within their limit', () => {
+  it('are none while all stay within their limit', () => {
     const { ask, clients } = open(BY_REQUESTS);
     for (let client = 0; client < 20; client++) ask(client, 1, 1_000);
     assert.deepEqual(clients.read(1_000), []);
   });
 
-  it('are counted since they came, and a second of late', () => {
+  it('are counted since they arrived, and per second over the last seconds', () => {
     const { ask, clients } = open(BY_REQUESTS);
     ask(7, 11, 1_000);
     const [before] = clients.read(1_000);
@@ -47,7 +47,7 @@ describe('limited clients', () => {
     assert.equal(later?.refusedPerSecond, 10, '30 in the three seconds since the first look');
   });
 
-  it('stand in the order of what they are refused now', () => {
+  it('are ordered by their current refusals', () => {
     const { ask, clients } = open(BY_REQUESTS);
     ask(1, 101, 1_000);
     clients.read(1_000);
@@ -57,7 +57,7 @@ describe('limited clients', () => {
     assert.deepEqual([second?.refused, second?.refusedPerSecond], [100, 0]);
   });
 
-  it('are five at most', () => {
+  it('are at most five', () => {
     const { ask, clients } = open(BY_REQUESTS);
     for (let client = 0; client < 50; client++) ask(client, 2 + client, 1_000);
     assert.deepEqual(
@@ -66,7 +66,7 @@ describe('limited clients', () => {
     );
   });
 
-  it('count metrics where only these are limited', () => {
+  it('count metrics if only these are limited', () => {
     const { ask, clients } = open({ ...BY_REQUESTS, requestRate: 0, metricRate: 10, metricBurst: 10 });
     ask(3, 3, 1_000, 10);
     const [client] = clients.read(1_000);

@@ -1,4 +1,4 @@
-/** The live page as one text. What it shows is tested in a browser: test/e2e/live-page.test.ts. */
+/** The live page as one text. test/e2e/live-page.test.ts tests its behaviour in a browser. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';

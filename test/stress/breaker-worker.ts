@@ -1,20 +1,20 @@
-/** One of several threads that feed the same breaker and take its permits, as fast as they can. */
+/** One of several threads that report outcomes to one breaker and acquire its permits, as fast as they can. */
 import { parentPort } from 'node:worker_threads';
 import { Breaker, HALF_OPEN, PERMIT_PERIOD_MS, type Transition } from '../../src/breaker/breaker.ts';
 import { awaitStart } from '../support/threads.ts';
 
 export interface BreakerStress {
   readonly memory: SharedArrayBuffer;
-  /** Shared milliseconds, so that all threads are in the same second: read and moved on by all of them. */
+  /** A shared clock in milliseconds that all threads read and advance, so that all are in the same second. */
   readonly clock: SharedArrayBuffer;
   readonly seed: number;
   readonly forMs: number;
 }
 
 export interface BreakerStressResult {
-  /** Transitions that this thread made, by the state entered. */
+  /** Transitions that this thread caused, by the state entered. */
   readonly made: readonly number[];
-  /** Permits taken while half open, as `episode:second`. */
+  /** Permits acquired while half open, as `episode:second`. */
   readonly permits: readonly string[];
   readonly operations: number;
 }
@@ -38,7 +38,7 @@ function hammer({ memory, clock, seed, forMs }: BreakerStress): BreakerStressRes
   const endMs = performance.now() + forMs;
   while (performance.now() < endMs) {
     for (let k = 0; k < 100; k++, operations++) {
-      // Pairs with the same in the other threads.
+      // Pairs with the same operation in the other threads.
       const nowMs = Atomics.add(ticks, 0, random() < 0.2 ? 1 : 0);
       const dice = random();
       if (dice < 0.03) breaker.failed(breaker.episode, nowMs, 'EIO');
@@ -47,9 +47,9 @@ function hammer({ memory, clock, seed, forMs }: BreakerStress): BreakerStressRes
       else if (dice < 0.15) breaker.tryHalfOpen(nowMs);
       else {
         const before = breaker.episode;
-        const taken = breaker.takePermit(nowMs);
-        // Episodes and seconds only count up: the same ones after mean that the permit is of this half-open time, and
-        // that the breaker did not count it in a later second, which another thread saw first.
+        const taken = breaker.acquirePermit(nowMs);
+        // Episodes and seconds only grow. If both are unchanged after the call, the permit belongs to this half-open time,
+        // and the breaker did not count it in a later second that another thread saw first.
         const second = secondOf(nowMs);
         const halfOpen = breaker.state === HALF_OPEN && breaker.episode === before;
         if (taken && halfOpen && secondOf(Atomics.load(ticks, 0)) === second)

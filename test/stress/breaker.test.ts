@@ -1,4 +1,4 @@
-/** The breaker under threads that all open, close and try it at once. */
+/** The breaker under threads that open, close and test it concurrently. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
@@ -33,7 +33,7 @@ test(`${THREADS} threads: each transition is made once, and no period has more p
   assert.deepEqual(transitions, made);
   const [toClosed = 0, toOpen = 0, toHalfOpen = 0] = transitions;
   assert.ok(toClosed > 10 && toOpen > 10 && toHalfOpen > 10, transitions.join(' '));
-  // From closed and half open to open, from open to half open, from half open to closed: nothing twice, nothing missed.
+  // Closed and half open lead to open, open to half open, half open to closed: no transition twice, none missing.
   assert.equal(toHalfOpen, state === OPEN ? toOpen - 1 : toOpen);
   assert.ok(toClosed <= toHalfOpen);
 

@@ -1,4 +1,4 @@
-/** Records samples whose fields all follow from their number, as fast as it can. */
+/** Records samples whose fields all derive from their number, as fast as it can. */
 import { parentPort } from 'node:worker_threads';
 import { EventRingProducer } from '../../src/telemetry/ring-buffer.ts';
 import { Sample } from '../../src/telemetry/sample.ts';
@@ -7,7 +7,7 @@ import { awaitStart } from '../support/threads.ts';
 export interface Recording {
   readonly ring: SharedArrayBuffer;
   readonly records: number;
-  /** Set to 1 when all are recorded. */
+  /** Set to 1 once all are recorded. */
   readonly done: SharedArrayBuffer;
 }
 

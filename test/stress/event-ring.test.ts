@@ -8,7 +8,7 @@ import type { Recording } from './event-ring-worker.ts';
 
 const WORKER = new URL('./event-ring-worker.js', import.meta.url);
 
-/** Checks each record against its number and that numbers only grow. */
+/** Checks each record against its number, and that numbers only grow. */
 class Checker implements SampleSink {
   drained = 0;
   torn = 0;
@@ -33,7 +33,7 @@ class Checker implements SampleSink {
   }
 }
 
-/** Drains while a thread records; `pause` makes this side slow, so that the ring fills. */
+/** Drains while a thread records; `pause` slows this side down, so that the ring fills. */
 async function race(records: number, batch: number, pause: () => void) {
   const ring = createEventRing();
   const done = new SharedArrayBuffer(4);
@@ -42,7 +42,7 @@ async function race(records: number, batch: number, pause: () => void) {
   await runThreads<Recording, number>(WORKER, [{ ring, records, done }], () => {
     const flag = new Int32Array(done);
     for (;;) {
-      // Pairs with the store in the worker; read before the drain, so that the last drain sees everything.
+      // Pairs with the store in the worker. Loaded before the drain, so that the last drain sees everything.
       const finished = Atomics.load(flag, 0) === 1;
       const drained = consumer.drain(checker, batch);
       if (finished && drained === 0) return;

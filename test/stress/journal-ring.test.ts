@@ -1,4 +1,4 @@
-/** Journal rings between real threads: every byte, every order, every outcome, in rings that wrap and fill all the time. */
+/** Journal rings between real threads: bytes, order and outcomes, in rings that wrap and fill all the time. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -10,7 +10,7 @@ import type { ConsumerResult, JournalStress, ProducerResult } from '../support/j
 const THREAD = fileURLToPath(new URL('../support/journal-threads.js', import.meta.url));
 const LIMIT_MS = 60_000;
 
-/** Runs one end of a ring in a thread of its own to its result. */
+/** Runs one end of a ring in a thread of its own; resolves with its result. */
 function runThread<Result>(stress: JournalStress): Promise<Result> {
   return new Promise((resolve, reject) => {
     const thread = new Worker(THREAD, { workerData: stress });

@@ -1,4 +1,4 @@
-/** Charges clients in turn for a while, or clients never seen before, and reports what was admitted. */
+/** Charges the same clients in turn for a while, or new clients once each, and reports the admitted charges. */
 import { parentPort, threadId, workerData } from 'node:worker_threads';
 import { monotonicMs } from '../../src/base/clock.ts';
 import {
@@ -18,16 +18,16 @@ export interface Hammering {
   readonly config: LimiterConfig;
   readonly clients: readonly string[];
   readonly durationMs: number;
-  /** Instead of `clients`: so many that no thread has charged before, each once. */
+  /** Instead of `clients`: this many new clients, each charged once. */
   readonly newcomers?: number;
 }
 
 export interface Hammered {
-  /** Per client, in the order given. */
+  /** By client, in the given order. */
   readonly admitted: number[];
   readonly refused: number[];
   readonly busy: number;
-  /** The earliest and the latest time that this thread told the limiter. */
+  /** The earliest and the latest time that this thread passed to the limiter. */
   readonly firstMs: number;
   readonly lastMs: number;
 }
@@ -40,12 +40,12 @@ function hammer(limiter: Limiter, { clients, durationMs }: Hammering): Hammered 
   const firstMs = monotonicMs();
   let lastMs = firstMs;
   let verdict: Verdict = ADMITTED;
-  // At the end the clock stands still until the limiter refuses: what came back while this thread was preempted
-  // before its last turn is taken as well, so that the time measured and the tokens taken belong together.
+  // Finally charge with a fixed clock until the limiter refuses. That uses the tokens that returned while this thread was
+  // preempted before its last turn, so the measured time and the tokens match.
   for (let turn = 0; lastMs - firstMs < durationMs || verdict !== LIMITED; turn++) {
     const client = turn % keys.length;
     if (lastMs - firstMs < durationMs) lastMs = monotonicMs();
-    verdict = limiter.takeRequest(keys[client]!, keys[client]!.length, lastMs);
+    verdict = limiter.chargeRequest(keys[client]!, keys[client]!.length, lastMs);
     if (verdict === ADMITTED) admitted[client]! += 1;
     else if (verdict === BUSY) busy++;
     else refused[client]! += 1;
@@ -53,7 +53,7 @@ function hammer(limiter: Limiter, { clients, durationMs }: Hammering): Hammered 
   return { admitted, refused, busy, firstMs, lastMs };
 }
 
-/** Threads are told apart by `threadId`, so that no two make the same key. */
+/** `threadId` keeps the keys of two threads apart. */
 function welcome(limiter: Limiter, newcomers: number): Hammered {
   const key = new Uint8Array(2 * Int32Array.BYTES_PER_ELEMENT);
   const words = new Int32Array(key.buffer);
@@ -64,7 +64,7 @@ function welcome(limiter: Limiter, newcomers: number): Hammered {
   for (let newcomer = 0; newcomer < newcomers; newcomer++) {
     words[0] = newcomer;
     lastMs = monotonicMs();
-    const verdict = limiter.takeRequest(key, key.length, lastMs);
+    const verdict = limiter.chargeRequest(key, key.length, lastMs);
     counts.set(verdict, (counts.get(verdict) ?? 0) + 1);
   }
   const count = (verdict: Verdict): number => counts.get(verdict) ?? 0;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { takeCensus } from '../../src/limiter/census.ts';
+import { readCensus } from '../../src/limiter/census.ts';
 import type { LimiterConfig } from '../../src/limiter/limiter.ts';
 import type { LimiterGeometry } from '../../src/limiter/table.ts';
 import { LIMITERS, type LimiterName } from '../limiter/implementations.ts';
@@ -53,11 +53,11 @@ for (const implementation of Object.keys(LIMITERS) as LimiterName[]) {
       );
       assert.ok(admitted <= allowance + 1e-6, `${admitted} > ${allowance}`);
       assert.ok(admitted >= 0.98 * allowance, `${admitted} < 98% of ${allowance}`);
-      const [usage] = takeCensus(memory, 1).busiest;
+      const [usage] = readCensus(memory, 1).busiest;
       assert.deepEqual([usage?.allowedRequests, usage?.refusedRequests], [admitted, refused]);
     });
 
-    it('keeps the limits of many clients in few sets apart, and loses no charge and counts none twice', async () => {
+    it('keeps the limits of many clients in few sets apart, and counts each charge exactly once', async () => {
       const config = { ...METRICS_OFF, requestRate: 500, requestBurst: 100 };
       const clients = Array.from({ length: 48 }, (_, k) => `10.0.0.${k}`);
       const { memory, results, seconds } = await hammer(
@@ -65,7 +65,7 @@ for (const implementation of Object.keys(LIMITERS) as LimiterName[]) {
         4,
         stressMs / 3,
         config,
-        // Each thread begins elsewhere, so that threads meet on different clients.
+        // Each thread begins with another client, so that threads meet on different clients.
         (thread) => [...clients.slice(12 * thread), ...clients.slice(0, 12 * thread)],
         { sets: 3, ways: 48 },
       );
@@ -78,7 +78,7 @@ for (const implementation of Object.keys(LIMITERS) as LimiterName[]) {
           `client ${client}: ${admittedOf(client)} > ${allowance}`,
         );
       }
-      const { occupied, overflowed, evictions, busiest } = takeCensus(memory, 100);
+      const { occupied, overflowed, evictions, busiest } = readCensus(memory, 100);
       assert.deepEqual({ occupied, overflowed, evictions }, { occupied: 48, overflowed: 0, evictions: 0 });
       assert.equal(
         sum(busiest.map(({ allowedRequests }) => allowedRequests)),
@@ -90,16 +90,16 @@ for (const implementation of Object.keys(LIMITERS) as LimiterName[]) {
       );
     });
 
-    it('gives a client that all threads insert at once one slot', async () => {
+    it('gives one slot to a client that all threads insert at once', async () => {
       const config = { ...METRICS_OFF, requestRate: 1, requestBurst: 1 };
       const clients = Array.from({ length: 5000 }, (_, k) => `client ${k}`);
       const { memory } = await hammer(implementation, 4, stressMs / 10, config, () => clients);
-      const { occupied, overflowed } = takeCensus(memory, 0);
+      const { occupied, overflowed } = readCensus(memory, 0);
       assert.deepEqual({ occupied, overflowed }, { occupied: clients.length, overflowed: 0 });
     });
 
-    it('gives every newcomer one place, whoever else comes to the same set', async () => {
-      // Buckets are full again at once, so that each newcomer evicts the last ones.
+    it('gives every newcomer one slot, whoever else comes to the same set', async () => {
+      // Buckets refill at once, so that newcomers evict each other.
       const config = { ...METRICS_OFF, requestRate: 1e9, requestBurst: 1 };
       const { createLimiterMemory } = await LIMITERS[implementation]();
       const memory = createLimiterMemory(config, { sets: 2, ways: 4 });
@@ -107,14 +107,14 @@ for (const implementation of Object.keys(LIMITERS) as LimiterName[]) {
       const input: Hammering = { implementation, memory, config, clients: [], durationMs: 0, newcomers };
       const results = await runThreads<Hammering, Hammered>(WORKER, [input, input, input, input]);
       const charged = 4 * newcomers - sum(results.map(({ busy }) => busy));
-      const { occupied, overflowed, evictions } = takeCensus(memory, 0);
+      const { occupied, overflowed, evictions } = readCensus(memory, 0);
       assert.equal(occupied, 8);
       assert.ok(evictions > 0);
       assert.equal(occupied + overflowed + evictions, charged);
     });
 
     it('never resets an active client while newcomers fight for its full set', async () => {
-      // The burst is large against what comes back, so that one reset would show.
+      // The burst is large against the refill, so that a single reset would show.
       const config = { ...METRICS_OFF, requestRate: 20, requestBurst: 2000 };
       const newcomers = (thread: number) => Array.from({ length: 50 }, (_, k) => `newcomer ${thread} ${k}`);
       const { memory, results, seconds } = await hammer(
@@ -129,10 +129,10 @@ for (const implementation of Object.keys(LIMITERS) as LimiterName[]) {
       const allowance = config.requestRate * seconds + config.requestBurst;
       assert.ok(active <= allowance + 1e-6, `${active} > ${allowance}`);
       assert.ok(active >= config.requestBurst);
-      const { occupied, overflowed } = takeCensus(memory, 0);
+      const { occupied, overflowed } = readCensus(memory, 0);
       assert.equal(occupied, 8);
       assert.ok(overflowed > 0);
-      // Everybody else shares the seven other slots and the overflow bucket.
+      // All others share the seven other slots and the overflow bucket.
       const others = sum(results.flatMap(({ admitted }) => admitted.filter((_, k) => k % 2 === 1)));
       assert.ok(others <= 8 * allowance + 1e-6, `${others} > 8 × ${allowance}`);
     });

@@ -1,13 +1,13 @@
-/** Increments plain (not atomic) words under locks, or takes a lock and ends without giving it back. */
+/** Increments plain words under locks, or acquires a lock and ends without releasing it. */
 import { parentPort } from 'node:worker_threads';
 import { lock, unlock } from '../../src/base/futex-lock.ts';
 import { awaitStart } from '../support/threads.ts';
 
 export interface Locking {
-  /** Lock words and, at the same index, what they guard. */
+  /** Lock words, and at the same index the words that they guard. */
   readonly locks: SharedArrayBuffer;
   readonly guarded: SharedArrayBuffer;
-  /** Increments per thread; 0: take lock 0 and die. */
+  /** Increments per thread; 0: acquire lock 0 and end. */
   readonly increments: number;
   readonly boundMs: number;
 }

@@ -27,7 +27,7 @@ for (const [locks, name] of [
 ] as const) {
   test(`increments under ${name} by eight threads are exact, also where a wait ran out`, async (t) => {
     const increments = Math.round(stressMs * 25);
-    // 1 ms as in the limiter: with more threads than cores some waits run out, and must not have taken the lock.
+    // 1 ms as in the limiter. With more threads than cores some waits time out, and must not have acquired the lock.
     const { input, again } = run(8, locks, increments, 1);
     const results = await again({});
     const done = results.reduce((sum, result) => sum + result.done, 0);

@@ -1,4 +1,4 @@
-/** Records samples whose times stand in fixed ratios, as fast as it can, through either implementation. */
+/** Records samples whose times have fixed ratios, as fast as it can, through either implementation. */
 import { parentPort } from 'node:worker_threads';
 import type { TelemetryModule } from '../../src/telemetry/recorder.ts';
 import { Sample } from '../../src/telemetry/sample.ts';
@@ -9,10 +9,10 @@ export interface Sampling {
   readonly implementation: string;
   readonly memory: SharedArrayBuffer;
   readonly records: number;
-  /** Receive to queue and the whole request, as multiples of a unit of 1 to `units` that goes up and starts over. */
+  /** Stages from receive to queue and the total, as multiples of a unit that counts from 1 to `units` repeatedly. */
   readonly ratios: readonly [number, number, number, number, number, number];
   readonly units: number;
-  /** Added to when all are recorded. */
+  /** Incremented once all are recorded. */
   readonly done: SharedArrayBuffer;
 }
 

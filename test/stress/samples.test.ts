@@ -26,7 +26,7 @@ const IMPLEMENTATIONS: Readonly<Record<string, Implementation>> = {
 
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 
-/** One drain takes a bounded number of samples. */
+/** One drain reads a bounded number of samples. */
 function drainAll(samples: Samples): void {
   let taken = -1;
   while (taken < samples.requests('2xx').count) {
@@ -35,7 +35,7 @@ function drainAll(samples: Samples): void {
   }
 }
 
-/** One thread for each memory records; this one drains until all have ended, and once more. */
+/** One thread per memory records. This thread drains until all have ended, and once more. */
 async function recordAll(
   samples: Samples,
   memories: readonly SharedArrayBuffer[],
@@ -50,7 +50,7 @@ async function recordAll(
     () => {
       const ended = new Int32Array(done);
       for (;;) {
-        // Pairs with the add in the workers; read before the drains, so that the last of them sees everything.
+        // Pairs with the add in the workers. Loaded before the drains, so that the last one sees everything.
         const allEnded = Atomics.load(ended, 0) === memories.length;
         samples.drain();
         if (allEnded) return drainAll(samples);
@@ -60,7 +60,7 @@ async function recordAll(
   );
 }
 
-/** Every sample was either taken as a whole or counted as dropped. */
+/** Every sample was either recorded completely or counted as dropped. */
 function assertWhole(t: TestContext, samples: Samples, recorded: number): void {
   const requests = samples.requests('2xx');
   t.diagnostic(`${requests.count} taken, ${samples.dropped} dropped`);
@@ -77,8 +77,8 @@ function assertWhole(t: TestContext, samples: Samples, recorded: number): void {
 }
 
 for (const [name, { module, path }] of Object.entries(IMPLEMENTATIONS)) {
-  describe(`${name}: ${THREADS} threads that record at once`, { timeout: 120_000 }, () => {
-    it('lose no sample uncounted and no part of one, while main drains without pause', async (t) => {
+  describe(`${name}: ${THREADS} threads that record concurrently`, { timeout: 120_000 }, () => {
+    it('record each sample completely or count its loss, while main drains without pause', async (t) => {
       const records = Math.round(stressMs * 100);
       const memories = module.createSampleMemories(THREADS);
       const samples = module.openSamples(memories);
@@ -86,7 +86,7 @@ for (const [name, { module, path }] of Object.entries(IMPLEMENTATIONS)) {
       assertWhole(t, samples, THREADS * records);
     });
 
-    it('nor while main drains now and then', async (t) => {
+    it('do so while main drains now and then', async (t) => {
       const records = Math.round(stressMs * 100);
       const memories = module.createSampleMemories(THREADS);
       const samples = module.openSamples(memories);
@@ -94,7 +94,7 @@ for (const [name, { module, path }] of Object.entries(IMPLEMENTATIONS)) {
       assertWhole(t, samples, THREADS * records);
     });
 
-    it('nor when they end and others go on in their place', async (t) => {
+    it('do so when they end and others continue in their place', async (t) => {
       const records = 3000;
       const generations = Math.max(3, Math.round(stressMs / 500));
       const memories = module.createSampleMemories(THREADS);

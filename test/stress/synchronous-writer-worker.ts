@@ -1,4 +1,4 @@
-/** Serves requests one after the other through a journal of the synchronous writer, as a serving thread does. */
+/** Serves requests one after another through a journal of the synchronous writer, like a serving thread. */
 import { parentPort } from 'node:worker_threads';
 import { Bell } from '../../src/base/bell.ts';
 import { Control } from '../../src/base/control.ts';
@@ -14,7 +14,7 @@ import { line } from '../support/writer-rig.ts';
 export interface Serving {
   readonly data: WriterThreadData;
   readonly lane: number;
-  /** Lines are numbered from here on. */
+  /** Number of the first line. */
   readonly firstId: number;
   readonly requests: number;
   /** Requests published together. */
@@ -24,7 +24,7 @@ export interface Serving {
 export interface Served {
   readonly lines: number;
   readonly requests: number;
-  /** Requests with another outcome than stored. */
+  /** Requests that were not stored. */
   readonly notStored: number;
 }
 

@@ -1,4 +1,4 @@
-/** The synchronous writer under several serving threads at once, beside its own writer thread. */
+/** The synchronous writer under several concurrent serving threads, beside its own writer thread. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -26,7 +26,7 @@ import type { Served, Serving } from './synchronous-writer-worker.ts';
 const ENTRY = fileURLToPath(new URL('../../src/threads/writer-worker.js', import.meta.url));
 const SERVING = new URL('./synchronous-writer-worker.js', import.meta.url);
 const THREADS = 4;
-/** Threads that come and go: each wave takes the lanes of the last. */
+/** Threads that come and go: each wave uses the lanes of the last. */
 const WAVES = 3;
 const ID_STRIDE = 10_000_000;
 
@@ -36,7 +36,7 @@ function idsOf(dataDir: string): number[] {
   );
 }
 
-/** Every thread's lines, all of them once and in its order; gaps are told by their first line. */
+/** Checks that each thread's lines exist once and in its order; reports a gap by its first line. */
 function assertEachInOrder(ids: readonly number[], results: readonly Served[]): void {
   for (const [thread, { lines }] of results.entries()) {
     const own = ids.filter((id) => Math.floor(id / ID_STRIDE) === thread);
@@ -88,7 +88,7 @@ for (const [ack, config, perPublish] of [
 
     assert.ok(results.every(({ notStored }) => notStored === 0));
     assertEachInOrder(idsOf(dataDir), results);
-    // Verify finds gaps in the commit numbers as well.
+    // Verify also finds gaps in the commit numbers.
     const { code, text } = await verified(dataDir);
     assert.equal(code, 0, text);
     const counters = new Float64Array(data.counters);

@@ -1,4 +1,4 @@
-/** What everything in the telemetry slot must do. Runs over any implementation. */
+/** The contract of the telemetry slot, run over every implementation. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
@@ -11,7 +11,7 @@ import {
 } from '../../src/telemetry/recorder.ts';
 import { sampleOf } from '../support/samples.ts';
 
-/** Which recorder, status, receive to queue in nanoseconds, total. */
+/** Recorder, status, stages from receive to queue in nanoseconds, total. */
 type Recorded = readonly [recorder: number, status: number, stages: readonly number[], totalNs: number];
 
 const RECORDERS = 3;
@@ -68,8 +68,8 @@ function open(module: TelemetryModule, recorders = RECORDERS) {
 const count = (samples: Samples): number => samples.requests('2xx').count;
 
 /**
- * @param loseNext makes it so that the next sample recorded into `memory` cannot be taken; resolves with how many
- * samples it recorded to that end, all of status 200
+ * @param loseNext makes the next sample for `memory` impossible to record; resolves with the number of samples, all of
+ * status 200, that it recorded for that
  */
 export function telemetryContract(
   name: string,
@@ -77,7 +77,7 @@ export function telemetryContract(
   loseNext: (memory: SharedArrayBuffer) => Promise<number>,
 ): void {
   describe(`${name}: samples`, () => {
-    it('are told for each stage that was reached and each class of status, over all threads', () => {
+    it('are summed for each stage reached and each class of status, over all threads', () => {
       fc.assert(
         fc.property(samplesOfRequests, (requests) => {
           const { recorders, samples } = open(module);
@@ -88,7 +88,7 @@ export function telemetryContract(
           SAMPLED_STAGES.forEach((stage, at) => {
             const times = requests.map(([, , stages]) => stages[at]!);
             const { count, sum } = samples.stage(stage);
-            // Every request is received; what took no time at all was not reached.
+            // Every request has a receive time. A stage of 0 ns was not reached.
             const reached = stage === 'receive' ? times : times.filter((ns) => ns > 0);
             assert.deepEqual({ count, sum }, total(reached), stage);
           });
@@ -103,7 +103,7 @@ export function telemetryContract(
       );
     });
 
-    it('take fractions to the nearest nanosecond, and a time that came out negative for none', () => {
+    it('round fractions to the nearest nanosecond, and count a negative time as a stage not reached', () => {
       const { recorders, samples } = open(module);
       record(recorders[0]!, 200, [-3, 1.5, 0.4], 7.4);
       recorders[0]!.publish();
@@ -135,10 +135,10 @@ export function telemetryContract(
       }
     });
 
-    it('go on where they were when a memory passes from one thread to the next', () => {
+    it('continue when a memory passes from one thread to the next', () => {
       const { memories, recorders, samples } = open(module);
       for (let generation = 0; generation < 5; generation++) {
-        // More than a ring holds, taken together.
+        // More in total than a ring holds.
         for (const recorder of generation === 0 ? recorders : memories.map(module.openRecorder)) {
           for (let k = 0; k < 2000; k++) recordPlain(recorder, generation + 1);
           recorder.publish();
@@ -150,7 +150,7 @@ export function telemetryContract(
       assert.equal(samples.requests('2xx').sum, (1 + 2 + 3 + 4 + 5) * 2000 * RECORDERS);
     });
 
-    it('that cannot be taken are counted, and harm nothing that was', { timeout: 20_000 }, async () => {
+    it('that cannot be recorded are counted, and damage no others', { timeout: 20_000 }, async () => {
       const { memories, recorders, samples } = open(module, 1);
       const [recorder] = recorders;
       recordPlain(recorder!);
@@ -171,13 +171,13 @@ export function telemetryContract(
   });
 
   describe(`${name}: the slowest request`, () => {
-    it('is null before there is one', () => {
+    it('is null before the first request', () => {
       const { samples } = open(module);
       samples.drain();
       assert.equal(samples.slowest, null);
     });
 
-    it('is that of all threads and drains, with its client by name', () => {
+    it('is the slowest over all threads and drains, with the hash of its client', () => {
       const { recorders, samples } = open(module);
       const [first, second] = recorders;
       record(first!, 200, [1], 5000, 0x0abc, 3);

@@ -6,17 +6,17 @@ import { SAMPLES_LOCK_I32 } from '../../src/telemetry/locked.ts';
 import { sampleOf } from '../support/samples.ts';
 import { runThreads } from '../support/threads.ts';
 import { telemetryContract } from './contract.ts';
-import type { LockTaking } from './lock-taker.ts';
+import type { LockTaking } from './dying-lock-holder.ts';
 
-const LOCK_TAKER = new URL('./lock-taker.js', import.meta.url);
+const LOCK_TAKER = new URL('./dying-lock-holder.js', import.meta.url);
 
-async function takeLockAndDie(memory: SharedArrayBuffer): Promise<number> {
+async function lockAndDie(memory: SharedArrayBuffer): Promise<number> {
   const [taken] = await runThreads<LockTaking, boolean>(LOCK_TAKER, [{ memory, index: SAMPLES_LOCK_I32 }]);
   assert.equal(taken, true);
   return 0;
 }
 
-telemetryContract('locked', locked, takeLockAndDie);
+telemetryContract('locked', locked, lockAndDie);
 
 describe('locked metrics', () => {
   const open = () => {
@@ -26,7 +26,7 @@ describe('locked metrics', () => {
     return { memory: memories[0]!, words: new Int32Array(memories[0]!), samples, recorders };
   };
 
-  it('are one memory for all threads, and leave its lock free', () => {
+  it('use one memory for all threads, and leave its lock free', () => {
     const { words, samples, recorders } = open();
     for (const recorder of recorders) recorder.record(sampleOf());
     samples.drain();
@@ -34,7 +34,7 @@ describe('locked metrics', () => {
     assert.equal(words[SAMPLES_LOCK_I32], FREE);
   });
 
-  it('lie in memory as docs/memory-layout.md says, and keep no slowest request that main has seen', () => {
+  it('have the layout of docs/memory-layout.md, and reset the slowest request once main has read it', () => {
     const { memory, samples, recorders } = open();
     recorders[0]!.record(
       sampleOf({
@@ -59,7 +59,7 @@ describe('locked metrics', () => {
     assert.equal(slowest.readDoubleLE(16), 0);
   });
 
-  it('are taken again once a lock that was held too long is given back', () => {
+  it('are recorded again once a lock that was held too long is released', () => {
     const { words, samples, recorders } = open();
     assert.ok(lock(words, SAMPLES_LOCK_I32, 1));
     recorders[0]!.record(sampleOf());
@@ -71,11 +71,11 @@ describe('locked metrics', () => {
     assert.deepEqual([samples.dropped, samples.requests('2xx').count], [1, 1]);
   });
 
-  it('are shown as they last were while the lock cannot be had', async () => {
+  it('keep their last values while main cannot get the lock', async () => {
     const { memory, samples, recorders } = open();
     recorders[0]!.record(sampleOf({ clientHash: 9, metrics: 4, totalNs: 50 }));
     samples.drain();
-    await takeLockAndDie(memory);
+    await lockAndDie(memory);
     samples.drain();
     assert.equal(samples.requests('2xx').sum, 50);
     assert.deepEqual(samples.slowest, { client: '00000009', status: 200, metrics: 4, totalNs: 50 });

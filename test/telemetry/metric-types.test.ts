@@ -6,7 +6,7 @@ import { CLASSES, CONTENT_TYPES, METRIC_TYPES, WORKER } from '../../src/telemetr
 import { countTypes } from '../../src/telemetry/metric-types.ts';
 
 describe('the order of the counter slots', () => {
-  it("is that of the parser's type codes", () => {
+  it("equals that of the parser's type codes", () => {
     const parser = createParser({ maxBodyBytes: 4096, maxBatch: 100 });
     const metrics = METRIC_TYPES.map((type) => ({ name: type, value: 1, type }));
     const { written } = new TextEncoder().encodeInto(JSON.stringify({ metrics }), parser.input);
@@ -18,7 +18,7 @@ describe('the order of the counter slots', () => {
     );
   });
 
-  it("is that of the parser's formats, and of each type of body first those that failed", () => {
+  it("follows the parser's formats, failed before well-formed", () => {
     assert.equal(CONTENT_TYPES[FORMAT_JSON], 'json');
     assert.equal(CONTENT_TYPES[FORMAT_NDJSON], 'ndjson');
     assert.equal(WORKER.parsed_ndjson_failed, WORKER.parsed_json_failed + 2);
@@ -40,7 +40,7 @@ describe('the order of the counter slots', () => {
 });
 
 describe('counting types', () => {
-  it('agrees with counting one by one, whatever the length and however the types are mixed', () => {
+  it('equals counting one by one, for any length and mixture of types', () => {
     const into = Int32Array.of(9, 9, 9, 9);
     for (const count of [0, 1, 2, 254, 255, 256, 509, 510, 511, 1021]) {
       for (const typeAt of [() => 3, () => 0, (k: number) => k & 3, (k: number) => (k * 7919) % 4]) {

@@ -21,14 +21,14 @@ function fill(memory: SharedArrayBuffer): Promise<number> {
 telemetryContract('ring buffer', ringBuffer, fill);
 
 describe('an event ring', () => {
-  /** The clients of the records that are ready. */
+  /** The clients of the published records. */
   const drainClients = (consumer: EventRingConsumer): number[] => {
     const clients: number[] = [];
     consumer.drain({ record: ({ clientHash }) => clients.push(clientHash) });
     return clients;
   };
 
-  it('shows nothing before it is published, and all of it in order then', () => {
+  it('delivers nothing before it is published, and then everything in order', () => {
     const memory = createEventRing();
     const producer = new EventRingProducer(memory);
     const consumer = new EventRingConsumer(memory);
@@ -38,14 +38,14 @@ describe('an event ring', () => {
     assert.deepEqual(drainClients(consumer), [3, 1, 2]);
   });
 
-  it('keeps what it had when it is full, and takes more once that was drained', () => {
+  it('keeps its records when it is full, and accepts more once they are drained', () => {
     const memory = createEventRing();
     const producer = new EventRingProducer(memory);
     const consumer = new EventRingConsumer(memory);
     const records = EVENT_RING_RECORDS + 2;
     for (let n = 0; n < records; n++) producer.record(sampleOf({ clientHash: n }));
     assert.equal(consumer.dropped, 2);
-    // Full, it was published without being told to.
+    // A full ring publishes by itself.
     assert.deepEqual(
       drainClients(consumer),
       Array.from({ length: EVENT_RING_RECORDS }, (_, n) => n),
@@ -56,7 +56,7 @@ describe('an event ring', () => {
     assert.equal(consumer.dropped, 2);
   });
 
-  it('opened by a later producer while it is full drops, and loses nothing of the earlier one', async () => {
+  it('opened by a later producer while it is full drops its records and keeps the earlier ones', async () => {
     const memory = createEventRing();
     const consumer = new EventRingConsumer(memory);
     await fill(memory);
@@ -69,9 +69,9 @@ describe('an event ring', () => {
     assert.deepEqual(drainClients(consumer), [8]);
   });
 
-  it('goes on past the end of its cursors, also in the hands of another producer', () => {
+  it('continues across the wrap of its cursors, also with another producer', () => {
     const memory = createEventRing();
-    // Three records before the cursors, both Int32, turn negative: the line of each is its first word.
+    // Three records before both Int32 cursors turn negative. Each cursor is the first word of its line.
     const words = new Int32Array(memory);
     words[0] = 0x7ffffffd;
     words[LINE_I32] = 0x7ffffffd;

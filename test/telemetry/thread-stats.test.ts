@@ -11,7 +11,7 @@ test('a sample tells heap, event loop and a delay that a blocked loop causes', a
   const memory = createThreadStats();
   const sampler = new ThreadSampler(memory);
   try {
-    // Two turns of the monitor's timer around a block of the loop.
+    // Two ticks of the monitor's timer around a blocked loop.
     await delay(50);
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
     await delay(50);
@@ -22,7 +22,7 @@ test('a sample tells heap, event loop and a delay that a blocked loop causes', a
     assert.ok(stats.loop_delay_max_ns >= 200e6, `${stats.loop_delay_max_ns}`);
     assert.ok(stats.loop_delay_p50_ns <= stats.loop_delay_p99_ns);
     assert.ok(stats.loop_delay_p99_ns <= stats.loop_delay_max_ns);
-    // The next interval begins anew.
+    // The next interval starts empty.
     sampler.sample();
     assert.ok(readThreadStats(memory)!.loop_delay_max_ns < stats.loop_delay_max_ns);
   } finally {
@@ -37,7 +37,7 @@ test('garbage collections are counted', async () => {
     const garbage: object[][] = [];
     while ((new Float64Array(memory).at(9) ?? 0) === 0) {
       garbage[0] = Array.from({ length: 50_000 }, () => ({}));
-      // Observers are told between turns of the loop.
+      // Observers run between turns of the loop.
       await delay(1);
     }
     sampler.sample();

@@ -1,4 +1,4 @@
-/** Takes a lock and ends without giving it back. */
+/** Acquires a lock and ends without releasing it. */
 import { parentPort } from 'node:worker_threads';
 import { lock } from '../../src/base/futex-lock.ts';
 import { awaitStart } from '../support/threads.ts';
