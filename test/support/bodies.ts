@@ -1,4 +1,4 @@
-/** Request bodies with names that tell one metric from every other. */
+/** Request bodies whose metrics have unique names. */
 
 export interface MetricInput {
   readonly name: string;
@@ -27,7 +27,7 @@ export function ndjsonBody(items: readonly unknown[]): string {
 
 let nextName = 0;
 
-/** A name that no other call in this process returns. */
+/** A name that is unique in this process. */
 export function uniqueName(prefix: string): string {
   nextName += 1;
   return `${prefix}.${process.pid}.${nextName}`;

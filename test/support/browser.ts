@@ -1,4 +1,4 @@
-/** Debian's Chromium, driven by playwright-core: headless, with a profile of its own, and on loopback only. */
+/** Debian's Chromium, driven by playwright-core: headless, with its own profile, on loopback only. */
 import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { type BrowserContext, chromium, type Page } from 'playwright-core';
@@ -20,7 +20,7 @@ export async function openBrowser(owner: Owner): Promise<BrowserContext> {
   return context;
 }
 
-/** Keeps what the page shows as an artefact of the test run. */
+/** Saves a screenshot as an artefact of the test run. */
 export async function screenshot(page: Page, name: string): Promise<void> {
   mkdirSync(ARTIFACTS, { recursive: true });
   await page.screenshot({ path: `${ARTIFACTS}${name}.png`, fullPage: true });

@@ -24,7 +24,7 @@ export function makeCertificate(directory: string, name: string, days = 30): Cer
 }
 
 const YEARS_AGO = ['-not_before', '20200101000000Z', '-not_after', '20200201000000Z'];
-/** For releases before 3.4, which have no other way to a date in the past. */
+/** OpenSSL before 3.4 cannot set a start date in the past. */
 const ENDED_BEFORE_IT_BEGAN = ['-days', '-1'];
 
 /** As `makeCertificate`, but expired. */

@@ -1,4 +1,4 @@
-/** Small segments with many commits, and ways to hurt them. */
+/** Small segments with many commits, and ways to damage them. */
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { tail } from '../../src/cli/tail.ts';
@@ -14,7 +14,7 @@ export interface Recorded {
   readonly paths: readonly string[];
 }
 
-/** A directory with one segment a run, each with commits of the given numbers of lines. */
+/** A directory with one segment per run; `runs` lists the lines of each commit. */
 export async function record(...runs: readonly (readonly number[])[]): Promise<Recorded> {
   const commits: string[] = [];
   let dataDir: string | undefined;

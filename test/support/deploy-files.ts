@@ -1,4 +1,4 @@
-/** What `deploy/` ships, and the programs that judge it. */
+/** The files in `deploy/`, and the programs that check them. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ export const deployPath = (...parts: readonly string[]): string => join(ROOT, 'd
 export const readDeployed = (...parts: readonly string[]): string =>
   readFileSync(deployPath(...parts), 'utf8');
 
-/** Runs a program to its end; fails with what it printed when it does not exit 0. */
+/** Runs a program to its end. Unless it exits 0, fails with its output. */
 export function runTool(program: string, args: readonly string[], cwd = ROOT): string {
   const { status, stdout, stderr, error } = spawnSync(program, args, {
     cwd,

@@ -1,17 +1,17 @@
-/** One suite over every phase of the journey: the same requests have to get the same answers from all of them. */
+/** Runs one suite over every phase of the journey: each must answer the same requests alike. */
 import { before, describe } from 'node:test';
 import { PHASES, type Phase } from '../../src/phases.ts';
 import { type ServerOptions, type ServerProcess, startServer, suiteOwner } from './server-process.ts';
 
 export const phaseArgs = ({ number }: Phase): string[] => ['--phase', String(number)];
 
-/** Why a test of thousands of requests does not run in this phase, or false. */
+/** The reason to skip a test of thousands of requests in this phase, or false. */
 export function tooManyThreads({ slots }: Phase, requests: number): string | false {
   if (slots.dispatch !== 'thread-per-request') return false;
   return `each of ${requests} requests would start a thread, which takes minutes; the phases beside it run this`;
 }
 
-/** Registers `suite` once a phase, each time with a server of that phase, started before its tests. */
+/** Registers `suite` once per phase, each time with a server of that phase, which starts before the tests. */
 export function describeEachPhase(
   { args = [], ...options }: ServerOptions,
   suite: (server: ServerProcess, phase: Phase) => void,

@@ -1,4 +1,4 @@
-/** A reader of server-sent events: takes messages apart as a browser does (WHATWG HTML, section 9.2). */
+/** A reader of server-sent events that parses messages as a browser does (WHATWG HTML, section 9.2). */
 import { type ClientRequest, get, type IncomingMessage } from 'node:http';
 import type { Owner } from './server-process.ts';
 
@@ -6,9 +6,9 @@ export class EventStream {
   readonly response: IncomingMessage;
   /** The data of each message so far, parsed. */
   readonly messages: Record<string, unknown>[] = [];
-  /** Milliseconds that the server asks to wait before coming back. */
+  /** Delay in milliseconds that the server asks for before a reconnect. */
   retryMs: number | null = null;
-  /** Resolves when the stream ends, with true when the server ended it in good order. */
+  /** Resolves when the stream ends; true if the server ended it in order. */
   readonly ended: Promise<boolean>;
   private readonly request: ClientRequest;
   private rest = '';
@@ -17,7 +17,7 @@ export class EventStream {
   private constructor(request: ClientRequest, response: IncomingMessage) {
     this.request = request;
     this.response = response;
-    response.setEncoding('utf8').on('data', (text: string) => this.take(text));
+    response.setEncoding('utf8').on('data', (text: string) => this.append(text));
     this.ended = new Promise((resolve) => {
       response.once('close', () => resolve(response.complete));
     });
@@ -38,7 +38,7 @@ export class EventStream {
     this.request.destroy();
   }
 
-  /** Resolves with the first message, past or to come, that passes. */
+  /** Resolves with the first message, past or future, that passes. */
   until(
     wanted: (message: Record<string, unknown>) => boolean,
     timeoutMs = 10_000,
@@ -58,7 +58,7 @@ export class EventStream {
     });
   }
 
-  private take(text: string): void {
+  private append(text: string): void {
     const blocks = (this.rest + text).split('\n\n');
     this.rest = blocks.pop() ?? '';
     for (const block of blocks) {

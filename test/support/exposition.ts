@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { fetchOnce } from './raw-http.ts';
 
-/** One scrape of a server, as Prometheus would read it. */
+/** One scrape of a server, read as Prometheus reads it. */
 export class Scrape {
   readonly text: string;
 

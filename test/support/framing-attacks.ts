@@ -1,13 +1,13 @@
 /**
- * Requests whose framing RFC 9112 tells a server to refuse, most of them because a proxy before it may read them
- * differently (request smuggling). `{name}` in a body is replaced by a name that must never be stored.
+ * Requests that a server must refuse by RFC 9112, mostly because a proxy in front may find another end of the message
+ * (request smuggling). `{name}` in a body is replaced by a name that must never be stored.
  */
 
 export interface FramingAttack {
   readonly what: string;
   /** The bytes to send. */
   bytes(name: string): string;
-  /** The client then says that it will send no more, instead of waiting. */
+  /** The client then closes its sending side instead of waiting. */
   readonly thenFinish?: boolean;
 }
 
@@ -45,7 +45,7 @@ function chunked(what: string, payload: (name: string) => string, thenFinish = f
   return { what, bytes: (name) => message(['Transfer-Encoding: chunked'], payload(name)), thenFinish };
 }
 
-/** A request of free form, with a correct Content-Length filled in for `{length}`. */
+/** A request as given, with `{length}` replaced by the correct Content-Length. */
 function raw(what: string, head: string): FramingAttack {
   return {
     what,
@@ -53,7 +53,7 @@ function raw(what: string, head: string): FramingAttack {
   };
 }
 
-/** A whole second request, hidden where one reading of the first one's length ends. */
+/** A whole second request, hidden at one of the two ends that the first request can be read to have. */
 function smuggled(name: string): string {
   return message([`Content-Length: ${body(name).length}`], body(name));
 }
@@ -141,7 +141,7 @@ export const MUST_REJECT: readonly FramingAttack[] = [
     'a space in the target',
     'POST /metrics x HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n',
   ),
-  chunked('a chunk size that is no number', (name) => `zz\r\n${body(name)}\r\n0\r\n\r\n`),
+  chunked('a chunk size that is not a number', (name) => `zz\r\n${body(name)}\r\n0\r\n\r\n`),
   chunked('a chunk size below zero', (name) => `-5\r\n${body(name)}\r\n0\r\n\r\n`),
   chunked(
     'a chunk size with 0x',
@@ -158,8 +158,8 @@ export const MUST_REJECT: readonly FramingAttack[] = [
 ];
 
 /**
- * What uWebSockets.js takes although it should not: it happens below JavaScript, where nothing can be done about
- * it. Neither lets two readers disagree on where the message ends.
+ * Requests that uWebSockets.js accepts although it should not. It decides before JavaScript sees the request. In
+ * neither can two readers disagree on the end of the message.
  */
 export const KNOWN_LENIENT: readonly FramingAttack[] = [
   chunked('LF-only chunk lines', (name) => `${body(name).length.toString(16)}\n${body(name)}\n0\n\n`),

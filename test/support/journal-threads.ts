@@ -1,9 +1,9 @@
 /**
- * The two ends of a journal ring as threads of their own, for stress: the producer writes lines that prove
- * themselves, the consumer checks every byte twice, when it takes a run and just before it releases it.
+ * The two ends of a journal ring in threads, for stress. The producer writes lines that prove themselves. The consumer
+ * checks every byte twice: when it reads a run, and just before it releases it.
  *
- * A line is { sequence u32, length u32, fill }, where each byte of the fill follows from both. Sequences count up
- * by one, so order, loss and repetition all show.
+ * A line is { sequence u32, length u32, fill }; both determine each byte of the fill. Sequences count up by one, so
+ * reordering, loss and repetition all show.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { Bell } from '../../src/base/bell.ts';
@@ -18,9 +18,9 @@ export interface JournalStress {
   readonly seed: number;
   /** Longest line; most are much shorter. */
   readonly lineMaxBytes: number;
-  /** The producer publishes about every so many commits; the consumer takes up to so many runs a group. */
+  /** Average commits per publication of the producer, and most runs per group of the consumer. */
   readonly perBatch: number;
-  /** The consumer dawdles over each group, so that the producer runs into every limit. */
+  /** The consumer waits before it releases a group, so that the producer reaches every limit. */
   readonly isSlow: boolean;
 }
 
@@ -32,7 +32,7 @@ export interface ProducerResult {
 }
 
 export interface ConsumerResult {
-  /** Outcome given to each line. */
+  /** The outcome to give to each line. */
   readonly outcomes: Uint8Array;
   readonly groups: number;
 }
@@ -74,7 +74,7 @@ async function produce(stress: JournalStress): Promise<ProducerResult> {
   };
   const waitForRoom = async (): Promise<void> => {
     settle();
-    // What an ingest worker does as well: lines that found no run slot are published later.
+    // As in an ingest worker, lines without a run slot are published later.
     if (producer.publish()) bell.ring();
     await Promise.race([
       producer.waitForStored(producer.storedCursor()),
@@ -90,9 +90,9 @@ async function produce(stress: JournalStress): Promise<ProducerResult> {
       ),
     );
     const bytes = lengths.reduce((sum, length) => sum + length, 0);
-    // Now and then a claim comes to nothing, as for a body that turns out malformed.
+    // Some claims are abandoned, as for a malformed body.
     if (next() < 0.1) producer.claim(Math.floor(next() * 3 * lineMaxBytes));
-    // Some claims ask for more than is committed, some for exactly that, so that runs end at the ring's end too.
+    // Some claims exceed the bytes committed and some match, so that runs also end at the ring's end.
     const claimed = next() < 0.5 ? bytes : Math.min(bytes + 500, 3 * lineMaxBytes);
     let offset = producer.claim(claimed);
     while (offset === FULL) {

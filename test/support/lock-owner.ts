@@ -1,4 +1,4 @@
-/** Run as a process of its own: takes a data directory's lock, says so, and holds it until it is killed. */
+/** A process that acquires a data directory's lock, reports it, and holds it until it is killed. */
 import { acquireDataDir } from '../../src/storage/data-dir.ts';
 
 const [, , path] = process.argv;

@@ -1,6 +1,6 @@
 /**
- * A file system of its own for a test, in a mount namespace that lives as long as its holder: a shell that ends when
- * its standard input closes. So the mount, and the loop device behind it, are gone with this process however it ends.
+ * A private file system for a test, in a mount namespace that lives as long as its holder: a shell that ends when its
+ * standard input closes. So the mount and its loop device disappear with this process, however it ends.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -8,16 +8,16 @@ import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import { type Owner, temporaryDirectory } from './server-process.ts';
 
-/** Runs each line it reads and says how it ended. */
+/** Runs each line it reads and prints the exit status. */
 const HOLDER = 'while read -r line; do eval "$line"; echo "$?"; done';
 
-/** Why file systems cannot be mounted here, or null. */
+/** The reason why file systems cannot be mounted here, or null. */
 export function mountRefusal(): string | null {
   const { status } = spawnSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt']);
   return status === 0 ? null : 'mounting is not permitted here (it takes root)';
 }
 
-/** Why there are no loop devices here, or null. */
+/** The reason why there are no loop devices here, or null. */
 export function loopRefusal(): string | null {
   const refusal = mountRefusal();
   if (refusal !== null) return refusal;
@@ -56,7 +56,7 @@ export class PrivateMount {
     return mount;
   }
 
-  /** Runs a line of shell within the namespace. @throws when it fails */
+  /** Runs a shell command in the namespace. @throws if it fails */
   async run(line: string): Promise<void> {
     const reply = once(this.replies, 'line');
     this.holder.stdin!.write(`${line}\n`);

@@ -1,4 +1,4 @@
-/** A real Prometheus on a loopback port, with a storage directory of its own. */
+/** A real Prometheus on a loopback port, with its own storage directory. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -25,7 +25,7 @@ export interface RuleState {
   readonly state?: string;
 }
 
-/** Free when asked; Prometheus cannot be told to take any. */
+/** A port that is free now: Prometheus cannot choose one itself. */
 async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -50,7 +50,7 @@ export class Prometheus {
       rule_files: ruleFiles,
       scrape_configs: [{ job_name: 'metricsstream', static_configs: [{ targets: [target] }] }],
     };
-    // YAML has JSON within it.
+    // JSON is valid YAML.
     writeFileSync(join(directory, 'prometheus.yml'), JSON.stringify(config));
     const port = await freePort();
     const child = spawn(
@@ -92,7 +92,7 @@ export class Prometheus {
     return new Prometheus(port);
   }
 
-  /** What an instant query returns now. */
+  /** The result of an instant query now. */
   async query(expression: string): Promise<readonly Series[]> {
     const { data } = await this.get<{ result: Series[] }>(`query?query=${encodeURIComponent(expression)}`);
     return data.result;

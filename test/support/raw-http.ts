@@ -1,8 +1,8 @@
 /**
- * An HTTP/1.1 client over a bare socket: sends any bytes in any chunks, reads one response at a time.
+ * An HTTP/1.1 client over a bare socket. It sends any bytes in any chunks and reads one response at a time.
  *
- * It exists because ordinary clients refuse to send what these tests must send (broken framing, split bodies,
- * dribbled headers) and hide what they must see (a reset, a close without an answer, what follows a response).
+ * Ordinary clients refuse to send broken framing, split bodies and slow headers. They also hide resets, a close without
+ * a response, and bytes behind a response.
  */
 import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -19,13 +19,13 @@ export interface HttpResponse {
   json(): Record<string, unknown>;
 }
 
-/** What a connection did next: a response, or its end. `dirty` means reset rather than closed. */
+/** The next event of a connection: a response, or its end. `dirty` means reset rather than closed. */
 export type HttpEvent =
   | { readonly kind: 'response'; readonly response: HttpResponse }
   | { readonly kind: 'closed'; readonly dirty: boolean }
   | { readonly kind: 'silent' };
 
-/** The connection ended before a whole response had come. */
+/** The connection ended before a whole response had arrived. */
 class ConnectionClosed extends Error {
   readonly code: string | undefined;
 
@@ -133,7 +133,7 @@ export interface RequestOptions {
   readonly timeoutMs?: number;
 }
 
-/** The bytes of an ordinary request, with Host and Content-Length where a body is given. */
+/** The bytes of an ordinary request, with Host, and with Content-Length if there is a body. */
 export function requestBytes(options: RequestOptions = {}): Buffer {
   const { method = 'GET', path = '/', headers = {}, body } = options;
   const lines = [`${method} ${path} HTTP/1.1`, 'Host: localhost'];
@@ -172,7 +172,7 @@ export class RawConnection {
     socket.on('close', onEnd);
   }
 
-  /** @throws the system's error when nobody listens */
+  /** @throws the system's error if nobody listens */
   static async open(port: number, host = '127.0.0.1'): Promise<RawConnection> {
     const socket = connect({ port, host, allowHalfOpen: true });
     await new Promise<void>((resolve, reject) => {
@@ -182,7 +182,7 @@ export class RawConnection {
     return new RawConnection(socket);
   }
 
-  /** Over TLS; whoever answers is believed unless `options` say otherwise. @throws when the handshake fails */
+  /** Over TLS; accepts any certificate unless `options` say otherwise. @throws if the handshake fails */
   static async openSecure(port: number, options: ConnectionOptions = {}): Promise<RawConnection> {
     const socket = connectSecure({ port, host: '127.0.0.1', rejectUnauthorized: false, ...options });
     await new Promise<void>((resolve, reject) => {
@@ -202,7 +202,7 @@ export class RawConnection {
     return this.ended;
   }
 
-  /** Bytes that came and belong to no response read so far. */
+  /** Bytes received beyond the responses read so far. */
   get unread(): Buffer {
     return this.received;
   }
@@ -211,7 +211,7 @@ export class RawConnection {
     if (!this.socket.destroyed) this.socket.write(bytes);
   }
 
-  /** Sends the parts one after another, each in a segment of its own as far as TCP allows. */
+  /** Sends the parts one after another, each in its own segment as far as TCP allows. */
   async writeParts(parts: readonly (string | Uint8Array)[], pauseMs = 0): Promise<void> {
     for (const part of parts) {
       if (this.socket.destroyed || this.ended) return;
@@ -221,12 +221,12 @@ export class RawConnection {
     }
   }
 
-  /** Says that nothing more will be sent; the answer can still be read. */
+  /** Closes the sending side; the response can still be read. */
   finish(): void {
     this.socket.end();
   }
 
-  /** Sends a request without waiting for its answer. */
+  /** Sends a request without waiting for its response. */
   send(options: RequestOptions): void {
     this.methods.push(options.method ?? 'GET');
     this.write(requestBytes(options));
@@ -253,7 +253,7 @@ export class RawConnection {
     }
   }
 
-  /** The next response, the end of the connection, or silence for the time given. */
+  /** The next response, the end of the connection, or silence for `timeoutMs`. */
   async next(timeoutMs: number): Promise<HttpEvent> {
     try {
       return { kind: 'response', response: await this.read(timeoutMs) };
@@ -264,7 +264,7 @@ export class RawConnection {
     }
   }
 
-  /** Resolves true when the server has closed, false when it has not within the time given. */
+  /** Resolves true once the server has closed, false if it has not within `timeoutMs`. */
   async waitClosed(timeoutMs: number): Promise<boolean> {
     const deadline = performance.now() + timeoutMs;
     while (!this.ended) if (!(await this.changed(deadline))) return this.ended;
@@ -275,7 +275,7 @@ export class RawConnection {
     this.socket.destroy();
   }
 
-  /** Resolves true when something came or the connection ended, false at the deadline. */
+  /** Resolves true once bytes arrive or the connection ends, false at the deadline. */
   private async changed(deadline: number): Promise<boolean> {
     const waitMs = deadline - performance.now();
     if (waitMs <= 0) return false;
@@ -291,7 +291,7 @@ export class RawConnection {
   }
 }
 
-/** One request on a connection of its own. */
+/** One request on its own connection. */
 export async function fetchOnce(port: number, options: RequestOptions = {}): Promise<HttpResponse> {
   const connection = await RawConnection.open(port);
   try {
@@ -301,7 +301,7 @@ export async function fetchOnce(port: number, options: RequestOptions = {}): Pro
   }
 }
 
-/** One request on a connection of its own, over TLS. */
+/** One request on its own connection, over TLS. */
 export async function fetchSecure(port: number, options: RequestOptions = {}): Promise<HttpResponse> {
   const connection = await RawConnection.openSecure(port);
   try {
@@ -329,12 +329,12 @@ export function postRequest(body: string | Uint8Array, options: PostOptions = {}
   };
 }
 
-/** Posts on a connection of its own. */
+/** Posts on its own connection. */
 export function post(port: number, body: string | Uint8Array, options?: PostOptions): Promise<HttpResponse> {
   return fetchOnce(port, postRequest(body, options));
 }
 
-/** `body` as chunked transfer coding, cut into chunks of `chunkBytes`. */
+/** `body` in chunked transfer coding, in chunks of `chunkBytes`. */
 export function chunkedBytes(body: string | Uint8Array, chunkBytes: number): Buffer {
   const bytes = Buffer.from(body);
   const parts: Buffer[] = [];

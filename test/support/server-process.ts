@@ -1,6 +1,6 @@
 /**
- * The built server as a child process: started on a free port with a data directory of its own, ended and cleaned
- * up with the test that owns it.
+ * Runs the built server as a child process on a free port with its own data directory. It ends and is cleaned up with
+ * the test that owns it.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -42,7 +42,7 @@ export interface Exit {
 export interface ServerOptions {
   /** Binary of Node.js; the one that runs the test by default. */
   readonly node?: string;
-  /** Options of `serve` behind the harness's own --port 0 and --data-dir. */
+  /** Options of `serve`, after --port 0 and --data-dir. */
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   /** Default: a fresh temporary directory, removed at the end. */
@@ -58,17 +58,17 @@ export interface ServerOptions {
 export interface ServerProcess {
   readonly url: string;
   readonly port: number;
-  /** The server's own process, also where a wrapper runs it. */
+  /** The server's process, not the wrapper's. */
   readonly pid: number;
   readonly dataDir: string;
   /** The fields of the start-up line. */
   readonly listening: LogLine;
   readonly logs: readonly LogLine[];
-  /** Everything the server wrote, for messages. */
+  /** Everything the server wrote, for error messages. */
   output(): string;
   kill(signal: NodeJS.Signals): void;
   readonly exited: Promise<Exit>;
-  /** Asks it to end (SIGTERM) and waits until it has. */
+  /** Sends SIGTERM and waits for the exit. */
   stop(): Promise<Exit>;
   /** Resolves with the first log line, past or future, that passes. */
   logged(wanted: (line: LogLine) => boolean, timeoutMs?: number): Promise<LogLine>;
@@ -93,7 +93,7 @@ export function temporaryDirectory(owner: Owner, prefix = 'metricsstream-'): str
   return directory;
 }
 
-/** The environment of a child: this process's own without options meant for the server or the test runner. */
+/** This process's environment without options for the server or the test runner. */
 function childEnvironment(extra: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
   const inherited = Object.entries(process.env).filter(
     ([name]) => !name.startsWith('METRICSSTREAM_') && name !== 'NODE_TEST_CONTEXT' && name !== 'NODE_OPTIONS',
@@ -105,7 +105,7 @@ const alive = new Set<() => void>();
 process.on('exit', () => {
   for (const kill of alive) kill();
 });
-// A test run that is stopped takes its servers with it.
+// If the test run is stopped, its servers end with it.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 
 function commandLine(options: ServerOptions, serveArgs: readonly string[]): [string, string[]] {
@@ -118,7 +118,7 @@ function commandLine(options: ServerOptions, serveArgs: readonly string[]): [str
   return [file, args];
 }
 
-/** Splits what a child writes into lines and parses those that are JSON objects. */
+/** Splits a child's output into lines and parses those that are JSON objects. */
 class Output {
   readonly logs: LogLine[] = [];
   text = '';
@@ -127,7 +127,7 @@ class Output {
 
   constructor(child: ChildProcess) {
     for (const name of ['stdout', 'stderr'] as const) {
-      child[name]?.setEncoding('utf8').on('data', (text: string) => this.take(name, text));
+      child[name]?.setEncoding('utf8').on('data', (text: string) => this.append(name, text));
     }
   }
 
@@ -136,7 +136,7 @@ class Output {
     return () => this.watchers.delete(watcher);
   }
 
-  private take(name: 'stdout' | 'stderr', text: string): void {
+  private append(name: 'stdout' | 'stderr', text: string): void {
     this.text += text;
     const lines = (this.rests[name] + text).split('\n');
     this.rests[name] = lines.pop() ?? '';
@@ -145,7 +145,7 @@ class Output {
       try {
         this.logs.push(JSON.parse(line) as LogLine);
       } catch {
-        // Two writers can interleave on stderr; the text is kept for messages.
+        // Two writers can interleave on stderr; `text` keeps the line for error messages.
       }
     }
     for (const watcher of this.watchers) watcher();
@@ -183,7 +183,7 @@ function waitForLine(
 
 /**
  * Starts the server and waits until it is ready.
- * @throws {StartFailed} when it ends first
+ * @throws {StartFailed} if it ends first
  */
 export async function startServer(owner: Owner, options: ServerOptions = {}): Promise<ServerProcess> {
   const dataDir = options.dataDir ?? temporaryDirectory(owner);
@@ -197,7 +197,7 @@ export async function startServer(owner: Owner, options: ServerOptions = {}): Pr
     try {
       process.kill(pid, signal);
     } catch {
-      // Gone between the check and the call.
+      // It ended between the check and the call.
     }
   };
   const killNow = () => signalServer('SIGKILL');
@@ -275,15 +275,15 @@ export function runCli(
   });
 }
 
-/** Checks every seal of a data directory by the command line. */
+/** Runs `verify` on a data directory. */
 export function verify(dataDir: string): Promise<CliResult> {
   return runCli(['verify', '--data-dir', dataDir]);
 }
 
-/** A command of the server's that runs until stopped, such as `tail -f`; its complete lines so far. */
+/** A subcommand that runs until it is stopped, such as `tail -f`, with its complete lines so far. */
 export interface CliProcess {
   readonly lines: readonly string[];
-  /** Resolves when `enough` says so of the lines printed. */
+  /** Resolves once `enough` accepts the lines printed. */
   until(enough: (lines: readonly string[]) => boolean, timeoutMs?: number): Promise<void>;
   kill(signal: NodeJS.Signals): void;
   readonly exited: Promise<Exit>;
@@ -333,7 +333,7 @@ export function startCli(owner: Owner, args: readonly string[]): CliProcess {
   };
 }
 
-/** Resident set of a process in bytes, from the operating system. */
+/** Resident set of a process in bytes. */
 export function residentBytes(pid: number): number {
   const match = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
   if (match === null) throw new Error(`no VmRSS for process ${pid}`);

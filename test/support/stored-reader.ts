@@ -1,4 +1,4 @@
-/** A data directory read again and again, each line once: for directories that outlive several servers. */
+/** Reads a data directory repeatedly and returns each line once, also across restarts of the server. */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { type StoredLine, segmentPaths } from './stored.ts';
 
@@ -29,7 +29,7 @@ export class StoredReader {
     return this.read.size;
   }
 
-  /** Names of the metrics stored since the last call, in the order stored; to be called while nothing is written. */
+  /** Names of the metrics stored since the last call, in order. Call it only while nothing is written. */
   newNames(): string[] {
     const names: string[] = [];
     for (const path of segmentPaths(this.dataDir)) {

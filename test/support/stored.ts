@@ -1,4 +1,4 @@
-/** What a data directory holds, read as any user of the files would: plain NDJSON, line by line. */
+/** Reads a data directory as any user of the files would: plain NDJSON, line by line. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -26,9 +26,9 @@ export function segmentPaths(dataDir: string): string[] {
 }
 
 /**
- * The lines of one segment, seals included. Empty lines are room not yet written to; a last line without its
- * newline is one being written.
- * @throws when a line is not JSON
+ * The lines of one segment, seals included. Empty lines are space not yet written; a last line without its newline is
+ * still being written.
+ * @throws if a line is not JSON
  */
 function readSegment(path: string): StoredLine[] {
   const text = readFileSync(path, 'utf8');
@@ -54,7 +54,7 @@ export function readStored(dataDir: string): StoredMetric[] {
   return segmentPaths(dataDir).flatMap((path) => readSegment(path).map(withoutSeal));
 }
 
-/** Names stored and how often. */
+/** How often each name was stored. */
 export function countNames(metrics: readonly StoredMetric[]): Map<string, number> {
   const counts = new Map<string, number>();
   for (const { name } of metrics) counts.set(name, (counts.get(name) ?? 0) + 1);

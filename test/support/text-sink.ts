@@ -1,4 +1,4 @@
-/** A stream that keeps what is written to it. */
+/** A stream that keeps everything written to it. */
 import { Writable } from 'node:stream';
 
 export class TextSink extends Writable {

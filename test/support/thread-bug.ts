@@ -1,14 +1,14 @@
 /**
- * Preloaded by NODE_OPTIONS into every thread of a server. Once a file is there it throws in one ingest thread, or in
- * a request's own thread that starts then, as a bug in its code would; when the file names a thread, main terminates
- * that one instead. The product needs no hook for it.
+ * NODE_OPTIONS preloads this into every thread of a server. Once a file exists, it throws in one ingest thread, or in
+ * the next request's own thread, as a bug in its code would. If the file names a thread, main terminates that one
+ * instead. The product needs no hook for it.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { isMainThread, threadId, type Worker, workerData } from 'node:worker_threads';
 
 export const BUG_FILE_VARIABLE = 'METRICSSTREAM_TEST_BUG_FILE';
 
-/** What the file may say: the thread to terminate, or nothing. */
+/** Contents of the file: the thread to terminate, or nothing. */
 export type Terminated = 'writer' | 'ingest' | '';
 
 const LOOK_MS = 20;
@@ -21,7 +21,7 @@ function terminated(): Terminated | undefined {
 
 function isLastIngestThread(): boolean {
   const data = workerData as { index?: number; config?: { workers: number; phase: number } } | null;
-  // In the phases before the pool one thread owns all connections, and the bug is in a request's own.
+  // In the phases before the pool one thread owns all connections; there the bug is in a request's own thread.
   return data?.index !== undefined && data.config?.phase === 6 && data.index === data.config.workers - 1;
 }
 
@@ -30,7 +30,7 @@ function isRequestThread(): boolean {
 }
 
 if (path !== undefined && isRequestThread() && terminated() === '') {
-  // Later than here, so that it is the thread's own doing rather than the preload's.
+  // Throw later than the preload itself, so that the thread fails and not its start.
   setImmediate(() => {
     throw new TypeError(`injected: a bug in thread ${threadId}`);
   });

@@ -1,4 +1,4 @@
-/** Starts worker threads that begin their work at the same moment, and collects what each of them posts at its end. */
+/** Starts worker threads that begin their work at the same moment, and collects the message each posts at its end. */
 import { once } from 'node:events';
 import { parentPort, Worker, workerData } from 'node:worker_threads';
 
@@ -38,10 +38,10 @@ export function awaitStart<Input>(): Input {
   const gate = new Int32Array(input.gate);
   Atomics.add(gate, READY, 1);
   parentPort!.postMessage('ready');
-  // Pairs with the store in `runThreads`; returns at once when it came before.
+  // Pairs with the store in `runThreads`. Returns at once if that came first.
   Atomics.wait(gate, GO, 0);
   return input;
 }
 
-/** How long a stress test hammers: 3 s, or what METRICSSTREAM_STRESS_SECONDS says (`npm run stress`: 10 s). */
+/** Duration of a stress test: 3 s, or METRICSSTREAM_STRESS_SECONDS (`npm run stress`: 10 s). */
 export const stressMs = Number(process.env.METRICSSTREAM_STRESS_SECONDS ?? 3) * 1e3;

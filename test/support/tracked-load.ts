@@ -1,6 +1,6 @@
 /**
- * Load whose every metric has a name of its own, with what the server said about it: the client's half of the
- * proof that nothing acknowledged is lost, nothing refused is stored and nothing is stored twice.
+ * Load in which every metric has a unique name, and a ledger of the server's responses. The ledger is the client's half
+ * of the proof: nothing acknowledged is lost, nothing refused is stored, nothing is stored twice.
  */
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -10,24 +10,24 @@ import { type HttpResponse, postRequest, RawConnection } from './raw-http.ts';
 type Fate = 'acknowledged' | 'refused' | 'unknown';
 
 export interface LoadOptions {
-  /** Names begin with it: `<prefix>.<connection>.<number>`. */
+  /** Names are `<prefix>.<connection>.<number>`. */
   readonly prefix: string;
   readonly connections: number;
   /** Most metrics in a request. */
   readonly batchMax: number;
-  /** Send some requests that have to be refused: malformed, strict, partly invalid. */
+  /** Also send requests that the server must refuse: malformed, strict, partly invalid. */
   readonly withBroken?: boolean;
   /** Headers of a request, by its connection and the number of its first metric. */
   readonly headersOf?: (connection: number, first: number) => Readonly<Record<string, string>>;
   /** Bytes added to each metric, to fill disks sooner. */
   readonly paddingBytes?: number;
-  /** A pause behind each refusal, so that a server that refuses is not asked in a tight loop. */
+  /** Pause after each refusal, so that clients do not retry in a tight loop. */
   readonly refusalPauseMs?: number;
-  /** A pause before each request, for a client that is no load. */
+  /** Pause before each request, for a client that adds no load. */
   readonly pauseMs?: number;
 }
 
-/** What the files say against a ledger, by name. */
+/** Differences between the files and a ledger, by name. */
 interface Discrepancies {
   /** Acknowledged and not stored. */
   readonly lost: readonly string[];
@@ -37,7 +37,7 @@ interface Discrepancies {
   readonly foreign: readonly string[];
 }
 
-/** Answers by status, and names by fate. */
+/** Responses by status, and names by fate. */
 class Ledger {
   readonly fates = new Map<string, Fate>();
   readonly statuses = new Map<number, number>();
@@ -62,7 +62,7 @@ class Ledger {
     return count;
   }
 
-  /** Compares with what was stored (name → times); names that do not begin with `prefix` belong to another ledger. */
+  /** Compares with the stored names (name → count). Names with another prefix belong to another ledger. */
   compare(stored: ReadonlyMap<string, number>, prefix: string): Discrepancies & { unknownStored: number } {
     const lost: string[] = [];
     const refusedStored: string[] = [];
@@ -79,7 +79,7 @@ class Ledger {
     return { lost, refusedStored, twice, foreign, unknownStored };
   }
 
-  /** The same, with nothing lost or stored wrongly; returns how many unknown metrics were stored after all. */
+  /** Asserts that nothing is lost or stored wrongly. Returns how many unknown metrics were stored after all. */
   check(stored: ReadonlyMap<string, number>, prefix: string): { unknownStored: number } {
     const { unknownStored, ...broken } = this.compare(stored, prefix);
     const summary = Object.fromEntries(
@@ -101,7 +101,7 @@ interface Request {
   readonly invalid: readonly string[];
 }
 
-/** The next request of a connection: mostly good, now and then one that must be refused in whole or part. */
+/** The next request of a connection: mostly valid, sometimes one that must be refused in whole or in part. */
 function makeRequest(options: LoadOptions, connection: number, first: number): Request {
   const count = 1 + (first % options.batchMax);
   const names = Array.from({ length: count }, (_, k) => `${options.prefix}.${connection}.${first + k}`);
@@ -119,7 +119,7 @@ function makeRequest(options: LoadOptions, connection: number, first: number): R
   return { body: bodyOf(metrics), headers, valid: names, invalid: [] };
 }
 
-/** Runs until `stop` resolves or the server is gone; resolves when every connection is done. */
+/** Runs until `stop` resolves or the server has gone; resolves when every connection has finished. */
 export class TrackedLoad {
   readonly ledger = new Ledger();
   readonly done: Promise<void>;
@@ -133,7 +133,7 @@ export class TrackedLoad {
     ).then(() => {});
   }
 
-  /** Lets each connection finish the request it waits for. */
+  /** Each connection finishes its pending request first. */
   async stop(): Promise<void> {
     this.stopping = true;
     await this.done;
@@ -157,7 +157,7 @@ export class TrackedLoad {
           if (response.header('connection') === 'close') break;
         }
       } catch {
-        // The connection is gone; whether the server is too shows when it is opened again.
+        // The connection has gone. The next attempt to connect shows whether the server has, too.
       } finally {
         connection.close();
       }
