@@ -4,10 +4,10 @@ import type { Client, TokenTable } from './token-table.ts';
 
 const SCHEME = 'bearer';
 const SPACE = 0x20;
-/** Makes an upper-case ASCII letter a lower-case one, and of what is no letter never a letter of the scheme. */
+/** Turns upper-case ASCII letters to lower case. Turns no other character into a letter of the scheme. */
 const LOWER_CASE = 0x20;
 
-/** @returns where the token of an Authorization value begins, or -1 when the scheme is another one or there is none */
+/** @returns the index of the token in an Authorization value; -1 for another scheme, or none */
 function tokenStart(authorization: string): number {
   const { length } = SCHEME;
   if (authorization.length <= length) return -1;
@@ -19,7 +19,7 @@ function tokenStart(authorization: string): number {
   return at === length ? -1 : at;
 }
 
-/** @param authorization value of the header, '' when there is none  @returns the client, or null: answer 401 */
+/** @param authorization value of the header, '' if it is missing  @returns the client, or null: answer 401 */
 export function authenticate(table: TokenTable, authorization: string): Client | null {
   const start = tokenStart(authorization);
   if (start === -1) return null;
@@ -30,7 +30,7 @@ export function authenticate(table: TokenTable, authorization: string): Client |
 
 const REALM = 'Bearer realm="metricsstream"';
 
-/** Value of WWW-Authenticate for a request with this Authorization value; an error is named only where a token was given. */
+/** Value of WWW-Authenticate for a request with this Authorization value. It names an error only if a token was sent. */
 export function challengeFor(authorization: string): string {
   return tokenStart(authorization) === -1
     ? REALM

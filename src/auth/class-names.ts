@@ -1,6 +1,6 @@
 /**
- * The names of the client classes that are counted apart, each with an index that it keeps as long as the process
- * lives: counters are never handed from one name to another, however often the tokens change.
+ * Names of the client classes that have counters of their own. A name keeps its index for the life of the process, so
+ * counters never pass from one name to another, however often the tokens change.
  *
  * Names beyond the number of classes share the last index, `other`.
  */
@@ -12,7 +12,7 @@ export class ClassNames {
   private readonly named: string[] = ['anonymous'];
   private hasOthers = false;
 
-  /** The index of a name; a new name takes the next free one. */
+  /** The index of a name; a new name gets the next free one. */
   indexOf(name: string): number {
     const known = this.named.indexOf(name);
     if (known !== -1) return known;
@@ -21,7 +21,7 @@ export class ClassNames {
     return OTHER;
   }
 
-  /** The name of each index; undefined for those that no client has had. */
+  /** The name of each index; undefined for an index that no client has used. */
   names(): readonly (string | undefined)[] {
     return CLASSES.map((index) => (index === OTHER && this.hasOthers ? 'other' : this.named[index]));
   }

@@ -1,27 +1,25 @@
-/** Main's hold on tokens and certificate: reads them at the start and again on request, and passes on what is sound. */
+/** Reads tokens and certificate at the start and on request, and passes valid ones to the threads. Runs in main. */
 import type { Logger } from '../base/log.ts';
 import type { Config } from '../config/load.ts';
 import { ClassNames } from './class-names.ts';
 import { type Credentials, readCredentials } from './credentials.ts';
 import type { TokenSet } from './token-set.ts';
 
-/** The threads that credentials are used in. */
+/** The threads that use the credentials. */
 export interface CredentialUsers {
   setTokens(tokens: TokenSet): void;
-  /** Reads the certificate's files anew. @returns null, or why the old certificate stays */
+  /** Reads the certificate's files again. @returns null, or why the old certificate stays */
   replaceCertificate(): Promise<string | null>;
 }
 
 export class CredentialKeeper {
   readonly classes = new ClassNames();
-  /** What was read last and found sound. */
+  /** Last valid credentials. */
   current: Credentials;
-  /** Reloads by result. */
-  readonly reloads = { ok: 0, failed: 0 };
   private readonly config: Config;
   private readonly log: Logger;
   private running = false;
-  private askedAgain = false;
+  private requested = false;
 
   /** @throws MetricsStreamError CONFIG_INVALID */
   constructor(config: Config, log: Logger) {
@@ -31,30 +29,28 @@ export class CredentialKeeper {
     for (const warning of this.current.warnings) log.warn(warning);
   }
 
-  /** Reads everything again; what is asked for meanwhile happens once more behind it. Never throws. */
+  /** Reads everything again. Requests that arrive during a reload cause one more. Never throws. */
   async reload(users: CredentialUsers): Promise<void> {
     if (this.current.tokens === null && this.current.tls === null) {
       this.log.info('nothing to reload: neither --tokens-file nor --tls-cert is given');
       return;
     }
-    this.askedAgain = true;
+    this.requested = true;
     if (this.running) return;
     this.running = true;
-    while (this.askedAgain) {
-      this.askedAgain = false;
+    while (this.requested) {
+      this.requested = false;
       await this.reloadOnce(users);
     }
     this.running = false;
   }
 
   private async reloadOnce(users: CredentialUsers): Promise<void> {
-    const problem = await this.take(users);
+    const problem = await this.apply(users);
     if (problem !== null) {
-      this.reloads.failed++;
       this.log.error({ reason: problem }, 'reload failed: tokens and certificate stay as they were');
       return;
     }
-    this.reloads.ok++;
     const { tls, warnings } = this.current;
     for (const warning of warnings) this.log.warn(warning);
     this.log.info(
@@ -64,14 +60,14 @@ export class CredentialKeeper {
   }
 
   /** @returns null, or why nothing has changed */
-  private async take(users: CredentialUsers): Promise<string | null> {
+  private async apply(users: CredentialUsers): Promise<string | null> {
     let next: Credentials;
     try {
       next = readCredentials(this.config, this.classes);
     } catch (error) {
       return (error as Error).message;
     }
-    // The certificate first: threads may still refuse it, tokens they cannot.
+    // The certificate first: threads may refuse it, but they cannot refuse tokens.
     const refused = next.tls === null ? null : await users.replaceCertificate();
     if (refused !== null) return refused;
     if (next.tokens !== null) users.setTokens(next.tokens);
@@ -80,7 +76,7 @@ export class CredentialKeeper {
   }
 }
 
-/** What guards POST, for people. */
+/** The authentication of POST, for the log. */
 export function authText({ tokens }: Credentials): string {
   if (tokens === null) return 'none';
   const names = tokens.clients.length;

@@ -1,4 +1,4 @@
-/** Everything that the server proves itself or its clients by, read from the files that the configuration names. */
+/** Tokens and certificate, read from the files that the configuration names. */
 import type { Config } from '../config/load.ts';
 import type { ClassNames } from './class-names.ts';
 import { checkTls, type TlsFacts, type TlsFiles } from './tls-files.ts';
@@ -6,11 +6,11 @@ import { readTokens } from './token-file.ts';
 import type { TokenSet } from './token-set.ts';
 
 export interface Credentials {
-  /** Null: everybody may post. */
+  /** Null: clients need no token. */
   readonly tokens: TokenSet | null;
   /** Null: plain HTTP. */
   readonly tls: TlsFacts | null;
-  /** Risky, but no error. */
+  /** Risky, but allowed. */
   readonly warnings: readonly string[];
 }
 
@@ -18,12 +18,12 @@ export function tlsFilesOf({ tlsCert, tlsKey }: Config): TlsFiles | null {
   return tlsCert === undefined || tlsKey === undefined ? null : { certFile: tlsCert, keyFile: tlsKey };
 }
 
-/** @throws MetricsStreamError CONFIG_INVALID that names file, line and remedy, and no token */
+/** @throws MetricsStreamError CONFIG_INVALID; names file, line and remedy, never a token */
 export function readCredentials(config: Config, classes: ClassNames): Credentials {
   const warnings: string[] = [];
   const warn = (text: string): void => void warnings.push(text);
   const files = tlsFilesOf(config);
-  // Certificates first: should they be refused, the names in the tokens file have not been given indexes yet.
+  // Certificates first: if they are refused, the names in the tokens file must not have received indexes.
   const tls = files === null ? null : checkTls(files, warn);
   const tokens = config.tokensFile === undefined ? null : readTokens(config.tokensFile, classes, warn);
   return { tokens, tls, warnings };

@@ -1,11 +1,11 @@
 /**
- * Certificate and key of HTTPS, checked before uWebSockets.js gets their names: it says of a broken pair only that the
- * app could not be constructed.
+ * Certificate and key of HTTPS, checked before uWebSockets.js opens them: its own error does not say which of the two is
+ * wrong, or why.
  */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
-import { MetricsStreamError } from '../base/errors.ts';
+import { MetricsStreamError, systemErrorText } from '../base/errors.ts';
+import { readSmallFile, type SmallFile } from '../base/small-file.ts';
 
 export interface TlsFiles {
   readonly certFile: string;
@@ -18,17 +18,23 @@ export interface TlsFacts {
   readonly expiresAt: Date;
 }
 
+/** A chain of dozens of certificates. */
+const FILE_MAX_BYTES = 1 << 20;
 const OTHERS_MAY_READ = 0o004;
 const DAY_MS = 86_400_000;
-/** Renewal usually happens a month ahead; two weeks left means that it has failed. */
+/** Certificates are usually renewed a month ahead. Two weeks left mean that the renewal failed. */
 const EXPIRY_WARNING_MS = 14 * DAY_MS;
 
-function read(option: string, path: string): Buffer {
+function read(option: string, path: string): SmallFile {
+  let file: SmallFile;
   try {
-    return readFileSync(path);
+    file = readSmallFile(path, FILE_MAX_BYTES);
   } catch (error) {
-    throw invalid(option, path, `${(error as Error).message}; is it there, and may this process read it?`);
+    throw invalid(option, path, (error as Error).message);
   }
+  // uWebSockets.js opens it by name in every thread, and again on reload.
+  if (!file.stats.isFile()) throw invalid(option, path, 'must be a regular file');
+  return file;
 }
 
 function invalid(option: string, path: string, problem: string): MetricsStreamError {
@@ -39,49 +45,46 @@ function attempt<Result>(option: string, path: string, remedy: string, run: () =
   try {
     return run();
   } catch (error) {
-    throw invalid(option, path, `${(error as Error).message}; ${remedy}`);
+    throw invalid(option, path, `${systemErrorText(error)}; ${remedy}`);
   }
 }
 
 /**
- * @param warn told of what is risky but no error
+ * @param warn called with each risk that is allowed
  * @throws MetricsStreamError CONFIG_INVALID
  */
 export function checkTls({ certFile, keyFile }: TlsFiles, warn: (text: string) => void): TlsFacts {
-  const cert = read('--tls-cert', certFile);
-  const key = read('--tls-key', keyFile);
+  const { bytes: cert } = read('--tls-cert', certFile);
+  const { bytes: key, stats: keyStats } = read('--tls-key', keyFile);
   const first = attempt(
     '--tls-cert',
     certFile,
-    'it has to be a certificate chain in PEM, the server first',
+    'give a certificate chain in PEM, the server first',
     () => new X509Certificate(cert),
   );
-  const privateKey = attempt(
-    '--tls-key',
-    keyFile,
-    'it has to be a private key in PEM, without a passphrase',
-    () => createPrivateKey(key),
+  const privateKey = attempt('--tls-key', keyFile, 'give a private key in PEM, without a passphrase', () =>
+    createPrivateKey(key),
   );
   if (!first.checkPrivateKey(privateKey)) {
     throw invalid('--tls-key', keyFile, `is not the key of the first certificate in ${certFile}`);
   }
-  attempt('--tls-cert', certFile, 'OpenSSL takes neither the chain nor the key', () =>
+  attempt('--tls-cert', certFile, 'OpenSSL rejects chain and key', () =>
     createSecureContext({ cert, key, minVersion: 'TLSv1.2' }),
   );
-  if ((statSync(keyFile).mode & OTHERS_MAY_READ) !== 0) {
-    warn(`--tls-key ${keyFile} may be read by every user of this machine: chmod o-r it`);
+  if ((keyStats.mode & OTHERS_MAY_READ) !== 0) {
+    warn(`--tls-key ${keyFile} is readable by every user of this machine; run chmod o-r on it`);
   }
   const expiresAt = new Date(first.validTo);
   const leftMs = expiresAt.getTime() - Date.now();
   if (leftMs <= 0) {
     warn(
-      `--tls-cert ${certFile} expired ${expiresAt.toISOString()}: clients will refuse it; renew it and send SIGHUP`,
+      `--tls-cert ${certFile} expired ${expiresAt.toISOString()}: clients reject it; renew it and send SIGHUP`,
     );
   } else if (leftMs < EXPIRY_WARNING_MS) {
-    warn(`--tls-cert ${certFile} expires ${expiresAt.toISOString()}: renew it and send SIGHUP`);
+    warn(`--tls-cert ${certFile} expires ${expiresAt.toISOString()}; renew it and send SIGHUP`);
   }
   if (new Date(first.validFrom).getTime() > Date.now()) {
-    warn(`--tls-cert ${certFile} is not valid before ${first.validFrom}: clients will refuse it until then`);
+    warn(`--tls-cert ${certFile} is not valid before ${first.validFrom}: clients reject it until then`);
   }
   return { subject: first.subject.replaceAll('\n', ', '), expiresAt };
 }

@@ -1,37 +1,37 @@
 /**
  * The tokens file: one token a line, `name token` or `name sha256:<64 hexadecimal digits>`.
  *
- * Only digests leave this file: neither errors nor what is returned hold a token in clear. An error names file, line
- * and remedy; it repeats nothing of the line, since whatever is wrong with it may be that the token stands elsewhere.
+ * Only digests leave this module: neither errors nor results hold a token in clear. An error names file, line and
+ * remedy. It repeats nothing of the line, because the token may be in the wrong place.
  */
 import { hash } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
 import { MetricsStreamError } from '../base/errors.ts';
+import { readSmallFile, type SmallFile } from '../base/small-file.ts';
 import type { ClassNames } from './class-names.ts';
 import { DIGEST_BYTES, TOKEN_MAX_CHARS, type TokenClient, type TokenSet } from './token-set.ts';
 
 export const TOKENS_MAX = 10_000;
 /** 16 characters of a random base64 text are 96 bits. */
 const TOKEN_MIN_CHARS = 16;
-/** Holds TOKENS_MAX lines of the longest names and tokens many times over the usual ones. */
+/** Holds TOKENS_MAX lines of the longest names and tokens. */
 const FILE_MAX_BYTES = 8 << 20;
 
 const NAME = /^[A-Za-z0-9_.-]{1,64}$/;
 /** RFC 6750, section 2.1: `b64token`. */
 const TOKEN = /^[A-Za-z0-9._~+/-]+=*$/;
 const DIGEST = /^sha256:[0-9A-Fa-f]{64}$/;
-/** Labels that telemetry gives to those without a token and to those beyond the classes counted apart. */
+/** Labels of telemetry: for clients without a token, and for those beyond the number of classes. */
 const RESERVED = ['anonymous', 'other'];
 
 const OTHERS_MAY_READ = 0o004;
 
 interface Line {
   readonly name: string;
-  /** SHA-256 of the token in lower-case hexadecimal. */
+  /** SHA-256 of the token, in lower-case hexadecimal. */
   readonly digest: string;
 }
 
-/** @returns the line's name and digest, or what is wrong with it */
+/** @returns the line's name and digest, or the problem */
 function parseLine(text: string): Line | string {
   const fields = text.split(/[ \t]+/);
   const [name = '', token = ''] = fields;
@@ -39,7 +39,7 @@ function parseLine(text: string): Line | string {
   if (!NAME.test(name)) return 'the name may have 1 to 64 of the characters A-Z a-z 0-9 _ . -';
   if (RESERVED.includes(name)) return `"${name}" is reserved; choose another name`;
   if (token.startsWith('sha256:')) {
-    if (!DIGEST.test(token)) return 'behind sha256: write the 64 hexadecimal digits of the digest';
+    if (!DIGEST.test(token)) return 'sha256: takes 64 hexadecimal digits; write the whole digest';
     return { name, digest: token.slice('sha256:'.length).toLowerCase() };
   }
   if (token.length < TOKEN_MIN_CHARS || token.length > TOKEN_MAX_CHARS) {
@@ -55,11 +55,21 @@ function refuse(path: string, problem: string): never {
   throw new MetricsStreamError('CONFIG_INVALID', `--tokens-file ${path}: ${problem}`);
 }
 
+/** Editors and copies end a file with a newline. Without it the last token may be cut, at any length. */
+function refuseHalfWritten(text: string, path: string): void {
+  if (text === '' || text.endsWith('\n')) return;
+  refuse(
+    path,
+    'looks half-written: the last line has no newline at its end; complete it, or add the newline',
+  );
+}
+
 /**
  * @param path for messages
  * @throws MetricsStreamError CONFIG_INVALID
  */
 export function parseTokens(text: string, path: string, classes: ClassNames): TokenSet {
+  refuseHalfWritten(text, path);
   const lineOf = new Map<string, number>();
   const clientIndexes = new Map<string, number>();
   const clientOf: number[] = [];
@@ -71,7 +81,7 @@ export function parseTokens(text: string, path: string, classes: ClassNames): To
     const { name, digest } = parsed;
     const before = lineOf.get(digest);
     if (before !== undefined) {
-      refuse(path, `line ${index + 1}: the same token as in line ${before}; remove one of them`);
+      refuse(path, `line ${index + 1}: the same token as in line ${before}; remove one`);
     }
     lineOf.set(digest, index + 1);
     if (lineOf.size > TOKENS_MAX) refuse(path, `line ${index + 1}: more than ${TOKENS_MAX} tokens`);
@@ -79,7 +89,7 @@ export function parseTokens(text: string, path: string, classes: ClassNames): To
     clientOf.push(clientIndexes.get(name)!);
   }
   if (lineOf.size === 0) {
-    refuse(path, 'holds no token, so nobody could post; add a line "name token", or drop the option');
+    refuse(path, 'holds no token, so no client could post; add a line "name token", or drop the option');
   }
   const clients: TokenClient[] = [...clientIndexes.keys()].map((name) => ({
     name,
@@ -91,21 +101,18 @@ export function parseTokens(text: string, path: string, classes: ClassNames): To
 }
 
 /**
- * @param warn told of what is risky but no error
+ * @param warn called with each risk that is allowed
  * @throws MetricsStreamError CONFIG_INVALID
  */
 export function readTokens(path: string, classes: ClassNames, warn: (text: string) => void): TokenSet {
-  let text: string;
+  let file: SmallFile;
   try {
-    const { size, mode } = statSync(path);
-    if (size > FILE_MAX_BYTES) refuse(path, `has ${size} bytes; at most ${FILE_MAX_BYTES} are read`);
-    if ((mode & OTHERS_MAY_READ) !== 0) {
-      warn(`--tokens-file ${path} may be read by every user of this machine: chmod o-r it`);
-    }
-    text = readFileSync(path, 'utf8');
+    file = readSmallFile(path, FILE_MAX_BYTES);
   } catch (error) {
-    if (error instanceof MetricsStreamError) throw error;
-    refuse(path, `${(error as Error).message}; is it there, and may this process read it?`);
+    refuse(path, (error as Error).message);
   }
-  return parseTokens(text, path, classes);
+  if ((file.stats.mode & OTHERS_MAY_READ) !== 0) {
+    warn(`--tokens-file ${path} is readable by every user of this machine; run chmod o-r on it`);
+  }
+  return parseTokens(file.bytes.toString('utf8'), path, classes);
 }

@@ -1,28 +1,27 @@
 /**
- * Whose token is this? Looked up by digest, in a time that tells nothing about the tokens in the table.
+ * Finds the client of a token. The time of a lookup reveals nothing about the tokens in the table.
  *
- * What is presented is hashed with SHA-256 first, so the time spent up to there depends on the presented text alone. The
- * digest is found through an index keyed by HalfSipHash under a key that is drawn for each table in each thread and never
- * shown: which slot a guess looks at, and whether that slot is taken, is independent of how much it resembles a token.
- * Within a run of taken slots every digest is compared, by `crypto.timingSafeEqual` and without stopping at a match. A
- * scan over all digests would give no more, and at 10,000 tokens would cost milliseconds of CPU for each wrong guess.
+ * The presented text is hashed with SHA-256 first, so that step's time depends on this text alone. An index keyed by
+ * HalfSipHash finds the digest; each table in each thread draws its own secret key. So the slot that a guess visits, and
+ * whether it is occupied, do not depend on how much the guess resembles a token. Within a run of occupied slots,
+ * `crypto.timingSafeEqual` compares every digest and does not stop at a match. A scan over all digests would leak no
+ * less, and would cost milliseconds of CPU for each wrong guess at 10,000 tokens.
  *
- * Hashing each time (half a microsecond) is deliberate: a cache of accepted headers saves little of that and would keep
- * tokens in clear.
+ * Hashing each time costs half a microsecond. A cache of accepted headers would save little and keep tokens in clear.
  */
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { powerOfTwoAtLeast } from '../base/shared-memory.ts';
 import { halfSipHash } from '../base/siphash.ts';
 import { DIGEST_BYTES, type TokenSet } from './token-set.ts';
 
-/** A client as the limits and the counters know it. */
+/** A client, as limits and counters identify it. */
 export interface Client {
   readonly classIndex: number;
-  /** Its name: a client that changes from one of its tokens to another keeps its limits. */
+  /** Its name: a client that changes its token keeps its limits. */
   readonly limitKey: Uint8Array;
 }
 
-/** Index slots for each token: runs of taken slots stay short. */
+/** Index slots for each token: runs of occupied slots stay short. */
 const SLOTS_PER_TOKEN = 4;
 const EMPTY = -1;
 
@@ -32,7 +31,7 @@ export class TokenTable {
   private readonly digests: readonly Uint8Array[];
   private readonly clients: readonly Client[];
   private readonly clientOf: Int32Array;
-  /** Of each slot the index of its token, or EMPTY. */
+  /** For each slot, the index of its token, or EMPTY. */
   private readonly slots: Int32Array;
   private readonly key0: number;
   private readonly key1: number;
@@ -69,10 +68,10 @@ export class TokenTable {
     return (slot + 1) & (this.slots.length - 1);
   }
 
-  /** The client that `token` stands for, or null. */
+  /** The client of `token`, or null. */
   find(token: string): Client | null {
     const { presented, slots, digests } = this;
-    // As text: a digest as a new buffer takes twice as long.
+    // As text: a digest in a new buffer takes twice as long.
     presented.write(hash('sha256', token, 'binary'), 'latin1');
     let found = EMPTY;
     for (let slot = this.slotOf(presented); slots[slot] !== EMPTY; slot = this.next(slot)) {

@@ -1,10 +1,11 @@
-/** Stable codes of errors a person can act on; texts name the remedy. */
+/** Stable codes of errors that an operator can act on; texts name the remedy. */
 export type ErrorCode =
   | 'CONFIG_INVALID'
   | 'PORT_IN_USE'
   | 'BIND_FAILED'
   | 'DATA_DIR_OWNED'
   | 'DATA_DIR_UNUSABLE'
+  | 'OUTPUT_FAILED'
   | 'TRANSPORT_UNAVAILABLE'
   | 'WRITER_FAILED'
   | 'PAGE_MISSING'
@@ -18,6 +19,35 @@ export class MetricsStreamError extends Error {
     this.name = 'MetricsStreamError';
     this.code = code;
   }
+}
+
+/** System errors that operators meet, in words; see errno(3). */
+const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied',
+  EBUSY: 'in use',
+  EDQUOT: 'the disk quota is used up',
+  EFBIG: 'the file size limit (ulimit -f) is reached',
+  EIO: 'input/output error',
+  EISDIR: 'is a directory',
+  ELOOP: 'too many symbolic links',
+  EMFILE: 'too many open files; raise ulimit -n (LimitNOFILE)',
+  ENAMETOOLONG: 'the name is too long',
+  ENFILE: 'too many open files on this machine; raise fs.file-max',
+  ENOENT: 'no such file or directory',
+  ENOMEM: 'out of memory',
+  ENOSPC: 'no space left on the device',
+  ENOTDIR: 'part of the path is not a directory',
+  ENXIO: 'no such device',
+  EPERM: 'operation not permitted',
+  EPIPE: 'the reader has closed the pipe',
+  EROFS: 'read-only file system',
+};
+
+/** What a system call failed with, for people; the message itself for other errors. One line. */
+export function systemErrorText(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  const text = code === undefined ? undefined : SYSTEM_ERRORS[code];
+  return text === undefined ? String(message ?? error).replaceAll(/\s*\n\s*/g, ' ') : `${text} (${code})`;
 }
 
 /** For invariants at batch boundaries: the message is a constant, so a passing check builds nothing. */

@@ -1,36 +1,51 @@
-/** `metricsstream config`: the effective value of every option and where it comes from. */
+/** `metricsstream config`: the effective value of every option and its source. */
 import { ClassNames } from '../auth/class-names.ts';
 import { readCredentials } from '../auth/credentials.ts';
-import { loadConfig } from '../config/load.ts';
-import { flagOf, OPTIONS, variableOf } from '../config/options.ts';
+import { ignoredText } from '../config/environment.ts';
+import { type Given, type LoadedConfig, loadConfig } from '../config/load.ts';
+import { OPTION_KEYS, type OptionKey, specOf } from '../config/options.ts';
+import { formatQuantity } from '../config/units.ts';
+import { warningsOf } from '../config/warnings.ts';
+import { tableText } from './table.ts';
 
-export interface ConfigCommandOptions {
+interface ConfigCommandOptions {
   readonly json: boolean;
   readonly check: boolean;
 }
 
-export function showConfig(flags: Record<string, unknown>, options: ConfigCommandOptions): number {
-  const { config, sources, workersAreAuto, warnings } = loadConfig(flags, process.env);
-  const values = config as unknown as Record<string, string | number>;
+function valueText(key: OptionKey, { config, workersAreAuto }: LoadedConfig): string {
+  if (key === 'workers' && workersAreAuto) return `auto (${config.workers})`;
+  const value = config[key];
+  const { kind } = specOf(key);
+  return kind !== undefined && typeof value === 'number' ? formatQuantity(kind, value) : String(value);
+}
+
+function printWarnings(warnings: readonly string[]): void {
   for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
-  if (options.check) {
-    const credentials = readCredentials(config, new ClassNames());
-    for (const warning of credentials.warnings) process.stderr.write(`warning: ${warning}\n`);
+}
+
+/** @returns the exit code */
+export async function printConfig(
+  given: Given,
+  injectedVariables: readonly string[],
+  { json, check }: ConfigCommandOptions,
+): Promise<number> {
+  const loaded = loadConfig(given);
+  const { config, sources } = loaded;
+  if (injectedVariables.length > 0) process.stderr.write(`note: ${ignoredText(injectedVariables)}\n`);
+  printWarnings(warningsOf(config));
+  if (check) {
+    printWarnings(readCredentials(config, new ClassNames()).warnings);
     process.stdout.write('configuration is valid\n');
-    return 0;
-  }
-  if (options.json) {
-    const entries = OPTIONS.map(({ key }) => [key, { value: values[key], source: sources[key] }]);
+  } else if (json) {
+    const entries = OPTION_KEYS.map((key) => [key, { value: config[key], source: sources.get(key) }]);
     process.stdout.write(`${JSON.stringify(Object.fromEntries(entries), null, 2)}\n`);
-    return 0;
+  } else {
+    const rows = OPTION_KEYS.map((key) => {
+      const { flag, variable } = specOf(key);
+      return [flag, valueText(key, loaded), sources.get(key)!, variable];
+    });
+    process.stdout.write(tableText([['option', 'value', 'from', 'environment variable'], ...rows]));
   }
-  const shown = (key: string): string =>
-    key === 'workers' && workersAreAuto ? `auto (${config.workers})` : String(values[key]);
-  const rows = OPTIONS.map(({ key }) => [flagOf(key), shown(key), sources[key]!, variableOf(key)]);
-  rows.unshift(['option', 'value', 'from', 'environment variable']);
-  const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => row[column]!.length)));
-  const lines = rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  '));
-  // In one piece: a reader such as head may go away after the first line.
-  process.stdout.write(lines.map((line) => `${line}\n`).join(''));
   return 0;
 }

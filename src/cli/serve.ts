@@ -4,13 +4,15 @@ import type { Credentials } from '../auth/credentials.ts';
 import { monotonicMs } from '../base/clock.ts';
 import { createLogger, type Logger } from '../base/log.ts';
 import { MIB } from '../base/units.ts';
-import { type Config, loadConfig } from '../config/load.ts';
+import { ignoredText } from '../config/environment.ts';
+import { type Config, type Given, loadConfig } from '../config/load.ts';
+import { warningsOf } from '../config/warnings.ts';
 import { phaseOf } from '../phases.ts';
 import { type RunningServer, startServer } from '../server.ts';
 
 const EXAMPLE = `{"metrics":[{"name":"cpu.usage","value":42.5,"tags":{"host":"web-1"}}]}`;
 
-/** One Ctrl-C under `npm start` arrives twice: from the terminal, and a moment later passed on by npm. */
+/** One Ctrl-C under `npm start` arrives twice: from the terminal, and a moment later from npm. */
 const SAME_SIGNAL_MS = 200;
 
 function limitsText(config: Config): string {
@@ -20,13 +22,14 @@ function limitsText(config: Config): string {
   return limits.length === 0 ? 'off' : `${limits.join(', ')} per client (${config.clientId})`;
 }
 
-/** A line to copy; the server's certificate and a token are the reader's own. */
+/** A line to copy that works with any curl. The reader supplies the token, and trust in the certificate. */
 function exampleCommand(address: string, { tokens, tls }: Credentials): string {
   const authorization = tokens === null ? '' : `-H "Authorization: Bearer $TOKEN" `;
-  return `curl ${authorization}--json '${EXAMPLE}' ${tls === null ? 'http' : 'https'}://${address}/metrics`;
+  const url = `${tls === null ? 'http' : 'https'}://${address}/metrics`;
+  return `curl ${authorization}-H 'Content-Type: application/json' -d '${EXAMPLE}' ${url}`;
 }
 
-function announce(log: Logger, config: Config, server: RunningServer): void {
+function logStart(log: Logger, config: Config, server: RunningServer): void {
   const { recovery } = server;
   if (recovery.truncatedBytes > 0 || recovery.damagedCommits > 0) log.warn(recovery, 'recovered');
   else log.debug(recovery, 'recovered');
@@ -52,12 +55,17 @@ function announce(log: Logger, config: Config, server: RunningServer): void {
 }
 
 /** @returns the exit code */
-export async function serve(flags: Record<string, unknown>, version: string): Promise<number> {
-  const { config, warnings } = loadConfig(flags, process.env);
+export async function serve(
+  given: Given,
+  injectedVariables: readonly string[],
+  version: string,
+): Promise<number> {
+  const { config } = loadConfig(given);
   const log = createLogger(config.logLevel);
-  for (const warning of warnings) log.warn(warning);
-  // Signals that come while the server starts are kept for when it has: without a listener this one would end it.
+  if (injectedVariables.length > 0) log.info(ignoredText(injectedVariables));
+  for (const warning of warningsOf(config)) log.warn(warning);
   const started = startServer(config, log, version);
+  // A SIGHUP that arrives during the start is served after it. Without a listener it would end the process.
   process.on('SIGHUP', () => {
     log.info({ signal: 'SIGHUP' }, 'reading tokens and certificate again');
     started.then((server) => server.reload()).catch(() => {});
@@ -73,11 +81,11 @@ export async function serve(flags: Record<string, unknown>, version: string): Pr
     }
     drainingSinceMs = nowMs;
     server.stop();
-    log.info({ signal }, 'draining: finishing what is in flight; a second signal ends at once');
+    log.info({ signal }, 'draining: finishing requests in flight; a second signal ends at once');
   };
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
-  announce(log, config, server);
+  logStart(log, config, server);
   const code = await server.ended;
   log.info({ code }, code === 0 ? 'stopped: everything acknowledged is on disk' : 'stopped after a failure');
   return code;

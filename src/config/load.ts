@@ -1,227 +1,197 @@
-/** Effective configuration: flag > environment > file > default, each value with where it comes from. */
-import { readFileSync } from 'node:fs';
+/** The effective configuration: flag > environment > file > default, each value with its source. */
+import type { core } from 'zod';
 import { availableCpus } from '../base/cpus.ts';
 import { MetricsStreamError } from '../base/errors.ts';
 import { powerOfTwoAtLeast } from '../base/shared-memory.ts';
+import { readSmallFile } from '../base/small-file.ts';
 import { encodedBodyBound } from '../encoder/line-encoder.ts';
-import { flagOf, OPTIONS, type REVERT, variableOf } from './options.ts';
+import { OPTION_KEYS, OPTIONS, type OptionKey, type Settings, specOf, WORKERS_MAX } from './options.ts';
 
-type Ack = 'received' | 'written' | 'synced';
-export type Revert = (typeof REVERT)[number];
-
-export interface Config {
-  readonly port: number;
-  readonly host: string;
-  readonly dataDir: string;
-  readonly workers: number;
-  readonly phase: number;
-  readonly revert: Revert;
-  readonly requestThreads: number;
-  readonly ack: Ack;
-  readonly rateLimit: number;
-  readonly rateBurst: number;
-  readonly metricRateLimit: number;
-  readonly metricRateBurst: number;
-  readonly clientId: string;
-  readonly limiterClients: number;
-  readonly maxBodyBytes: number;
-  readonly maxBatch: number;
-  readonly maxHeaderBytes: number;
-  readonly queueTasks: number;
-  readonly inflightBodyBytes: number;
-  readonly journalBytes: number;
-  readonly segmentBytes: number;
-  readonly segmentAgeMs: number;
-  readonly retentionBytes: number;
-  readonly retentionAgeMs: number;
-  readonly minFreeBytes: number;
-  readonly directBytes: number;
-  readonly syncIntervalMs: number;
-  readonly requestTimeoutMs: number;
-  readonly bodyTimeoutMs: number;
-  readonly syncTimeoutMs: number;
-  readonly drainTimeoutMs: number;
-  /** 0: admission follows the static bounds only. */
-  readonly targetDelayMs: number;
-  readonly breakerFailures: number;
-  readonly breakerErrorPercent: number;
-  readonly breakerWindowMs: number;
-  readonly breakerOpenMs: number;
-  /** Undefined: no client has to prove who it is. */
-  readonly tokensFile: string | undefined;
-  /** Both or none. */
-  readonly tlsCert: string | undefined;
-  readonly tlsKey: string | undefined;
-  readonly logLevel: string;
-}
+export type Config = Readonly<ReturnType<typeof derive>>;
+export type Revert = Config['revert'];
 
 type Source = 'flag' | 'environment' | 'file' | 'default' | 'derived';
 
+/** What the command line and the environment say, before any check. */
+export interface Given {
+  /** Values by option; a missing one is not given. */
+  readonly values: ReadonlyMap<
+    OptionKey,
+    { readonly input: unknown; readonly source: 'flag' | 'environment' }
+  >;
+  /** The configuration file, and the flag or variable that names it. */
+  readonly file: { readonly path: string; readonly name: string } | null;
+}
+
 export interface LoadedConfig {
   readonly config: Config;
-  readonly sources: Readonly<Record<string, Source>>;
-  /** True when `workers` was `auto`; `config.workers` is what that came to. */
+  readonly sources: ReadonlyMap<OptionKey, Source>;
+  /** True when `workers` was `auto`; `config.workers` is the number chosen. */
   readonly workersAreAuto: boolean;
-  readonly warnings: readonly string[];
 }
 
-type Values = Record<string, unknown>;
-
-const fail = (message: string): never => {
+/** @throws MetricsStreamError CONFIG_INVALID */
+function fail(message: string): never {
   throw new MetricsStreamError('CONFIG_INVALID', message);
-};
+}
 
-function readConfigFile(path: string): Values {
+const CONFIG_FILE_MAX_BYTES = 1 << 20;
+
+function readConfigFile({
+  path,
+  name,
+}: {
+  readonly path: string;
+  readonly name: string;
+}): Map<string, unknown> {
   let parsed: unknown;
   try {
-    parsed = JSON.parse(readFileSync(path, 'utf8'));
+    parsed = JSON.parse(readSmallFile(path, CONFIG_FILE_MAX_BYTES).bytes.toString('utf8'));
   } catch (error) {
-    return fail(`--config ${path}: ${(error as Error).message}`);
+    const { message } = error as Error;
+    const problem = error instanceof SyntaxError ? `is not JSON: ${message.replaceAll('\n', ' ')}` : message;
+    return fail(`${name} ${path}: ${problem}`);
   }
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
-    return fail(`--config ${path}: must hold one JSON object`);
+    return fail(`${name} ${path}: must hold one JSON object, such as {"port": 8080}`);
   }
-  const known = new Set(OPTIONS.map((option) => option.key));
+  const known: readonly string[] = OPTION_KEYS;
   for (const key of Object.keys(parsed)) {
-    if (!known.has(key)) fail(`--config ${path}: unknown option "${key}"; known: ${[...known].join(', ')}`);
-  }
-  return parsed as Values;
-}
-
-/** Variables of ours that are no option: how to find the file, and what tests use. */
-const OTHER_VARIABLES = /^METRICSSTREAM_(CONFIG|TEST_.*|LONG|REQUIRE_TOOLS)$/;
-
-function refuseUnknownVariables(env: NodeJS.ProcessEnv): void {
-  const known = new Set(OPTIONS.map((option) => variableOf(option.key)));
-  for (const name of Object.keys(env)) {
-    if (name.startsWith('METRICSSTREAM_') && !known.has(name) && !OTHER_VARIABLES.test(name)) {
-      fail(`${name}: unknown environment variable; known: ${[...known].join(', ')}`);
+    if (!known.includes(key)) {
+      fail(
+        `${name} ${path}: unknown option "${key}"; options are written like ${known.slice(0, 3).join(', ')}; metricsstream config --json lists all`,
+      );
     }
   }
+  return new Map(Object.entries(parsed));
 }
 
-/** @param flags values given on the command line, by option key; `config` names the file */
-export function loadConfig(flags: Values, env: NodeJS.ProcessEnv): LoadedConfig {
-  refuseUnknownVariables(env);
-  const path = flags.config ?? env.METRICSSTREAM_CONFIG;
-  const file = typeof path === 'string' ? readConfigFile(path) : {};
-  const values: Values = {};
-  const sources: Record<string, Source> = {};
-  for (const { key, schema, allowed, fallback } of OPTIONS) {
-    const variable = variableOf(key);
-    const [input, source, name] =
-      flags[key] !== undefined
-        ? [flags[key], 'flag' as const, flagOf(key)]
-        : env[variable] !== undefined
-          ? [env[variable], 'environment' as const, variable]
-          : file[key] !== undefined
-            ? [file[key], 'file' as const, `"${key}" in ${path}`]
-            : [fallback, fallback === undefined ? ('derived' as const) : ('default' as const), flagOf(key)];
-    sources[key] = source;
-    if (input === undefined) continue;
-    const result = schema.safeParse(input);
-    values[key] = result.success
-      ? result.data
-      : fail(`${name}: ${JSON.stringify(input)} is not allowed; allowed: ${allowed}`);
-  }
-  // Where every client has a token of its own, that tells clients apart better than an address they may share.
-  if (values.tokensFile !== undefined && sources.clientId === 'default') {
-    values.clientId = 'authorization';
-    sources.clientId = 'derived';
-  }
-  const config = derive(values);
-  refuseContradictions(config, sources);
-  return { config, sources, workersAreAuto: values.workers === 'auto', warnings: warningsOf(config) };
+interface Input {
+  readonly input: unknown;
+  readonly source: Source;
+  /** How errors name the option. */
+  readonly name: string;
 }
 
-const WORKERS_MAX = 64;
+function inputOf(key: OptionKey, { values, file }: Given, fromFile: ReadonlyMap<string, unknown>): Input {
+  const { flag, variable, fallback } = specOf(key);
+  const given = values.get(key);
+  if (given !== undefined) return { ...given, name: given.source === 'flag' ? flag : variable };
+  if (fromFile.has(key)) {
+    return { input: fromFile.get(key), source: 'file', name: `"${key}" in ${file?.path}` };
+  }
+  return { input: fallback, source: fallback === undefined ? 'derived' : 'default', name: flag };
+}
+
+type Issue = core.$ZodIssue;
+
+/** The unit's own advice, also where a number is one of several forms. */
+function adviceOf(issue: Issue): string {
+  if (issue.code === 'custom') return `${issue.message}; `;
+  if (issue.code !== 'invalid_union') return '';
+  return issue.errors.flat().map(adviceOf).join('');
+}
+
+/** One line: the option as it was given, the problem, and the allowed values. */
+function refusal({ input, name }: Input, key: OptionKey, issue: Issue): string {
+  const isQuoted = typeof input === 'string' && /^(["']).*\1$/.test(input);
+  const remedy = isQuoted ? '; remove the quotes around the value' : '';
+  const { allowed } = specOf(key);
+  return `${name}: ${JSON.stringify(input)} is not allowed; ${adviceOf(issue)}allowed: ${allowed}${remedy}`;
+}
+
+/** @throws MetricsStreamError CONFIG_INVALID */
+export function loadConfig(given: Given): LoadedConfig {
+  const fromFile = given.file === null ? new Map<string, unknown>() : readConfigFile(given.file);
+  const inputs = new Map(OPTION_KEYS.map((key) => [key, inputOf(key, given, fromFile)]));
+  const parsed = OPTIONS.safeParse(Object.fromEntries([...inputs].map(([key, { input }]) => [key, input])));
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]!;
+    const key = OPTION_KEYS.find((candidate) => candidate === issue.path[0])!;
+    return fail(refusal(inputs.get(key)!, key, issue));
+  }
+  const settings = parsed.data;
+  const config = derive(settings, availableCpus());
+  refuseContradictions(settings, config);
+  return {
+    config,
+    sources: new Map([...inputs].map(([key, { source }]) => [key, source])),
+    workersAreAuto: settings.workers === 'auto',
+  };
+}
+
 const JOURNAL_MIN_BYTES = 8 << 20;
+const JOURNAL_MAX_BYTES = 2 ** 30;
 const INFLIGHT_MIN_BYTES = 64 << 20;
 
-/** What the largest bodies take while they arrive, one in each worker: their buffers are powers of two. */
-function largestBodiesBytes(config: Config): number {
-  return config.workers * powerOfTwoAtLeast(config.maxBodyBytes);
+/** Every option with a value: the settings, and what follows from others or from the machine. */
+function derive(settings: Settings, cpus: number) {
+  const { maxBodyBytes, maxBatch, rateLimit, metricRateLimit } = settings;
+  const workers = settings.workers === 'auto' ? Math.min(WORKERS_MAX, cpus) : settings.workers;
+  const journalBytes =
+    settings.journalBytes ?? Math.max(JOURNAL_MIN_BYTES, 2 * encodedBodyBound(maxBodyBytes, maxBatch));
+  return {
+    ...settings,
+    workers,
+    rateBurst: settings.rateBurst ?? Math.max(1, rateLimit),
+    metricRateBurst: settings.metricRateBurst ?? Math.max(1, metricRateLimit),
+    // Tokens tell clients apart better than addresses, which clients may share.
+    clientId: settings.clientId ?? (settings.tokensFile === undefined ? 'address' : 'authorization'),
+    inflightBodyBytes:
+      settings.inflightBodyBytes ?? Math.max(INFLIGHT_MIN_BYTES, largestBodiesBytes(workers, maxBodyBytes)),
+    journalBytes: powerOfTwoAtLeast(journalBytes),
+  };
 }
 
-function derive(values: Values): Config {
-  const config = { ...values } as { -readonly [Key in keyof Config]: Config[Key] };
-  if (values.workers === 'auto') config.workers = Math.min(WORKERS_MAX, availableCpus());
-  config.rateBurst ??= Math.max(1, config.rateLimit);
-  config.metricRateBurst ??= Math.max(1, config.metricRateLimit);
-  config.inflightBodyBytes ??= Math.max(INFLIGHT_MIN_BYTES, largestBodiesBytes(config));
-  config.journalBytes ??= Math.max(
-    JOURNAL_MIN_BYTES,
-    2 * encodedBodyBound(config.maxBodyBytes, config.maxBatch),
-  );
-  config.journalBytes = powerOfTwoAtLeast(config.journalBytes);
-  return config;
+/** Bytes of the largest bodies while they arrive, one in each worker: their buffers are powers of two. */
+function largestBodiesBytes(workers: number, maxBodyBytes: number): number {
+  return workers * powerOfTwoAtLeast(maxBodyBytes);
 }
 
-function refuseContradictions(config: Config, sources: Record<string, Source>): void {
-  const largest = encodedBodyBound(config.maxBodyBytes, config.maxBatch);
-  if (config.journalBytes < 2 * largest) {
+/** @throws MetricsStreamError CONFIG_INVALID */
+function refuseContradictions(settings: Settings, config: Config): void {
+  const { maxBodyBytes, journalBytes, inflightBodyBytes, workers } = config;
+  const twoBodies = 2 * encodedBodyBound(maxBodyBytes, config.maxBatch);
+  if (journalBytes < twoBodies) {
     fail(
-      `--journal-bytes ${config.journalBytes}: a body of --max-body-bytes ${config.maxBodyBytes} needs ${2 * largest}; raise the one or lower the other`,
+      `--journal-bytes ${journalBytes}: two encoded bodies of --max-body-bytes ${maxBodyBytes} take ${twoBodies}; raise the one or lower the other`,
     );
   }
-  if (config.journalBytes > 2 ** 30) {
-    fail(`--max-body-bytes ${config.maxBodyBytes}: its journal would be over 1 GiB; allowed: smaller bodies`);
-  }
-  for (const [rateKey, burstKey] of [
-    ['rateLimit', 'rateBurst'],
-    ['metricRateLimit', 'metricRateBurst'],
-  ] as const) {
-    if (config[burstKey] < 1) fail(`${flagOf(burstKey)} ${config[burstKey]}: allowed: 1 to 1e9`);
-    if (config[rateKey] === 0 && sources[burstKey] !== 'derived') {
-      fail(`${flagOf(burstKey)}: has no meaning while ${flagOf(rateKey)} is 0; set a rate or drop the burst`);
-    }
-  }
-  if (config.inflightBodyBytes < largestBodiesBytes(config)) {
+  if (journalBytes > JOURNAL_MAX_BYTES) {
     fail(
-      `--inflight-body-bytes ${config.inflightBodyBytes}: must be at least ${largestBodiesBytes(config)}, to hold one body of --max-body-bytes ${config.maxBodyBytes} for each of ${config.workers} workers`,
+      `--max-body-bytes ${maxBodyBytes}: its journal would be over 1 GiB; lower it or --max-batch ${config.maxBatch}`,
+    );
+  }
+  if (settings.rateBurst !== undefined) refuseBurstWithoutRate('rateLimit', 'rateBurst', settings);
+  if (settings.metricRateBurst !== undefined) {
+    refuseBurstWithoutRate('metricRateLimit', 'metricRateBurst', settings);
+  }
+  const bodies = largestBodiesBytes(workers, maxBodyBytes);
+  if (inflightBodyBytes < bodies) {
+    fail(
+      `--inflight-body-bytes ${inflightBodyBytes}: ${workers} workers with a body of --max-body-bytes ${maxBodyBytes} each take ${bodies}; raise it, or lower --workers or --max-body-bytes`,
     );
   }
   if ((config.tlsCert === undefined) !== (config.tlsKey === undefined)) {
     fail('--tls-cert and --tls-key: give both, or none to serve plain HTTP');
   }
-  if (config.queueTasks < config.workers) {
-    fail(`--queue-tasks ${config.queueTasks}: must be at least --workers ${config.workers}`);
+  if (config.queueTasks < workers) {
+    fail(
+      `--queue-tasks ${config.queueTasks}: must be at least --workers ${workers}; raise the one or lower the other`,
+    );
   }
   if (config.retentionBytes > 0 && config.retentionBytes < config.segmentBytes) {
     fail(
-      `--retention-bytes ${config.retentionBytes}: must be 0 or at least --segment-bytes ${config.segmentBytes}`,
+      `--retention-bytes ${config.retentionBytes}: must be 0 or at least --segment-bytes ${config.segmentBytes}; raise the one or lower the other`,
     );
   }
 }
 
-const LOOPBACK = /^(127\.|::1$|localhost$)/;
-
-function warningsOf(config: Config): string[] {
-  const warnings: string[] = [];
-  const cpus = availableCpus();
-  if (config.workers > cpus) {
-    warnings.push(
-      `--workers ${config.workers} is more than the ${cpus} CPUs available: threads will only take turns`,
-    );
-  }
-  if (!LOOPBACK.test(config.host)) {
-    if (config.tokensFile === undefined) {
-      warnings.push(
-        `--host ${config.host} is reachable from other machines and no client has to prove who it is; give --tokens-file`,
-      );
-    } else if (config.tlsCert === undefined) {
-      warnings.push(
-        `--host ${config.host} is reachable from other machines and tokens travel in clear; give --tls-cert and --tls-key, or put a proxy in front`,
-      );
-    }
-  }
-  if (config.metricRateLimit > 0 && config.maxBatch > config.metricRateBurst) {
-    warnings.push(
-      `--max-batch ${config.maxBatch} is larger than --metric-rate-burst ${config.metricRateBurst}: such batches get 413`,
-    );
-  }
-  if (config.minFreeBytes === 0) {
-    warnings.push('--min-free-bytes 0: the server will fill its disk before it refuses requests');
-  }
-  return warnings;
+function refuseBurstWithoutRate(
+  rate: 'rateLimit' | 'metricRateLimit',
+  burst: 'rateBurst' | 'metricRateBurst',
+  settings: Settings,
+): void {
+  if (settings[rate] !== 0) return;
+  fail(`${specOf(burst).flag}: has no effect while ${specOf(rate).flag} is 0; set a rate or drop the burst`);
 }

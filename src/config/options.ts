@@ -1,214 +1,260 @@
-/** Every option of the server, once: name, default, bounds and help text. Flags, environment and docs follow. */
+/**
+ * Every option of the server, once: a zod schema that reads it, and the details that people see.
+ *
+ * Flags, environment variables, members of the `--config` file, types, help, error messages and the table in
+ * docs/operating.md follow from the entries of `OPTIONS`.
+ */
 import { z } from 'zod';
 import { BATCH_CEILING, BODY_CEILING_BYTES } from '../parser/parser.ts';
+import { DAY_MS, formatQuantity, GIB, type Kind, parseQuantity } from './units.ts';
 
-const KIB = 1024;
-const MIB = 1024 * KIB;
-const GIB = 1024 * MIB;
-
-const SIZE_UNITS: Record<string, number> = { '': 1, k: KIB, m: MIB, g: GIB };
-
-/** Numbers as text: plain, in scientific notation, or (sizes) with k, m, g, KiB, MiB, GiB. */
-function parseNumber(input: unknown): unknown {
-  if (typeof input !== 'string') return input;
-  const sized = /^(\d+(?:\.\d+)?)\s*([kmg]?)(?:i?b)?$/i.exec(input.trim());
-  if (sized) return Number(sized[1]) * SIZE_UNITS[sized[2]!.toLowerCase()]!;
-  return input.trim() === '' ? input : Number(input);
-}
-
-const integer = (min: number, max: number) => z.preprocess(parseNumber, z.number().int().min(min).max(max));
-const rate = () => z.preprocess(parseNumber, z.number().min(0).max(1e9));
-
-export interface OptionSpec {
-  readonly key: string;
-  /** Placeholder in the help text, `<bytes>` say. */
-  readonly value: string;
-  readonly schema: z.ZodType;
-  /** What is allowed, in words, for error messages and docs. */
+interface Details {
+  /** Stands for the value in the help text, such as `<size>`. */
+  readonly placeholder: string;
+  /** Allowed values in words, for help, errors and docs. */
   readonly allowed: string;
-  /** Undefined: derived from other options or from the machine (`derived` says how). */
-  readonly fallback: string | number | undefined;
-  readonly derived?: string;
   readonly help: string;
+  /** How the value is printed; plain when undefined. */
+  readonly kind?: Kind;
+  /** Default, as an operator would write it. */
+  readonly fallback?: string;
+  /** For an option without a default: where its value comes from when it is not given. */
+  readonly derived?: string;
 }
 
-function size(key: string, fallback: number, min: number, max: number, help: string): OptionSpec {
-  const allowed = `${min} to ${max} bytes (k, m, g suffixes allowed)`;
-  return { key, value: '<bytes>', schema: integer(min, max), allowed, fallback, help };
+const details = z.registry<Details>();
+
+/** An option with a default. */
+function option<Schema extends z.ZodType>(schema: Schema, described: Details & { fallback: string }): Schema {
+  details.add(schema, described);
+  return schema;
 }
 
-function duration(key: string, fallback: number, min: number, max: number, help: string): OptionSpec {
-  return { key, value: '<ms>', schema: integer(min, max), allowed: `${min} to ${max} ms`, fallback, help };
+/** An option without a default: undefined when it is not given. */
+function optional<Schema extends z.ZodType>(schema: Schema, described: Details & { derived: string }) {
+  const optionalSchema = schema.optional();
+  details.add(optionalSchema, described);
+  return optionalSchema;
 }
 
-function choice(
-  key: string,
-  values: readonly [string, ...string[]],
+/** A quantity as text with a unit, or a number in the base unit. */
+function quantity(kind: Kind, min: number, max: number) {
+  const bounded = z.number().min(min).max(max);
+  return z.preprocess(
+    (input, context) => {
+      if (typeof input !== 'string') return input;
+      const value = parseQuantity(kind, input);
+      if (typeof value === 'number') return value;
+      context.addIssue({ code: 'custom', message: value });
+      return z.NEVER;
+    },
+    kind === 'rate' ? bounded : bounded.int(),
+  );
+}
+
+const PLACEHOLDERS: Readonly<Record<Kind, string>> = {
+  duration: '<duration>',
+  size: '<size>',
+  rate: '<rate>',
+  count: '<n>',
+};
+
+function detailsOf(kind: Kind, min: number, max: number, help: string): Details {
+  const [least, most] = [min, max].map((bound) => formatQuantity(kind, bound));
+  return { placeholder: PLACEHOLDERS[kind], allowed: `${least} to ${most}`, help, kind };
+}
+
+function bounded(kind: Kind, fallback: string, min: number, max: number, help: string) {
+  return option(quantity(kind, min, max), { ...detailsOf(kind, min, max, help), fallback });
+}
+
+/** @param derived where the value comes from when the option is not given */
+function derived(kind: Kind, derived: string, min: number, max: number, help: string) {
+  return optional(quantity(kind, min, max), { ...detailsOf(kind, min, max, help), derived });
+}
+
+const PATH_MAX_CHARS = 4_096;
+
+function file(help: string) {
+  return optional(z.string().min(1).max(PATH_MAX_CHARS), {
+    placeholder: '<file>',
+    allowed: 'a file that this process may read',
+    derived: 'none',
+    help,
+  });
+}
+
+function choice<Schema extends z.ZodEnum>(
+  schema: Schema,
+  placeholder: string,
   fallback: string,
   help: string,
-): OptionSpec {
-  return { key, value: `<${key}>`, schema: z.enum(values), allowed: values.join(', '), fallback, help };
-}
-
-/** A path that may be absent. */
-function text(key: string, allowed: string, help: string): OptionSpec {
-  const schema = z.string().min(1).max(4096);
-  return { key, value: '<file>', schema, allowed, fallback: undefined, derived: 'none', help };
-}
-
-function count(key: string, fallback: number, min: number, max: number, help: string): OptionSpec {
-  return { key, value: '<n>', schema: integer(min, max), allowed: `${min} to ${max}`, fallback, help };
+) {
+  return option(schema, { placeholder, allowed: schema.options.join(', '), fallback, help });
 }
 
 const CLIENT_ID = /^(address|authorization|header:[!#$%&'*+.^_`|~0-9A-Za-z-]+)$/;
+const RATE_MAX = 1e9;
+const DISK_MAX_BYTES = 2 ** 50;
+const TIMEOUT_MAX_MS = 600_000;
+export const WORKERS_MAX = 64;
 
-/** Values of `--revert`: a slot of the phase table, or none. */
-export const REVERT = ['none', 'dispatch', 'writer', 'parser', 'limiter', 'telemetry'] as const;
-
-export const OPTIONS: readonly OptionSpec[] = [
-  count('port', 8080, 0, 65535, 'port to listen on; 0 picks a free one'),
-  {
-    key: 'host',
-    value: '<address>',
-    schema: z.string().min(1).max(255),
+export const OPTIONS = z.object({
+  port: bounded('count', '8080', 0, 65_535, 'port to listen on; 0 picks a free one'),
+  host: option(z.string().min(1).max(255), {
+    placeholder: '<address>',
     allowed: 'an IP address or host name of this machine',
     fallback: '127.0.0.1',
     help: 'address to listen on',
-  },
-  {
-    key: 'dataDir',
-    value: '<dir>',
-    schema: z.string().min(1).max(4096),
+  }),
+  dataDir: option(z.string().min(1).max(PATH_MAX_CHARS), {
+    placeholder: '<dir>',
     allowed: 'a directory that this process may write',
     fallback: './data',
     help: 'directory of the metrics files; created when missing',
-  },
-  {
-    key: 'workers',
-    value: '<n|auto>',
-    schema: z.union([z.literal('auto'), integer(1, 64)]),
-    allowed: 'auto (the CPUs this process may use), or 1 to 64',
+  }),
+  workers: option(z.union([z.literal('auto'), quantity('count', 1, WORKERS_MAX)]), {
+    placeholder: '<n|auto>',
+    allowed: `auto (as many as CPUs and memory allow), or 1 to ${WORKERS_MAX}`,
     fallback: 'auto',
     help: 'ingest threads',
-  },
-  count('phase', 6, 0, 6, 'phase of the optimisation journey to run (see: metricsstream phases)'),
-  choice('revert', REVERT, 'none', 'run this component as it was before its last change, for comparison'),
-  choice('ack', ['received', 'written', 'synced'], 'synced', 'when a POST is answered'),
-  {
-    key: 'rateLimit',
-    value: '<n>',
-    schema: rate(),
-    allowed: '0 (off) to 1e9',
-    fallback: 10_000,
-    help: 'requests per second for each client; 0 turns the limit off',
-  },
-  {
-    key: 'rateBurst',
-    value: '<n>',
-    schema: rate(),
-    allowed: '1 to 1e9',
-    fallback: undefined,
-    derived: 'the rate limit, at least 1',
-    help: 'requests a client may send at once',
-  },
-  {
-    key: 'metricRateLimit',
-    value: '<n>',
-    schema: rate(),
-    allowed: '0 (off) to 1e9',
-    fallback: 0,
-    help: 'metrics per second for each client; 0 turns the limit off',
-  },
-  {
-    key: 'metricRateBurst',
-    value: '<n>',
-    schema: rate(),
-    allowed: '1 to 1e9',
-    fallback: undefined,
-    derived: 'the metric rate limit, at least 1',
-    help: 'metrics a client may send at once; a larger batch gets 413',
-  },
-  {
-    key: 'clientId',
-    value: '<source>',
-    schema: z.string().regex(CLIENT_ID),
+  }),
+  phase: bounded('count', '6', 0, 6, 'phase of the optimisation journey to run (see: metricsstream phases)'),
+  revert: choice(
+    z.enum(['none', 'dispatch', 'writer', 'parser', 'limiter', 'telemetry']),
+    '<slot>',
+    'none',
+    'run this component as it was before its last change, for comparison',
+  ),
+  ack: choice(z.enum(['received', 'written', 'synced']), '<level>', 'synced', 'when a POST is answered'),
+  rateLimit: bounded('rate', '10k', 0, RATE_MAX, 'requests per second for each client; 0: no limit'),
+  rateBurst: derived('rate', 'the rate limit, at least 1', 1, RATE_MAX, 'requests a client may send at once'),
+  metricRateLimit: bounded('rate', '0', 0, RATE_MAX, 'metrics per second for each client; 0: no limit'),
+  metricRateBurst: derived(
+    'rate',
+    'the metric rate limit, at least 1',
+    1,
+    RATE_MAX,
+    'metrics a client may send at once; a larger batch gets 413',
+  ),
+  clientId: optional(z.string().regex(CLIENT_ID), {
+    placeholder: '<source>',
     allowed: 'address, authorization or header:<name>',
-    fallback: 'address',
     derived: 'authorization with --tokens-file, else address',
-    help: 'what identifies a client to the limits',
-  },
-  count('limiterClients', 65_536, 16, 4_194_304, 'clients the limiter remembers at once'),
-  size('maxBodyBytes', 8 * MIB, KIB, BODY_CEILING_BYTES, 'largest request body, after decompression too'),
-  count('maxBatch', 10_000, 1, BATCH_CEILING, 'most metrics in one request'),
-  size('maxHeaderBytes', 8 * KIB, 256, 64 * KIB, 'largest header list of a request'),
-  count('requestThreads', 32, 1, 256, 'threads at once where each request has its own (phases 1 to 5)'),
-  count('queueTasks', 10_000, 1, 1_000_000, 'requests that may wait for storage, in all workers'),
-  {
-    ...size('inflightBodyBytes', 0, MIB, 4 * GIB, 'bytes of bodies being received, in all workers'),
-    fallback: undefined,
-    derived: 'one largest body for each worker, at least 64 MiB',
-  },
-  {
-    ...size('journalBytes', 0, MIB, GIB, 'journal ring of each worker, rounded up to a power of two'),
-    fallback: undefined,
-    derived: 'twice the largest encoded body, at least 8 MiB',
-  },
-  size('segmentBytes', 256 * MIB, 64 * KIB, 64 * GIB, 'size at which a new file is begun'),
-  duration('segmentAgeMs', 3_600_000, 100, 31 * 86_400_000, 'age at which a new file is begun'),
-  size('retentionBytes', 0, 0, 2 ** 50, 'delete the oldest files above this total; 0 keeps all'),
-  duration('retentionAgeMs', 0, 0, 3650 * 86_400_000, 'delete files older than this; 0 keeps all'),
-  size('minFreeBytes', 64 * MIB, 0, 2 ** 50, 'free disk space below which requests are refused'),
-  size('directBytes', 512 * KIB, 0, GIB, 'commits of this size on bypass the page cache; 0 never does'),
-  duration('syncIntervalMs', 1_000, 10, 60_000, 'background sync for --ack received and written'),
-  duration('requestTimeoutMs', 5_000, 50, 600_000, 'longest wait for storage before 504'),
-  duration('bodyTimeoutMs', 8_000, 100, 9_000, 'longest time for a body to arrive before 408'),
-  duration(
-    'syncTimeoutMs',
-    3_000,
+    help: 'identifies a client to the limits',
+  }),
+  limiterClients: bounded('count', '65536', 16, 4_194_304, 'clients the limiter remembers at once'),
+  maxBodyBytes: bounded(
+    'size',
+    '8m',
+    1_024,
+    BODY_CEILING_BYTES,
+    'largest request body, also after decompression',
+  ),
+  maxBatch: bounded('count', '10000', 1, BATCH_CEILING, 'most metrics in one request'),
+  maxHeaderBytes: bounded('size', '8k', 256, 64 << 10, 'largest header list of a request'),
+  requestThreads: bounded(
+    'count',
+    '32',
+    1,
+    256,
+    'threads at once where each request has its own (phases 1 to 5)',
+  ),
+  queueTasks: bounded('count', '10000', 1, 1_000_000, 'requests that may wait for storage, in all workers'),
+  inflightBodyBytes: derived(
+    'size',
+    'one largest body for each worker, at least 64m',
+    1 << 20,
+    4 * GIB,
+    'bytes of bodies being received, in all workers',
+  ),
+  journalBytes: derived(
+    'size',
+    'twice the largest encoded body, at least 8m',
+    1 << 20,
+    GIB,
+    'journal ring of each worker, rounded up to a power of two',
+  ),
+  segmentBytes: bounded('size', '256m', 64 << 10, 64 * GIB, 'size at which a new file is begun'),
+  segmentAgeMs: bounded('duration', '1h', 100, 31 * DAY_MS, 'age at which a new file is begun'),
+  retentionBytes: bounded(
+    'size',
+    '0',
+    0,
+    DISK_MAX_BYTES,
+    'delete the oldest files above this total; 0 keeps all',
+  ),
+  retentionAgeMs: bounded('duration', '0', 0, 3_650 * DAY_MS, 'delete files older than this; 0 keeps all'),
+  minFreeBytes: bounded('size', '64m', 0, DISK_MAX_BYTES, 'free disk space below which requests are refused'),
+  directBytes: bounded('size', '512k', 0, GIB, 'commits of this size on bypass the page cache; 0 never does'),
+  syncIntervalMs: bounded('duration', '1s', 10, 60_000, 'background sync for --ack received and written'),
+  requestTimeoutMs: bounded('duration', '5s', 50, TIMEOUT_MAX_MS, 'longest wait for storage before 504'),
+  bodyTimeoutMs: bounded('duration', '8s', 100, 9_000, 'longest time for a body to arrive before 408'),
+  syncTimeoutMs: bounded(
+    'duration',
+    '3s',
     50,
-    600_000,
+    TIMEOUT_MAX_MS,
     'sync after which storage counts as stalled and its breaker opens',
   ),
-  duration('drainTimeoutMs', 5_000, 100, 600_000, 'longest orderly shutdown'),
-  duration(
-    'targetDelayMs',
-    50,
+  drainTimeoutMs: bounded('duration', '5s', 100, TIMEOUT_MAX_MS, 'longest orderly shutdown'),
+  targetDelayMs: bounded(
+    'duration',
+    '50ms',
     0,
     60_000,
     'delay that admission aims at (phase 6); 0 leaves only the static bounds',
   ),
-  count('breakerFailures', 5, 1, 1_000, 'failures in a row that open the storage breaker'),
-  count(
-    'breakerErrorPercent',
-    50,
+  breakerFailures: bounded('count', '5', 1, 1_000, 'failures in a row that open the storage breaker'),
+  breakerErrorPercent: bounded(
+    'count',
+    '50',
     1,
     100,
     'share of failures within the window that opens the storage breaker',
   ),
-  duration('breakerWindowMs', 10_000, 1_000, 600_000, 'window over which failures are judged'),
-  duration(
-    'breakerOpenMs',
-    1_000,
+  breakerWindowMs: bounded('duration', '10s', 1_000, TIMEOUT_MAX_MS, 'window over which failures are judged'),
+  breakerOpenMs: bounded(
+    'duration',
+    '1s',
     100,
-    600_000,
+    TIMEOUT_MAX_MS,
     'time from opening to the first probe; doubles up to 8 times as long',
   ),
-  text(
-    'tokensFile',
-    'a file that this process may read',
-    'bearer tokens that POST needs; read again on SIGHUP',
+  tokensFile: file('bearer tokens that POST needs; read again on SIGHUP'),
+  tlsCert: file('certificate chain (PEM) to serve HTTPS with; read again on SIGHUP'),
+  tlsKey: file('private key (PEM) of --tls-cert'),
+  logLevel: choice(
+    z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']),
+    '<level>',
+    'info',
+    'minimum log level',
   ),
-  text(
-    'tlsCert',
-    'a file that this process may read',
-    'certificate chain (PEM) to serve HTTPS with; read again on SIGHUP',
-  ),
-  text('tlsKey', 'a file that this process may read', 'private key (PEM) of --tls-cert'),
-  choice('logLevel', ['trace', 'debug', 'info', 'warn', 'error', 'silent'], 'info', 'least severe log line'),
-];
+});
+
+/** Options as given or by default; those without a default may be undefined. */
+export type Settings = z.infer<typeof OPTIONS>;
+export type OptionKey = keyof Settings;
+
+export const OPTION_KEYS: readonly OptionKey[] = OPTIONS.keyof().options;
+
+export interface OptionSpec extends Details {
+  readonly key: OptionKey;
+  readonly flag: string;
+  readonly variable: string;
+}
 
 const kebab = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
-export const flagOf = (key: string): string => `--${kebab(key)}`;
-export const variableOf = (key: string): string =>
-  `METRICSSTREAM_${kebab(key).replaceAll('-', '_').toUpperCase()}`;
+export function specOf(key: OptionKey): OptionSpec {
+  const found = details.get(OPTIONS.shape[key]);
+  if (found === undefined)
+    throw new RangeError(`option ${key} has no details; declare it with option() or optional()`);
+  const name = kebab(key);
+  return {
+    ...found,
+    key,
+    flag: `--${name}`,
+    variable: `METRICSSTREAM_${name.replaceAll('-', '_').toUpperCase()}`,
+  };
+}

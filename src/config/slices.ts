@@ -1,8 +1,9 @@
+/** The parts of the configuration that components take, in their own terms. */
 import type { BreakerConfig } from '../breaker/breaker.ts';
 import type { LimiterConfig } from '../limiter/limiter.ts';
 import type { Config } from './load.ts';
 
-/** The limiter's share of the configuration, the same for every thread that opens its memory. */
+/** The same for every thread that opens the limiter's memory. */
 export function limiterConfigOf(config: Config): LimiterConfig {
   return {
     requestRate: config.rateLimit,
@@ -13,7 +14,7 @@ export function limiterConfigOf(config: Config): LimiterConfig {
   };
 }
 
-/** The same for the storage breaker, whose settings stand in its memory. */
+/** Settings of the storage breaker, kept in its memory. */
 export function breakerConfigOf(config: Config): BreakerConfig {
   return {
     failures: config.breakerFailures,

@@ -33,18 +33,18 @@ describe('certificate and key', { skip: requireTool('openssl') }, () => {
     );
   });
 
-  it('that are not there are refused by name', () => {
+  it('that are missing are refused by name', () => {
     assert.throws(
       () => check(join(directory, 'no.crt'), first.key),
-      /--tls-cert .*no\.crt: ENOENT.*is it there/,
+      /--tls-cert .*no\.crt: cannot be read: no such file/,
     );
     assert.throws(
       () => check(first.cert, join(directory, 'no.key')),
-      /--tls-key .*no\.key: ENOENT.*is it there/,
+      /--tls-key .*no\.key: cannot be read: no such file/,
     );
   });
 
-  it('that are something else are refused, with what is wanted', () => {
+  it('with other contents are refused, with the remedy', () => {
     const text = join(directory, 'text');
     writeFileSync(text, 'hello\n');
     assert.throws(() => check(text, first.key), /--tls-cert .*text: .*certificate chain in PEM/);
@@ -53,19 +53,16 @@ describe('certificate and key', { skip: requireTool('openssl') }, () => {
     assert.throws(() => check(first.cert, first.cert), /--tls-key/);
   });
 
-  it('that have expired or soon will pass with a warning', () => {
+  it('that expired, or will soon, cause a warning', () => {
     const expired = makeExpiredCertificate(directory, 'old.test');
-    assert.match(
-      check(expired.cert, expired.key).warnings,
-      /--tls-cert .* expired .*: clients will refuse it/,
-    );
+    assert.match(check(expired.cert, expired.key).warnings, /--tls-cert .* expired .*: clients reject it/);
     const soon = makeCertificate(directory, 'soon.test', 3);
-    assert.match(check(soon.cert, soon.key).warnings, /--tls-cert .* expires .*: renew it/);
+    assert.match(check(soon.cert, soon.key).warnings, /--tls-cert .* expires .*; renew it/);
   });
 
-  it('that every user may read pass with a warning', () => {
+  it('that every user may read cause a warning', () => {
     const open = makeCertificate(directory, 'open.test');
     chmodSync(open.key, 0o644);
-    assert.match(check(open.cert, open.key).warnings, /--tls-key .*open.test.key may be read by every user/);
+    assert.match(check(open.cert, open.key).warnings, /--tls-key .*open.test.key is readable by every user/);
   });
 });

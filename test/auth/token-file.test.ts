@@ -13,28 +13,31 @@ const TOKEN = 'correct-horse-battery-staple';
 const OTHER_TOKEN = 'a-second-token-of-enough-length';
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
-const parse = (text: string) => parseTokens(text, 'tokens.txt', new ClassNames());
+const parseFile = (text: string) => parseTokens(text, 'tokens.txt', new ClassNames());
+/** Of a file that ends with a newline. */
+const parse = (text: string) => parseFile(`${text}\n`);
 const digestsOf = (text: string): string => Buffer.from(parse(text).digests).toString('hex');
 
-/** The message of the refusal, checked to name the file and to hold none of `secrets`. */
+/** The message of the refusal; it names the file and holds none of `secrets`. */
 function refusal(text: string, ...secrets: string[]): string {
+  return refusalOf(() => parse(text), ...secrets);
+}
+
+function refusalOf(run: () => unknown, ...secrets: string[]): string {
   let message = '';
-  assert.throws(
-    () => parse(text),
-    (error: unknown) => {
-      assert.ok(error instanceof MetricsStreamError);
-      assert.equal(error.code, 'CONFIG_INVALID');
-      message = error.message;
-      return true;
-    },
-  );
+  assert.throws(run, (error: unknown) => {
+    assert.ok(error instanceof MetricsStreamError);
+    assert.equal(error.code, 'CONFIG_INVALID');
+    message = error.message;
+    return true;
+  });
   assert.match(message, /--tokens-file tokens\.txt/);
   for (const secret of secrets) assert.ok(!message.includes(secret), message);
   return message;
 }
 
 describe('a tokens file', () => {
-  it('takes tokens, digests, comments, blank lines, tabs and Windows line ends', () => {
+  it('may hold tokens, digests, comments, blank lines, tabs and Windows line ends', () => {
     const text = `# web servers\r\nweb ${TOKEN}\r\n\r\n\tedge\tsha256:${sha256(OTHER_TOKEN).toUpperCase()}\n   # end`;
     assert.equal(digestsOf(text), sha256(TOKEN) + sha256(OTHER_TOKEN));
     assert.deepEqual(
@@ -43,8 +46,21 @@ describe('a tokens file', () => {
     );
   });
 
-  it('gives a digest what it gives the token itself', () => {
+  it('reads a digest like the token itself', () => {
     assert.equal(digestsOf(`web sha256:${sha256(TOKEN)}`), digestsOf(`web ${TOKEN}`));
+  });
+
+  it('cut at any byte is refused, or ends before a line', () => {
+    const whole = `web ${TOKEN}\nedge sha256:${sha256(OTHER_TOKEN)}\n`;
+    for (let length = 1; length < whole.length; length++) {
+      const cut = whole.slice(0, length);
+      if (cut.endsWith('\n')) assert.equal(parseFile(cut).clientOf.length, 1);
+      else
+        assert.match(
+          refusalOf(() => parseFile(cut), TOKEN),
+          /half-written.*newline/,
+        );
+    }
   });
 
   it('keeps no token in clear', () => {
@@ -53,7 +69,7 @@ describe('a tokens file', () => {
     assert.ok(!kept.includes(TOKEN));
   });
 
-  it('lets several tokens stand for one client', () => {
+  it('lets one client have several tokens', () => {
     const { clients, clientOf } = parse(`web ${TOKEN}\nedge ${TOKEN}2\nweb ${OTHER_TOKEN}`);
     assert.deepEqual([...clientOf], [0, 1, 0]);
     assert.equal(clients.length, 2);
@@ -64,10 +80,10 @@ describe('a tokens file', () => {
     ['only comments', '# web secret-secret-secret\n\n', /holds no token/, 'secret-secret'],
     ['a line without a name', TOKEN, /line 1: write a name/, TOKEN],
     ['a line of three words', `web ${TOKEN} extra`, /line 1: write a name/, TOKEN],
-    ['name and token the wrong way round', `\n${TOKEN}==${TOKEN} web`, /line 2: /, TOKEN],
+    ['name and token in the wrong order', `\n${TOKEN}==${TOKEN} web`, /line 2: /, TOKEN],
     ['a name with other characters', `wéb ${TOKEN}`, /line 1: the name may have/, TOKEN],
     ['a name that is too long', `${'n'.repeat(65)} ${TOKEN}`, /line 1: the name may have/, TOKEN],
-    ['a name kept for those without token', `anonymous ${TOKEN}`, /"anonymous" is reserved/, TOKEN],
+    ['a reserved name', `anonymous ${TOKEN}`, /"anonymous" is reserved/, TOKEN],
     [
       'a short token',
       'web fifteen-letters',
@@ -91,7 +107,7 @@ describe('a tokens file', () => {
       sha256(TOKEN),
     ],
   ] as const) {
-    it(`with ${what} is refused, without telling what it holds`, () => {
+    it(`with ${what} is refused, without revealing its contents`, () => {
       assert.match(refusal(text, ...secrets), expected);
     });
   }
@@ -105,15 +121,15 @@ describe('a tokens file', () => {
     assert.match(refusal([...lines, `c ${TOKEN}`].join('\n'), TOKEN), /more than 10000 tokens/);
   });
 
-  it('that is not there is an error that says so', (t) => {
+  it('that is missing is refused, with the reason', (t) => {
     const path = join(temporaryDirectory(t), 'none');
     assert.throws(
       () => readTokens(path, new ClassNames(), () => {}),
-      /--tokens-file .*none: ENOENT.*is it there/,
+      /--tokens-file .*none: cannot be read: no such file/,
     );
   });
 
-  it('that every user may read is read, with a warning', (t) => {
+  it('that every user may read causes a warning', (t) => {
     const path = join(temporaryDirectory(t), 'tokens');
     writeFileSync(path, `web ${TOKEN}\n`, { mode: 0o600 });
     const warnings: string[] = [];
@@ -122,29 +138,29 @@ describe('a tokens file', () => {
     assert.deepEqual(warnings, []);
     chmodSync(path, 0o644);
     read();
-    assert.match(warnings.join(), /may be read by every user.*chmod o-r/);
+    assert.match(warnings.join(), /readable by every user.*chmod o-r/);
   });
 
-  it('that is far too large is refused before it is read', (t) => {
+  it('that is too large is refused', (t) => {
     const path = join(temporaryDirectory(t), 'tokens');
     writeFileSync(path, Buffer.alloc((8 << 20) + 1, '#'), { mode: 0o600 });
-    assert.throws(() => readTokens(path, new ClassNames(), () => {}), /has 8388609 bytes; at most 8388608/);
+    assert.throws(() => readTokens(path, new ClassNames(), () => {}), /has more than 8388608 bytes/);
   });
 });
 
 describe('the classes of clients', () => {
-  it('keep their index whatever becomes of the file', () => {
+  it('keep their index when the file changes', () => {
     const classes = new ClassNames();
-    const [a, b] = parseTokens(`a ${TOKEN}\nb ${OTHER_TOKEN}`, 'x', classes).clients;
-    parseTokens(`c ${TOKEN}`, 'x', classes);
-    const [b2, a2, d] = parseTokens(`b ${TOKEN}1\na ${TOKEN}2\nd ${TOKEN}3`, 'x', classes).clients;
+    const [a, b] = parseTokens(`a ${TOKEN}\nb ${OTHER_TOKEN}\n`, 'x', classes).clients;
+    parseTokens(`c ${TOKEN}\n`, 'x', classes);
+    const [b2, a2, d] = parseTokens(`b ${TOKEN}1\na ${TOKEN}2\nd ${TOKEN}3\n`, 'x', classes).clients;
     assert.equal(a2?.classIndex, a?.classIndex);
     assert.equal(b2?.classIndex, b?.classIndex);
     assert.equal(new Set([a, b, d].map((client) => client?.classIndex)).size, 3);
     assert.deepEqual(classes.names().slice(0, 5), ['anonymous', 'a', 'b', 'c', 'd']);
   });
 
-  it('that find no index of their own are counted as "other"', () => {
+  it('beyond the number of indexes count as "other"', () => {
     const classes = new ClassNames();
     assert.ok(!classes.names().includes('other'));
     const indexes = Array.from({ length: 30 }, (_, k) => classes.indexOf(`class-${k}`));

@@ -11,7 +11,7 @@ import { TokenTable } from '../../src/auth/token-table.ts';
 const newToken = (): string => randomBytes(24).toString('base64url');
 
 function tableOf(tokens: readonly string[], nameOf = (k: number) => `client-${k}`): TokenTable {
-  const text = tokens.map((token, k) => `${nameOf(k)} ${token}`).join('\n');
+  const text = tokens.map((token, k) => `${nameOf(k)} ${token}\n`).join('');
   return new TokenTable(parseTokens(text, 'tokens', new ClassNames()));
 }
 

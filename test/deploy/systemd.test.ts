@@ -4,7 +4,8 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { OPTIONS, variableOf } from '../../src/config/options.ts';
+import { OPTION_KEYS, type OptionKey, specOf } from '../../src/config/options.ts';
+import { parseQuantity } from '../../src/config/units.ts';
 import { assertAccepted } from '../support/assertions.ts';
 import { namesBody, uniqueName } from '../support/bodies.ts';
 import { deployPath, ROOT, readDeployed, runTool } from '../support/deploy-files.ts';
@@ -55,15 +56,15 @@ describe('the unit', () => {
     assert.deepEqual(settings('ExecStartPre'), [start.replace(/ serve$/, ' config --check')]);
     for (const [, variable] of unit.matchAll(/^Environment=(METRICSSTREAM_\w+)=/gm)) {
       assert.ok(
-        OPTIONS.some(({ key }) => variableOf(key) === variable),
+        OPTION_KEYS.some((key) => specOf(key).variable === variable),
         variable,
       );
     }
   });
 
   it('waits longer for an orderly end than the server takes, requests that time out included', () => {
-    const fallback = (wanted: string) => Number(OPTIONS.find(({ key }) => key === wanted)?.fallback);
-    const longestMs = fallback('drainTimeoutMs') + fallback('requestTimeoutMs');
+    const fallbackMs = (key: OptionKey) => Number(parseQuantity('duration', specOf(key).fallback ?? ''));
+    const longestMs = fallbackMs('drainTimeoutMs') + fallbackMs('requestTimeoutMs');
     assert.ok(Number.parseInt(settings('TimeoutStopSec')[0] ?? '', 10) * MS_PER_SECOND > longestMs);
   });
 });

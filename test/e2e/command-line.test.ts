@@ -5,7 +5,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { flagOf, OPTIONS, variableOf } from '../../src/config/options.ts';
+import { OPTION_KEYS, specOf } from '../../src/config/options.ts';
 import { assertAccepted } from '../support/assertions.ts';
 import { namesBody, uniqueName } from '../support/bodies.ts';
 import { post } from '../support/raw-http.ts';
@@ -67,8 +67,8 @@ describe('help', () => {
 describe('configuration', () => {
   it('is listed in docs/operating.md, option by option as --help tells it', () => {
     const text = readFileSync('docs/operating.md', 'utf8');
-    for (const { key, help, allowed, fallback, derived } of OPTIONS) {
-      const row = `| \`${flagOf(key)}\` | \`${variableOf(key)}\` | ${derived ?? fallback} | ${allowed} | ${help} |`;
+    for (const { flag, variable, help, allowed, fallback, derived } of OPTION_KEYS.map(specOf)) {
+      const row = `| \`${flag}\` | \`${variable}\` | ${derived ?? fallback} | ${allowed} | ${help} |`;
       assert.ok(text.includes(row), `docs/operating.md has no line ${row}`);
     }
   });

@@ -1,0 +1,110 @@
+/** The subcommands, their exit codes, and one line for every error that an operator can act on. */
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { addLoadCommand } from '../../load-test/command.ts';
+import { MetricsStreamError, systemErrorText } from '../base/errors.ts';
+import { dropForeignVariables } from '../config/environment.ts';
+import { addServerOptions, dataDirOption, givenTo } from './server-options.ts';
+
+const EXIT_USAGE = 2;
+const EXIT_FAILURE = 1;
+
+const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
+
+const exitWith = (code: number): void => {
+  process.exitCode = code;
+};
+
+/** One line, although commander puts its suggestions on a second one. */
+function usageErrorText(text: string): string {
+  const line = text
+    .replace(/^error: /, '')
+    .trim()
+    .replaceAll(/\s*\n\s*/g, ' ');
+  return `metricsstream: ${line}; see metricsstream --help`;
+}
+
+function createProgram(injectedVariables: readonly string[]): Command {
+  const program = new Command('metricsstream')
+    .description('Metrics ingestion server: POST /metrics JSON in, durable NDJSON files out.')
+    .version(version)
+    .configureHelp({ helpWidth: 110 })
+    .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(`${usageErrorText(text)}\n`) });
+
+  addServerOptions(
+    program.command('serve', { isDefault: true }).description('run the server (default)'),
+  ).action(async (_flags, command: Command) => {
+    const { serve } = await import('./serve.ts');
+    process.exit(await serve(givenTo(command), injectedVariables, version));
+  });
+
+  program
+    .command('tail')
+    .description('print stored metrics, sound commits only')
+    .option('-f, --follow', 'go on printing as metrics are stored', false)
+    .option('-n, --lines <n|all>', 'number of last lines to begin with', '10')
+    .addOption(dataDirOption())
+    .action(async ({ follow, lines, dataDir }) => {
+      const { tail } = await import('./tail.ts');
+      exitWith(await tail({ follow, lines, dataDir }));
+    });
+
+  program
+    .command('verify')
+    .description('check every seal; exit 1 and name the place on damage')
+    .addOption(dataDirOption())
+    .option('--json', 'print the result as JSON', false)
+    .action(async ({ dataDir, json }) => {
+      const { verify } = await import('./verify.ts');
+      exitWith(await verify({ dataDir, json }));
+    });
+
+  addLoadCommand(program);
+
+  program
+    .command('phases')
+    .description('list the phases of the optimisation journey')
+    .option('--json', 'print as JSON', false)
+    .action(async ({ json }) => {
+      const { printPhases } = await import('./phases.ts');
+      exitWith(printPhases(json));
+    });
+
+  addServerOptions(
+    program.command('config').description('print the effective configuration and the source of each value'),
+  )
+    .option('--json', 'print as JSON', false)
+    .option('--check', 'check that serve would start with it, and print nothing else', false)
+    .action(async ({ json, check }, command: Command) => {
+      const { printConfig } = await import('./config.ts');
+      exitWith(await printConfig(givenTo(command), injectedVariables, { json, check }));
+    });
+  return program;
+}
+
+/** One line on stderr. @returns the exit code, or null for an error that only a developer can act on */
+function report(error: unknown): number | null {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
+  if (error instanceof MetricsStreamError) {
+    process.stderr.write(`metricsstream: ${error.message}\n`);
+    return error.code === 'CONFIG_INVALID' ? EXIT_USAGE : EXIT_FAILURE;
+  }
+  const { syscall, path } = error as NodeJS.ErrnoException;
+  if (syscall === undefined) return null;
+  process.stderr.write(`metricsstream: ${path === undefined ? syscall : path}: ${systemErrorText(error)}\n`);
+  return EXIT_FAILURE;
+}
+
+export async function run(): Promise<void> {
+  const injectedVariables = dropForeignVariables(process.env);
+  try {
+    await createProgram(injectedVariables).parseAsync();
+  } catch (error) {
+    const code = report(error);
+    if (code === null) throw error;
+    process.exitCode = code;
+  }
+}
