@@ -1,8 +1,32 @@
 /**
- * A request's whole way: body bytes → journal room → rate limit → parse → metric limit → encode → commit.
+ * The path of one POST. Read this file first.
  *
- * The file to read first. Everything here runs on the worker that owns the client's socket, start to end, without
- * waiting; what comes back is a code, and for COMMITTED the journal cursor to wait for.
+ * ```
+ *  client                                                                     answer
+ *    │ socket                                                                    ▲
+ *    ▼                                                                           │
+ *  http/routes.ts       framing, path, method        404 405 400 431             │
+ *  http/receiver.ts     token, type, size            401 415 413                 │
+ *    │ admission/gate.ts   atHeaders                 503                         │
+ *    │ body chunks                                   408 413 503                 │
+ *    ▼                                                                           │
+ *  dispatch/worker-pool.ts  admit                                       http/outbox.ts
+ *    │ admission/gate.ts   atBody                    503                         ▲
+ *    │ dispatch/intake.ts  result → response         ──── refused ──────────────►│
+ *    ▼                                                                           │
+ *  Pipeline.process (this file)                                                  │
+ *    │ journal.claim       room for the worst case   503                dispatch/intake.ts
+ *    │ limiter             requests of this client   429 503               outcome → response
+ *    │ parser              bytes → columns           400 413                     ▲
+ *    │ limiter             metrics of this client    429 413                     │
+ *    │ encoder             columns → lines in the journal             dispatch/worker-pool.ts
+ *    ▼                                                                    task queue, in order
+ *  journal/  ────► writer/  one commit for all that waits ────► storage/         ▲
+ *                     └── stored cursor and outcomes ────────────────────────────┘
+ * ```
+ * The thread that owns the client's socket runs everything down to the journal without waiting. The writer thread
+ * stores, then moves the stored cursor; the first thread answers every request that the cursor has passed. The
+ * dispatchers of earlier phases replace worker-pool.ts and keep the rest.
  */
 import { monotonicMs } from './base/clock.ts';
 import { assert } from './base/errors.ts';
@@ -41,25 +65,41 @@ export type PipelineCode =
 
 export interface PipelineLimits {
   readonly maxBatch: number;
-  /** 0: the limit is off. */
+  /** Requests per second of one client; 0: not limited. */
   readonly requestRate: number;
+  /** Metrics per second of one client; 0: not limited. */
   readonly metricRate: number;
   readonly metricBurst: number;
+}
+
+/** What the pipeline reads of a request, and where it writes the result. http/exchange.ts implements it. */
+export interface PipelineRequest {
+  readonly format: BodyFormat;
+  /** One invalid item rejects the whole request. */
+  readonly strict: boolean;
+  /** What the limits identify the client by. */
+  readonly clientKey: Uint8Array;
+  /** Keyed hash of the client, once the limiter has seen it. */
+  clientHash: number;
+  /** Request tokens that the client has left; -1 when requests are not limited. */
+  remaining: number;
+  /** Nanoseconds of each stage; 0 for a stage that the request did not reach. */
+  limitNs: number;
+  parseNs: number;
+  encodeNs: number;
+  /** Monotonic ms at the end of `process`. */
+  processedMs: number;
+  /** Set only when COMMITTED: metrics, rejected items, when (monotonic ms), and the journal cursor to wait for. */
+  accepted: number;
+  rejected: number;
+  journaledMs: number;
+  cursor: number;
 }
 
 export class Pipeline {
   readonly parser: Parser;
   readonly limiter: Limiter;
   readonly journal: Journal;
-  /** Of the last COMMITTED request: settled when the journal's stored cursor passes this. */
-  cursor = 0;
-  /** Of the last request: monotonic ms at the end of `process`, and what its stages took. */
-  endMs = 0;
-  limitNs = 0;
-  parseNs = 0;
-  encodeNs = 0;
-  /** Request tokens the client had left; -1 while no request limit is on. */
-  remaining = -1;
   private readonly limits: PipelineLimits;
   private readonly limitsRequests: boolean;
   private readonly limitsMetrics: boolean;
@@ -74,59 +114,69 @@ export class Pipeline {
   }
 
   /**
-   * Takes the body in `parser.input[0, length)` all the way into the journal, or nowhere.
-   * @param clientKey what the limits know this client by
-   * @param startMs monotonic ms now  @param receiptMs Unix ms, the timestamp of metrics that have none
+   * Journals all metrics of `body`, or none. Writes the result into `request`.
+   * @param body copied before this returns, at most `maxBodyBytes` of the parser
+   * @param nowMs monotonic  @param receiptMs Unix ms, the timestamp of metrics that have none
    */
-  process(
-    length: number,
-    format: BodyFormat,
-    strict: boolean,
-    clientKey: Uint8Array,
-    startMs: number,
-    receiptMs: number,
-  ): PipelineCode {
-    this.limitNs = 0;
-    this.parseNs = 0;
-    this.encodeNs = 0;
-    this.endMs = startMs;
+  process(request: PipelineRequest, body: Uint8Array, nowMs: number, receiptMs: number): PipelineCode {
+    const { length } = body;
     const bound = encodedBodyBound(length, this.limits.maxBatch);
-    // Room for the worst case is asked for first, so that overload is answered before any parsing.
+    request.processedMs = nowMs;
+    // Claims room for the worst case first, so that a full journal costs no parsing.
     const offset = this.journal.claim(bound);
     if (offset === FULL) return JOURNAL_FULL;
     if (this.limitsRequests || this.limitsMetrics) {
-      const verdict = this.limiter.chargeRequest(clientKey, clientKey.length, startMs);
-      this.endMs = monotonicMs();
-      this.limitNs = (this.endMs - startMs) * NS_PER_MS;
-      if (this.limitsRequests) this.remaining = this.limiter.remaining;
-      if (verdict !== ADMITTED) return verdict === BUSY ? LIMITER_BUSY : REQUESTS_LIMITED;
+      const code = this.chargeRequest(request, nowMs);
+      if (code !== COMMITTED) return code;
     }
-    const limitedMs = this.endMs;
-    const parsed = this.parser.parse(length, format);
-    this.endMs = monotonicMs();
-    this.parseNs = (this.endMs - limitedMs) * NS_PER_MS;
+    const { parser } = this;
+    const limitedMs = request.processedMs;
+    parser.input.set(body);
+    const parsed = parser.parse(length, request.format);
+    request.processedMs = monotonicMs();
+    request.parseNs = (request.processedMs - limitedMs) * NS_PER_MS;
     if (parsed !== PARSED) return parsed === PARSER_BATCH_TOO_LARGE ? BATCH_TOO_LARGE : MALFORMED;
-    const { count } = this.parser.columns;
+    const { count } = parser.columns;
     if (count === 0) return NO_VALID_ITEM;
-    if (strict && this.parser.rejected > 0) return STRICT_REFUSED;
+    if (request.strict && parser.rejected > 0) return STRICT_REFUSED;
     if (this.limitsMetrics) {
       if (count > this.limits.metricBurst) return BATCH_OVER_BURST;
-      const verdict = this.limiter.chargeMetrics(count, startMs);
+      const verdict = this.limiter.chargeMetrics(count, nowMs);
       if (verdict !== ADMITTED) return verdict === BUSY ? LIMITER_BUSY : METRICS_LIMITED;
     }
-    return this.encode(offset, length, bound, receiptMs);
+    this.encode(request, offset, length, bound, receiptMs);
+    return COMMITTED;
   }
 
-  private encode(offset: number, length: number, bound: number, receiptMs: number): PipelineCode {
+  /** COMMITTED here means that the request may go on. */
+  private chargeRequest(request: PipelineRequest, nowMs: number): PipelineCode {
+    const { limiter } = this;
+    const verdict = limiter.chargeRequest(request.clientKey, request.clientKey.length, nowMs);
+    request.processedMs = monotonicMs();
+    request.limitNs = (request.processedMs - nowMs) * NS_PER_MS;
+    request.clientHash = limiter.clientHash;
+    if (this.limitsRequests) request.remaining = limiter.remaining;
+    if (verdict === ADMITTED) return COMMITTED;
+    return verdict === BUSY ? LIMITER_BUSY : REQUESTS_LIMITED;
+  }
+
+  private encode(
+    request: PipelineRequest,
+    offset: number,
+    length: number,
+    bound: number,
+    receiptMs: number,
+  ): void {
     const { parser, journal } = this;
     const { columns } = parser;
     assert(encodedBound(columns, length) <= bound, 'encoded lines fit the claimed room');
-    const parsedMs = this.endMs;
+    const parsedMs = request.processedMs;
     const end = encodeLines(columns, receiptMs, journal.bytes, journal.view, offset);
     assert(end - offset <= bound, 'encoder stayed within the claimed room');
-    this.cursor = journal.commit(end, columns.count);
-    this.endMs = monotonicMs();
-    this.encodeNs = (this.endMs - parsedMs) * NS_PER_MS;
-    return COMMITTED;
+    request.accepted = columns.count;
+    request.rejected = parser.rejected;
+    request.cursor = journal.commit(end, columns.count);
+    request.journaledMs = request.processedMs = monotonicMs();
+    request.encodeNs = (request.journaledMs - parsedMs) * NS_PER_MS;
   }
 }

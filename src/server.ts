@@ -139,6 +139,7 @@ class Server implements RunningServer {
     return Array.from({ length: acceptThreads }, (_, index) => ({
       ...servingData(config, memories, index),
       index,
+      acceptThreads,
       uwsPath: uws.path,
       version,
       startedMs,

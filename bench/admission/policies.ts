@@ -1,5 +1,6 @@
-/** Ways to decide who is admitted, each told the same: ours, and those it is compared with. */
-import { Admission } from '../../src/admission/admission.ts';
+/** Admission policies that all see the same storage: ours, and those it is compared with. */
+import { AdmissionControl } from '../../src/admission/control.ts';
+import { WRITER, WRITER_SLOTS } from '../../src/telemetry/counters.ts';
 import type { Admitting } from './storage-model.ts';
 
 export interface Policy {
@@ -12,12 +13,31 @@ export function adaptive(targetMs: number): Policy {
   return {
     name: 'delay-steered window',
     open: (ringBytes) => {
-      const admission = new Admission(targetMs, ringBytes);
+      // The model's storage in the place of the journal, and its costs where the writer reports them.
+      let lastStored = 0;
+      const journal = { usedBytes: 0, storedCursor: () => lastStored };
+      const writerCounters = new Float64Array(WRITER_SLOTS.length);
+      const control = new AdmissionControl(
+        { targetDelayMs: targetMs, ack: 'synced', workers: 1, journalBytes: ringBytes },
+        journal,
+        writerCounters,
+      );
       return {
-        admits: (usedBytes, _tasks, nowMs) => admission.admits(usedBytes, nowMs),
-        handedOver: (cursor, depthBytes, nowMs) => admission.handedOver(cursor, depthBytes, nowMs),
-        stored: (cursor, storedMs, fixedMs, shareBytesPerMs, nowMs) =>
-          admission.stored(cursor, storedMs, fixedMs, shareBytesPerMs, nowMs),
+        admits: (usedBytes, _tasks, nowMs) => {
+          journal.usedBytes = usedBytes;
+          return !control.refusesHeaders(nowMs);
+        },
+        handedOver: (cursor, depthBytes, nowMs) => {
+          journal.usedBytes = depthBytes;
+          control.published(cursor, nowMs);
+        },
+        stored: (cursor, storedMs, fixedMs, shareBytesPerMs, nowMs) => {
+          lastStored = cursor;
+          writerCounters[WRITER.released_at_ms_now] = storedMs;
+          writerCounters[WRITER.commit_fixed_ms_now] = fixedMs;
+          writerCounters[WRITER.commit_bytes_per_ms_now] = shareBytesPerMs;
+          control.stored(cursor, nowMs);
+        },
       };
     },
   };

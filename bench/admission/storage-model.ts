@@ -2,7 +2,6 @@
  * A model of the server under load, in virtual time: workers that admit open-loop arrivals into their rings, and a
  * writer that commits what is published in groups. Deterministic: the seed decides arrivals and noise.
  */
-import type { Admission } from '../../src/admission/admission.ts';
 import { CommitCost } from '../../src/writer/commit-cost.ts';
 
 /** The writer's bound of a group. */
@@ -35,9 +34,19 @@ export interface Scenario {
   readonly seed: number;
 }
 
-/** How one worker decides; told what the real one is told, and how many requests wait. */
-export interface Admitting extends Pick<Admission, 'handedOver' | 'stored'> {
+/** How one worker decides. It learns what the real one learns, and how many requests wait. */
+export interface Admitting {
   admits(usedBytes: number, tasks: number, nowMs: number): boolean;
+  /** The worker has published everything up to `cursor`; `depthBytes` are in flight, this included. */
+  handedOver(cursor: number, depthBytes: number, nowMs: number): void;
+  /** Storage passed `storedCursor` at `storedMs`; the rest is what a commit costs, and this worker's share. */
+  stored(
+    storedCursor: number,
+    storedMs: number,
+    fixedMs: number,
+    shareBytesPerMs: number,
+    nowMs: number,
+  ): void;
 }
 
 export interface Figures {

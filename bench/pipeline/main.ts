@@ -8,7 +8,7 @@ import { createJournalRing, JournalConsumer, JournalProducer } from '../../src/j
 import { createLimiterMemory, openLimiter } from '../../src/limiter/striped-lock.ts';
 import { FORMAT_JSON } from '../../src/parser/parser.ts';
 import { createParser } from '../../src/parser/single-pass/single-pass.ts';
-import { COMMITTED, Pipeline } from '../../src/pipeline.ts';
+import { COMMITTED, Pipeline, type PipelineRequest } from '../../src/pipeline.ts';
 import { compare, digestOf } from '../harness.ts';
 import { makeWorkload, type Workload } from '../workloads.ts';
 
@@ -63,12 +63,26 @@ class Rig {
     { ...LIMITS, maxBatch: BATCH_MAX },
   );
   private readonly consumer = new JournalConsumer(this.memory);
+  private readonly request: PipelineRequest = {
+    format: FORMAT_JSON,
+    strict: false,
+    clientKey: CLIENT,
+    clientHash: 0,
+    remaining: -1,
+    limitNs: 0,
+    parseNs: 0,
+    encodeNs: 0,
+    processedMs: 0,
+    accepted: 0,
+    rejected: 0,
+    journaledMs: 0,
+    cursor: 0,
+  };
   private nowMs = 0;
 
   store(body: Uint8Array): void {
-    this.pipeline.parser.input.set(body);
     this.nowMs += 1e-3;
-    const code = this.pipeline.process(body.length, FORMAT_JSON, false, CLIENT, this.nowMs, RECEIPT_MS);
+    const code = this.pipeline.process(this.request, body, this.nowMs, RECEIPT_MS);
     if (code !== COMMITTED) throw new Error(`the pipeline answered ${code}`);
   }
 

@@ -1,55 +1,52 @@
 /**
- * Dispatch: what becomes of a request whose body is complete. One interface, used by the thread that owns the
- * connections; implementations differ in who does the work and in what waits meanwhile.
+ * Dispatch decides who serves a request whose body is complete. The thread that owns the connections uses this
+ * interface; implementations differ in which thread works and in what waits meanwhile.
  */
+import type { Worker } from 'node:worker_threads';
 import type { Bell } from '../base/bell.ts';
 import type { Control } from '../base/control.ts';
+import type { Breaker } from '../breaker/breaker.ts';
 import type { Config } from '../config/load.ts';
-import type { Exchange } from '../http/exchange.ts';
-import type { Answers, UnavailableReason } from '../http/outbox.ts';
+import type { RequestSink } from '../http/request-sink.ts';
 import type { Pipeline } from '../pipeline.ts';
 import type { Histograms } from '../telemetry/histogram.ts';
-import type { RequestThreadData } from '../threads/messages.ts';
+import type { Recorder } from '../telemetry/recorder.ts';
+import type { ServedRequest } from './served-request.ts';
 
-export interface Dispatcher {
-  /** The receiver puts a complete body here, then calls `admit`. */
-  readonly input: Uint8Array;
+export interface Dispatcher extends RequestSink {
   /** Requests admitted and not yet answered. */
   readonly pending: number;
-  /** Why nothing can be taken now, or null. Asked before a body is received and again when it is complete. */
-  unavailableReason(): UnavailableReason | null;
-  refuseUnavailable(exchange: Exchange, reason: UnavailableReason): void;
-  /** Takes the complete body in `input[0, length)`; answers the exchange, now or later. */
-  admit(exchange: Exchange, length: number): void;
-  /** Answers 504 to every request that has waited too long for storage. To be called a few times a second. */
+  /** Answers 504 to every request that has waited too long for storage. Call it a few times a second. */
   expire(nowMs: number): void;
-  /** Answers 504 to everything that waits: the process ends before storage confirms. */
+  /** Answers 504 to everything that waits, because the process ends before storage confirms. */
   expireAll(nowMs: number): void;
 }
 
-/** What an implementation may build on; all of it belongs to the thread that owns the connections. */
+/** What an implementation may use. All of it belongs to the thread that owns the connections. */
 export interface DispatcherParts {
   readonly config: Config;
-  readonly answers: Answers;
-  readonly bell: Bell;
   readonly control: Control;
+  readonly breaker: Breaker;
+  readonly bell: Bell;
+  readonly counters: Float64Array;
   readonly histograms: Histograms;
+  readonly recorder: Recorder;
   /** Gauges of the writer. */
   readonly writerCounters: Float64Array;
-  /** For those that do the work themselves: a pipeline over this thread's journal. */
+  /** A pipeline into this thread's journal, for dispatchers that do the work in this thread. */
   openPipeline(): Promise<Pipeline>;
-  /** For those that leave it to other threads: what each of them is started with. */
-  readonly requestThreads: readonly RequestThreadData[];
-  /** True when nothing that a former holder of the lane journaled is outstanding. */
+  /** Starts a thread that serves one request in a lane, for dispatchers that use other threads. */
+  startRequestThread(lane: number, request: ServedRequest): Worker;
+  /** True when storage has settled everything that former holders of the lane journaled. */
   isSettled(lane: number): boolean;
-  /** A thread ended that should not have: the process has to end too. */
+  /** Reports that a thread ended unexpectedly, so the process has to end too. */
   died(error: Error): void;
 }
 
 export interface DispatcherModule {
-  /** Threads that own connections. */
+  /** Number of threads that own connections. */
   readonly acceptThreads: (config: Config) => number;
-  /** Most threads that serve a request each, beside those; 0 where the accepting threads do the work. */
+  /** Most threads that serve one request each, besides those; 0 when the accepting threads do the work. */
   readonly requestThreads: (config: Config) => number;
   /** Requests that may be admitted at once, in all threads. */
   readonly queueCapacity: (config: Config) => number;

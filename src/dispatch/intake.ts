@@ -1,7 +1,8 @@
 /**
- * From a complete body to a journaled request or a prepared refusal, and from an outcome to a prepared answer: what
- * every dispatcher does alike, in whichever thread it does it.
+ * Turns pipeline codes and storage outcomes into responses and counters. Every dispatcher uses it, in whichever thread
+ * it serves requests.
  */
+import type { QueueFacts } from '../admission/gate.ts';
 import { type Control, DRAINING } from '../base/control.ts';
 import type { Config } from '../config/load.ts';
 import { limiterConfigOf } from '../config/slices.ts';
@@ -13,10 +14,9 @@ import {
   malformedProblem,
   type Problem,
   partialBody,
-  type QueueFacts,
-  setAccepted,
-  setProblem,
-  unavailableProblem,
+  prepareAccepted,
+  prepareProblem,
+  prepareUnavailable,
 } from '../http/response.ts';
 import { type Outcome, REFUSED, STORED } from '../journal/journal.ts';
 import type { BodyFormat } from '../parser/parser.ts';
@@ -25,23 +25,24 @@ import * as pipeline from '../pipeline.ts';
 import { LATE_OUTCOMES, METRIC_TYPES, WORKER } from '../telemetry/counters.ts';
 import { type Histograms, WORKER_HISTOGRAMS } from '../telemetry/histogram.ts';
 import { countTypes } from '../telemetry/metric-types.ts';
+import type { CountedReason } from '../telemetry/unavailable.ts';
 
-/** What a 504 at the end of a drain gives as its cause. */
+/** Cause of a 504 at the end of a drain. */
 export const ENDING = 'The server is ending.';
 
 /** The slot of each `Outcome`, by its code. */
 const LATE_SLOTS = LATE_OUTCOMES.map((outcome) => WORKER[`late_${outcome}`]) as [number, number, number];
 
 export class Intake {
-  readonly pipeline: Pipeline;
-  readonly counters: Float64Array;
+  private readonly pipeline: Pipeline;
+  private readonly counters: Float64Array;
   private readonly histograms: Histograms;
   private readonly config: Config;
   private readonly queue: QueueFacts;
   private readonly control: Control;
   private readonly limitHeaders: RateLimitHeaders;
 
-  /** @param queue what a 503 tells of the queue */
+  /** @param queue what a 503 says about the queue */
   constructor(
     ingest: Pipeline,
     counters: Float64Array,
@@ -59,57 +60,44 @@ export class Intake {
     this.limitHeaders = new RateLimitHeaders(limiterConfigOf(config), config.ack === 'received' ? 202 : 200);
   }
 
-  get input(): Uint8Array {
-    return this.pipeline.parser.input;
-  }
-
-  /** A body is complete, whether or not it is taken. */
-  count(length: number): void {
+  /** Counts a complete body, whether or not it is admitted. */
+  countBody(length: number): void {
     this.counters[WORKER.decoded_bytes]! += length;
     this.histograms.record(WORKER_HISTOGRAMS.body_bytes, length);
   }
 
   /**
-   * Takes the body in `input[0, length)` through the pipeline.
-   * @param startMs monotonic ms now
-   * @param receiptMs Unix ms, the timestamp of metrics that have none
-   * @returns true when its lines are in the journal up to `pipeline.cursor`; false when `exchange` holds a refusal
+   * Runs the pipeline; see there for the parameters.
+   * @returns true when the metrics are in the journal up to `exchange.cursor`; false when `exchange` holds a response
    */
-  take(exchange: Exchange, length: number, startMs: number, receiptMs: number): boolean {
-    const ingest = this.pipeline;
-    const { format, strict, clientKey } = exchange;
-    const code = ingest.process(length, format, strict, clientKey, startMs, receiptMs);
-    exchange.limitNs = ingest.limitNs;
-    exchange.parseNs = ingest.parseNs;
-    exchange.encodeNs = ingest.encodeNs;
-    exchange.clientHash = ingest.limiter.clientHash;
-    exchange.remaining = ingest.remaining;
-    if (isWellFormed(code)) this.counters[WORKER.parsed_json_ok + 2 * format]! += 1;
+  process(exchange: Exchange, body: Uint8Array, nowMs: number, receiptMs: number): boolean {
+    const { counters } = this;
+    const { parser } = this.pipeline;
+    const code = this.pipeline.process(exchange, body, nowMs, receiptMs);
+    if (isWellFormed(code)) counters[WORKER.parsed_json_ok + 2 * exchange.format]! += 1;
     if (code !== pipeline.COMMITTED) {
-      setProblem(exchange, this.refusal(code, format));
+      this.prepareRefusal(exchange, code);
       return false;
     }
-    const { parser } = ingest;
-    exchange.accepted = parser.columns.count;
     countTypes(parser.columns.type, exchange.accepted, exchange.typeCounts);
-    exchange.rejected = parser.rejected;
-    exchange.journaledMs = ingest.endMs;
     this.histograms.record(WORKER_HISTOGRAMS.batch_metrics, parser.seen);
     if (exchange.rejected > 0) {
       exchange.body = partialBody(exchange.accepted, exchange.rejected, parser.errors());
-      this.counters[WORKER.rejected_invalid_item]! += exchange.rejected;
+      counters[WORKER.rejected_invalid_item]! += exchange.rejected;
     }
     return true;
   }
 
-  private refusal(code: PipelineCode, format: BodyFormat): Problem {
+  private prepareRefusal(exchange: Exchange, code: PipelineCode): void {
+    if (code === pipeline.JOURNAL_FULL) this.prepareUnavailable(exchange, 'journal_full');
+    else if (code === pipeline.LIMITER_BUSY) this.prepareUnavailable(exchange, 'limiter_busy');
+    else prepareProblem(exchange, this.problemOf(code, exchange.format));
+  }
+
+  private problemOf(code: PipelineCode, format: BodyFormat): Problem {
     const { parser, limiter } = this.pipeline;
     const { counters } = this;
     switch (code) {
-      case pipeline.JOURNAL_FULL:
-        return this.unavailable('journal_full');
-      case pipeline.LIMITER_BUSY:
-        return this.unavailable('limiter_busy');
       case pipeline.REQUESTS_LIMITED:
         counters[WORKER.limited_requests]! += 1;
         return this.limitHeaders.problem('requests', limiter);
@@ -146,49 +134,49 @@ export class Intake {
     }
   }
 
-  private unavailable(reason: 'journal_full' | 'limiter_busy' | 'disk_failed'): Problem {
-    this.counters[WORKER[`unavailable_${reason}`]]! += 1;
-    return unavailableProblem(reason, this.queue, this.control.lifecycle >= DRAINING);
+  private prepareUnavailable(exchange: Exchange, reason: CountedReason): void {
+    const isDraining = this.control.lifecycle >= DRAINING;
+    prepareUnavailable(exchange, this.counters, reason, this.queue, isDraining);
   }
 
-  /** Prepares the answer to a request whose lines are settled, or under `received` journaled. */
-  setSettled(exchange: Exchange, outcome: Outcome): void {
+  /** Prepares the response to a request whose lines are settled, or under `received` journaled. */
+  prepareSettled(exchange: Exchange, outcome: Outcome): void {
     const { counters } = this;
     if (outcome === STORED) {
       counters[WORKER.metrics_accepted]! += exchange.accepted;
       countIngested(counters, exchange);
       const status = this.config.ack === 'received' ? 202 : 200;
-      setAccepted(exchange, status, this.limitHeaders.acceptedHead(exchange.remaining));
+      prepareAccepted(exchange, status, this.limitHeaders.acceptedHead(exchange.remaining));
     } else if (outcome === REFUSED) {
       counters[WORKER.rejected_unavailable]! += exchange.accepted;
-      setProblem(exchange, this.unavailable('disk_failed'));
+      this.prepareUnavailable(exchange, 'disk_failed');
     } else {
-      this.setUnknown(exchange, 'The sync to disk failed after the metrics were written.');
+      this.prepareUnknown(exchange, 'The sync to disk failed after the metrics were written.');
     }
   }
 
-  /** Prepares the 504 of a request that storage has not confirmed in time, or not before the end of a drain. */
-  setTimedOut(exchange: Exchange, kind: 'request' | 'drain' = 'request'): void {
+  /** Prepares the 504 of a request that storage did not confirm in time, or before the end of a drain. */
+  prepareTimedOut(exchange: Exchange, kind: 'request' | 'drain' = 'request'): void {
     this.counters[WORKER[`timeouts_${kind}`]]! += 1;
     const { requestTimeoutMs } = this.config;
-    this.setUnknown(
+    this.prepareUnknown(
       exchange,
       kind === 'drain' ? ENDING : `Storage did not confirm within ${requestTimeoutMs} ms.`,
     );
   }
 
-  /** Counts what became of a request that was answered 504 before. */
+  /** Counts the outcome of a request that has got 504 already. */
   countLate(exchange: Exchange, outcome: Outcome): void {
     this.counters[LATE_SLOTS[outcome]]! += exchange.accepted;
   }
 
-  private setUnknown(exchange: Exchange, cause: string): void {
+  private prepareUnknown(exchange: Exchange, cause: string): void {
     this.counters[WORKER.metrics_unknown]! += exchange.accepted;
-    setNotConfirmed(exchange, cause);
+    prepareNotConfirmed(exchange, cause);
   }
 }
 
-/** True when the parser found the body sound, whatever became of it then. */
+/** True when the parser found the body well-formed, whatever happened next. */
 function isWellFormed(code: PipelineCode): boolean {
   switch (code) {
     case pipeline.COMMITTED:
@@ -207,9 +195,9 @@ function countIngested(counters: Float64Array, { clientClass, typeCounts }: Exch
   for (let type = 0; type < METRIC_TYPES.length; type++) counters[first + type]! += typeCounts[type]!;
 }
 
-/** Prepares a 504: storage has not confirmed, for the reason given. */
-export function setNotConfirmed(exchange: Exchange, cause: string): void {
-  setProblem(exchange, {
+/** Prepares a 504: storage did not confirm, for the cause given. */
+export function prepareNotConfirmed(exchange: Exchange, cause: string): void {
+  prepareProblem(exchange, {
     status: 504,
     code: 'not_confirmed',
     detail: `Whether the metrics are stored is unknown. ${cause}`,

@@ -1,66 +1,58 @@
 /**
  * Sequential: the thread that accepts connections serves one request after the other, and waits for the disk itself.
  *
- * While a request is being stored nothing else happens: other bodies, scrapes and new connections wait in the
- * kernel. There is no queue to fill, so none is refused for it.
+ * Nothing else happens while a request is being stored: other bodies, scrapes and new connections wait in the
+ * kernel. There is no queue that could be full.
  */
-
+import { Gate, type RequestQueue } from '../admission/gate.ts';
 import type { Exchange } from '../http/exchange.ts';
-import type { UnavailableReason } from '../http/outbox.ts';
-import type { QueueFacts } from '../http/response.ts';
+import { Outbox } from '../http/outbox.ts';
+import { Turn } from '../http/turn.ts';
 import type { Pipeline } from '../pipeline.ts';
 import { WORKER } from '../telemetry/counters.ts';
 import type { Dispatcher, DispatcherModule, DispatcherParts } from './dispatcher.ts';
 import { Intake } from './intake.ts';
 import { storeNow } from './store-now.ts';
 
-/** The one request being served. */
-const QUEUE: QueueFacts = { depth: 0, capacity: 1 };
+/** The one request that is being served. */
+const QUEUE: RequestQueue = { depth: 0, capacity: 1, isFull: false };
 
 class Sequential implements Dispatcher {
   readonly pending = 0;
+  readonly gate: Gate;
+  readonly outbox: Outbox;
   private readonly parts: DispatcherParts;
   private readonly pipeline: Pipeline;
   private readonly intake: Intake;
 
-  constructor(parts: DispatcherParts, ingest: Pipeline) {
-    const { config, answers, histograms, control } = parts;
+  constructor(parts: DispatcherParts, pipeline: Pipeline) {
+    const { config, control, breaker, counters, histograms, recorder } = parts;
     this.parts = parts;
-    this.pipeline = ingest;
-    this.intake = new Intake(ingest, answers.counters, histograms, config, QUEUE, control);
+    this.pipeline = pipeline;
+    this.gate = new Gate(control, breaker, QUEUE, null);
+    this.outbox = new Outbox(new Turn(() => this.outbox.flush()), this.gate, counters, recorder);
+    this.intake = new Intake(pipeline, counters, histograms, config, QUEUE, control);
   }
 
-  get input(): Uint8Array {
-    return this.intake.input;
-  }
-
-  unavailableReason(): UnavailableReason | null {
-    return this.parts.answers.stateRefusal;
-  }
-
-  refuseUnavailable(exchange: Exchange, reason: UnavailableReason): void {
-    this.parts.answers.answerUnavailable(exchange, reason, QUEUE);
-  }
-
-  admit(exchange: Exchange, length: number): void {
-    const { answers } = this.parts;
-    this.intake.count(length);
-    const reason = this.unavailableReason() ?? answers.trialRefusal(exchange.receivedMs);
-    if (reason !== null) return this.refuseUnavailable(exchange, reason);
-    if (this.intake.take(exchange, length, exchange.receivedMs, Date.now())) this.store(exchange);
-    answers.answerPrepared(exchange);
+  admit(exchange: Exchange, body: Uint8Array): void {
+    const { outbox, intake } = this;
+    intake.countBody(body.length);
+    const reason = this.gate.atBody(exchange.receivedMs);
+    if (reason !== null) return outbox.enqueueUnavailable(exchange, reason);
+    if (intake.process(exchange, body, exchange.receivedMs, Date.now())) this.store(exchange);
+    outbox.enqueue(exchange);
   }
 
   private store(exchange: Exchange): void {
-    const { journal, cursor } = this.pipeline;
-    const { bell, config, answers } = this.parts;
-    const outcome = storeNow(journal, cursor, bell, config.requestTimeoutMs);
-    if (outcome === null) this.intake.setTimedOut(exchange);
-    else this.intake.setSettled(exchange, outcome);
-    answers.counters[WORKER.queue_bytes_now] = journal.usedBytes;
+    const { bell, config, counters } = this.parts;
+    const { journal } = this.pipeline;
+    const outcome = storeNow(journal, exchange.cursor, bell, config.requestTimeoutMs);
+    if (outcome === null) this.intake.prepareTimedOut(exchange);
+    else this.intake.prepareSettled(exchange, outcome);
+    counters[WORKER.queue_bytes_now] = journal.usedBytes;
   }
 
-  /** Nothing ever waits here between two turns. */
+  /** No request ever waits here between two turns. */
   expire(): void {}
 
   expireAll(): void {}

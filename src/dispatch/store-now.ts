@@ -1,10 +1,10 @@
-/** Storing while the thread waits: for dispatchers that serve one request at a time in a thread. */
+/** Storing while the thread waits, for dispatchers that serve one request at a time in a thread. */
 import type { Bell } from '../base/bell.ts';
 import { monotonicMs } from '../base/clock.ts';
 import type { Journal, Outcome } from '../journal/journal.ts';
 
 /**
- * Hands over what is committed and blocks this thread until the lines up to `cursor` are settled.
+ * Publishes what is committed and blocks this thread until the lines up to `cursor` are settled.
  * @returns null when they were not within `timeoutMs`; they may still be stored later
  */
 export function storeNow(journal: Journal, cursor: number, bell: Bell, timeoutMs: number): Outcome | null {

@@ -1,8 +1,8 @@
 /**
  * The bounded task queue of one worker: requests whose metrics are in the journal, waiting to be settled.
  *
- * A FIFO in arrays sized once. Entries settle in order, since the journal's stored cursor only moves forward. A
- * request that timed out is answered early but keeps its place until its lines are settled: the queue's depth is
+ * A FIFO in arrays of fixed size. Entries settle in order, since the journal's stored cursor only moves forward. A
+ * request that timed out is answered early but keeps its place until its lines are settled, so the queue's depth is
  * the work that storage still owes.
  */
 import { powerOfTwoAtLeast } from '../base/shared-memory.ts';
@@ -67,7 +67,7 @@ export class TaskQueue<Task> {
     return task;
   }
 
-  /** The next task that has waited for longer than `timeoutMs`, each once; null when there is none. */
+  /** The next task that has waited for longer than `timeoutMs`, or null. Returns each task once. */
   nextExpired(nowMs: number, timeoutMs: number): Task | null {
     if (this.expired < this.head) this.expired = this.head;
     if (this.expired === this.tail) return null;

@@ -3,125 +3,134 @@
  * limits, parses, encodes, waits until its lines are stored, and ends.
  *
  * A thread journals and records into a *lane*: memory that one thread at a time holds. There are as many lanes as
- * threads may live at once; when all are held, requests are refused with 503, since a thread costs milliseconds to
- * start and megabytes to keep, and more of them would only slow each other down.
+ * threads may live at once. When threads hold all lanes, requests get 503: a thread costs milliseconds to start and
+ * megabytes to keep, and more of them would only slow each other down.
  */
-import { Worker } from 'node:worker_threads';
+import { Gate } from '../admission/gate.ts';
 import type { Exchange } from '../http/exchange.ts';
-import type { UnavailableReason } from '../http/outbox.ts';
-import type { QueueFacts } from '../http/response.ts';
+import { Outbox } from '../http/outbox.ts';
+import { Turn } from '../http/turn.ts';
 import { WORKER } from '../telemetry/counters.ts';
-import type { RequestAnswer, RequestThreadData, ServedRequest } from '../threads/messages.ts';
 import type { Dispatcher, DispatcherModule, DispatcherParts } from './dispatcher.ts';
-import { ENDING, setNotConfirmed } from './intake.ts';
+import { ENDING, prepareNotConfirmed } from './intake.ts';
+import type { RequestAnswer, ServedRequest } from './served-request.ts';
 
-const ENTRY = new URL('../threads/request-worker.js', import.meta.url);
+/** The lanes as a queue: requests that wait for their thread, bounded by the lanes. */
+class Lanes {
+  readonly capacity: number;
+  readonly waiting = new Set<Exchange>();
+  private readonly free: number[];
 
-class ThreadPerRequest implements Dispatcher {
-  readonly input: Uint8Array;
-  private readonly parts: DispatcherParts;
-  private readonly freeLanes: RequestThreadData[];
-  private readonly waiting = new Set<Exchange>();
-  private readonly queue: QueueFacts;
-
-  constructor(parts: DispatcherParts) {
-    this.parts = parts;
-    this.input = new Uint8Array(parts.config.maxBodyBytes);
-    this.freeLanes = [...parts.requestThreads];
-    const { waiting } = this;
-    this.queue = {
-      capacity: parts.requestThreads.length,
-      get depth() {
-        return waiting.size;
-      },
-    };
+  constructor(capacity: number) {
+    this.capacity = capacity;
+    this.free = Array.from({ length: capacity }, (_, lane) => lane);
   }
 
-  /** Threads that have not ended: one that has answered still holds its lane for a moment. */
-  get pending(): number {
-    return this.parts.requestThreads.length - this.freeLanes.length;
+  get depth(): number {
+    return this.waiting.size;
   }
 
-  unavailableReason(): UnavailableReason | null {
-    return this.parts.answers.stateRefusal ?? (this.freeLanes.length === 0 ? 'queue_full' : null);
+  get isFull(): boolean {
+    return this.free.length === 0;
   }
 
-  refuseUnavailable(exchange: Exchange, reason: UnavailableReason): void {
-    this.parts.answers.answerUnavailable(exchange, reason, this.queue);
+  get held(): number {
+    return this.capacity - this.free.length;
   }
 
-  admit(exchange: Exchange, length: number): void {
-    const reason = this.unavailableReason() ?? this.parts.answers.trialRefusal(exchange.receivedMs);
-    if (reason !== null) return this.refuseUnavailable(exchange, reason);
-    const lane = this.takeLane();
-    if (lane === null) return this.refuseUnavailable(exchange, 'queue_full');
-    this.waiting.add(exchange);
-    this.showQueue();
-    this.start(exchange, lane, this.input.slice(0, length));
-  }
-
-  /** A lane whose last holder gave up waiting is passed over until storage is done with it. */
-  private takeLane(): RequestThreadData | null {
-    const { freeLanes } = this;
-    for (let tries = freeLanes.length; tries > 0; tries--) {
-      const lane = freeLanes.shift()!;
-      if (this.parts.isSettled(lane.lane)) return lane;
-      freeLanes.push(lane);
+  /** A lane that `isSettled`, or null. If a lane's last holder gave up waiting, storage may still own its lines. */
+  acquire(isSettled: (lane: number) => boolean): number | null {
+    const { free } = this;
+    for (let tries = free.length; tries > 0; tries--) {
+      const lane = free.shift()!;
+      if (isSettled(lane)) return lane;
+      free.push(lane);
     }
     return null;
   }
 
-  private start(exchange: Exchange, lane: RequestThreadData, body: Uint8Array): void {
+  release(lane: number): void {
+    this.free.push(lane);
+  }
+}
+
+class ThreadPerRequest implements Dispatcher {
+  readonly gate: Gate;
+  readonly outbox: Outbox;
+  private readonly parts: DispatcherParts;
+  private readonly lanes: Lanes;
+
+  constructor(parts: DispatcherParts) {
+    const { config, control, breaker, counters, recorder } = parts;
+    this.parts = parts;
+    this.lanes = new Lanes(config.requestThreads);
+    this.gate = new Gate(control, breaker, this.lanes, null);
+    this.outbox = new Outbox(new Turn(() => this.outbox.flush()), this.gate, counters, recorder);
+  }
+
+  /** Threads that have not ended: one that has answered still holds its lane for a moment. */
+  get pending(): number {
+    return this.lanes.held;
+  }
+
+  admit(exchange: Exchange, body: Uint8Array): void {
+    const reason = this.gate.atBody(exchange.receivedMs);
+    if (reason !== null) return this.outbox.enqueueUnavailable(exchange, reason);
+    const lane = this.lanes.acquire(this.parts.isSettled);
+    if (lane === null) return this.outbox.enqueueUnavailable(exchange, 'queue_full');
+    this.lanes.waiting.add(exchange);
+    this.updateGauges();
+    this.start(exchange, lane, body.slice());
+  }
+
+  private start(exchange: Exchange, lane: number, body: Uint8Array): void {
     const { format, strict, clientKey, clientClass, startedMs, receivedMs } = exchange;
     const request: ServedRequest = { body, format, strict, clientKey, clientClass, startedMs, receivedMs };
-    const thread = new Worker(ENTRY, {
-      workerData: { ...lane, request },
-      transferList: [body.buffer as ArrayBuffer],
-      name: `request-${lane.lane}`,
-    });
-    let answered = false;
+    const thread = this.parts.startRequestThread(lane, request);
+    let hasAnswered = false;
     thread.once('message', (answer: RequestAnswer) => {
-      answered = true;
+      hasAnswered = true;
       this.answered(exchange, answer);
     });
-    thread.once('error', ({ message, stack }) => this.parts.died(diedBy(message, stack)));
+    thread.once('error', ({ message, stack }) => this.parts.died(rebuiltError(message, stack)));
     thread.once('exit', () => {
-      this.freeLanes.push(lane);
-      if (!answered) this.parts.died(new Error(`request thread ${lane.lane} ended without an answer`));
+      this.lanes.release(lane);
+      if (!hasAnswered) this.parts.died(new Error(`request thread ${lane} ended without an answer`));
     });
   }
 
   private answered(exchange: Exchange, answer: RequestAnswer): void {
-    // Answered 504 before, at the end of a drain.
-    if (!this.waiting.delete(exchange)) return;
-    this.showQueue();
+    // At the end of a drain, `expireAll` has answered 504 already.
+    if (!this.lanes.waiting.delete(exchange)) return;
+    this.updateGauges();
     exchange.status = answer.status;
     exchange.head = answer.head;
     exchange.body = answer.body;
     exchange.close = answer.close;
     exchange.recorded = true;
-    this.parts.answers.answerPrepared(exchange);
+    this.outbox.enqueue(exchange);
   }
 
-  private showQueue(): void {
-    this.parts.answers.counters[WORKER.queue_tasks_now] = this.waiting.size;
+  private updateGauges(): void {
+    this.parts.counters[WORKER.queue_tasks_now] = this.lanes.depth;
   }
 
   /** Each thread watches its own time. */
   expire(): void {}
 
   expireAll(nowMs: number): void {
-    for (const exchange of this.waiting) {
-      this.parts.answers.counters[WORKER.timeouts_drain]! += 1;
-      setNotConfirmed(exchange, ENDING);
-      this.parts.answers.finish(exchange, nowMs);
+    const { waiting } = this.lanes;
+    for (const exchange of waiting) {
+      this.parts.counters[WORKER.timeouts_drain]! += 1;
+      prepareNotConfirmed(exchange, ENDING);
+      this.outbox.send(exchange, nowMs);
     }
-    this.waiting.clear();
+    waiting.clear();
   }
 }
 
-/** What a thread throws arrives as an object that only looks like an error, and would be empty once passed on. */
-function diedBy(message: string, stack: string | undefined): Error {
+/** A thread's error arrives as an object that only resembles an Error, and would be empty if passed on. */
+function rebuiltError(message: string, stack: string | undefined): Error {
   const error = new Error(message);
   if (stack !== undefined) error.stack = stack;
   return error;

@@ -2,18 +2,20 @@
  * The fixed worker pool: each of N threads serves the connections it owns, from accept to answer, and waits for
  * nothing.
  *
- * During a turn of a worker's event loop, requests whose body is complete go through the pipeline and into its task
- * queue, which is bounded: a full one refuses with 503. At the end of the turn everything journaled is published at
- * once, the writer's bell is rung once, and the answers that need no storage are sent. When the writer moves the
- * stored cursor, the tasks it passed are answered. `Overload` refuses before the bounds do, by the delay it sees.
+ * During a turn of a worker's event loop, each complete body goes through the pipeline and into the worker's bounded
+ * task queue. At the end of the turn the worker publishes everything it journaled, rings the writer's bell once, and
+ * sends the responses that need no storage. When the writer moves the stored cursor, the worker answers the tasks that
+ * the cursor has passed. `AdmissionControl` refuses before the bounds are reached, by the delay it measures.
  */
-
-import { Overload } from '../admission/overload.ts';
+import { AdmissionControl } from '../admission/control.ts';
+import { Gate } from '../admission/gate.ts';
+import type { Bell } from '../base/bell.ts';
 import { monotonicMs } from '../base/clock.ts';
 import type { Config } from '../config/load.ts';
 import type { Exchange } from '../http/exchange.ts';
-import type { Answers, UnavailableReason } from '../http/outbox.ts';
-import { STORED } from '../journal/journal.ts';
+import { Outbox } from '../http/outbox.ts';
+import { Turn } from '../http/turn.ts';
+import { type Journal, STORED } from '../journal/journal.ts';
 import type { Pipeline } from '../pipeline.ts';
 import { WORKER } from '../telemetry/counters.ts';
 import type { Dispatcher, DispatcherModule, DispatcherParts } from './dispatcher.ts';
@@ -21,116 +23,91 @@ import { Intake } from './intake.ts';
 import { TaskQueue } from './task-queue.ts';
 
 class PoolWorker implements Dispatcher {
+  readonly gate: Gate;
+  readonly outbox: Outbox;
   private readonly config: Config;
-  private readonly answers: Answers;
+  private readonly counters: Float64Array;
+  private readonly bell: Bell;
   private readonly intake: Intake;
-  private readonly pipeline: Pipeline;
+  private readonly journal: Journal;
   private readonly queue: TaskQueue<Exchange>;
-  private readonly overload: Overload;
-  private readonly ringBell: () => void;
-  private receiptMs = 0;
-  private waiting = false;
+  private readonly admission: AdmissionControl;
+  private readonly turn: Turn;
+  /** Of the last request that the pipeline processed: its end, and the cursor of the last one journaled. */
+  private processedMs = 0;
+  private cursor = 0;
+  private isWaiting = false;
   private storedSeen = 0;
   private readonly storedMoved = (): void => {
-    this.waiting = false;
+    this.isWaiting = false;
     this.settle();
     this.publish();
     this.awaitStored();
   };
 
-  constructor(parts: DispatcherParts, ingest: Pipeline) {
-    const { config, answers, bell, histograms, control, writerCounters } = parts;
+  constructor(parts: DispatcherParts, pipeline: Pipeline) {
+    const { config, control, breaker, bell, counters, histograms, recorder, writerCounters } = parts;
     this.config = config;
-    this.answers = answers;
-    this.pipeline = ingest;
+    this.counters = counters;
+    this.bell = bell;
+    this.journal = pipeline.journal;
     this.queue = new TaskQueue(Math.floor(config.queueTasks / config.workers));
-    this.intake = new Intake(ingest, answers.counters, histograms, config, this.queue, control);
-    this.overload = new Overload(config, ingest.journal, answers.counters, writerCounters);
-    this.ringBell = () => bell.ring();
-    answers.aroundAnswers(
-      () => this.publish(),
-      () => this.turnEnded(),
-    );
-  }
-
-  get input(): Uint8Array {
-    return this.intake.input;
+    this.intake = new Intake(pipeline, counters, histograms, config, this.queue, control);
+    this.admission = new AdmissionControl(config, pipeline.journal, writerCounters);
+    this.gate = new Gate(control, breaker, this.queue, this.admission);
+    this.turn = new Turn(() => this.endTurn());
+    this.outbox = new Outbox(this.turn, this.gate, counters, recorder);
   }
 
   get pending(): number {
     return this.queue.depth;
   }
 
-  unavailableReason(): UnavailableReason | null {
-    const { answers } = this;
-    return this.boundReached ?? (this.overload.refuses(answers.lastTurnMs) ? 'overloaded' : null);
-  }
-
-  private get boundReached(): UnavailableReason | null {
-    return this.answers.stateRefusal ?? (this.queue.isFull ? 'queue_full' : null);
-  }
-
-  /** Why the request whose body is complete cannot be taken; the breaker, whose permits are few, is asked last. */
-  private refusal(nowMs: number): UnavailableReason | null {
-    const reason = this.boundReached ?? (this.overload.refusesComplete(nowMs) ? 'overloaded' : null);
-    return reason ?? this.answers.trialRefusal(nowMs);
-  }
-
-  refuseUnavailable(exchange: Exchange, reason: UnavailableReason): void {
-    const { queue, overload } = this;
-    const { depth, capacity } = queue;
-    const [delayMs, targetMs] = [Math.round(overload.delayMs), Math.round(overload.targetMs)];
-    this.answers.answerUnavailable(
-      exchange,
-      reason,
-      reason === 'overloaded' ? { depth, capacity, delayMs, targetMs } : queue,
-    );
-  }
-
-  admit(exchange: Exchange, length: number): void {
-    const { answers, intake } = this;
-    intake.count(length);
-    const reason = this.refusal(exchange.receivedMs);
-    if (reason !== null) return this.refuseUnavailable(exchange, reason);
-    if (!answers.turnOpen) this.receiptMs = Date.now();
-    if (!intake.take(exchange, length, exchange.receivedMs, this.receiptMs))
-      return answers.answerPrepared(exchange);
+  admit(exchange: Exchange, body: Uint8Array): void {
+    const { intake, outbox } = this;
+    intake.countBody(body.length);
+    const reason = this.gate.atBody(exchange.receivedMs);
+    if (reason !== null) return outbox.enqueueUnavailable(exchange, reason);
+    const isJournaled = intake.process(exchange, body, exchange.receivedMs, this.turn.unixMs());
+    this.processedMs = exchange.processedMs;
+    if (!isJournaled) return outbox.enqueue(exchange);
+    this.cursor = exchange.cursor;
     if (this.config.ack === 'received') {
-      intake.setSettled(exchange, STORED);
-      return answers.answerPrepared(exchange);
+      intake.prepareSettled(exchange, STORED);
+      return outbox.enqueue(exchange);
     }
-    this.queue.push(exchange, this.pipeline.cursor, exchange.journaledMs);
-    answers.openTurn();
+    this.queue.push(exchange, exchange.cursor, exchange.journaledMs);
+    this.turn.open();
   }
 
-  private turnEnded(): void {
-    this.overload.turnEnded(this.pipeline.endMs);
-    this.showQueue();
+  private endTurn(): void {
+    this.publish();
+    this.outbox.flush();
+    this.admission.turnEnded(this.processedMs);
+    this.updateGauges();
     this.awaitStored();
   }
 
-  private showQueue(): void {
-    const { counters } = this.answers;
-    counters[WORKER.queue_tasks_now] = this.queue.depth;
-    counters[WORKER.queue_bytes_now] = this.pipeline.journal.usedBytes;
+  private updateGauges(): void {
+    this.counters[WORKER.queue_tasks_now] = this.queue.depth;
+    this.counters[WORKER.queue_bytes_now] = this.journal.usedBytes;
   }
 
-  /** Hands what is journaled to the writer. */
+  /** Publishes journaled lines to the writer. */
   private publish(): void {
-    const { journal, cursor, endMs } = this.pipeline;
-    if (!journal.publish()) return;
-    this.ringBell();
-    this.overload.handedOver(cursor, endMs);
+    if (!this.journal.publish()) return;
+    this.bell.ring();
+    this.admission.published(this.cursor, this.processedMs);
   }
 
-  /** Arms one wake-up for the next move of the stored cursor; a cursor that has moved is settled at once. */
+  /** Arms one wake-up for the next move of the stored cursor; settles at once if it has moved already. */
   private awaitStored(): void {
-    while (!this.waiting && this.queue.depth > 0) {
-      const wake = this.pipeline.journal.waitForStored(this.storedSeen);
+    while (!this.isWaiting && this.queue.depth > 0) {
+      const wake = this.journal.waitForStored(this.storedSeen);
       if (wake === null) {
         this.settle();
       } else {
-        this.waiting = true;
+        this.isWaiting = true;
         wake.then(this.storedMoved);
       }
     }
@@ -138,48 +115,47 @@ class PoolWorker implements Dispatcher {
 
   /** Answers every task that the stored cursor has passed. */
   private settle(): void {
-    const { queue, answers } = this;
-    const { journal } = this.pipeline;
+    const { queue, outbox, journal } = this;
     this.storedSeen = journal.storedCursor();
     if (queue.depth === 0) return;
     const nowMs = monotonicMs();
-    this.overload.stored(this.storedSeen, nowMs);
+    this.admission.stored(this.storedSeen, nowMs);
     while (queue.headIsSettled(this.storedSeen)) {
       const outcome = journal.outcome(queue.headCursor);
       const exchange = queue.shift();
-      // A task answered 504 before was counted as unknown then.
       if (exchange.status === 504) {
+        // Answered when it timed out, and counted as unknown then.
         this.intake.countLate(exchange, outcome);
         continue;
       }
-      this.intake.setSettled(exchange, outcome);
-      answers.conclude(exchange, nowMs);
+      this.intake.prepareSettled(exchange, outcome);
+      if (outbox.send(exchange, nowMs)) exchange.release();
     }
-    answers.publishSamples();
-    this.showQueue();
+    outbox.publishSamples();
+    this.updateGauges();
   }
 
-  /** A task that timed out is answered early; its lines stay in the journal and may still be stored. */
   expire(nowMs: number): void {
-    // When all run slots were taken, what was journaled then waits for a later call.
+    // Publishing fails while every run slot is in use, so try again what an earlier turn could not publish.
     this.publish();
     this.expireOlder(nowMs, this.config.requestTimeoutMs, 'request');
-    this.answers.publishSamples();
-    this.answers.counters[WORKER.queue_head_age_ms_now] = this.queue.headAgeMs(nowMs);
-    this.overload.show(nowMs);
+    this.outbox.publishSamples();
+    this.counters[WORKER.queue_head_age_ms_now] = this.queue.headAgeMs(nowMs);
+    this.admission.updateGauges(this.counters, nowMs);
   }
 
   expireAll(nowMs: number): void {
     this.expireOlder(nowMs, Number.NEGATIVE_INFINITY, 'drain');
   }
 
+  /** A task that timed out is answered early; its lines stay in the journal and may still be stored. */
   private expireOlder(nowMs: number, timeoutMs: number, kind: 'request' | 'drain'): void {
     for (;;) {
       const exchange = this.queue.nextExpired(nowMs, timeoutMs);
       if (exchange === null) return;
-      this.intake.setTimedOut(exchange, kind);
-      // Not concluded: the queue holds the exchange until its lines are settled.
-      this.answers.finish(exchange, nowMs);
+      this.intake.prepareTimedOut(exchange, kind);
+      // Not released: the queue holds the exchange until its lines are settled.
+      this.outbox.send(exchange, nowMs);
     }
   }
 }

@@ -11,10 +11,10 @@ import {
   REJECT_REASONS,
   STATUSES,
   TIMEOUT_KINDS,
-  UNAVAILABLE_REASONS,
 } from '../telemetry/counters.ts';
 import { type HistogramReading, mergeHistograms, quantile } from '../telemetry/histogram.ts';
 import { STAGES } from '../telemetry/recorder.ts';
+import { COUNTED_REASONS } from '../telemetry/unavailable.ts';
 import { answeredRequests, type Rates } from './rates.ts';
 import type { Readings } from './readings.ts';
 
@@ -37,7 +37,7 @@ export function summarize(readings: Readings, rates: Rates) {
       answered: answeredRequests(readings),
       perSecond: rates.requests,
       byStatus: counts(STATUSES, (status) => readings.workers(`requests_${status}`)),
-      unavailable: counts(UNAVAILABLE_REASONS, (reason) => readings.workers(`unavailable_${reason}`)),
+      unavailable: counts(COUNTED_REASONS, (reason) => readings.workers(`unavailable_${reason}`)),
       latency: latency(
         mergeHistograms([samples.requests('2xx'), samples.requests('4xx'), samples.requests('5xx')]),
       ),

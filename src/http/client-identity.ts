@@ -1,4 +1,4 @@
-/** Who sends a request: whether they may post, what the limits know them by, and which class they are counted in. */
+/** Identifies the client of a request: whether it may post, the key for its limits, and the class to count it in. */
 import { authenticate, challengeFor } from '../auth/bearer.ts';
 import type { TokenSet } from '../auth/token-set.ts';
 import { TokenTable } from '../auth/token-table.ts';
@@ -9,14 +9,14 @@ import { headerLine, type Problem } from './response.ts';
 type KeySource = 'token' | 'header' | 'address';
 
 export class ClientIdentity {
-  /** Lower-case name of the header that the limits go by; '' when it is the token or the address. */
+  /** Lower-case name of the header that limits apply to; '' when they apply to the token or the address. */
   readonly header: string;
   private readonly keySource: KeySource;
   private table: TokenTable | null;
 
   /**
    * @param clientId as the option `--client-id`
-   * @param tokens null: everybody may post
+   * @param tokens null: every client may post
    */
   constructor(clientId: string, tokens: TokenSet | null) {
     this.table = tokens && new TokenTable(tokens);
@@ -25,12 +25,12 @@ export class ClientIdentity {
     this.header = this.keySource === 'header' ? clientId.replace(/^header:/, '').toLowerCase() : '';
   }
 
-  /** Replaces the tokens in force, where there are any. */
+  /** Replaces the tokens in force. */
   setTokens(tokens: TokenSet): void {
     this.table = new TokenTable(tokens);
   }
 
-  /** Says whether the request may post, and by its token sets the client's class and key. */
+  /** True if the client may post; then also sets its class and key from its token. */
   admits(exchange: Exchange, { authorization }: HeaderScan): boolean {
     if (this.table === null) return true;
     const client = authenticate(this.table, authorization);
@@ -40,7 +40,7 @@ export class ClientIdentity {
     return true;
   }
 
-  /** Sets what the limits know the client by; after `admits`. */
+  /** Sets the key that limits apply to. Call it after `admits`. */
   setKey(exchange: Exchange, { clientKey }: HeaderScan): void {
     if (this.keySource === 'header') exchange.clientKey = Buffer.from(clientKey, 'latin1');
     else if (this.keySource === 'address') {
@@ -51,7 +51,7 @@ export class ClientIdentity {
 
 /**
  * A 401.
- * @param close true where the body would have to be read to find the next request, and may be long
+ * @param close true when the server would have to read a body of unknown or excessive size to find the next request
  */
 export function unauthorizedProblem(authorization: string, close: boolean): Problem {
   return {

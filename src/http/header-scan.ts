@@ -1,8 +1,8 @@
 /**
- * One pass over a request's header list: everything the server decides by, in module state until the next scan.
+ * One pass over the headers of a request: keeps everything the server decides by until the next scan.
  *
- * uWebSockets.js calls a route before it has validated how the body is framed and accepts duplicate
- * Content-Length, so the framing rules of RFC 9112 section 6 are checked here: at most one Content-Length, never
+ * uWebSockets.js calls a route before it has validated how the body is framed, and it accepts a duplicate
+ * Content-Length. So this class checks the framing rules of RFC 9112 section 6: at most one Content-Length, never
  * together with Transfer-Encoding, only `chunked`, exactly one Host.
  */
 import type { HttpRequest } from './uws.ts';
@@ -12,23 +12,23 @@ const FRAMING_BROKEN = 1;
 export const HEADERS_TOO_LARGE = 2;
 export type FramingVerdict = typeof FRAMING_OK | typeof FRAMING_BROKEN | typeof HEADERS_TOO_LARGE;
 
-/** Bytes that a header line has beside name and value: colon, space, CR and LF. */
+/** Bytes of a header line besides name and value: colon, space, CR and LF. */
 const LINE_EXTRA_BYTES = 4;
 
-/** A header given twice is the list of both (RFC 9110, section 5.3). */
+/** A header that occurs twice means the list of both values (RFC 9110, section 5.3). */
 const joined = (list: string, value: string): string => (list === '' ? value : `${list}, ${value}`);
 
 export class HeaderScan {
-  /** Declared body bytes; -1 when none are declared. */
+  /** Declared bytes of the body; -1 when the client declares none. */
   contentLength = -1;
   contentType = '';
   contentEncoding = '';
   prefer = '';
   accept = '';
   authorization = '';
-  /** Value of the header that identifies the client; empty when absent or when the address does. */
+  /** Value of the header that identifies the client; empty when it is absent or the address identifies clients. */
   clientKey = '';
-  /** Why framing is broken, for the answer. */
+  /** Why the framing is broken, for the response. */
   problem = '';
   private bytes = 0;
   private hosts = 0;
@@ -36,7 +36,7 @@ export class HeaderScan {
   private codings = 0;
   private readonly maxBytes: number;
   private readonly clientHeader: string;
-  private readonly visit = (name: string, value: string): void => this.take(name, value);
+  private readonly visit = (name: string, value: string): void => this.visitLine(name, value);
 
   /** @param clientHeader lower-case name of the header that identifies a client; empty for none */
   constructor(maxBytes: number, clientHeader: string) {
@@ -68,8 +68,8 @@ export class HeaderScan {
     return this.problem === '' ? FRAMING_OK : FRAMING_BROKEN;
   }
 
-  /** Names differ in length but for one pair, so most comparisons of text are spared. */
-  private take(name: string, value: string): void {
+  /** Compares lengths first: with one exception the names differ in length. */
+  private visitLine(name: string, value: string): void {
     const nameBytes = name.length;
     this.bytes += nameBytes + value.length + LINE_EXTRA_BYTES;
     if (nameBytes === this.clientHeader.length && name === this.clientHeader) this.clientKey = value;
@@ -90,23 +90,23 @@ export class HeaderScan {
       case 14:
         if (name !== 'content-length') return;
         this.lengths++;
-        this.takeLength(value);
+        this.parseLength(value);
         return;
       case 16:
         if (name === 'content-encoding') this.contentEncoding = joined(this.contentEncoding, value);
         return;
       case 17:
-        if (name === 'transfer-encoding') this.takeCoding(value);
+        if (name === 'transfer-encoding') this.checkCoding(value);
         return;
     }
   }
 
-  private takeCoding(value: string): void {
+  private checkCoding(value: string): void {
     this.codings++;
     if (value.toLowerCase() !== 'chunked') this.problem = 'Transfer-Encoding is not "chunked"';
   }
 
-  private takeLength(value: string): void {
+  private parseLength(value: string): void {
     let length = 0;
     for (let i = 0; i < value.length; i++) {
       const digit = value.charCodeAt(i) - 48;

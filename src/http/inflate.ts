@@ -1,5 +1,5 @@
 /**
- * gzip bodies, one at a time for each worker: memory is bounded by one inflated body, whatever arrives.
+ * Decompresses gzip bodies, one at a time per worker, so that memory is bounded by one decompressed body.
  *
  * The thread pool inflates, so the thread that owns sockets does not block on a body that expands a thousandfold.
  */

@@ -1,9 +1,9 @@
-/** What a POST's Content-Type, Content-Encoding and Prefer ask for. */
+/** Parses Content-Type, Content-Encoding and Prefer of a POST. */
 import { type BodyFormat, FORMAT_JSON, FORMAT_NDJSON } from '../parser/parser.ts';
 
 export const UNSUPPORTED = -1;
 
-/** Types seen before; a client sends the same text again and again. Bounded, since clients choose the text. */
+/** Parsed values of earlier requests, since a client repeats its text. Bounded, since clients choose the text. */
 const known = new Map<string, BodyFormat | typeof UNSUPPORTED>();
 const KNOWN_MAX = 256;
 
@@ -42,7 +42,7 @@ export function codingOf(contentEncoding: string): Coding | typeof UNSUPPORTED {
   }
 }
 
-/** `Prefer: handling=strict` (RFC 7240, section 4.4): one invalid item refuses the request. */
+/** `Prefer: handling=strict` (RFC 7240, section 4.4): one invalid item rejects the request. */
 export function prefersStrict(prefer: string): boolean {
   return prefer !== '' && /(?:^|,)\s*handling\s*=\s*"?strict"?\s*(?:[;,]|$)/i.test(prefer);
 }

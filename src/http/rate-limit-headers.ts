@@ -1,5 +1,5 @@
 /**
- * RateLimit-Policy and RateLimit header lines (IETF draft-ietf-httpapi-ratelimit-headers) and the 429 answers.
+ * RateLimit-Policy and RateLimit header lines (IETF draft-ietf-httpapi-ratelimit-headers) and the 429 problem.
  *
  * A policy is `"requests";q=<burst>;w=<seconds to refill the burst>`, the state `"requests";r=<left>;t=<seconds
  * until the burst is whole again>`.
@@ -21,11 +21,11 @@ export class RateLimitHeaders {
   private readonly policyLine: string;
   private readonly unlimitedHead: string;
   private readonly requestState: string;
-  /** The last lines made: clients in a burst share few values. */
+  /** The head made last, for reuse: successive requests often have the same value. */
   private lastRemaining = -1;
   private lastHead = '';
 
-  /** @param acceptedStatus of the answers whose heads are made here */
+  /** @param acceptedStatus status of the heads that `acceptedHead` returns */
   constructor(facts: RateLimitFacts, acceptedStatus: 200 | 202) {
     this.facts = facts;
     const policies: string[] = [];
@@ -42,7 +42,7 @@ export class RateLimitHeaders {
   }
 
   /**
-   * The head of a success (see answer.ts).
+   * The head of a success, see response.ts.
    * @param remaining request tokens left, -1 if unlimited
    */
   acceptedHead(remaining: number): string {

@@ -1,12 +1,14 @@
 /**
- * Answers: success bodies, problem details (RFC 9457), and how they are written.
+ * Responses: success bodies, problem details (RFC 9457), and how they are written.
  *
- * Each header line written apart is a call into native code and two string copies, so status line and header lines
- * are one text, the *head*: `200 OK CRLF Content-Type: … CRLF Name: value`. Heads are made from constants and
- * numbers; nothing a client sent gets into them.
+ * Each header line that is written apart costs a call into native code and two string copies. So the status line and
+ * the header lines are one text, the *head*: `200 OK CRLF Content-Type: … CRLF Name: value`. Heads consist of
+ * constants and numbers; nothing that a client sent gets into them.
  */
+import type { QueueFacts } from '../admission/gate.ts';
 import type { ItemError, ParseFailure } from '../parser/parser.ts';
-import type { Status } from '../telemetry/counters.ts';
+import { type Status, WORKER } from '../telemetry/counters.ts';
+import { type CountedReason, UNAVAILABLE, type UnavailableReason } from '../telemetry/unavailable.ts';
 import type { Exchange } from './exchange.ts';
 
 const STATUS_LINES: Readonly<Record<Status, string>> = {
@@ -27,13 +29,13 @@ const STATUS_LINES: Readonly<Record<Status, string>> = {
 
 export const headerLine = (name: string, value: string | number): string => `\r\n${name}: ${value}`;
 
-/** Status line and Content-Type: the beginning of every head. */
+/** Status line and Content-Type, with which every head begins. */
 export const headOf = (status: Status, contentType: string): string =>
   `${STATUS_LINES[status]}${headerLine('Content-Type', contentType)}`;
 
 const PROBLEM_TYPE = 'application/problem+json';
 
-/** Longest list of texts kept for `{"accepted":n,"rejected":0}`. */
+/** Number of texts `{"accepted":n,"rejected":0}` that are kept. */
 const TEXTS_MAX = 10_001;
 const acceptedTexts: string[] = [];
 
@@ -46,20 +48,20 @@ function acceptedText(accepted: number): string {
 }
 
 /** Prepares a 200 or 202; `head` is as in `Exchange.head`. */
-export function setAccepted(exchange: Exchange, status: 200 | 202, head: string): void {
+export function prepareAccepted(exchange: Exchange, status: 200 | 202, head: string): void {
   exchange.status = status;
   exchange.head = head;
   if (exchange.rejected === 0) exchange.body = acceptedText(exchange.accepted);
 }
 
-/** The body of a success with invalid items, made while the parser still holds their errors. */
+/** Body of a success with invalid items. Call it while the parser still holds their errors. */
 export function partialBody(accepted: number, rejected: number, errors: readonly ItemError[]): string {
   return JSON.stringify({ accepted, rejected, errors });
 }
 
 export interface Problem {
   readonly status: Status;
-  /** Last part of the problem type URN: stable, one a reason. */
+  /** Last part of the problem type URN. Stable; clients may compare it. */
   readonly code: string;
   readonly detail: string;
   readonly members?: Readonly<Record<string, unknown>>;
@@ -68,7 +70,7 @@ export interface Problem {
   readonly close?: boolean;
 }
 
-export function setProblem(exchange: Exchange, problem: Problem): void {
+export function prepareProblem(exchange: Exchange, problem: Problem): void {
   const { status, code, detail, members, lines, close } = problem;
   exchange.status = status;
   exchange.head = `${headOf(status, PROBLEM_TYPE)}${lines ?? ''}`;
@@ -82,13 +84,13 @@ export function setProblem(exchange: Exchange, problem: Problem): void {
   exchange.close = close === true;
 }
 
-/** A text to be served as it is. */
+/** A complete text with its type. */
 export interface Page {
   readonly contentType: string;
   readonly body: string;
 }
 
-export function setText(exchange: Exchange, status: Status, contentType: string, body: string): void {
+export function prepareText(exchange: Exchange, status: Status, contentType: string, body: string): void {
   exchange.status = status;
   exchange.head = headOf(status, contentType);
   exchange.body = body;
@@ -126,58 +128,42 @@ export function itemsProblem(
   };
 }
 
-export interface QueueFacts {
-  readonly depth: number;
-  readonly capacity: number;
-  /** The delay of storage and the one aimed at, where they are the reason. */
-  readonly delayMs?: number;
-  readonly targetMs?: number;
-}
-
-const UNAVAILABLE_DETAILS: Readonly<Record<string, string>> = {
-  queue_full: 'Too many requests wait for storage.',
-  body_bytes_full: 'Too many bytes of bodies are being received.',
-  journal_full: 'The journal has no room: storage is slower than what arrives.',
-  disk_failed: 'The disk does not take data.',
-  breaker_open: 'Storage has failed too often or too long, and is given time to recover.',
-  draining: 'The server is shutting down.',
-  limiter_busy: 'The rate limiter did not answer in time.',
-  overloaded: 'More arrives than can be stored within the delay aimed at.',
-};
-
-/** Longest Retry-After by cause, in seconds: what takes longer to mend is asked for less often. */
-const RETRY_MOST_SECONDS: Readonly<Record<string, number>> = { disk_failed: 5, breaker_open: 5 };
-const RETRY_MOST_SECONDS_ELSE = 3;
-
 /**
- * The Retry-After line of a 503: whole seconds from 1 on, drawn at random. Clients refused together that came back
- * together would meet the same overload again (M. Brooker, "Exponential Backoff and Jitter", 2015).
+ * The Retry-After line of a 503: whole seconds from 1 on, drawn at random. Clients that are refused together and come
+ * back together would meet the same overload again (M. Brooker, "Exponential Backoff and Jitter", 2015).
  */
-export function retryAfterLine(reason: string): string {
-  const most = RETRY_MOST_SECONDS[reason] ?? RETRY_MOST_SECONDS_ELSE;
-  return headerLine('Retry-After', 1 + Math.floor(Math.random() * most));
+export function retryAfterLine(reason: UnavailableReason): string {
+  const { retryMaxSeconds } = UNAVAILABLE[reason];
+  return headerLine('Retry-After', 1 + Math.floor(Math.random() * retryMaxSeconds));
 }
 
-/** A 503; retrying is safe, nothing was stored. */
-export function unavailableProblem(reason: string, queue: QueueFacts, close: boolean): Problem {
+/** Counts and prepares a 503. Nothing was stored, so a retry is safe. */
+export function prepareUnavailable(
+  exchange: Exchange,
+  counters: Float64Array,
+  reason: CountedReason,
+  queue: QueueFacts,
+  close: boolean,
+): void {
   const { depth, capacity, delayMs, targetMs } = queue;
-  return {
+  counters[WORKER[`unavailable_${reason}`]]! += 1;
+  prepareProblem(exchange, {
     status: 503,
     code: reason,
-    detail: `Nothing was stored: ${UNAVAILABLE_DETAILS[reason]} Try again later.`,
+    detail: `Nothing was stored: ${UNAVAILABLE[reason].detail} Try again later.`,
     members: { reason, queueDepth: depth, queueCapacity: capacity, delayMs, targetDelayMs: targetMs },
     lines: retryAfterLine(reason),
     close,
-  };
+  });
 }
 
 let writing: Exchange | null = null;
 
-/** Runs inside `cork`; static, so that no closure is made per answer. */
-function write(): void {
+/** Runs inside `cork`; static, so that no response makes a closure. */
+function writeCorked(): void {
   const { response, head, body, close, headOnly } = writing!;
   if (headOnly && !close) {
-    // Given a length to report, uWebSockets.js waits for that body for ever: the header line is written here.
+    // If uWebSockets.js gets a length to report, it waits for that body for ever. So write the header line here.
     response.writeStatus(`${head}${headerLine('Content-Length', Buffer.byteLength(body))}`);
     response.endWithoutBody();
   } else {
@@ -186,10 +172,9 @@ function write(): void {
   }
 }
 
-/** Sends the prepared answer. Does nothing when the client has gone. */
-export function send(exchange: Exchange): void {
-  if (!exchange.open) return;
+/** Writes the prepared response of an open exchange. */
+export function write(exchange: Exchange): void {
   exchange.open = false;
   writing = exchange;
-  exchange.response.cork(write);
+  exchange.response.cork(writeCorked);
 }

@@ -10,8 +10,8 @@ import { MS_PER_SECOND, US_PER_MS } from '../base/units.ts';
 import { readBreaker } from '../breaker/breaker.ts';
 import { answeredRequests } from '../exposition/rates.ts';
 import type { Readings } from '../exposition/readings.ts';
-import { UNAVAILABLE_REASONS } from '../telemetry/counters.ts';
 import { STAGES, type Stage } from '../telemetry/recorder.ts';
+import { COUNTED_REASONS } from '../telemetry/unavailable.ts';
 import { History } from './history.ts';
 import { LatencyWindow } from './latency-window.ts';
 import { LimitedClients } from './limited-clients.ts';
@@ -138,7 +138,7 @@ export class LiveFeed {
   }
 
   private readReasons(): number[] {
-    return UNAVAILABLE_REASONS.map((reason) => this.readings.workers(`unavailable_${reason}`));
+    return COUNTED_REASONS.map((reason) => this.readings.workers(`unavailable_${reason}`));
   }
 
   private nextSecond(): Second {
@@ -149,7 +149,7 @@ export class LiveFeed {
     const { totals } = this;
     const seconds = Math.max((this.readAtMs - before.atMs) / MS_PER_SECOND, SECONDS_MIN);
     const rate = (name: keyof Totals): number => brief((totals[name] - before.totals[name]) / seconds);
-    const reasons = UNAVAILABLE_REASONS.map(
+    const reasons = COUNTED_REASONS.map(
       (reason, index) => [reason, brief((this.reasons[index]! - before.reasons[index]!) / seconds)] as const,
     ).filter(([, perSecond]) => perSecond > 0);
     const request = this.request.advance();

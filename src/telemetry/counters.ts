@@ -10,22 +10,11 @@
  */
 import { alignUp, LINE_BYTES } from '../base/shared-memory.ts';
 import { MS_PER_SECOND, US_PER_SECOND } from '../base/units.ts';
+import { COUNTED_REASONS } from './unavailable.ts';
 
 /** Every status of a response, in the order of the counter slots. */
 export const STATUSES = [200, 202, 400, 401, 404, 405, 408, 413, 415, 429, 431, 503, 504] as const;
 export type Status = (typeof STATUSES)[number];
-
-/** Why a request was refused with 503. */
-export const UNAVAILABLE_REASONS = [
-  'queue_full',
-  'body_bytes_full',
-  'journal_full',
-  'disk_failed',
-  'draining',
-  'limiter_busy',
-  'overloaded',
-  'breaker_open',
-] as const;
 
 /** Which deadline passed; docs/operating.md explains each to clients and operators. */
 export const TIMEOUT_KINDS = ['body', 'request', 'drain'] as const;
@@ -143,7 +132,7 @@ export const WORKER_FAMILIES = {
     name: 'requests_unavailable_total',
     help: 'Requests refused with 503, by reason.',
     label: 'reason',
-    values: UNAVAILABLE_REASONS,
+    values: COUNTED_REASONS,
   },
   rejected: {
     name: 'metrics_rejected_total',

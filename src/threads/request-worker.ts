@@ -1,20 +1,21 @@
-/** Entry point of a request's own thread: serves the one request it was started with, answers, and ends. */
+/** Entry point of a request's own thread: serves the one request that it starts with, answers, and ends. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { Bell } from '../base/bell.ts';
 import { monotonicMs } from '../base/clock.ts';
 import { Control, DRAINING } from '../base/control.ts';
 import { Intake } from '../dispatch/intake.ts';
+import type { RequestAnswer } from '../dispatch/served-request.ts';
 import { storeNow } from '../dispatch/store-now.ts';
 import { Exchange } from '../http/exchange.ts';
 import { recordSample } from '../http/outbox.ts';
 import { Histograms, WORKER_HISTOGRAM_NAMES } from '../telemetry/histogram.ts';
-import type { RequestAnswer, RequestThreadData, ServedRequest } from './messages.ts';
+import type { RequestThreadData } from './messages.ts';
 import { openPipeline, openRecorder } from './serving-context.ts';
 
-/** How often a thread that waits for lines answered 504 looks whether the server ends. */
-const LATE_LOOK_MS = 100;
+/** How often a thread that waits for late lines checks whether the server ends. */
+const LATE_TICK_MS = 100;
 
-const data = workerData as RequestThreadData & { readonly request: ServedRequest };
+const data = workerData as RequestThreadData;
 const { config, memory } = data;
 const { body, ...request } = data.request;
 
@@ -26,32 +27,31 @@ const intake = new Intake(
   new Float64Array(memory.counters),
   new Histograms(memory.histograms, WORKER_HISTOGRAM_NAMES),
   config,
-  // What a 503 tells of the queue: every lane but this one may be free.
+  // A 503 from here can only say that this request holds one of the lanes.
   { depth: 1, capacity: config.requestThreads },
   control,
 );
 // An exchange without a connection: the accepting thread holds the one that has it.
-const exchange = new Exchange({ aborted: () => {}, received: () => {} });
+const exchange = new Exchange({ aborted: () => {}, received: () => {}, released: () => {} });
 Object.assign(exchange, request);
-intake.count(body.length);
-intake.input.set(body);
-// The limiter's clock is now: threads overtake each other between a body's last byte and here.
-let timedOut = false;
-if (intake.take(exchange, body.length, monotonicMs(), Date.now())) {
-  const outcome = storeNow(pipeline.journal, pipeline.cursor, bell, config.requestTimeoutMs);
-  timedOut = outcome === null;
-  if (outcome === null) intake.setTimedOut(exchange);
-  else intake.setSettled(exchange, outcome);
+intake.countBody(body.length);
+// The limiter gets the time now, since threads overtake each other between a body's last byte and here.
+let hasTimedOut = false;
+if (intake.process(exchange, body, monotonicMs(), Date.now())) {
+  const outcome = storeNow(pipeline.journal, exchange.cursor, bell, config.requestTimeoutMs);
+  hasTimedOut = outcome === null;
+  if (outcome === null) intake.prepareTimedOut(exchange);
+  else intake.prepareSettled(exchange, outcome);
 }
 recordSample(recorder, exchange, monotonicMs());
 recorder.publish();
 const { status, head, close } = exchange;
 parentPort!.postMessage({ status, head, body: exchange.body, close } satisfies RequestAnswer);
 
-// The lane is taken until storage is done with its lines; what became of them is still worth counting.
-while (timedOut && control.lifecycle < DRAINING) {
-  const late = storeNow(pipeline.journal, pipeline.cursor, bell, LATE_LOOK_MS);
+// This thread keeps its lane until storage has settled the lines, and counts the late outcome.
+while (hasTimedOut && control.lifecycle < DRAINING) {
+  const late = storeNow(pipeline.journal, exchange.cursor, bell, LATE_TICK_MS);
   if (late === null) continue;
   intake.countLate(exchange, late);
-  timedOut = false;
+  hasTimedOut = false;
 }

@@ -1,4 +1,4 @@
-/** What threads that serve requests build alike: the components that the phase names, over their shared memory. */
+/** Opens the components that the phase names over the shared memory of a serving thread. */
 import { Bell } from '../base/bell.ts';
 import { Control } from '../base/control.ts';
 import { Breaker } from '../breaker/breaker.ts';
@@ -16,7 +16,7 @@ export async function openRecorder({ config, memory }: ServingData): Promise<Rec
   return telemetry.openRecorder(memory.samples);
 }
 
-/** A pipeline into the thread's own lane of the journal. */
+/** A pipeline into the thread's own journal. */
 export async function openPipeline({ config, lane, memory }: ServingData): Promise<Pipeline> {
   const slots = slotsOf(config);
   const [createParser, limiter, writer] = await Promise.all([

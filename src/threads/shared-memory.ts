@@ -1,4 +1,4 @@
-/** All shared memories, carved once at start from the configuration; their sum is printed. */
+/** Allocates all shared memory once at start, sized by the configuration. The start-up line prints the sum. */
 import { createBell } from '../base/bell.ts';
 import { createControlBlock } from '../base/control.ts';
 import { createBreakerMemory } from '../breaker/breaker.ts';
@@ -30,9 +30,10 @@ export type SharedMemories = ReturnType<typeof allocateSharedMemory>;
 export function allocateSharedMemory(config: Config, { dispatch, limiter, telemetry, writer }: Modules) {
   const acceptThreads = dispatch.acceptThreads(config);
   const requestThreads = dispatch.requestThreads(config);
-  /** Threads that serve: those that accept first, then the lanes of those that serve one request each. */
+  /** Serving threads: first those that accept, then the lanes of those that serve one request each. */
   const serving = acceptThreads + requestThreads;
-  const each = <Memory>(count: number, carve: () => Memory): Memory[] => Array.from({ length: count }, carve);
+  const each = <Memory>(count: number, create: () => Memory): Memory[] =>
+    Array.from({ length: count }, create);
   return {
     acceptThreads,
     requestThreads,
@@ -54,7 +55,7 @@ export function allocateSharedMemory(config: Config, { dispatch, limiter, teleme
 export function totalBytes(memories: SharedMemories): number {
   const { writer, samples, counters, histograms, acceptStats, ...rest } = memories;
   const single = Object.values(rest).filter((memory) => typeof memory !== 'number');
-  // Recorders may share one memory.
+  // A set, because recorders may share one memory.
   const all = new Set([
     ...single,
     ...writer.journals,
@@ -67,7 +68,7 @@ export function totalBytes(memories: SharedMemories): number {
   return [...all].reduce((total, { byteLength }) => total + byteLength, 0);
 }
 
-/** What serving thread `index` is started with; of those that serve one request each, the first has lane 0. */
+/** What serving thread `index` starts with. The first of those that serve one request each has lane 0. */
 export function servingData(config: Config, memories: SharedMemories, index: number): ServingData {
   const { acceptThreads, control, bell, breaker, limiter, writer, writerCounters, writerHistograms } =
     memories;

@@ -10,7 +10,7 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { before, describe, it, type TestContext } from 'node:test';
-import { UNAVAILABLE_REASONS } from '../../src/telemetry/counters.ts';
+import { UNAVAILABLE_REASONS } from '../../src/telemetry/unavailable.ts';
 import { ROOT } from '../support/deploy-files.ts';
 import { FaultSwitch } from '../support/fault-switch.ts';
 import {

@@ -171,7 +171,7 @@ describe('the live page', { skip: requireTool('chromium') }, () => {
       Array.from({ length: STREAMS_MAX }, () => EventStream.open(t, next.port)),
     );
     await setHidden(page, false);
-    await detailMatches(page, /^The answer is 503\. There are 64 live streams already/);
+    await detailMatches(page, /^The answer is 503\. Too many live streams are open/);
     for (const reader of readers) reader.close();
     await isLive(page);
   });

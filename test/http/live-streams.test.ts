@@ -2,11 +2,13 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { describe, it } from 'node:test';
+import { Gate } from '../../src/admission/gate.ts';
 import { Control, createControlBlock } from '../../src/base/control.ts';
 import { Breaker, createBreakerMemory } from '../../src/breaker/breaker.ts';
 import { ExchangePool } from '../../src/http/exchange.ts';
 import { LiveStreams } from '../../src/http/live-streams.ts';
-import { Answers } from '../../src/http/outbox.ts';
+import { Outbox } from '../../src/http/outbox.ts';
+import { Turn } from '../../src/http/turn.ts';
 import { EXCLUSIVE_PORT, loadUws } from '../../src/http/uws.ts';
 import { createCounterBlock, WORKER, WORKER_SLOTS } from '../../src/telemetry/counters.ts';
 import { createSampleMemories, openRecorder } from '../../src/telemetry/ring-buffer.ts';
@@ -21,18 +23,20 @@ const IDLE_TIMEOUT_MS = 10_000;
 /** Streams on a real app of uWebSockets.js, with the test in the place of main. */
 function openApp(owner: Owner) {
   const calls: string[] = [];
-  const exchanges = new ExchangePool({
-    aborted: (exchange) => streams.aborted(exchange),
-    received: () => {},
-  });
-  const answers = new Answers(
-    exchanges,
+  const exchanges = new ExchangePool({ aborted: () => {}, received: () => {}, released: () => {} });
+  const gate = new Gate(
     new Control(createControlBlock()),
     new Breaker(createBreakerMemory({ failures: 5, errorPercent: 50, windowMs: 10_000, openMs: 1000 })),
+    { depth: 0, capacity: 1, isFull: false },
+    null,
+  );
+  const outbox = new Outbox(
+    new Turn(() => outbox.flush()),
+    gate,
     new Float64Array(createCounterBlock(WORKER_SLOTS)),
     openRecorder(createSampleMemories(1)[0]!),
   );
-  const streams = new LiveStreams(answers, {
+  const streams = new LiveStreams(outbox, gate, {
     open: (id) => {
       calls.push('open');
       // Main answers by message, in a later turn.
@@ -45,7 +49,7 @@ function openApp(owner: Owner) {
   app.setIdleTimeout(IDLE_TIMEOUT_MS / 1e3);
   app.setResponseTimeout(IDLE_TIMEOUT_MS / 1e3);
   app.get('/live', (response) => {
-    const exchange = exchanges.take(response, 0);
+    const exchange = exchanges.acquire(response, 0);
     response.onAborted(exchange.onAborted);
     streams.open(exchange);
   });
@@ -54,7 +58,7 @@ function openApp(owner: Owner) {
     port = module.us_socket_local_port(socket);
   });
   owner.after(() => app.close());
-  return { port, streams, calls, counters: answers.counters };
+  return { port, streams, calls, counters: outbox.counters };
 }
 
 async function ask(owner: Owner, port: number): Promise<Socket> {
