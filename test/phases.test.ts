@@ -1,4 +1,4 @@
-/** The phase table: what its rows say, and that threads load what their row names and nothing else. */
+/** The phase table: its rows, and that threads load the implementations of their row and no others. */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
@@ -8,15 +8,13 @@ import { PHASES, type Slots, slotsOf } from '../src/phases.ts';
 import { runCli } from './support/server-process.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const FOLDERS: Readonly<Record<keyof Slots, string>> = {
-  dispatch: 'dispatch',
-  writer: 'writer',
-  parser: 'parser',
-  limiter: 'limiter',
-  telemetry: 'telemetry',
-};
-const slotNames = Object.keys(FOLDERS) as (keyof Slots)[];
-const fileOf = (slot: keyof Slots, name: string): string => `src/${FOLDERS[slot]}/${name}.ts`;
+const slotNames = Object.keys(PHASES[0]!.slots) as (keyof Slots)[];
+
+/** An implementation is a file of its component's folder, or a folder there with a file of its name. */
+function fileOf(slot: keyof Slots, name: string): string {
+  const file = `src/${slot}/${name}.ts`;
+  return existsSync(join(ROOT, file)) ? file : `src/${slot}/${name}/${name}.ts`;
+}
 
 const implementations = slotNames.flatMap((slot) =>
   [...new Set(PHASES.map(({ slots }) => slots[slot]))].map((name) => ({ slot, path: fileOf(slot, name) })),
@@ -56,7 +54,7 @@ describe('the phase table', () => {
     });
   }
 
-  it('names files that are there', () => {
+  it('names files that exist', () => {
     for (const { path } of implementations) assert.ok(existsSync(join(ROOT, path)), path);
   });
 
@@ -71,7 +69,7 @@ describe('the phase table', () => {
 
 describe('a slot reverted', () => {
   for (const slot of slotNames) {
-    it(`is the ${slot} of the row before its last change, and the only one that differs`, () => {
+    it(`is the ${slot} of the row before its last change, and no other slot differs`, () => {
       const last = slotsOf({ phase: 6, revert: 'none' });
       const back = slotsOf({ phase: 6, revert: slot });
       assert.deepEqual(changedSlots(last, back), [slot]);
@@ -85,10 +83,16 @@ describe('a slot reverted', () => {
   });
 });
 
-describe('what is loaded', () => {
-  const entries = ['server', 'threads/ingest-worker', 'threads/request-worker', 'threads/writer-worker'];
+describe('code loaded', () => {
+  const entries = [
+    'server',
+    'threads/ingest-worker',
+    'threads/ingest-thread',
+    'threads/request-worker',
+    'threads/writer-worker',
+  ];
   for (const entry of entries) {
-    it(`with ${entry} holds no implementation of a slot before the row has named one`, () => {
+    it(`with ${entry} includes no implementation of a slot before the row names one`, () => {
       const loaded = loadedWith(`src/${entry}.ts`);
       assert.deepEqual(
         implementations.filter(({ path }) => loaded.has(path)),
@@ -98,7 +102,7 @@ describe('what is loaded', () => {
   }
 
   for (const { slot, path } of implementations) {
-    it(`with ${path} holds no other implementation of its slot`, () => {
+    it(`with ${path} includes no other implementation of its slot`, () => {
       const loaded = loadedWith(path);
       const siblings = implementations.filter((other) => other.slot === slot && other.path !== path);
       assert.deepEqual(

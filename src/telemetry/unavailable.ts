@@ -1,9 +1,9 @@
 /**
  * Every reason to refuse a request with 503. This table is the only place that lists them.
  *
- * The response text, Retry-After, the counter slots, the metric's labels and the types all derive from it. To add a
- * reason: add an entry here, add its row to the table of statuses in the documents (a test compares both), and use
- * the name where the refusal is decided.
+ * The response text, Retry-After, the counter slot, the metric's label and the types derive from it. To add a reason,
+ * add an entry here and its row to the 503 table of docs/api.md, which a test compares. Then use the name where the
+ * server decides to refuse; the types reject unknown names.
  */
 
 interface UnavailableEntry {

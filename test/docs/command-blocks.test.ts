@@ -10,7 +10,7 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { before, describe, it, type TestContext } from 'node:test';
-import { UNAVAILABLE_REASONS } from '../../src/telemetry/unavailable.ts';
+import { COUNTED_REASONS, UNAVAILABLE_REASONS } from '../../src/telemetry/unavailable.ts';
 import { ROOT } from '../support/deploy-files.ts';
 import { FaultSwitch } from '../support/fault-switch.ts';
 import {
@@ -185,8 +185,11 @@ for (const document of DOCUMENTS) {
 }
 
 describe('docs/api.md', () => {
-  it('lists every reason of a 503', () => {
+  it('lists every reason of a 503, and no other', () => {
     const text = readFileSync(join(ROOT, 'docs/api.md'), 'utf8');
-    for (const reason of UNAVAILABLE_REASONS) assert.ok(text.includes(`| \`${reason}\` |`), reason);
+    for (const reason of UNAVAILABLE_REASONS) assert.ok(text.includes(`\`${reason}\``), reason);
+    const [, section = ''] = /### 503 Service Unavailable\n([\s\S]*?)\n###? /.exec(text) ?? [];
+    const rows = [...section.matchAll(/^\| `(\w+)` \|/gm)].map(([, reason]) => reason);
+    assert.deepEqual(rows.toSorted(), COUNTED_REASONS.toSorted());
   });
 });
