@@ -26,18 +26,16 @@ const benches = [...filesUnder('bench', /\.ts$/), ...filesUnder('load-test', /\.
 interface Import {
   readonly from: string;
   readonly to: string;
-  readonly typeOnly: boolean;
 }
 
 const IMPORT =
-  /^\s*(?:import|export)\s+(type\s)?[^'"]*?from\s+['"](\.[^'"]+)['"]|import\(\s*['"](\.[^'"]+)['"]\s*\)/gm;
+  /^\s*(?:import|export)\s+[^'"]*?from\s+['"](\.[^'"]+)['"]|import\(\s*['"](\.[^'"]+)['"]\s*\)/gm;
 
 /** Imports of other files of the project; dynamic ones too. */
 function importsOf(path: string): Import[] {
   return [...read(path).matchAll(IMPORT)].map((match) => ({
     from: path,
-    to: normalize(join(dirname(path), match[2] ?? match[3] ?? '')),
-    typeOnly: match[1] !== undefined,
+    to: normalize(join(dirname(path), match[1] ?? match[2] ?? '')),
   }));
 }
 

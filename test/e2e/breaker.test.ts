@@ -89,7 +89,7 @@ describe('writes that fail', () => {
           title: 'Service Unavailable',
           status: 503,
           detail:
-            'Nothing was stored: Storage has failed too often or too long, and is given time to recover. Try again later.',
+            'Nothing was stored: Storage failed too often or took too long, and now has time to recover. Try again later.',
           reason: 'breaker_open',
         });
         assert.equal(typeof queueDepth, 'number');
