@@ -4,6 +4,7 @@
  * Three kinds: `plain` without tags (about 95 bytes a metric), `tags` with three tags whose values differ from metric
  * to metric (about 168), and `same-tags`, where all metrics of a body come from one source.
  */
+import { createHash } from 'node:crypto';
 
 export const WORKLOADS = ['plain', 'tags', 'same-tags'] as const;
 export type WorkloadName = (typeof WORKLOADS)[number];
@@ -13,6 +14,13 @@ export interface Workload {
   readonly metrics: number;
   readonly seed: number;
   readonly body: Buffer;
+}
+
+/** A short digest of the input bytes: two runs with the same one timed the same input. */
+export function digestOf(...parts: readonly (Uint8Array | string)[]): string {
+  const hash = createHash('sha256');
+  for (const part of parts) hash.update(part);
+  return hash.digest('hex').slice(0, 16);
 }
 
 /** Mulberry32: 32 bits of state, good enough to make test data. Numbers in [0, 1). */

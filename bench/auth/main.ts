@@ -8,7 +8,7 @@ import { authenticate } from '../../src/auth/bearer.ts';
 import { ClassNames } from '../../src/auth/class-names.ts';
 import { parseTokens, TOKENS_MAX } from '../../src/auth/token-file.ts';
 import { TokenTable } from '../../src/auth/token-table.ts';
-import { compare } from '../harness.ts';
+import { compare } from '../harness/compare.ts';
 
 const CALLS = 512;
 /** Comparing with all digests takes milliseconds. */

@@ -1,12 +1,22 @@
 /** One cell of the comparison: one server, one batch size, a fresh process, a warm-up and a measured load. */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Child, cpuSeconds, memoryOf, startChild, untilIdle } from './child.ts';
-import { type OwnCounts, scrape } from './scrape.ts';
-import { checkSamples, countLines, dataFiles } from './stored.ts';
-import { type Workload, writeWrkFiles } from './workload.ts';
-import { runWrk, type WrkCounts } from './wrk.ts';
+import { type Memory, memoryOf } from '../../load-test/server-process.ts';
+import { type Exposition, readExposition, refusalsIn, sampleOf } from '../under-test/exposition.ts';
+import {
+  type Child,
+  inScratch,
+  LOAD_CORE,
+  REFUSES_NOTHING,
+  SERVER_CORE,
+  serveArgs,
+  startChild,
+  withChild,
+} from '../under-test/process.ts';
+import { checkSamples, countLines, dataFiles } from '../under-test/stored.ts';
+import { cpuSeconds, untilIdle } from '../under-test/usage.ts';
+import { type Workload, writeWrkFiles } from '../under-test/workload.ts';
+import { CONNECTIONS, runWrk, type WrkCounts } from '../under-test/wrk.ts';
 
 export const SERVERS = ['bare', 'fastify', 'received', 'written', 'synced'] as const;
 export type ServerName = (typeof SERVERS)[number];
@@ -19,9 +29,6 @@ export const SERVER_LABELS: Readonly<Record<ServerName, string>> = {
   synced: 'MetricsStream --ack synced',
 };
 
-export const SERVER_CORE = 0;
-export const WRK_CORE = 1;
-export const CONNECTIONS = 64;
 /** Optimising compilation and the first collections end within it. */
 const WARM_UP_SECONDS = 4;
 
@@ -30,21 +37,21 @@ export interface CellOptions {
   readonly workload: Workload;
   /** Length of the measured load. */
   readonly seconds: number;
-  /** Data and wrk's files go into a new directory in it, removed afterwards. */
+  /** For the data and wrk's files. */
   readonly scratch: string;
-  /** Passed to the server's Node. */
+  /** Passed to the server's Node.js. */
   readonly nodeArgs?: readonly string[];
 }
 
-export interface CellResult {
+export interface CellResult extends Memory {
   readonly server: ServerName;
   readonly batch: number;
-  /** Answers that accepted their metrics. */
+  /** Requests whose metrics the server accepted. */
   readonly accepted: number;
-  /** Answers that refused them; only where `received` outruns the disk. */
+  /** Requests that the server refused; only where `received` outruns the disk. */
   readonly refused: number;
   readonly seconds: number;
-  /** Of the whole server process, from the start of the load until the server was idle again. */
+  /** Of the whole server process, from the start of the load until the server is idle again. */
   readonly cpuSeconds: number;
   readonly requestsPerCpuSecond: number;
   readonly metricsPerCpuSecond: number;
@@ -52,49 +59,36 @@ export interface CellResult {
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly maxMs: number;
-  readonly residentBytes: number;
-  readonly peakBytes: number;
   /** Lines in the files at the end, warm-up included; 0 for the bare server. */
   readonly storedLines: number;
 }
 
-/** Limits are high rather than off, so that their cost is paid; a slow disk shows as delay, as with the other servers. */
-export const REFUSES_NOTHING = ['--rate-limit', '1000000000', '--target-delay-ms', '60000'] as const;
+const scriptPath = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 
-function scriptPath(relative: string): string {
-  return fileURLToPath(new URL(relative, import.meta.url));
-}
-
-/** Arguments for Node that start a server. */
-export function serverArgs(server: ServerName, dataDir: string): string[] {
+/** Arguments for Node.js that start a server. */
+export function argsOf(server: ServerName, dataDir: string): string[] {
   if (server === 'bare') return [scriptPath('../peers/bare-uws.js')];
   if (server === 'fastify') return [scriptPath('../peers/fastify.js'), join(dataDir, 'metrics-1.ndjson')];
-  const args = [scriptPath('../../src/main.js'), 'serve', '--port', '0', '--data-dir', dataDir];
-  return [...args, '--workers', '1', '--ack', server, ...REFUSES_NOTHING];
+  return serveArgs(dataDir, '--workers', '1', '--ack', server, ...REFUSES_NOTHING);
 }
 
-function isMetricsStream(server: ServerName): boolean {
-  return server !== 'bare' && server !== 'fastify';
-}
+const isMetricsStream = (server: ServerName): boolean => server !== 'bare' && server !== 'fastify';
 
-/** Waits until the server has done all that the load gave it; a process that waits for its disk is idle, too. */
-async function untilSettled(server: ServerName, { pid, port }: Child): Promise<OwnCounts | undefined> {
+/** Waits until the server has finished the load; a process that waits for its disk looks idle, too. */
+async function untilSettled(server: ServerName, { pid, port }: Child): Promise<Exposition | undefined> {
   for (;;) {
     await untilIdle(pid);
-    const own = isMetricsStream(server) ? await scrape(port) : undefined;
-    if (own === undefined || own.queueDepth === 0) return own;
+    if (!isMetricsStream(server)) return undefined;
+    const own = await readExposition(port);
+    if (sampleOf(own, 'metricsstream_queue_depth') === 0) return own;
   }
 }
 
 /** Under `received` clients do not wait for the disk, so the bounded queue refuses what is too much for it. */
-function mayRefuse(server: ServerName): boolean {
-  return server === 'received';
-}
-
-function checkAnswers(server: ServerName, runs: readonly WrkCounts[], own: OwnCounts | undefined): void {
+function checkAnswers(server: ServerName, runs: readonly WrkCounts[], own: Exposition | undefined): void {
   for (const { refused, socketErrors } of runs) {
-    if (refused > 0 && !mayRefuse(server)) {
-      throw new Error([`${refused} answers were not 2xx`, ...(own?.refusals ?? [])].join('; '));
+    if (refused > 0 && server !== 'received') {
+      throw new Error([`${refused} answers were not 2xx`, ...(own ? refusalsIn(own) : [])].join('; '));
     }
     if (socketErrors > 0) throw new Error(`${socketErrors} socket errors or timeouts`);
   }
@@ -116,58 +110,49 @@ function checkStored(stored: number, batch: number, runs: readonly WrkCounts[]):
   }
 }
 
-/** Measures one cell. Throws when anything was refused, went wrong, or is not in the files. */
-export async function measureCell(options: CellOptions): Promise<CellResult> {
+/** Measures one cell. @throws when anything was refused, went wrong, or is not in the files */
+export function measureCell(options: CellOptions): Promise<CellResult> {
   const { server, workload, seconds, scratch, nodeArgs = [] } = options;
   const { batch } = workload;
-  mkdirSync(scratch, { recursive: true });
-  const directory = mkdtempSync(join(scratch, 'cell-'));
-  const removeAll = () => rmSync(directory, { recursive: true, force: true });
-  process.once('exit', removeAll);
-  let child: Child | undefined;
-  try {
-    const dataDir = join(directory, 'data');
-    mkdirSync(dataDir);
-    const files = writeWrkFiles(directory, workload);
-    child = await startChild([...nodeArgs, ...serverArgs(server, dataDir)], SERVER_CORE);
-    const load = { port: child.port, files, connections: CONNECTIONS, core: WRK_CORE };
-    const warmUp = await runWrk({ ...load, seconds: Math.min(WARM_UP_SECONDS, seconds) });
-    await untilIdle(child.pid);
-    const before = cpuSeconds(child.pid);
-    const counts = await runWrk({ ...load, seconds });
-    const own = await untilSettled(server, child);
-    const spent = cpuSeconds(child.pid) - before;
-    const memory = memoryOf(child.pid);
-    await child.stop();
+  return inScratch(scratch, (directory, dataDir) =>
+    withChild(startChild([...nodeArgs, ...argsOf(server, dataDir)], SERVER_CORE), async (child) => {
+      const files = writeWrkFiles(directory, workload);
+      const load = { port: child.port, files, connections: CONNECTIONS, core: LOAD_CORE };
+      const warmUp = await runWrk({ ...load, seconds: Math.min(WARM_UP_SECONDS, seconds) });
+      await untilIdle(child.pid);
+      const before = cpuSeconds(child.pid);
+      const counts = await runWrk({ ...load, seconds });
+      const own = await untilSettled(server, child);
+      const spent = cpuSeconds(child.pid) - before;
+      const memory = memoryOf(child.pid);
+      await child.stop();
 
-    checkAnswers(server, [warmUp, counts], own);
-    const paths = dataFiles(dataDir);
-    const storedLines = countLines(paths);
-    if (server !== 'bare') checkStored(storedLines, batch, [warmUp, counts]);
-    if (own !== undefined && own.acceptedMetrics !== storedLines) {
-      throw new Error(`${storedLines} lines stored, but the server counts ${own.acceptedMetrics} accepted`);
-    }
-    checkSamples(paths, workload);
-    const accepted = counts.responses - counts.refused;
-    return {
-      server,
-      batch,
-      accepted,
-      refused: counts.refused,
-      seconds: counts.seconds,
-      cpuSeconds: spent,
-      requestsPerCpuSecond: accepted / spent,
-      metricsPerCpuSecond: (accepted * batch) / spent,
-      requestsPerSecond: accepted / counts.seconds,
-      p50Ms: counts.p50Ms,
-      p99Ms: counts.p99Ms,
-      maxMs: counts.maxMs,
-      ...memory,
-      storedLines,
-    };
-  } finally {
-    child?.kill();
-    process.off('exit', removeAll);
-    removeAll();
-  }
+      checkAnswers(server, [warmUp, counts], own);
+      const paths = dataFiles(dataDir);
+      const storedLines = countLines(paths);
+      if (server !== 'bare') checkStored(storedLines, batch, [warmUp, counts]);
+      const counted = own && sampleOf(own, 'metricsstream_metrics_accepted_total');
+      if (counted !== undefined && counted !== storedLines) {
+        throw new Error(`${storedLines} lines stored, but the server counts ${counted} accepted`);
+      }
+      checkSamples(paths, workload);
+      const accepted = counts.responses - counts.refused;
+      return {
+        server,
+        batch,
+        accepted,
+        refused: counts.refused,
+        seconds: counts.seconds,
+        cpuSeconds: spent,
+        requestsPerCpuSecond: accepted / spent,
+        metricsPerCpuSecond: (accepted * batch) / spent,
+        requestsPerSecond: accepted / counts.seconds,
+        p50Ms: counts.p50Ms,
+        p99Ms: counts.p99Ms,
+        maxMs: counts.maxMs,
+        ...memory,
+        storedLines,
+      };
+    }),
+  );
 }

@@ -1,11 +1,12 @@
 /**
- * What an acknowledgement was worth: a server under load is killed with SIGKILL, started again on what it left, and
- * asked for what it has. Whatever it acknowledged and has no more is lost.
+ * Tests what an acknowledgement is worth: kills a server under load with SIGKILL, starts it again on the same
+ * directory, and asks it for its metrics. Those it acknowledged and does not have are lost.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CONNECTIONS } from './cell.ts';
+import { inScratch, withChild } from '../under-test/process.ts';
+import { CONNECTIONS } from '../under-test/wrk.ts';
 import type { Contender, ContenderName } from './contenders.ts';
-import { firstStamp, inScratch } from './peer-cell.ts';
+import { firstStamp } from './peer-cell.ts';
 import { type Ledger, StampedClient } from './stamped-client.ts';
 import { STAMP_MS, type StampedWorkload } from './stamped-workload.ts';
 
@@ -77,33 +78,37 @@ function losses(
   return { lost, torn, lostSeconds: lostMs / 1e3 };
 }
 
-export function killInLoad({ contender, workload, seconds, scratch }: KillOptions): Promise<KillResult> {
-  return inScratch(scratch, async (_directory, dataDir) => {
-    const { batch } = workload;
-    const first = firstStamp();
-    const { path, encoding } = contender;
-    const victim = await contender.start(dataDir);
+/** Loads a server and kills it. @returns when, and what was acknowledged until then */
+async function killedUnderLoad(
+  { contender, workload, seconds }: KillOptions,
+  dataDir: string,
+  first: number,
+): Promise<{ ledger: Ledger; killedAt: number }> {
+  const { path, encoding } = contender;
+  return withChild(contender.start(dataDir), async (victim) => {
     const client = new StampedClient({
       ...{ port: victim.port, path, encoding, workload },
       ...{ connections: CONNECTIONS, firstStamp: first },
     });
-    let killedAt: number;
-    try {
-      const load = client.run();
-      await Promise.race([sleep(seconds * 1e3), load]);
-      killedAt = performance.now();
-      victim.kill();
-      await victim.exited;
-      await load;
-    } finally {
-      victim.kill();
-    }
-    const { ledger } = client;
-    if (ledger.acknowledged === 0) throw new Error('nothing was acknowledged before the kill');
+    const load = client.run();
+    await Promise.race([sleep(seconds * 1e3), load]);
+    const killedAt = performance.now();
+    victim.kill();
+    await victim.exited;
+    await load;
+    if (client.ledger.acknowledged === 0) throw new Error('nothing was acknowledged before the kill');
+    return { ledger: client.ledger, killedAt };
+  });
+}
 
+export function killInLoad(options: KillOptions): Promise<KillResult> {
+  const { contender, workload, seconds, scratch } = options;
+  const { batch } = workload;
+  return inScratch(scratch, async (_directory, dataDir) => {
+    const first = firstStamp();
+    const { ledger, killedAt } = await killedUnderLoad(options, dataDir, first);
     const restartedAt = performance.now();
-    const heir = await contender.start(dataDir);
-    try {
+    return withChild(contender.start(dataDir), async (heir) => {
       const restartSeconds = (performance.now() - restartedAt) / 1e3;
       const kept = new Kept(ledger.sent, first, batch);
       await contender.storage(heir, dataDir).forEachTimestamp((timestamp) => kept.add(timestamp));
@@ -116,8 +121,6 @@ export function killInLoad({ contender, workload, seconds, scratch }: KillOption
         ...losses(ledger, kept, batch, killedAt),
         restartSeconds,
       };
-    } finally {
-      heir.kill();
-    }
+    });
   });
 }

@@ -1,22 +1,36 @@
 /**
  * `npm run bench:server`: the built server beside a bare uWebSockets.js server and a Fastify server, driven by wrk,
  * compared by the CPU time that the operating system charges to the whole process, with the stored lines counted.
- * `--peers` puts databases beside it instead. docs/benchmarking.md says how to read it.
+ * `--peers` compares it with databases instead. docs/benchmarks/server.md and peers.md say how to read the results.
  */
-import { mkdirSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { Command, InvalidArgumentError, Option } from 'commander';
-import { machine } from '../harness.ts';
-import { CONNECTIONS, measureCell, SERVERS, type ServerName } from './cell.ts';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command, Option } from 'commander';
+import { measureInTurns } from '../harness/turns.ts';
+import { plainPage, type Results, writeResults } from '../report/document.ts';
+import { thousands } from '../report/numbers.ts';
+import { originOf } from '../report/origin.ts';
+import {
+  listOf,
+  progress,
+  renderOption,
+  reportOption,
+  runMain,
+  scratchOption,
+  wholeNumber,
+} from '../under-test/command-line.ts';
+import { removeEmpty, requireDisk, requireMachine } from '../under-test/requirements.ts';
+import { BATCH_SIZES, createWorkload } from '../under-test/workload.ts';
+import { CONNECTIONS } from '../under-test/wrk.ts';
+import { measureCell, SERVERS, type ServerName } from './cell.ts';
 import { CONTENDERS, type ContenderName } from './contenders.ts';
-import { measureMemory, memoryReport } from './memory.ts';
+import { type MemoryRun, measureMemory, memoryBlocks } from './memory.ts';
 import { comparePeers, type PeersOptions, requirePeers, smokePeers } from './peers.ts';
+import { type PeersRun, peersBlocks } from './peers-tables.ts';
 import { profileCell } from './profile.ts';
-import { type RoundResult, type RunInfo, ratiosOf, report } from './report.ts';
-import { requireDisk, requireMachine } from './tools.ts';
-import { BATCH_SIZES, createWorkload, type Workload } from './workload.ts';
+import { type RoundResult, type ServerRun, serverBlocks } from './tables.ts';
 
+const PROGRAM = 'npm run bench:server';
 /** More than any cell writes in its default time, and than a five-minute memory run. */
 const FREE_BYTES = 12e9;
 const SMOKE_SECONDS = 2;
@@ -33,41 +47,15 @@ interface Options {
   readonly minutes: number;
   readonly profile?: string;
   readonly scratch: string;
-  readonly json?: string;
   readonly report?: string;
-}
-
-function positive(text: string): number {
-  const value = Number(text);
-  if (!(value > 0)) throw new InvalidArgumentError('must be a number above 0');
-  return value;
-}
-
-function positiveInteger(text: string): number {
-  const value = positive(text);
-  if (!Number.isInteger(value)) throw new InvalidArgumentError('must be a whole number');
-  return value;
-}
-
-function countOrNone(text: string): number {
-  return text === '0' ? 0 : positiveInteger(text);
-}
-
-function listOf<T>(allowed: readonly T[]): (text: string) => T[] {
-  return (text) =>
-    text.split(',').map((item) => {
-      const found = allowed.find((choice) => String(choice) === item.trim());
-      if (found === undefined) throw new InvalidArgumentError(`choose from ${allowed.join(', ')}`);
-      return found;
-    });
+  readonly render: boolean;
 }
 
 function parseOptions(): Options {
-  const scratch = fileURLToPath(new URL('../../../.artifacts/bench-server', import.meta.url));
   return new Command('bench:server')
     .description('Compares the built server with a bare uWebSockets.js and a Fastify server under wrk.')
-    .option('--rounds <count>', 'how often each cell is measured', positiveInteger, 3)
-    .option('--seconds <seconds>', 'length of each measured load', positiveInteger, 6)
+    .option('--rounds <count>', 'how often each cell is measured', wholeNumber(1), 3)
+    .option('--seconds <seconds>', 'length of each measured load', wholeNumber(1), 6)
     .addOption(
       new Option(
         '--only <servers>',
@@ -81,31 +69,19 @@ function parseOptions(): Options {
     )
     .option(
       '--smoke',
-      `one round of ${SMOKE_SECONDS} s to check that all is stored; prints no figures`,
+      `one round of ${SMOKE_SECONDS} s to check that everything is stored; prints no figures`,
       false,
     )
     .option('--peers', 'instead: beside VictoriaMetrics and InfluxDB, with kills in mid-load', false)
-    .option('--kills <count>', 'with --peers: how often each is killed', countOrNone, 3)
+    .option('--kills <count>', 'with --peers: how often each is killed', wholeNumber(0), 3)
     .option('--memory', 'instead: resident memory of the server at default settings under load', false)
-    .option('--minutes <minutes>', 'length of the memory run', positive, 5)
+    .option('--minutes <minutes>', 'length of the memory run', Number, 5)
     .option('--profile <directory>', 'instead: where the CPU time goes, with the profiles kept there')
-    .option('--scratch <directory>', 'for data, on a disk; emptied afterwards', scratch)
-    .option('--json <file>', 'writes the figures as JSON')
-    .option(
-      '--report <file>',
-      'writes the report as Markdown, and beside it as JSON; with --peers also a directory',
-    )
+    .addOption(scratchOption('bench-server'))
+    .addOption(reportOption('server'))
+    .addOption(renderOption('server'))
     .parse()
     .opts<Options>();
-}
-
-function progress(text: string): void {
-  process.stderr.write(`${text}\n`);
-}
-
-interface Failure {
-  readonly cell: string;
-  readonly why: string;
 }
 
 /** The servers that are asked for, or all. @throws when one of them has no part in this comparison */
@@ -117,130 +93,107 @@ function chosen<T extends string>({ only }: Options, allowed: readonly T[]): rea
   });
 }
 
-/** Servers take turns within each batch size and round, so that a noisy neighbour hits all alike. */
-async function measureAll(
-  options: Options,
-  workloads: readonly Workload[],
-): Promise<{ results: RoundResult[]; failures: Failure[] }> {
-  const results: RoundResult[] = [];
-  const failures: Failure[] = [];
-  const servers = chosen(options, SERVERS);
-  for (let round = 1; round <= options.rounds; round++) {
-    for (const workload of workloads) {
-      for (const server of servers) {
-        const cell = `round ${round}/${options.rounds}, ${workload.batch} a request, ${server}`;
-        try {
-          const result = await measureCell({
-            server,
-            workload,
-            seconds: options.seconds,
-            scratch: options.scratch,
-          });
-          results.push({ round, ...result });
-          const figure = `${(result.metricsPerCpuSecond / 1e3).toFixed(1)} thousand metrics per CPU second`;
-          progress(`${cell}: ${options.smoke ? 'verified' : figure}`);
-        } catch (error) {
-          const why = error instanceof Error ? error.message : String(error);
-          failures.push({ cell, why });
-          progress(`${cell}: FAILED: ${why}`);
-        }
-      }
-    }
-  }
-  return { results, failures };
+const RESULTS = {
+  server: { tool: 'server', name: 'server', title: 'Server benchmark' },
+  memory: { tool: 'memory', name: 'memory', title: 'Resident memory under load' },
+  peers: { tool: 'peers', name: 'peers', title: 'Beside other databases' },
+} as const;
+
+function publish({ report }: Options, results: Results): void {
+  console.log(plainPage(results.title, results.blocks));
+  if (report !== undefined) progress(`wrote ${writeResults(report, results).join(', ')}`);
 }
 
-function commandLine(): string {
-  const args = process.argv.slice(2);
-  return ['npm run bench:server', ...(args.length > 0 ? ['--', ...args] : [])].join(' ');
-}
-
-function runInfo({ rounds, seconds }: Options, workloads: readonly Workload[]): RunInfo {
-  return {
-    command: commandLine(),
-    machine: machine(),
-    date: new Date().toISOString().slice(0, 10),
-    rounds,
-    seconds,
-    connections: CONNECTIONS,
-    workloads: workloads.map(({ batch, meanBodyBytes, digest }) => ({ batch, meanBodyBytes, digest })),
-  };
-}
-
-function writeOutput(options: Options, text: string, data: unknown): void {
-  const json = `${JSON.stringify(data, undefined, 2)}\n`;
-  for (const [path, content] of [
-    [options.json, json],
-    [options.report, text],
-    [options.report?.replace(/(\.md)?$/, '.json'), json],
-  ]) {
-    if (path === undefined || content === undefined) continue;
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, content);
-  }
-}
-
-/** Returns the exit code. */
+/** Servers take turns within each batch size and round. @returns the exit code */
 async function compareServers(options: Options): Promise<number> {
-  const workloads = options.batch.map(createWorkload);
-  const { results, failures } = await measureAll(options, workloads);
-  if (options.smoke) {
-    console.log(`${results.length} cells verified, ${failures.length} failed`);
-  } else {
-    const info = runInfo(options, workloads);
-    const notes = failures.map(({ cell, why }) => `FAILED ${cell}: ${why}`);
-    const text = `# Server benchmark\n\n${report(info, results, notes)}`;
-    console.log(text);
-    writeOutput(options, text, { ...info, results, ratios: ratiosOf(results), failures });
+  const { rounds, seconds, scratch, smoke, batch } = options;
+  const workloads = batch.map(createWorkload);
+  const cells = workloads.flatMap((workload) =>
+    chosen(options, SERVERS).map((server) => ({ server, workload, seconds, scratch })),
+  );
+  const { results, failures } = await measureInTurns(
+    {
+      title: 'round',
+      rounds,
+      cells,
+      progress,
+      nameOf: ({ server, workload }) => `${workload.batch} a request, ${server}`,
+    },
+    async (cell, round) => {
+      const result: RoundResult = { round, ...(await measureCell(cell)) };
+      const figure = `${thousands(result.metricsPerCpuSecond)} thousand metrics per CPU second`;
+      return [result, smoke ? 'verified' : figure] as const;
+    },
+  );
+  if (smoke) console.log(`${results.length} cells verified, ${failures.length} failed`);
+  else {
+    const run: ServerRun = {
+      ...originOf(PROGRAM),
+      ...{ rounds, seconds, connections: CONNECTIONS },
+      workloads: workloads.map(({ batch: size, meanBodyBytes, digest }) => ({
+        batch: size,
+        meanBodyBytes,
+        digest,
+      })),
+      results,
+      failures,
+    };
+    publish(options, { ...RESULTS.server, data: run, blocks: serverBlocks(run) });
   }
   return failures.length === 0 ? 0 : 1;
 }
 
 async function watchMemory(options: Options): Promise<number> {
-  const result = await measureMemory(options.minutes, options.scratch, progress);
-  const info = runInfo({ ...options, rounds: 1, seconds: options.minutes * 60 }, []);
-  const text = memoryReport(info, result);
-  console.log(text);
-  writeOutput(options, text, { ...info, ...result });
+  progress(`loading a server at default settings for ${options.minutes} minutes`);
+  const result = await measureMemory(options.minutes, options.scratch);
+  const run: MemoryRun = { ...originOf(PROGRAM), ...result };
+  publish(options, { ...RESULTS.memory, data: run, blocks: memoryBlocks(run) });
   return result.passed ? 0 : 1;
 }
 
 async function profileAll(options: Options, directory: string): Promise<number> {
-  for (const batch of options.batch) {
+  const { batch, seconds, scratch } = options;
+  for (const size of batch) {
     for (const server of chosen(options, SERVERS)) {
       if (server === 'bare') continue;
-      const { seconds, scratch } = options;
-      console.log(
-        await profileCell({ server, workload: createWorkload(batch), seconds, scratch }, directory),
-      );
+      const cell = { server, workload: createWorkload(size), seconds, scratch };
+      console.log(await profileCell(cell, directory));
     }
   }
   return 0;
 }
 
 async function besidePeers(options: Options): Promise<number> {
-  const peers: PeersOptions = {
-    servers: chosen(options, CONTENDERS),
-    batches: options.batch,
-    rounds: options.rounds,
-    seconds: options.seconds,
-    kills: options.kills,
-    scratch: options.scratch,
-    command: commandLine(),
-    progress,
-  };
-  if (options.smoke) return (await smokePeers(peers)) ? 1 : 0;
-  requirePeers(peers.servers);
-  const { text, data, failed } = await comparePeers(peers);
-  console.log(text);
-  const isDirectory = options.report !== undefined && !options.report.endsWith('.md');
-  writeOutput(isDirectory ? { ...options, report: join(options.report, 'peers.md') } : options, text, data);
-  return failed ? 1 : 0;
+  const { batch, rounds, seconds, kills, scratch, smoke } = options;
+  const servers = chosen(options, CONTENDERS);
+  const peers: PeersOptions = { servers, batches: batch, rounds, seconds, kills, scratch, progress };
+  if (smoke) return (await smokePeers(peers)) ? 1 : 0;
+  requirePeers(servers);
+  const run: PeersRun = { ...originOf(PROGRAM), ...(await comparePeers(peers)) };
+  publish(options, { ...RESULTS.peers, data: run, blocks: peersBlocks(run) });
+  return run.failures.length > 0 ? 1 : 0;
 }
 
+/** Fills in the tables again from the figures that are there. */
+function render(options: Options): number {
+  const { report, peers, memory } = options;
+  if (report === undefined) throw new Error('--render needs --report DIRECTORY, where the figures are');
+  const results = RESULTS[peers ? 'peers' : memory ? 'memory' : 'server'];
+  const data: unknown = JSON.parse(readFileSync(join(report, `${results.name}.json`), 'utf8'));
+  const blocks = peers
+    ? peersBlocks(data as PeersRun)
+    : memory
+      ? memoryBlocks(data as MemoryRun)
+      : serverBlocks(data as ServerRun);
+  progress(`wrote ${writeResults(report, { ...results, data, blocks }).join(', ')}`);
+  return 0;
+}
+
+/** @returns the exit code */
 async function main(): Promise<number> {
   const given = parseOptions();
   const options = given.smoke ? { ...given, rounds: 1, seconds: SMOKE_SECONDS } : given;
+  if (options.render) return render(options);
   // Round trips need neither wrk nor a second core.
   if (!(options.peers && options.smoke)) requireMachine();
   requireDisk(options.scratch, FREE_BYTES);
@@ -250,15 +203,8 @@ async function main(): Promise<number> {
     if (options.profile !== undefined) return await profileAll(options, options.profile);
     return await compareServers(options);
   } finally {
-    // Cells remove what is theirs; another run may still be using the rest.
-    if (readdirSync(options.scratch).length === 0) rmdirSync(options.scratch);
+    removeEmpty(options.scratch);
   }
 }
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
-try {
-  process.exitCode = await main();
-} catch (error) {
-  console.error(error instanceof Error ? error.message : error);
-  process.exitCode = 1;
-}
+await runMain(main);

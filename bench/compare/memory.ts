@@ -1,53 +1,39 @@
 /**
  * Resident memory of the server at its default settings under load for minutes: at most 200 MB, and flat. The
- * defaults include the request limit, so most of what wrk sends is refused; refusals have to cost no memory either.
+ * defaults include the request limit, so the server refuses most of what wrk sends; refusals must not cost memory
+ * either.
  */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { CONNECTIONS, WRK_CORE } from './cell.ts';
-import { type Child, memoryOf, startChild } from './child.ts';
-import type { RunInfo } from './report.ts';
-import { createWorkload, writeWrkFiles } from './workload.ts';
-import { runWrk, type WrkCounts } from './wrk.ts';
+import { type MemorySample, memorySlope } from '../../load-test/scenarios/soak.ts';
+import { memoryOf } from '../../load-test/server-process.ts';
+import { whole } from '../report/numbers.ts';
+import { type Origin, originTable } from '../report/origin.ts';
+import { markdownTable } from '../report/table.ts';
+import { type Child, inScratch, LOAD_CORE, serveArgs, startChild, withChild } from '../under-test/process.ts';
+import { createWorkload, writeWrkFiles } from '../under-test/workload.ts';
+import { CONNECTIONS, runWrk, type WrkCounts } from '../under-test/wrk.ts';
 
 const LIMIT_BYTES = 200e6;
-/** A slope below this over the last minutes counts as flat. */
-const FLAT_BYTES_PER_MINUTE = 2e6;
-/** Buffers are touched for the first time, and code is compiled, in the first part; the slope is that of the rest. */
-const SETTLING_PART = 0.2;
+const MIB = 2 ** 20;
+/** A slope below this, after the first fifth of the time, counts as flat. */
+const FLAT_MIB_PER_MINUTE = 2;
 const SAMPLE_MS = 1_000;
 const SHOWN_ROWS = 20;
 /** Metrics a request: at the default limit of 10,000 requests a second some 12 MB/s of files. */
 const BATCH = 10;
 
-interface MemorySample {
-  readonly seconds: number;
-  readonly residentBytes: number;
-}
-
 export interface MemoryResult {
   readonly samples: readonly MemorySample[];
   readonly peakBytes: number;
-  readonly slopeBytesPerMinute: number;
+  readonly slopeMibPerMinute: number;
   readonly responses: number;
   readonly refused: number;
   readonly passed: boolean;
 }
 
-/** Least squares, bytes a minute. */
-function slopeOf(samples: readonly MemorySample[]): number {
-  const mean = (pick: (sample: MemorySample) => number): number =>
-    samples.reduce((sum, sample) => sum + pick(sample), 0) / samples.length;
-  const meanSeconds = mean(({ seconds }) => seconds);
-  const meanBytes = mean(({ residentBytes }) => residentBytes);
-  const covariance = mean((s) => (s.seconds - meanSeconds) * (s.residentBytes - meanBytes));
-  const variance = mean((s) => (s.seconds - meanSeconds) ** 2);
-  return (covariance / variance) * 60;
-}
+export type MemoryRun = Origin & MemoryResult;
 
-async function sampleDuring(child: Child, load: Promise<WrkCounts>): Promise<MemorySample[]> {
+async function sampleDuring({ pid }: Child, load: Promise<WrkCounts>): Promise<MemorySample[]> {
   const samples: MemorySample[] = [];
   const start = performance.now();
   let loading = true;
@@ -55,78 +41,58 @@ async function sampleDuring(child: Child, load: Promise<WrkCounts>): Promise<Mem
     loading = false;
   });
   while (loading) {
-    const { residentBytes } = memoryOf(child.pid);
-    samples.push({ seconds: (performance.now() - start) / 1e3, residentBytes });
+    const { residentBytes } = memoryOf(pid);
+    samples.push({ atSeconds: (performance.now() - start) / 1e3, bytes: residentBytes });
     await Promise.race([sleep(SAMPLE_MS), ended]);
   }
   return samples;
 }
 
 /** Loads a server at default settings and samples its memory each second. */
-export async function measureMemory(
-  minutes: number,
-  scratch: string,
-  progress: (text: string) => void,
-): Promise<MemoryResult> {
-  const directory = mkdtempSync(join(scratch, 'memory-'));
-  const removeAll = () => rmSync(directory, { recursive: true, force: true });
-  process.once('exit', removeAll);
-  let child: Child | undefined;
-  try {
-    const dataDir = join(directory, 'data');
-    mkdirSync(dataDir);
-    const files = writeWrkFiles(directory, createWorkload(BATCH));
-    const main = fileURLToPath(new URL('../../src/main.js', import.meta.url));
-    child = await startChild([main, 'serve', '--port', '0', '--data-dir', dataDir], undefined);
-    progress(`loading a server at default settings for ${minutes} minutes`);
-    const seconds = Math.round(minutes * 60);
-    const load = runWrk({ port: child.port, files, connections: CONNECTIONS, seconds, core: WRK_CORE });
-    const samples = await sampleDuring(child, load);
-    const counts = await load;
-    const { peakBytes } = memoryOf(child.pid);
-    await child.stop();
-    if (counts.socketErrors > 0) throw new Error(`${counts.socketErrors} socket errors or timeouts`);
-    const settled = samples.filter(({ seconds: at }) => at >= seconds * SETTLING_PART);
-    const slopeBytesPerMinute = slopeOf(settled);
-    return {
-      samples,
-      peakBytes,
-      slopeBytesPerMinute,
-      responses: counts.responses,
-      refused: counts.refused,
-      passed: peakBytes < LIMIT_BYTES && slopeBytesPerMinute < FLAT_BYTES_PER_MINUTE,
-    };
-  } finally {
-    child?.kill();
-    process.off('exit', removeAll);
-    removeAll();
-  }
+export function measureMemory(minutes: number, scratch: string): Promise<MemoryResult> {
+  return inScratch(scratch, (directory, dataDir) =>
+    withChild(startChild(serveArgs(dataDir), undefined), async (child) => {
+      const files = writeWrkFiles(directory, createWorkload(BATCH));
+      const seconds = Math.round(minutes * 60);
+      const load = runWrk({ port: child.port, files, connections: CONNECTIONS, seconds, core: LOAD_CORE });
+      const samples = await sampleDuring(child, load);
+      const { responses, refused, socketErrors } = await load;
+      const { peakBytes } = memoryOf(child.pid);
+      await child.stop();
+      if (socketErrors > 0) throw new Error(`${socketErrors} socket errors or timeouts`);
+      const slopeMibPerMinute = memorySlope(samples);
+      const passed = peakBytes < LIMIT_BYTES && slopeMibPerMinute < FLAT_MIB_PER_MINUTE;
+      return { samples, peakBytes, slopeMibPerMinute, responses, refused, passed };
+    }),
+  );
 }
 
-const BAR_BYTES = 4e6;
-
-function megabytes(bytes: number): string {
-  return (bytes / 1e6).toFixed(1);
-}
-
-function plotLine({ seconds, residentBytes }: MemorySample): string {
-  const bar = '█'.repeat(Math.round(residentBytes / BAR_BYTES));
-  return `${seconds.toFixed(0).padStart(8)}${megabytes(residentBytes).padStart(8)}  ${bar}`;
-}
-
-export function memoryReport(info: RunInfo, result: MemoryResult): string {
-  const { samples, peakBytes, slopeBytesPerMinute, responses, refused, passed } = result;
+export function memoryBlocks(run: MemoryRun): Record<string, string> {
+  const { samples, peakBytes, slopeMibPerMinute, responses, refused, passed } = run;
+  const mebibytes = (bytes: number): string => (bytes / MIB).toFixed(1);
   const step = Math.max(1, Math.ceil(samples.length / SHOWN_ROWS));
   const shown = samples.filter((_, index) => index % step === 0);
-  return `${[
-    '# Resident memory under load',
-    `Command: \`${info.command}\``,
-    `Machine: ${info.machine}; ${info.date}`,
-    `Server at default settings; wrk with ${info.connections} connections and ${BATCH} metrics a request: ` +
-      `${responses} answers, ${refused} of them refused by the default request limit.`,
-    ['```', '  second  RSS MB', ...shown.map(plotLine), '```'].join('\n'),
-    `Peak ${megabytes(peakBytes)} MB (target below ${megabytes(LIMIT_BYTES)}); slope after the first ` +
-      `${SETTLING_PART * 100}% of the time ${megabytes(slopeBytesPerMinute)} MB a minute (target below ` +
-      `${megabytes(FLAT_BYTES_PER_MINUTE)}): ${passed ? 'pass' : 'MISS'}`,
-  ].join('\n\n')}\n`;
+  return {
+    origin: originTable(run, {
+      load: `${CONNECTIONS} connections, ${BATCH} metrics a request`,
+      answers: whole(responses),
+      'refused by the default request limit': whole(refused),
+    }),
+    verdict: markdownTable({
+      head: ['figure', 'measured', 'target', ''],
+      rows: [
+        ['peak, MiB', mebibytes(peakBytes), `< ${mebibytes(LIMIT_BYTES)}`, ''],
+        [
+          'growth, MiB a minute',
+          slopeMibPerMinute.toFixed(2),
+          `< ${FLAT_MIB_PER_MINUTE}`,
+          passed ? 'met' : 'MISSED',
+        ],
+      ],
+    }),
+    samples: markdownTable({
+      head: ['second', 'RSS MiB'],
+      rows: shown.map(({ atSeconds, bytes }) => [atSeconds.toFixed(0), mebibytes(bytes)]),
+    }),
+  };
 }

@@ -2,14 +2,15 @@
  * One cell of `--peers`: one server, one batch size, a fresh process and directory, a warm-up and a measured load,
  * each followed by a wait until the server has written all that the load gave it.
  */
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CONNECTIONS, WRK_CORE } from './cell.ts';
-import { type Child, cpuSeconds, memoryOf } from './child.ts';
+import { type Memory, memoryOf } from '../../load-test/server-process.ts';
+import { type Child, inScratch, LOAD_CORE, withChild } from '../under-test/process.ts';
+import { cpuSeconds } from '../under-test/usage.ts';
+import { CONNECTIONS, runWrk, type WrkCounts } from '../under-test/wrk.ts';
 import type { Contender, ContenderName } from './contenders.ts';
 import { STAMP_MS, type StampedWorkload, writeStampedFiles } from './stamped-workload.ts';
-import { runWrk, type WrkCounts } from './wrk.ts';
 
 /** Optimising compilation and the first collections end within it. */
 const WARM_UP_SECONDS = 4;
@@ -29,7 +30,7 @@ export interface PeerCellOptions {
   readonly scratch: string;
 }
 
-export interface PeerCellResult {
+export interface PeerCellResult extends Memory {
   readonly server: ContenderName;
   readonly batch: number;
   /** Metrics that the measured load's 2xx answers acknowledged. */
@@ -50,8 +51,6 @@ export interface PeerCellResult {
   readonly wrkBusy: number;
   /** From the end of the load to the end of the server's work. */
   readonly deferredSeconds: number;
-  readonly residentBytes: number;
-  readonly peakBytes: number;
   /** Blocks of all files in the data directory, when settled. */
   readonly diskBytes: number;
   /** Metrics that the server has at the end, warm-up included. */
@@ -110,25 +109,6 @@ async function untilSettled({ pid }: Child, dataDir: string, quietMs: number): P
 
 const accepted = ({ responses, refused }: WrkCounts): number => responses - refused;
 
-/** Runs in a new directory in `scratch`, which is removed afterwards whatever happens. */
-export async function inScratch<T>(
-  scratch: string,
-  run: (directory: string, dataDir: string) => Promise<T>,
-): Promise<T> {
-  mkdirSync(scratch, { recursive: true });
-  const directory = mkdtempSync(join(scratch, 'peer-'));
-  const removeAll = () => rmSync(directory, { recursive: true, force: true });
-  process.once('exit', removeAll);
-  try {
-    const dataDir = join(directory, 'data');
-    mkdirSync(dataDir);
-    return await run(directory, dataDir);
-  } finally {
-    process.off('exit', removeAll);
-    removeAll();
-  }
-}
-
 /** What was refused, lost or stored twice is in the result; throws only when there is nothing to measure. */
 export function measurePeerCell({
   contender,
@@ -136,12 +116,11 @@ export function measurePeerCell({
   seconds,
   scratch,
 }: PeerCellOptions): Promise<PeerCellResult> {
-  return inScratch(scratch, async (directory, dataDir) => {
-    const files = writeStampedFiles(directory, workload, contender.encoding);
-    const first = firstStamp();
-    const child = await contender.start(dataDir);
-    try {
-      const load = { port: child.port, path: contender.path, connections: CONNECTIONS, core: WRK_CORE };
+  return inScratch(scratch, (directory, dataDir) =>
+    withChild(contender.start(dataDir), async (child) => {
+      const files = writeStampedFiles(directory, workload, contender.encoding);
+      const first = firstStamp();
+      const load = { port: child.port, path: contender.path, connections: CONNECTIONS, core: LOAD_CORE };
       const warmUpSeconds = Math.min(WARM_UP_SECONDS, seconds);
       const warmUp = await runWrk({ ...load, files: files(first), seconds: warmUpSeconds });
       await untilSettled(child, dataDir, contender.quietMs);
@@ -182,8 +161,6 @@ export function measurePeerCell({
         // wrk stops with a request in flight on each connection, which the server may have stored.
         keptAtMost: keptAtLeast + 2 * CONNECTIONS * batch,
       };
-    } finally {
-      child.kill();
-    }
-  });
+    }),
+  );
 }

@@ -1,7 +1,8 @@
-/** Sends each body once and compares what the server gives back with what was sent, metric by metric. */
+/** Sends each body once, and compares the metrics that the server returns with those sent. */
 import { isDeepStrictEqual } from 'node:util';
+import { inScratch, withChild } from '../under-test/process.ts';
 import type { Contender } from './contenders.ts';
-import { firstStamp, inScratch } from './peer-cell.ts';
+import { firstStamp } from './peer-cell.ts';
 import { StampedClient } from './stamped-client.ts';
 import { type StampedWorkload, stampedMetrics } from './stamped-workload.ts';
 import type { StoredMetric } from './storage.ts';
@@ -27,9 +28,8 @@ export function checkRoundTrip(
   workload: StampedWorkload,
   scratch: string,
 ): Promise<number> {
-  return inScratch(scratch, async (_directory, dataDir) => {
-    const child = await contender.start(dataDir);
-    try {
+  return inScratch(scratch, (_directory, dataDir) =>
+    withChild(contender.start(dataDir), async (child) => {
       const first = firstStamp();
       const { path, encoding } = contender;
       const requests = workload.bodies.length;
@@ -38,8 +38,8 @@ export function checkRoundTrip(
         ...{ connections: 1, firstStamp: first, requests },
       });
       await client.run();
-      if (client.ledger.acknowledged !== requests)
-        throw new Error(`${client.ledger.refused} requests refused`);
+      const { acknowledged, refused } = client.ledger;
+      if (acknowledged !== requests) throw new Error(`${refused} requests refused`);
       const sent = workload.bodies.flatMap((metrics, index) => stampedMetrics(metrics, first + index));
       const expected = valuesByKey(sent.map((m) => ({ ...m, name: contender.storedName(m.name) })));
       const found = valuesByKey(await contender.storage(child, dataDir).metrics());
@@ -50,8 +50,6 @@ export function checkRoundTrip(
         throw new Error(`${found.size} metrics, ${expected.size} sent`);
       await child.stop();
       return found.size;
-    } finally {
-      child.kill();
-    }
-  });
+    }),
+  );
 }

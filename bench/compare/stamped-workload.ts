@@ -17,8 +17,15 @@
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import {
+  createWorkload,
+  type Workload,
+  type WorkloadMetric,
+  WRK_DONE,
+  type WrkFiles,
+} from '../under-test/workload.ts';
+import { digestOf } from '../workloads.ts';
 import type { Encoding, TextMetric } from './encodings.ts';
-import { createWorkload, type Workload, type WorkloadMetric, WRK_DONE, type WrkFiles } from './workload.ts';
 
 const STAMP_DIGITS = 12;
 export const STAMP_MS = 10;
@@ -109,13 +116,11 @@ export function encodeBody(metrics: readonly WorkloadMetric[], encoding: Encodin
 export function createStampedWorkload(batch: number): StampedWorkload {
   if (batch > MAX_BATCH) throw new RangeError(`at most ${MAX_BATCH} metrics a request`);
   const bodies = stripped(createWorkload(batch));
-  const hash = createHash('sha256');
-  for (const metrics of bodies) hash.update(JSON.stringify(metrics));
   return {
     batch,
     bodies,
     series: new Set(bodies.flat().map(seriesKey)).size,
-    digest: hash.digest('hex').slice(0, 16),
+    digest: digestOf(...bodies.map((metrics) => JSON.stringify(metrics))),
   };
 }
 

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
-import { countLines, dataFiles, forEachTimestamp } from './stored.ts';
+import { countLines, dataFiles, forEachTimestamp } from '../under-test/stored.ts';
 
 export interface StoredMetric {
   readonly name: string;

@@ -4,7 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import zlib from 'node:zlib';
-import { compare, digestOf } from '../harness.ts';
+import { compare } from '../harness/compare.ts';
+import { digestOf } from '../workloads.ts';
 
 const POLYNOMIAL = 0xedb88320;
 const SLICES = 8;

@@ -1,15 +1,14 @@
-/**
- * A process of its own for one way to have tasks done: `child.js WAY`, forked. Verifies, sends 'ready', then answers
- * each Round with RoundFigures.
- */
+/** A process of its own for one way to have tasks done: `child.js WAY`, forked. Answers a Setting with RoundFigures. */
 import assert from 'node:assert/strict';
 import { monotonicMs } from '../../src/base/clock.ts';
-import { smokeRun } from '../harness.ts';
-import { ClosedLoop } from './hand-over.ts';
-import { BODY_BYTES, bodiesOf, DEPTH_MAX, type Setting, WAYS, type Way } from './tasks.ts';
+import { serveRounds } from '../harness/forks.ts';
+import { roundMsOr } from '../harness/options.ts';
+import { ClosedLoop } from './closed-loop.ts';
+import { BODY_BYTES, bodiesOf, DEPTH_MAX, type Setting } from './tasks.ts';
+import { WAYS, type Way } from './ways.ts';
 
 /** Ms that a round should take; where a task takes long, the least number of tasks below takes longer. */
-const ROUND_MS = Number(process.env.BENCH_ROUND_MS ?? 50);
+const ROUND_MS = roundMsOr(50);
 const CALIBRATION_MS = ROUND_MS / 4;
 
 export interface RoundFigures {
@@ -37,13 +36,13 @@ const taskCounts = new Map<string, number>();
 
 async function timeTasks(tasks: number, { bodyBytes, depth }: Setting): Promise<RoundFigures> {
   const loop = loops.get(bodyBytes)!;
-  loop.takeAnswerMs();
+  loop.readAnswerMs();
   const cpu = process.cpuUsage();
   const startMs = monotonicMs();
   await loop.run(tasks, depth);
   const tookMs = monotonicMs() - startMs;
   const { user, system } = process.cpuUsage(cpu);
-  const answerMs = loop.takeAnswerMs();
+  const answerMs = loop.readAnswerMs();
   return {
     tasks,
     wallNs: (tookMs * 1e6) / tasks,
@@ -76,9 +75,4 @@ async function verify(): Promise<void> {
 }
 
 await verify();
-// The parent ends this process by closing the channel.
-process.once('disconnect', () => process.exit(0));
-if (!smokeRun) {
-  process.on('message', async (setting: Setting) => process.send?.(await timeRound(setting)));
-}
-process.send?.('ready');
+serveRounds(timeRound);

@@ -1,6 +1,6 @@
 /** Done by the thread that has the body: a copy into its input, as the parser's, and a function call. */
-import type { Done, HandOver, HandOverModule } from './hand-over.ts';
 import { checksum } from './tasks.ts';
+import type { Done, HandOver, OpenHandOver } from './ways.ts';
 
 class InPlace implements HandOver {
   private readonly input: Uint8Array;
@@ -18,12 +18,9 @@ class InPlace implements HandOver {
 
   flush(): void {}
 
-  takeAnswerMs(): number {
+  readAnswerMs(): number {
     return 0;
   }
-
-  async close(): Promise<void> {}
 }
 
-export const openHandOver = (async (slotBytes, done) =>
-  new InPlace(slotBytes, done)) satisfies HandOverModule['openHandOver'];
+export const openHandOver = (async (slotBytes, done) => new InPlace(slotBytes, done)) satisfies OpenHandOver;

@@ -1,8 +1,8 @@
 /** Handed to a fixed pool by postMessage: the body as structured clone makes a copy of it, or copied once and moved. */
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import type { Done, HandOver, HandOverModule } from './hand-over.ts';
-import { POOL_THREADS } from './pool.ts';
+import { POOL_THREADS } from './tasks.ts';
+import type { Done, HandOver, OpenHandOver } from './ways.ts';
 
 const ENTRY = new URL('./message-worker.js', import.meta.url);
 
@@ -43,12 +43,8 @@ class MessagePool implements HandOver {
 
   flush(): void {}
 
-  takeAnswerMs(): number {
+  readAnswerMs(): number {
     return 0;
-  }
-
-  async close(): Promise<void> {
-    await Promise.all(this.threads.map((thread) => thread.terminate()));
   }
 }
 
@@ -58,6 +54,6 @@ async function open(moves: boolean, done: Done): Promise<HandOver> {
   return pool;
 }
 
-export const openCopying = ((_, done) => open(false, done)) satisfies HandOverModule['openHandOver'];
+export const openCopying = ((_, done) => open(false, done)) satisfies OpenHandOver;
 
-export const openMoving = ((_, done) => open(true, done)) satisfies HandOverModule['openHandOver'];
+export const openMoving = ((_, done) => open(true, done)) satisfies OpenHandOver;

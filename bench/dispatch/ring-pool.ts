@@ -5,9 +5,9 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { Bell, createBell } from '../../src/base/bell.ts';
-import type { Done, HandOver, HandOverModule } from './hand-over.ts';
-import { POOL_THREADS } from './pool.ts';
 import { createTaskRing, TaskSubmitter } from './task-ring.ts';
+import { POOL_THREADS } from './tasks.ts';
+import type { Done, HandOver, OpenHandOver } from './ways.ts';
 
 const ENTRY = new URL('./ring-worker.js', import.meta.url);
 
@@ -91,12 +91,8 @@ class RingPool implements HandOver {
     });
   }
 
-  takeAnswerMs(): number {
+  readAnswerMs(): number {
     return 0;
-  }
-
-  async close(): Promise<void> {
-    await Promise.all(this.threads.map((thread) => thread.terminate()));
   }
 }
 
@@ -104,4 +100,4 @@ export const openHandOver = (async (slotBytes, done) => {
   const pool = new RingPool(slotBytes, done);
   await Promise.all(pool.threads.map((thread) => once(thread, 'online')));
   return pool;
-}) satisfies HandOverModule['openHandOver'];
+}) satisfies OpenHandOver;

@@ -1,11 +1,10 @@
 /** The tasks that are handed over: bodies of three sizes, made from a seed, each to be answered with its checksum. */
+import { availableParallelism } from 'node:os';
 import zlib from 'node:zlib';
-import { digestOf } from '../harness.ts';
-import { seededRandom } from '../workloads.ts';
+import { digestOf, seededRandom } from '../workloads.ts';
 
-/** The ways to have a task done that are compared. */
-export const WAYS = ['in place', 'ring', 'message', 'message, moved', 'thread', 'thread, loaded'] as const;
-export type Way = (typeof WAYS)[number];
+/** A fixed pool has as many threads as the server has workers by default. */
+export const POOL_THREADS = availableParallelism();
 
 export const BODY_BYTES = [240, 10_000, 100_000] as const;
 /** Tasks that are out at once: one, to see how long it takes; or as many as a busy worker gets in a turn. */

@@ -1,7 +1,7 @@
 /** Each task in a new thread, which ends with it: one that loads nothing, or one that loads what a request's does. */
 import { Worker } from 'node:worker_threads';
 import { monotonicMs } from '../../src/base/clock.ts';
-import type { Done, HandOver, HandOverModule } from './hand-over.ts';
+import type { Done, HandOver, OpenHandOver } from './ways.ts';
 
 export const EMPTY_ENTRY = new URL('./empty-thread.js', import.meta.url);
 export const LOADED_ENTRY = new URL('./loaded-thread.js', import.meta.url);
@@ -9,7 +9,6 @@ export const LOADED_ENTRY = new URL('./loaded-thread.js', import.meta.url);
 class ThreadPerTask implements HandOver {
   private readonly entry: URL;
   private readonly done: Done;
-  private readonly alive = new Set<Worker>();
   private answerMs = 0;
 
   constructor(entry: URL, done: Done) {
@@ -22,13 +21,11 @@ class ThreadPerTask implements HandOver {
     const copy = body.slice();
     const thread = new Worker(this.entry, { workerData: copy, transferList: [copy.buffer] });
     let sum: number | undefined;
-    this.alive.add(thread);
     thread.once('message', (checksum: number) => {
       sum = checksum;
       this.answerMs += monotonicMs() - startMs;
     });
     thread.once('exit', () => {
-      this.alive.delete(thread);
       if (sum === undefined) throw new Error(`the thread of task ${task} ended without an answer`);
       this.done(task, sum);
     });
@@ -36,19 +33,13 @@ class ThreadPerTask implements HandOver {
 
   flush(): void {}
 
-  takeAnswerMs(): number {
+  readAnswerMs(): number {
     const taken = this.answerMs;
     this.answerMs = 0;
     return taken;
   }
-
-  async close(): Promise<void> {
-    await Promise.all([...this.alive].map((thread) => thread.terminate()));
-  }
 }
 
-export const openEmpty = (async (_, done) =>
-  new ThreadPerTask(EMPTY_ENTRY, done)) satisfies HandOverModule['openHandOver'];
+export const openEmpty = (async (_, done) => new ThreadPerTask(EMPTY_ENTRY, done)) satisfies OpenHandOver;
 
-export const openLoaded = (async (_, done) =>
-  new ThreadPerTask(LOADED_ENTRY, done)) satisfies HandOverModule['openHandOver'];
+export const openLoaded = (async (_, done) => new ThreadPerTask(LOADED_ENTRY, done)) satisfies OpenHandOver;

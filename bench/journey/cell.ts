@@ -2,25 +2,26 @@
  * One cell: a fresh server with a fresh data directory, pinned to its core; a warm-up; a measured load; and the proof
  * that the files hold what was accepted.
  *
- * The load generator runs in this process, which `pinSelf` keeps off the server's core.
+ * The load generator runs in this process; `pinSelf` keeps it off the server's core.
  */
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import os from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { countOf, createPlan, isSuccess, type LoadPlan, type LoadResult } from '../../load-test/plan.ts';
 import { runLoad } from '../../load-test/run.ts';
+import { memoryOf } from '../../load-test/server-process.ts';
 import { slotsOf } from '../../src/phases.ts';
-import { REFUSES_NOTHING } from '../compare/cell.ts';
-import { type Child, cpuSeconds, memoryOf, startChild, untilIdle } from '../compare/child.ts';
+import {
+  type Child,
+  inScratch,
+  REFUSES_NOTHING,
+  SERVER_CORE,
+  serveArgs,
+  startChild,
+  withChild,
+} from '../under-test/process.ts';
+import { cpuSeconds, threadsOf, untilIdle } from '../under-test/usage.ts';
 import type { ClosedCell, Figures, OpenCell, Variant } from './figures.ts';
 
-const SERVER_CORE = 0;
-const GENERATOR_CORE = 1;
-const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
 export const SERVER_ARGS = ['--workers', '1', '--ack', 'synced', ...REFUSES_NOTHING] as const;
-/** Few, so that a server that starts a thread for each request is not left with a heap of them. */
+/** Few, so that a server with a thread for each request does not begin the measured load with many threads. */
 const WARM_UP_CLIENTS = 10;
 /** The generator's threads are new in every load and compile their code first. */
 const GENERATOR_WARM_UP_MS = 300;
@@ -32,32 +33,15 @@ export interface CellOptions extends Variant {
   readonly seconds: number;
   /** 0: none. */
   readonly warmUpSeconds: number;
-  /** Where a closed load ends after so many requests of each client instead of after `seconds`. */
+  /** A closed load ends after so many requests of each client, instead of after `seconds`. */
   readonly requestsPerClient?: number;
   /** Whether server and generator have a core each. */
   readonly pinned: boolean;
-  /** A directory for the cell is made in it, and removed afterwards. */
+  /** For the cell's data. */
   readonly scratch: string;
   readonly nodeArgs?: readonly string[];
   /** Called when the measured load begins. */
   readonly onMeasuredLoad?: (pid: number) => void;
-}
-
-/** @throws when there is no second core, or no taskset to keep to one */
-export function pinSelf(): void {
-  if (os.availableParallelism() < 2) {
-    throw new Error('two cores are needed: one for the server, one for the load generator');
-  }
-  try {
-    // Threads started later inherit it.
-    execFileSync('taskset', ['-a', '-c', '-p', String(GENERATOR_CORE), String(process.pid)], {
-      stdio: 'ignore',
-    });
-  } catch (error) {
-    throw new Error("taskset is needed; it is in Debian's util-linux: apt-get install util-linux", {
-      cause: error,
-    });
-  }
 }
 
 function variantArgs({ phase, revert }: Variant): string[] {
@@ -67,7 +51,7 @@ function variantArgs({ phase, revert }: Variant): string[] {
 export const variantName = ({ phase, revert }: Variant): string =>
   revert === undefined ? `phase ${phase}` : `phase ${phase}, ${revert} reverted`;
 
-/** Requests of the generator's warm-up are not measured: where they take seconds, those would be most of all. */
+/** The generator's warm-up is not measured. Where requests take seconds, it would be most of the load: none then. */
 function generatorWarmUpMs(options: CellOptions): number {
   return options.requestsPerClient !== undefined || startsThreads(options) ? 0 : GENERATOR_WARM_UP_MS;
 }
@@ -106,7 +90,7 @@ async function checkedLoad(plan: LoadPlan): Promise<LoadResult> {
 function watchThreads(pid: number): { end(): number } {
   let most = 0;
   const sample = (): void => {
-    most = Math.max(most, readdirSync(`/proc/${pid}/task`).length);
+    most = Math.max(most, threadsOf(pid).length);
   };
   const timer = setInterval(sample, SAMPLE_MS);
   sample();
@@ -123,7 +107,7 @@ export function startsThreads({ phase, revert }: Variant): boolean {
   return slotsOf({ phase, revert: revert ?? 'none' }).dispatch === 'thread-per-request';
 }
 
-/** Only a refusal is answered without a thread. */
+/** Every request that is not refused gets a thread. */
 function threadsStarted(variant: Variant, { outcomes }: LoadResult): number {
   if (!startsThreads(variant)) return 0;
   return countOf(outcomes, (outcome) => isSuccess(outcome) || outcome === '504');
@@ -170,32 +154,15 @@ async function measureOn(server: Child, options: CellOptions, dataDir: string): 
   };
 }
 
-/** @throws when the server does not start, misses a metric it accepted, or does not stop in order */
-export async function measureCell(options: CellOptions): Promise<Figures> {
+/** @throws when the server does not start, misses a metric it accepted, or does not drain */
+export function measureCell(options: CellOptions): Promise<Figures> {
   const { scratch, nodeArgs = [], pinned } = options;
-  mkdirSync(scratch, { recursive: true });
-  const dataDir = mkdtempSync(join(scratch, 'journey-'));
-  const remove = () => rmSync(dataDir, { recursive: true, force: true });
-  process.once('exit', remove);
-  let server: Child | undefined;
-  try {
-    const args = [
-      MAIN,
-      'serve',
-      '--port',
-      '0',
-      '--data-dir',
-      dataDir,
-      ...SERVER_ARGS,
-      ...variantArgs(options),
-    ];
-    server = await startChild([...nodeArgs, ...args], pinned ? SERVER_CORE : undefined);
-    const figures = await measureOn(server, options, dataDir);
-    await server.stop();
-    return figures;
-  } finally {
-    server?.kill();
-    process.off('exit', remove);
-    remove();
-  }
+  return inScratch(scratch, (_directory, dataDir) => {
+    const args = [...nodeArgs, ...serveArgs(dataDir, ...SERVER_ARGS, ...variantArgs(options))];
+    return withChild(startChild(args, pinned ? SERVER_CORE : undefined), async (server) => {
+      const figures = await measureOn(server, options, dataDir);
+      await server.stop();
+      return figures;
+    });
+  });
 }

@@ -1,6 +1,7 @@
-/** What a run of the journey found: plain data, the whole of journey.json. Everything shown is made from it alone. */
+/** The figures of a run: plain data, the whole of journey.json. All tables and charts are made from it alone. */
 import type { OutcomeCounts } from '../../load-test/plan.ts';
 import type { Phase, Slots } from '../../src/phases.ts';
+import type { Origin } from '../report/origin.ts';
 
 /** Goes up when older files can no longer be rendered. */
 export const FORMAT = 1;
@@ -14,7 +15,7 @@ export interface Variant {
   readonly revert?: RevertedSlot;
 }
 
-/** Offered rates of the open loop, by what they are made from. */
+/** Offered rates of the open loop: fixed, phase 0's at saturation, below and above the phase's own at saturation. */
 export const RATE_KINDS = ['fixed', 'baseline', 'below', 'above'] as const;
 export type RateKind = (typeof RATE_KINDS)[number];
 
@@ -52,8 +53,8 @@ export interface Figures {
   /** Of the whole server process, from the first request until it was idle again. */
   readonly cpuSeconds: number;
   /**
-   * Metrics accepted by answers, and found in the files, in that time: the generator's own short warm-up included. They
-   * differ by requests whose fate no answer told, or the cell would have failed.
+   * Metrics accepted by answers, and found in the files, in that time, the generator's short warm-up included. They
+   * differ only by requests that got no answer, or the cell would have failed.
    */
   readonly accepted: number;
   readonly stored: number;
@@ -88,15 +89,12 @@ export interface Profile extends Variant {
   /** Share of the core's time that the process did not use. */
   readonly idleShare: number;
   readonly shares: readonly ProfileShare[];
-  /** Most costly functions of their own, for those who want to look closer. */
+  /** The most costly functions by self time. */
   readonly functions: readonly ProfileShare[];
 }
 
-export interface Journey {
+export interface Journey extends Origin {
   readonly format: typeof FORMAT;
-  readonly command: string;
-  readonly machine: string;
-  readonly date: string;
   readonly rounds: number;
   readonly seconds: number;
   readonly warmUpSeconds: number;
@@ -111,7 +109,7 @@ export interface Journey {
   readonly reverts: readonly Cell[];
   readonly profiles: readonly Profile[];
   /** Where the profiles come from, if not from the same run. */
-  readonly profiled?: { readonly command: string; readonly machine: string; readonly date: string };
+  readonly profiled?: Origin;
   /** Cells that could not be measured, or whose files disagreed with the answers. */
   readonly failures: readonly string[];
 }

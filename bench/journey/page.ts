@@ -1,9 +1,7 @@
-/** journey.html: one page that needs nothing else, a pure function of journey.json. */
+/** journey.html: the charts, on one page that needs no network. The tables and their explanation are in journey.md. */
 import { type Chart, type ChartSeries, renderPage, type Section } from '../../load-test/report/page.ts';
-import type { Spread } from '../compare/report.ts';
+import type { Range } from '../statistics.ts';
 import { type Cell, type Figures, type Journey, RATE_KINDS, type RateKind } from './figures.ts';
-import { methodText } from './markdown.ts';
-import { headlineSentences, revertSentences, stepSentences } from './sentences.ts';
 import {
   clientsOf,
   cpuPerMillion,
@@ -16,15 +14,7 @@ import {
   revertCellsOf,
   saturationOf,
 } from './summary.ts';
-import {
-  openTable,
-  profileTable,
-  revertBatchesOf,
-  revertSlotsOf,
-  revertTable,
-  saturationTable,
-} from './tables.ts';
-import { originText, phaseName, RATE_TEXTS } from './text.ts';
+import { phaseName, revertBatchesOf, revertedSlotsOf } from './tables.ts';
 
 /** Short, to stand under an axis. */
 const RATE_TICKS: Readonly<Record<RateKind, string>> = {
@@ -34,9 +24,9 @@ const RATE_TICKS: Readonly<Record<RateKind, string>> = {
   above: '150% of the own',
 };
 
-/** Nothing that a logarithmic scale could not show. */
-const point = (spread: Spread | undefined): number | null =>
-  spread === undefined || spread.median <= 0 ? null : Number(spread.median.toPrecision(4));
+/** Null where a logarithmic scale has no place for it. */
+const point = (range: Range | undefined): number | null =>
+  range === undefined || range.median <= 0 ? null : Number(range.median.toPrecision(4));
 
 const numbersTo = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
 
@@ -115,7 +105,7 @@ function phaseChart(
 }
 
 function revertChart(journey: Journey): Chart {
-  const slots = revertSlotsOf(journey).filter((slot) => slot !== undefined);
+  const slots = revertedSlotsOf(journey).filter((slot) => slot !== undefined);
   return {
     title: 'Metrics per CPU second with one slot reverted, relative to the last phase',
     x: numbersTo(slots.length),
@@ -138,60 +128,23 @@ function revertChart(journey: Journey): Chart {
   };
 }
 
-function sections(journey: Journey): Section[] {
-  const { failures, open, reverts, profiles } = journey;
-  const wide: Section[] = [
+export function page(journey: Journey): string {
+  const { open, reverts, command, machine, date } = journey;
+  const sections: Section[] = [
+    ...(reverts.length > 0 ? [{ heading: 'One slot reverted', charts: [revertChart(journey)] }] : []),
     {
       heading: 'At saturation',
-      text: stepSentences(journey),
-      callouts: [
-        ...headlineSentences(journey).map(({ met, text }) => ({
-          tone: met ? ('good' as const) : ('bad' as const),
-          text,
-        })),
-        ...failures.map((text) => ({ tone: 'bad' as const, text: `A cell failed: ${text}` })),
-      ],
-      table: saturationTable(journey),
       charts: [
         phaseChart(journey, 'Metrics stored a second, phase by phase', 'metrics/s', (f) => f.storedPerSecond),
         phaseChart(journey, 'CPU seconds per million metrics stored, phase by phase', 'CPU s', cpuPerMillion),
       ],
     },
-    {
-      heading: 'The client ladder, closed loop',
-      text: 'Each client sends its next request when the answer before has arrived, at once, a refusal included.',
-      charts: ladderCharts(journey),
-    },
+    { heading: 'The client ladder, closed loop', charts: ladderCharts(journey) },
+    ...(open.length > 0 ? [{ heading: 'Constant rates, open loop', charts: [openChart(journey)] }] : []),
   ];
-  if (open.length > 0) {
-    wide.push({
-      heading: 'Constant rates, open loop',
-      text: 'Requests are due at a constant rate, whatever the server does.',
-      charts: [openChart(journey)],
-    });
-    for (const kind of RATE_KINDS) {
-      const table = openTable(journey, kind);
-      if (table.rows.length > 0) wide.push({ heading: `Offered: ${RATE_TEXTS[kind]}`, table });
-    }
-  }
-  if (reverts.length > 0) {
-    wide.push({
-      heading: 'The other way round: the last phase with one slot reverted',
-      text: revertSentences(journey),
-      charts: [revertChart(journey)],
-    });
-    for (const batch of revertBatchesOf(journey)) {
-      wide.push({ heading: `Reverted, ${batch} a request`, table: revertTable(journey, batch) });
-    }
-  }
-  if (profiles.length > 0) wide.push({ heading: 'Where the CPU time goes', table: profileTable(journey) });
-  return wide;
-}
-
-export function page(journey: Journey): string {
   return renderPage({
     title: 'The optimisation journey, measured',
-    intro: [originText(journey), methodText(journey)],
-    sections: sections(journey),
+    intro: `\`${command}\`; ${machine}; ${date}`,
+    sections,
   });
 }

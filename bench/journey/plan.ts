@@ -3,7 +3,7 @@ import { PHASES } from '../../src/phases.ts';
 import { startsThreads } from './cell.ts';
 import type { ClosedCell, OpenCell, RateKind, RevertedSlot, Variant } from './figures.ts';
 
-export const LADDER_CLIENTS = [10, 20, 50, 100, 150] as const;
+const LADDER_CLIENTS = [10, 20, 50, 100, 150] as const;
 export const BATCH = 100;
 /** Enough that no request waits for a connection while the server keeps up. */
 export const OPEN_CLIENTS = 150;

@@ -1,16 +1,17 @@
 /**
- * Where a phase's CPU time goes: samples of the whole process under load, each counted as what it was doing.
+ * Where a phase's CPU time goes: samples of the whole process under load, each classified by its stack.
  *
- * `perf` sees the kernel, V8 and, by the map that `--perf-basic-prof` makes Node.js write, JavaScript functions, the
- * interpreted ones included. Where perf is missing or may not be used, V8's own profiler stands in: it sees no native
- * code, so that of a thread's start only the JavaScript shows.
+ * `perf` sees the kernel, V8 and JavaScript functions, interpreted ones included, through the map that
+ * `--perf-basic-prof` makes Node.js write. If perf is missing or not permitted, V8's own profiler is used: it sees no
+ * native code, so it shows only the JavaScript part of a thread's start.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { type Frame, isIdle, profilesIn, readStacks, sharesOf } from '../under-test/cpu-profile.ts';
 import { type CellOptions, measureCell, startsThreads } from './cell.ts';
 import type { Profile, ProfileShare } from './figures.ts';
 import { classify, PROFILER } from './stacks.ts';
@@ -24,7 +25,7 @@ const MIN_SHARE = 0.005;
 
 type Options = Omit<CellOptions, 'nodeArgs' | 'onMeasuredLoad'>;
 
-/** Samples by what they were doing, and by the innermost function. */
+/** Samples by class of work, and by the innermost function. */
 class Samples {
   total = 0;
   profiler = 0;
@@ -51,17 +52,11 @@ class Samples {
   }
 
   shares(): ProfileShare[] {
-    return this.sorted(this.classes).filter(({ share }) => share >= MIN_SHARE);
+    return sharesOf(this.classes).filter(({ share }) => share >= MIN_SHARE);
   }
 
   topFunctions(): ProfileShare[] {
-    return this.sorted(this.functions).slice(0, TOP_FUNCTIONS);
-  }
-
-  private sorted(counts: ReadonlyMap<string, number>): ProfileShare[] {
-    return [...counts]
-      .map(([name, count]) => ({ name, share: count / this.total }))
-      .sort((a, b) => b.share - a.share);
+    return sharesOf(this.functions).slice(0, TOP_FUNCTIONS);
   }
 }
 
@@ -140,49 +135,16 @@ async function record(pid: number, data: string, seconds: number): Promise<void>
   process.off('exit', kill);
 }
 
-interface ProfileNode {
-  readonly id: number;
-  readonly callFrame: { readonly functionName: string; readonly url: string; readonly lineNumber: number };
-  readonly children?: readonly number[];
-}
-
-interface CpuProfile {
-  readonly nodes: readonly ProfileNode[];
-  readonly samples: readonly number[];
-  readonly timeDeltas: readonly number[];
-}
-
-const IDLE = /^\(idle\)$|^JS:sleep file:.*\/base\/bell\.js/;
-
-function frameText({ callFrame }: ProfileNode): string {
-  const { functionName, url, lineNumber } = callFrame;
-  return url === '' ? functionName : `JS:${functionName} ${url}:${lineNumber + 1}`;
-}
-
-function addCpuProfile({ nodes, samples, timeDeltas }: CpuProfile, into: Samples): void {
-  const byId = new Map(nodes.map((node) => [node.id, node]));
-  const parents = new Map(
-    nodes.flatMap((node) => (node.children ?? []).map((child) => [child, node] as const)),
-  );
-  const micros = new Map<number, number>();
-  for (const [index, id] of samples.entries()) {
-    micros.set(id, (micros.get(id) ?? 0) + (timeDeltas[index] ?? 0));
-  }
-  for (const [id, time] of micros) {
-    const frames: string[] = [];
-    for (let node = byId.get(id); node !== undefined; node = parents.get(node.id))
-      frames.push(frameText(node));
-    if (IDLE.test(frames[0] ?? '')) into.idle += time;
-    else into.add(frames, time);
-  }
-}
+const frameText = ({ functionName, url, lineNumber }: Frame): string =>
+  url === '' ? functionName : `JS:${functionName} ${url}:${lineNumber + 1}`;
 
 async function profileByV8(options: Options, directory: string): Promise<Profile> {
   const nodeArgs = ['--cpu-prof', `--cpu-prof-dir=${directory}`];
   const figures = await measureCell({ ...options, nodeArgs });
   const samples = new Samples(startsThreads(options));
-  for (const file of readdirSync(directory)) {
-    addCpuProfile(JSON.parse(readFileSync(join(directory, file), 'utf8')) as CpuProfile, samples);
+  for (const stack of profilesIn(directory).flatMap(readStacks)) {
+    if (isIdle(stack)) samples.idle += stack.micros;
+    else samples.add(stack.frames.map(frameText), stack.micros);
   }
   return {
     ...profileFacts(options, 'cpu-prof', samples),

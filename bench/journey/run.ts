@@ -1,5 +1,8 @@
-/** Measures the cells round by round, with progress and the expected end on the way. */
-import { type CellOptions, measureCell, variantName } from './cell.ts';
+/** Measures the cells round by round, and reports progress and the expected end. */
+import { countOf } from '../../load-test/plan.ts';
+import { type Measured, measureInTurns } from '../harness/turns.ts';
+import { progress } from '../under-test/command-line.ts';
+import { measureCell, variantName } from './cell.ts';
 import type { Cell, Figures } from './figures.ts';
 import { expectedSeconds, type PlannedCell } from './plan.ts';
 
@@ -8,15 +11,13 @@ export interface RunOptions {
   readonly seconds: number;
   readonly warmUpSeconds: number;
   readonly scratch: string;
-  readonly pinned: boolean;
-  readonly progress: (text: string) => void;
 }
 
-/** Says when a run will be over: what was planned, corrected by how long it took so far. */
+/** Estimates the end of a run: the plan, corrected by the time that the finished part took. */
 export class Schedule {
   private readonly startMs = performance.now();
   private doneSeconds = 0;
-  private plannedSeconds: number;
+  private readonly plannedSeconds: number;
 
   constructor(plannedSeconds: number) {
     this.plannedSeconds = plannedSeconds;
@@ -24,11 +25,6 @@ export class Schedule {
 
   done(seconds: number): void {
     this.doneSeconds += seconds;
-  }
-
-  /** What was left out takes no time. */
-  dropped(seconds: number): void {
-    this.plannedSeconds -= seconds;
   }
 
   get endText(): string {
@@ -40,11 +36,6 @@ export class Schedule {
   }
 }
 
-export interface Measured {
-  readonly cells: Cell[];
-  readonly failures: string[];
-}
-
 const loadName = ({ load, batch }: PlannedCell): string =>
   load.kind === 'closed'
     ? `${load.clients} clients × ${batch}`
@@ -54,7 +45,7 @@ const cellName = (cell: PlannedCell): string => `${variantName(cell)}, ${loadNam
 
 function figureText(figures: Figures): string {
   const { storedPerSecond, p99Ms, succeeded, outcomes } = figures;
-  const all = Object.values(outcomes).reduce((sum: number, count) => sum + (count ?? 0), 0);
+  const all = countOf(outcomes, () => true);
   const p99 = p99Ms === null ? 'no answer of 2xx' : `p99 ${p99Ms.toFixed(1)} ms`;
   return `${storedPerSecond.toFixed(0)} metrics/s stored, ${succeeded} of ${all} answers 2xx, ${p99}`;
 }
@@ -63,27 +54,18 @@ function figureText(figures: Figures): string {
 export async function measureRounds(
   title: string,
   cells: readonly PlannedCell[],
-  options: RunOptions,
+  { rounds, seconds, warmUpSeconds, scratch }: RunOptions,
   schedule: Schedule,
-  more: Partial<CellOptions> = {},
-): Promise<Measured> {
-  const { rounds, seconds, warmUpSeconds, scratch, pinned, progress } = options;
-  const measured: Measured = { cells: [], failures: [] };
-  for (let round = 1; round <= rounds; round++) {
-    for (const cell of cells) {
-      const name = `${title}, round ${round}/${rounds}: ${cellName(cell)}`;
+): Promise<Measured<Cell>> {
+  return measureInTurns(
+    { title: `${title}, round`, rounds, cells, nameOf: cellName, progress },
+    async (cell, round) => {
       try {
-        const figures = await measureCell({ ...cell, seconds, warmUpSeconds, scratch, pinned, ...more });
-        measured.cells.push({ ...cell, round, figures });
+        const figures = await measureCell({ ...cell, seconds, warmUpSeconds, scratch, pinned: true });
+        return [{ ...cell, round, figures }, `${figureText(figures)} (${schedule.endText})`] as const;
+      } finally {
         schedule.done(expectedSeconds(cell, seconds, warmUpSeconds));
-        progress(`${name}: ${figureText(figures)} (${schedule.endText})`);
-      } catch (error) {
-        const why = error instanceof Error ? error.message : String(error);
-        measured.failures.push(`${name}: ${why}`);
-        schedule.done(expectedSeconds(cell, seconds, warmUpSeconds));
-        progress(`${name}: FAILED: ${why}`);
       }
-    }
-  }
-  return measured;
+    },
+  );
 }

@@ -1,4 +1,5 @@
 /** The short check of a journey: every phase, and the last one with each slot reverted, stores what it accepts. */
+import { progress } from '../under-test/command-line.ts';
 import { type CellOptions, measureCell, variantName } from './cell.ts';
 import type { Variant } from './figures.ts';
 import { BATCH, LAST_PHASE, REVERT_SLOTS } from './plan.ts';
@@ -26,11 +27,7 @@ async function check(variant: Variant, scratch: string): Promise<string> {
 }
 
 /** Returns the exit code: 1 when a variant failed. */
-export async function smoke(
-  scratch: string,
-  phases: readonly number[],
-  progress: (text: string) => void,
-): Promise<number> {
+export async function smoke(scratch: string, phases: readonly number[]): Promise<number> {
   const reverts = phases.includes(LAST_PHASE) ? REVERT_SLOTS : [];
   const variants: Variant[] = [
     ...phases.map((phase) => ({ phase })),

@@ -1,11 +1,10 @@
 /**
- * What a sampled call stack was doing, by the names in it.
+ * Classifies sampled call stacks by the names in them.
  *
  * A frame is text such as `fdatasync`, `v8::internal::Heap::CollectGarbage` or, for JavaScript,
- * `JS:*parse file:///…/dist/src/parser/naive.js:199:15`; the first frame is the innermost. Some work counts as what
- * asked for it wherever it stands in the stack (garbage collection, the profiler itself); all else as what the innermost
- * frame that a rule knows was doing, so that a page fault in the parser is parsing and a module compiled in a new
- * thread is that thread's start.
+ * `JS:*parse file:///…/dist/src/parser/naive.js:199:15`; the first frame is the innermost. Garbage collection and the
+ * profiler itself count wherever they appear in a stack. Everything else counts as the innermost frame that a rule
+ * knows: a page fault in the parser is parsing, and a module compiled in a new thread is that thread's start.
  */
 
 export const THREAD_RUNTIME = 'thread start: isolate, context, Node.js itself';
@@ -24,7 +23,7 @@ const WAKE = 'waiting for events, waking and switching threads';
 const NETWORK = 'receive and send';
 const REQUEST = "the rest of a request's way";
 const OTHER = 'other';
-/** Not part of any share: the server would not do it by itself. */
+/** Excluded from all shares: the server does it only under the profiler. */
 export const PROFILER = 'the profiler itself';
 
 export const isThreadStart = (name: string): boolean => name.startsWith('thread ');
@@ -51,10 +50,10 @@ const ANYWHERE: readonly Rule[] = [
     THREAD_END,
     /FreeEnvironment|Isolate::(?:Deinit|Dispose|Delete|Free)|~WorkerThreadData|Heap::TearDown|Worker::JoinThread|^exit_mmap|Environment::RunCleanup|CleanupHandles/,
   ],
-  [THREAD_PIPELINE, new RegExp(source('open-pipeline'))],
+  [THREAD_PIPELINE, /openPipeline/],
 ];
 
-/** The innermost frame that one of these knows. */
+/** By the innermost frame that one of these matches. */
 const INNERMOST: readonly Rule[] = [
   [LAZY_COMPILE, /Runtime_CompileLazy|Runtime_CompileBaseline/],
   [
@@ -78,10 +77,10 @@ const INNERMOST: readonly Rule[] = [
   [LIMIT, new RegExp(source('limiter/'))],
   [ENCODE, new RegExp(source('encoder/'))],
   [TELEMETRY, new RegExp(source('telemetry/'))],
-  [STORE, new RegExp(source('writer/'))],
+  [STORE, new RegExp(source('writer/', 'storage/'))],
   [WAKE, new RegExp(source('base/bell'))],
-  [NETWORK, new RegExp(source('transport/'))],
-  [REQUEST, new RegExp(source('pipeline', 'dispatch/', 'server', 'base/'))],
+  [NETWORK, new RegExp(source('http/'))],
+  [REQUEST, new RegExp(source('pipeline', 'dispatch/', 'admission/', 'journal/', 'server', 'base/'))],
   [THREAD_MODULES, new RegExp(`${source('threads/request-worker')}|threads/request-worker`)],
   [REQUEST, new RegExp(source('threads/'))],
   // Only modules are read from files.

@@ -1,11 +1,9 @@
-/** Medians, spreads, ratios and verdicts, from the cells of a run. */
-import { type Spread, spreadOf } from '../compare/report.ts';
+/** Medians, ranges, ratios and verdicts, from the cells of a run. */
+import { type Range, rangeOf, ratiosWithinRounds, sum } from '../statistics.ts';
 import type { Cell, Figures, Journey, Profile, RateKind, RevertedSlot } from './figures.ts';
 
 /** How many times better the last phase has to be than the first. */
 export const TARGET_FACTOR = 10;
-
-const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
 export const answersOf = ({ outcomes }: Figures): number =>
   sum(Object.values(outcomes).map((count) => count ?? 0));
@@ -20,14 +18,11 @@ export const cpuPerMillion = ({ cpuSeconds, stored }: Figures): number => cpuSec
 export const metricsPerCpuSecond = ({ cpuSeconds, stored }: Figures): number => stored / cpuSeconds;
 
 /** Of the cells that have the figure; undefined when none has. */
-export function figureOf(
-  cells: readonly Cell[],
-  pick: (figures: Figures) => number | null,
-): Spread | undefined {
+export function figureOf(cells: readonly Cell[], pick: Pick): Range | undefined {
   const values = cells
     .map(({ figures }) => pick(figures))
     .filter((value): value is number => value !== null && Number.isFinite(value));
-  return values.length === 0 ? undefined : spreadOf(values);
+  return values.length === 0 ? undefined : rangeOf(values);
 }
 
 export const ladderCellsOf = ({ ladder }: Journey, phase: number, clients: number): Cell[] =>
@@ -52,7 +47,7 @@ export interface Saturation {
   readonly phase: number;
   /** The rung of the ladder with the most metrics stored a second. */
   readonly clients: number;
-  readonly storedPerSecond: Spread;
+  readonly storedPerSecond: Range;
   readonly cells: readonly Cell[];
 }
 
@@ -66,93 +61,65 @@ export function saturationOf(cells: readonly Cell[], phase: number): Saturation 
   return rungs.sort((a, b) => b.storedPerSecond.median - a.storedPerSecond.median)[0];
 }
 
-/** Ratios of two sets of cells, each formed within one round; undefined when no round has both. */
-export function ratioOf(
-  cells: readonly Cell[],
-  against: readonly Cell[],
-  pick: (figures: Figures) => number | null,
-): Spread | undefined {
-  const ratios = cells.flatMap((cell) => {
-    const other = against.find(({ round }) => round === cell.round);
-    const ratio = (pick(cell.figures) ?? Number.NaN) / ((other && pick(other.figures)) ?? Number.NaN);
-    return Number.isFinite(ratio) ? [ratio] : [];
-  });
-  return ratios.length === 0 ? undefined : spreadOf(ratios);
-}
-
-/** Beyond the spread of the rounds and by more than a machine at rest differs from itself; or neither. */
-export type Change = 'more' | 'less' | 'none';
-
-const NOISE = 0.03;
-
-export interface Comparison {
-  /** Formed within rounds. */
-  readonly ratio: Spread;
-  readonly change: Change;
-}
+export type Pick = (figures: Figures) => number | null;
 
 /** Undefined when no round has both. */
-export function compare(
-  cells: readonly Cell[],
-  against: readonly Cell[],
-  pick: (figures: Figures) => number | null,
-): Comparison | undefined {
+export function ratioOf(cells: readonly Cell[], against: readonly Cell[], pick: Pick): Range | undefined {
+  const ratios = ratiosWithinRounds(cells, against, ({ figures }) => pick(figures));
+  return ratios.length === 0 ? undefined : rangeOf(ratios);
+}
+
+/** A difference of more than this between two runs of the same code is common on a machine at rest. */
+const NOISE = 0.03;
+
+/** Whether a ratio is beyond the spread of the rounds and beyond noise, in one word for a table. */
+export function changeOf(cells: readonly Cell[], against: readonly Cell[], pick: Pick): string {
   const ratio = ratioOf(cells, against, pick);
   const own = figureOf(cells, pick);
   const other = figureOf(against, pick);
-  if (!ratio || !own || !other) return undefined;
-  if (own.min > other.max && ratio.median > 1 + NOISE) return { ratio, change: 'more' };
-  return { ratio, change: own.max < other.min && ratio.median < 1 - NOISE ? 'less' : 'none' };
+  if (!ratio || !own || !other) return '–';
+  if (own.min > other.max && ratio.median > 1 + NOISE) return 'more';
+  return own.max < other.min && ratio.median < 1 - NOISE ? 'less' : 'within the spread';
 }
 
 export interface Headline {
-  readonly name: string;
-  readonly ratio: Spread;
+  readonly figure: string;
+  readonly first: Range;
+  readonly last: Range;
+  readonly ratio: Range;
   readonly met: boolean;
-  readonly first: Spread;
-  readonly last: Spread;
-}
-
-export interface Headlines {
-  readonly throughput?: Headline;
-  readonly p99?: Headline;
 }
 
 function headline(
-  name: string,
-  ratio: Spread | undefined,
-  first: Spread | undefined,
-  last: Spread | undefined,
+  figure: string,
+  [ratio, first, last]: readonly (Range | undefined)[],
 ): Headline | undefined {
   if (!ratio || !first || !last) return undefined;
-  return { name, ratio, met: ratio.median >= TARGET_FACTOR, first, last };
+  return { figure, ratio, met: ratio.median >= TARGET_FACTOR, first, last };
 }
 
 /** The last phase against the first: at saturation, and at the rate that saturates the first. */
-export function headlinesOf(journey: Journey): Headlines {
+export function headlinesOf(journey: Journey): Headline[] {
   const lastPhase = journey.phases.at(-1)!.number;
-  const first = saturationOf(journey.ladder, 0);
-  const last = saturationOf(journey.ladder, lastPhase);
-  const stored = (f: Figures): number => f.storedPerSecond;
-  const throughput =
-    first &&
-    last &&
-    headline(
-      'metrics stored a second at saturation',
-      ratioOf(last.cells, first.cells, stored),
-      first.storedPerSecond,
-      last.storedPerSecond,
-    );
+  const first = saturationOf(journey.ladder, 0)?.cells ?? [];
+  const last = saturationOf(journey.ladder, lastPhase)?.cells ?? [];
   const slow = openCellsOf(journey, 0, 'baseline');
   const quick = openCellsOf(journey, lastPhase, 'baseline');
-  const p99Of = (f: Figures): number | null => f.p99Ms;
-  const p99 = headline(
-    "p99 at the first phase's saturation rate",
-    ratioOf(slow, quick, p99Of),
-    figureOf(slow, p99Of),
-    figureOf(quick, p99Of),
-  );
-  return { ...(throughput && { throughput }), ...(p99 && { p99 }) };
+  const stored: Pick = (f) => f.storedPerSecond;
+  const p99: Pick = (f) => f.p99Ms;
+  const headlines = [
+    headline('metrics stored a second at saturation', [
+      ratioOf(last, first, stored),
+      figureOf(first, stored),
+      figureOf(last, stored),
+    ]),
+    headline("p99, ms, at phase 0's saturation rate", [
+      ratioOf(slow, quick, p99),
+      figureOf(slow, p99),
+      figureOf(quick, p99),
+    ]),
+  ];
+  return headlines.filter((one) => one !== undefined);
 }
 
 export function profileOf({ profiles }: Journey, phase: number): Profile | undefined {

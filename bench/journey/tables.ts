@@ -1,182 +1,238 @@
-/** The tables of the report, as head and rows: Markdown and HTML show the same. */
-import type { Cell, Journey, ProfileShare, RateKind, RevertedSlot } from './figures.ts';
-import {
-  answersOf,
-  clientsOf,
-  cpuPerMillion,
-  figureOf,
-  ladderCellsOf,
-  metricsPerCpuSecond,
-  openCellsOf,
-  phasesOf,
-  ratioOf,
-  revertCellsOf,
-  saturationOf,
-  successShare,
-} from './summary.ts';
+/** All tables of the journey, by the name of their mark in docs/results/journey.md and docs/phases. */
 import {
   factor,
   mebibytes,
   median,
-  medianAndRange,
+  minToMax,
   number,
   percent,
-  phaseName,
-  range,
-  rateOf,
-  stepText,
-  variantText,
+  plural,
   whole,
-} from './text.ts';
+  withRange,
+} from '../report/numbers.ts';
+import { originTable } from '../report/origin.ts';
+import { type Column, markdownTable, type Table, tableOf } from '../report/table.ts';
+import type { Cell, Journey, OpenCell, Profile, RateKind, RevertedSlot, Variant } from './figures.ts';
+import { RATE_KINDS } from './figures.ts';
+import { COMPILE, GARBAGE, isThreadStart, LAZY_COMPILE, LIMIT, PARSE, STORE, TELEMETRY } from './stacks.ts';
+import {
+  answersOf,
+  changeOf,
+  clientsOf,
+  cpuPerMillion,
+  figureOf,
+  headlinesOf,
+  ladderCellsOf,
+  metricsPerCpuSecond,
+  openCellsOf,
+  type Pick,
+  phasesOf,
+  profileOf,
+  ratioOf,
+  revertCellsOf,
+  saturationOf,
+  shareOf,
+  successShare,
+  TARGET_FACTOR,
+} from './summary.ts';
 
-export interface Table {
-  readonly head: readonly string[];
-  readonly rows: readonly (readonly string[])[];
+/** `5, ring telemetry`. */
+export const phaseName = ({ phases }: Journey, phase: number): string =>
+  `${phase}, ${phases.find((row) => row.number === phase)?.name ?? 'unknown'}`;
+
+/** The slot that a phase replaced, and by which implementation. */
+function stepOf({ phases }: Journey, phase: number): { slot: RevertedSlot; text: string } | undefined {
+  const row = phases.find(({ number: own }) => own === phase);
+  const before = phases.find(({ number: own }) => own === phase - 1);
+  if (!row || !before) return undefined;
+  const slots = Object.keys(row.slots) as RevertedSlot[];
+  const slot = slots.find((name) => row.slots[name] !== before.slots[name]);
+  return slot && { slot, text: `${slot}: ${before.slots[slot]} → ${row.slots[slot]}` };
 }
 
-const startedText = (cells: readonly Cell[]): string => {
-  const started = figureOf(cells, (f) => f.threadsStarted / f.seconds);
-  return started === undefined || started.max === 0 ? '0' : median(started);
+function variantText({ phase, revert }: Variant, { phases }: Journey): string {
+  if (revert === undefined) return `phase ${phase} as it is`;
+  const slots = phases.find((row) => row.number === phase)!.slots;
+  const before = phases
+    .filter((row) => row.number < phase)
+    .findLast((row) => row.slots[revert] !== slots[revert]);
+  return `${revert}: ${before?.slots[revert] ?? slots[revert]}`;
+}
+
+const stored: Pick = (f) => f.storedPerSecond;
+const p50: Pick = (f) => f.p50Ms;
+const p99: Pick = (f) => f.p99Ms;
+const started: Pick = (f) => f.threadsStarted / f.seconds;
+const peak: Pick = (f) => f.peakBytes;
+const threads: Pick = (f) => f.threads;
+
+/** A figure of some cells: how it is picked, and how its number is shown. */
+interface Figure {
+  readonly title: string;
+  readonly pick: Pick;
+  readonly format?: (value: number) => string;
+  /** Median only: rounds do not differ, or nobody asks how much. */
+  readonly plain?: boolean;
+}
+
+const show = ({ pick, format = number, plain = false }: Figure, cells: readonly Cell[]): string =>
+  (plain ? median : withRange)(figureOf(cells, pick), format);
+
+interface PhaseRow {
+  readonly phase: number;
+  readonly cells: readonly Cell[];
+  readonly before: readonly Cell[];
+  readonly clients: number;
+}
+
+function saturationRows(journey: Journey): PhaseRow[] {
+  return phasesOf(journey).flatMap((phase) => {
+    const own = saturationOf(journey.ladder, phase);
+    const before = saturationOf(journey.ladder, phase - 1)?.cells ?? [];
+    return own ? [{ phase, cells: own.cells, clients: own.clients, before }] : [];
+  });
+}
+
+function saturationTable(journey: Journey): Table {
+  const first = saturationOf(journey.ladder, 0)?.cells ?? [];
+  const columns: Column<PhaseRow>[] = [
+    ['phase', ({ phase }) => phaseName(journey, phase)],
+    ['metrics/s stored', ({ cells }) => median(figureOf(cells, stored))],
+    ['spread', ({ cells }) => minToMax(figureOf(cells, stored))],
+    ['× phase before', ({ cells, before }) => withRange(ratioOf(cells, before, stored), factor)],
+    ['× phase 0', ({ phase, cells }) => (phase === 0 ? '–' : median(ratioOf(cells, first, stored), factor))],
+    ['at clients', ({ clients }) => String(clients)],
+    ['2xx', ({ cells }) => median(figureOf(cells, successShare), percent)],
+    ['p50 ms', ({ cells }) => median(figureOf(cells, p50))],
+    ['p99 ms', ({ cells }) => median(figureOf(cells, p99))],
+    ['CPU s/million metrics', ({ cells }) => withRange(figureOf(cells, cpuPerMillion))],
+    ['peak MiB', ({ cells }) => median(figureOf(cells, peak), mebibytes)],
+    ['threads', ({ cells }) => median(figureOf(cells, threads), whole)],
+    ['started/s', ({ cells }) => median(figureOf(cells, started))],
+  ];
+  return tableOf(columns, saturationRows(journey));
+}
+
+/** Which work a slot does, in a profile. */
+const SLOT_SHARES: Readonly<Partial<Record<RevertedSlot, string>>> = {
+  writer: STORE,
+  parser: PARSE,
+  limiter: LIMIT,
+  telemetry: TELEMETRY,
+};
+const isCompilingOrCollecting = (name: string): boolean => [COMPILE, LAZY_COMPILE, GARBAGE].includes(name);
+/** Profiles leave out smaller shares. */
+const MIN_SHARE = 0.005;
+
+const shareText = (profile: Profile | undefined, wanted: (name: string) => boolean): string => {
+  if (profile === undefined) return '–';
+  const share = shareOf(profile, wanted);
+  return share < MIN_SHARE ? `< ${percent(MIN_SHARE)}` : percent(share);
 };
 
-export function saturationTable(journey: Journey): Table {
-  const first = saturationOf(journey.ladder, 0);
-  const rows = phasesOf(journey).flatMap((phase) => {
-    const own = saturationOf(journey.ladder, phase);
-    if (own === undefined) return [];
-    const { cells } = own;
-    const before = saturationOf(journey.ladder, phase - 1);
-    const stored = (f: { storedPerSecond: number }): number => f.storedPerSecond;
-    return [
-      [
-        phaseName(journey, phase),
-        stepText(journey, phase),
-        median(own.storedPerSecond),
-        range(own.storedPerSecond),
-        before ? medianAndRange(ratioOf(cells, before.cells, stored), factor) : '',
-        first && phase !== 0 ? median(ratioOf(cells, first.cells, stored), factor) : '',
-        String(own.clients),
-        median(figureOf(cells, successShare), percent),
-        median(figureOf(cells, (f) => f.p50Ms)),
-        median(figureOf(cells, (f) => f.p99Ms)),
-        medianAndRange(figureOf(cells, cpuPerMillion)),
-        median(
-          figureOf(cells, (f) => f.peakBytes),
-          mebibytes,
-        ),
-        median(
-          figureOf(cells, (f) => f.threads),
-          whole,
-        ),
-        startedText(cells),
-      ],
-    ];
+/** Each step's gain, the share of its work in the phase before, and the share that starting threads takes. */
+function stepTable(journey: Journey): Table {
+  const rows = saturationRows(journey).flatMap((row) => {
+    const step = stepOf(journey, row.phase);
+    return step && row.before.length > 0 ? [{ ...row, ...step }] : [];
   });
-  return {
-    head: [
-      'phase',
-      'replaced',
-      'metrics/s stored',
-      'spread',
-      '× phase before',
-      '× phase 0',
-      'at clients',
-      '2xx',
-      'p50 ms',
-      'p99 ms',
-      'CPU s/million metrics',
-      'peak MiB',
-      'threads',
-      'started/s',
+  type Step = (typeof rows)[number];
+  const columns: Column<Step>[] = [
+    ['phase', ({ phase }) => String(phase)],
+    ['replaced', ({ text }) => text],
+    ['metrics stored, ratio', ({ cells, before }) => withRange(ratioOf(cells, before, stored), factor)],
+    ['', ({ cells, before }) => changeOf(cells, before, stored)],
+    ['CPU a metric, ratio', ({ cells, before }) => withRange(ratioOf(cells, before, cpuPerMillion), factor)],
+    [
+      'share of the replaced work before',
+      ({ phase, slot }) => {
+        const work = SLOT_SHARES[slot];
+        return work ? shareText(profileOf(journey, phase - 1), (name) => name === work) : '–';
+      },
     ],
-    rows,
-  };
+    ['starting and ending threads', ({ phase }) => shareText(profileOf(journey, phase), isThreadStart)],
+    [
+      'compiling, collecting garbage',
+      ({ phase }) => shareText(profileOf(journey, phase), isCompilingOrCollecting),
+    ],
+  ];
+  return tableOf(columns, rows);
 }
 
 /** One figure of every rung: phases × clients. */
-export function ladderTable(journey: Journey, show: (cells: readonly Cell[]) => string): Table {
-  const clients = clientsOf(journey);
-  return {
-    head: ['phase', ...clients.map((count) => `${count} clients`)],
-    rows: phasesOf(journey).map((phase) => [
-      phaseName(journey, phase),
-      ...clients.map((count) => show(ladderCellsOf(journey, phase, count))),
-    ]),
-  };
+function ladderTable(journey: Journey, text: (cells: readonly Cell[]) => string): Table {
+  const columns = clientsOf(journey).map(
+    (clients): Column<number> => [
+      plural(clients, 'client'),
+      (phase) => text(ladderCellsOf(journey, phase, clients)),
+    ],
+  );
+  return tableOf([['phase', (phase) => phaseName(journey, phase)], ...columns], phasesOf(journey));
 }
 
-export const ladderFigures: readonly {
-  readonly title: string;
-  readonly show: (cells: readonly Cell[]) => string;
-}[] = [
-  {
-    title: 'Metrics stored a second (spread)',
-    show: (cells) => medianAndRange(figureOf(cells, (f) => f.storedPerSecond)),
-  },
-  { title: 'Share of 2xx in all answers', show: (cells) => median(figureOf(cells, successShare), percent) },
-  {
-    title: 'p50 · p99 of 2xx answers, ms',
-    show: (cells) =>
-      `${median(figureOf(cells, (f) => f.p50Ms))} · ${median(figureOf(cells, (f) => f.p99Ms))}`,
-  },
-  {
-    title: 'CPU seconds per million metrics stored',
-    show: (cells) => median(figureOf(cells, cpuPerMillion)),
-  },
-  {
-    title: 'Peak resident MiB · most threads at once · threads started a second',
-    show: (cells) =>
-      `${median(
-        figureOf(cells, (f) => f.peakBytes),
-        mebibytes,
-      )} · ${median(
-        figureOf(cells, (f) => f.threads),
-        whole,
-      )} · ${startedText(cells)}`,
-  },
-];
+const LADDER: Readonly<Record<string, (cells: readonly Cell[]) => string>> = {
+  'ladder-stored': (cells) => withRange(figureOf(cells, stored)),
+  'ladder-success': (cells) => median(figureOf(cells, successShare), percent),
+  'ladder-latency': (cells) => `${median(figureOf(cells, p50))} · ${median(figureOf(cells, p99))}`,
+  'ladder-cpu': (cells) => median(figureOf(cells, cpuPerMillion)),
+  'ladder-memory': (cells) =>
+    [
+      median(figureOf(cells, peak), mebibytes),
+      median(figureOf(cells, threads), whole),
+      median(figureOf(cells, started)),
+    ].join(' · '),
+};
 
-export function openTable(journey: Journey, rateKind: RateKind): Table {
-  const rows = phasesOf(journey).flatMap((phase) => {
+const rateOf = (load: OpenCell): string => `${number(load.ratePerSecond)}/s`;
+
+interface OpenRow {
+  readonly phase: number;
+  readonly load: OpenCell;
+  readonly cells: readonly Cell[];
+}
+
+function openRows(journey: Journey, rateKind: RateKind): OpenRow[] {
+  return phasesOf(journey).flatMap((phase) => {
     const cells = openCellsOf(journey, phase, rateKind);
     const load = cells[0]?.load;
-    if (load?.kind !== 'open') return [];
-    const late = figureOf(cells, (f) => (f.sent === 0 ? 0 : f.lateByGenerator / f.sent));
-    const busy = cells.some(({ figures }) => figures.generatorIsBottleneck);
-    return [
-      [
-        phaseName(journey, phase),
-        rateOf(load),
-        median(figureOf(cells, answersOf), whole),
-        medianAndRange(figureOf(cells, successShare), percent),
-        median(figureOf(cells, (f) => f.storedPerSecond)),
-        median(figureOf(cells, (f) => f.p50Ms)),
-        medianAndRange(figureOf(cells, (f) => f.p99Ms)),
+    return load?.kind === 'open' ? [{ phase, load, cells }] : [];
+  });
+}
+
+function openTable(journey: Journey, rateKind: RateKind): Table {
+  const columns: Column<OpenRow>[] = [
+    ['phase', ({ phase }) => phaseName(journey, phase)],
+    ['offered', ({ load }) => rateOf(load)],
+    ['answers a cell', ({ cells }) => median(figureOf(cells, answersOf), whole)],
+    ['2xx', ({ cells }) => withRange(figureOf(cells, successShare), percent)],
+    ['metrics/s stored', ({ cells }) => median(figureOf(cells, stored))],
+    ['p50 ms', ({ cells }) => median(figureOf(cells, p50))],
+    ['p99 ms (spread)', ({ cells }) => withRange(figureOf(cells, p99))],
+    [
+      'unsent',
+      ({ cells }) =>
         median(
           figureOf(cells, (f) => f.unsent / Math.max(1, f.intended)),
           percent,
         ),
-        `${median(late, percent)}${busy ? ' (at its limit)' : ''}`,
-      ],
-    ];
-  });
-  return {
-    head: [
-      'phase',
-      'offered',
-      'answers a cell',
-      '2xx',
-      'metrics/s stored',
-      'p50 ms',
-      'p99 ms (spread)',
-      'unsent',
-      "late by the generator's doing",
     ],
-    rows,
-  };
+    [
+      "late by the generator's fault",
+      ({ cells }) =>
+        median(
+          figureOf(cells, (f) => (f.sent === 0 ? 0 : f.lateByGenerator / f.sent)),
+          percent,
+        ),
+    ],
+    [
+      'generator at its limit',
+      ({ cells }) => (cells.some(({ figures }) => figures.generatorIsBottleneck) ? 'yes' : 'no'),
+    ],
+  ];
+  return tableOf(columns, openRows(journey, rateKind));
 }
 
-export const revertSlotsOf = ({ reverts }: Journey): (RevertedSlot | undefined)[] => [
+export const revertedSlotsOf = ({ reverts }: Journey): (RevertedSlot | undefined)[] => [
   ...new Set(reverts.map(({ revert }) => revert)),
 ];
 
@@ -184,59 +240,44 @@ export const revertBatchesOf = ({ reverts }: Journey): number[] => [
   ...new Set(reverts.map(({ batch }) => batch)),
 ];
 
-export function revertTable(journey: Journey, batch: number): Table {
+function revertTable(journey: Journey, batch: number): Table {
   const phase = journey.phases.at(-1)!.number;
-  const whole = revertCellsOf(journey, undefined, batch);
-  const rows = revertSlotsOf(journey).map((revert) => {
-    const cells = revertCellsOf(journey, revert, batch);
-    const against = (pick: Parameters<typeof ratioOf>[2]): string =>
-      revert === undefined ? '' : medianAndRange(ratioOf(cells, whole, pick), factor);
-    return [
-      variantText({ phase, ...(revert && { revert }) }, journey),
-      median(figureOf(cells, (f) => metricsPerCpuSecond(f) / 1e3)),
-      against(metricsPerCpuSecond),
-      median(figureOf(cells, (f) => f.storedPerSecond)),
-      against((f) => f.storedPerSecond),
-      median(figureOf(cells, successShare), percent),
-      `${median(figureOf(cells, (f) => f.p50Ms))} · ${median(figureOf(cells, (f) => f.p99Ms))}`,
-    ];
-  });
-  return {
-    head: [
-      '',
-      'thousand metrics/CPU s',
-      'relative (spread)',
-      'metrics/s stored',
-      'relative (spread)',
-      '2xx',
-      'p50 · p99 ms',
-    ],
-    rows,
-  };
+  const complete = revertCellsOf(journey, undefined, batch);
+  interface Row {
+    readonly revert: RevertedSlot | undefined;
+    readonly cells: readonly Cell[];
+  }
+  const against = ({ revert, cells }: Row, pick: Pick): string =>
+    revert === undefined ? '–' : withRange(ratioOf(cells, complete, pick), factor);
+  const columns: Column<Row>[] = [
+    ['phase, or reverted slot', ({ revert }) => variantText({ phase, ...(revert && { revert }) }, journey)],
+    ['thousand metrics/CPU s', ({ cells }) => median(figureOf(cells, (f) => metricsPerCpuSecond(f) / 1e3))],
+    ['ratio (spread)', (row) => against(row, metricsPerCpuSecond)],
+    ['', ({ revert, cells }) => (revert === undefined ? '' : changeOf(cells, complete, metricsPerCpuSecond))],
+    ['metrics/s stored', ({ cells }) => median(figureOf(cells, stored))],
+    ['ratio (spread)', (row) => against(row, stored)],
+    ['2xx', ({ cells }) => median(figureOf(cells, successShare), percent)],
+    ['p50 · p99 ms', ({ cells }) => `${median(figureOf(cells, p50))} · ${median(figureOf(cells, p99))}`],
+  ];
+  const rows = revertedSlotsOf(journey).map(
+    (revert): Row => ({ revert, cells: revertCellsOf(journey, revert, batch) }),
+  );
+  return tableOf(columns, rows);
 }
 
-const shareNames = ({ profiles }: Journey): string[] => {
+function profileTable({ profiles }: Journey): Table {
   const largest = new Map<string, number>();
-  for (const { name, share } of profiles.flatMap(({ shares }): readonly ProfileShare[] => shares)) {
+  for (const { name, share } of profiles.flatMap(({ shares }) => shares)) {
     largest.set(name, Math.max(largest.get(name) ?? 0, share));
   }
-  return [...largest].sort((a, b) => b[1] - a[1]).map(([name]) => name);
-};
-
-export function profileTable(journey: Journey): Table {
-  const { profiles } = journey;
-  const name = ({ phase, revert }: (typeof profiles)[number]): string =>
-    revert === undefined ? `phase ${phase}` : `${phase}, ${revert} reverted`;
-  const row = (title: string, show: (profile: (typeof profiles)[number]) => string): string[] => [
-    title,
-    ...profiles.map(show),
-  ];
+  const names = [...largest].sort((a, b) => b[1] - a[1]).map(([name]) => name);
+  const row = (title: string, text: (profile: Profile) => string): string[] => [title, ...profiles.map(text)];
   return {
-    head: ['share of the CPU time', ...profiles.map(name)],
+    head: ['share of the CPU time', ...profiles.map(({ phase }) => `phase ${phase}`)],
     rows: [
-      ...shareNames(journey).map((share) =>
-        row(share, ({ shares }) => {
-          const own = shares.find((candidate) => candidate.name === share);
+      ...names.map((name) =>
+        row(name, ({ shares }) => {
+          const own = shares.find((candidate) => candidate.name === name);
           return own === undefined ? '' : percent(own.share);
         }),
       ),
@@ -244,6 +285,128 @@ export function profileTable(journey: Journey): Table {
         percent(idleShare),
       ),
       row('metrics/s stored under the profiler', ({ storedPerSecond }) => number(storedPerSecond)),
+      row('samples', ({ samples }) => whole(samples)),
     ],
+  };
+}
+
+const TOP_FUNCTIONS = 6;
+
+function functionTable({ profiles }: Journey): Table {
+  return {
+    head: ['phase', 'most costly functions'],
+    rows: profiles.map(({ phase, functions }) => [
+      String(phase),
+      functions
+        .slice(0, TOP_FUNCTIONS)
+        .map(({ name, share }) => `\`${name.replaceAll('|', '/')}\` ${(share * 100).toFixed(1)}%`)
+        .join(', '),
+    ]),
+  };
+}
+
+const SATURATED: readonly Figure[] = [
+  { title: 'metrics stored a second', pick: stored },
+  { title: '2xx of all answers', pick: successShare, format: percent, plain: true },
+  { title: 'p50, ms', pick: p50 },
+  { title: 'p99, ms', pick: p99 },
+  { title: 'CPU seconds per million metrics', pick: cpuPerMillion },
+  { title: 'peak resident memory, MiB', pick: peak, format: mebibytes },
+  { title: 'threads at once, at most', pick: threads, format: whole, plain: true },
+  { title: 'threads started a second', pick: started, plain: true },
+];
+/** At phase 0's saturation rate. */
+const OPEN = SATURATED.filter(({ pick }) => [successShare, p50, p99].includes(pick));
+
+/** One phase beside the one before it. */
+function phaseTable(journey: Journey, { phase, cells, before, clients }: PhaseRow): Table {
+  const row = (prefix: string, figure: Figure, own: readonly Cell[], earlier: readonly Cell[]): string[] => [
+    `${prefix}${figure.title}`,
+    ...(before.length === 0 ? [] : [show(figure, earlier)]),
+    show(figure, own),
+    ...(before.length === 0
+      ? []
+      : [figure.plain ? '' : withRange(ratioOf(own, earlier, figure.pick), factor)]),
+  ];
+  const earlierClients = saturationOf(journey.ladder, phase - 1)?.clients;
+  const rows = SATURATED.map((figure) => row('', figure, cells, before));
+  rows.splice(1, 0, [
+    'at clients',
+    ...(before.length === 0 ? [] : [String(earlierClients)]),
+    String(clients),
+    ...(before.length === 0 ? [] : ['']),
+  ]);
+  const open = openCellsOf(journey, phase, 'baseline');
+  const load = open[0]?.load;
+  if (load?.kind === 'open') {
+    const earlier = openCellsOf(journey, phase - 1, 'baseline');
+    rows.push(...OPEN.map((figure) => row(`at a constant ${rateOf(load)}: `, figure, open, earlier)));
+  }
+  const head = before.length === 0 ? [''] : ['', `phase ${phaseName(journey, phase - 1)}`];
+  return {
+    head: [...head, `phase ${phaseName(journey, phase)}`, ...(before.length === 0 ? [] : ['ratio'])],
+    rows,
+  };
+}
+
+function originBlock(journey: Journey): string {
+  const {
+    rounds,
+    seconds,
+    warmUpSeconds,
+    batch,
+    openClients,
+    serverArgs,
+    reverts,
+    profiles,
+    profiled,
+    failures,
+  } = journey;
+  const [profile] = profiles;
+  return originTable(journey, {
+    rounds,
+    'a cell': `${warmUpSeconds} s warm-up, ${seconds} s load`,
+    server: `\`serve ${serverArgs.join(' ')}\``,
+    'ladder, constant rates': `${batch} metrics a request; constant rates over ${openClients} connections`,
+    ...(reverts[0] ? { 'reverted slots': `${reverts[0].load.clients} clients, closed loop` } : {}),
+    ...(profile
+      ? { profiles: `by ${profile.tool}, ${profile.clients} clients, ${profile.batch} metrics a request` }
+      : {}),
+    ...(profiled
+      ? { 'profiles from': `\`${profiled.command}\`, ${profiled.machine}; ${profiled.date}` }
+      : {}),
+    ...(failures.length > 0 ? { FAILED: failures.join('; ') } : {}),
+  });
+}
+
+function headlineTable(journey: Journey): Table {
+  return tableOf(
+    [
+      ['last phase against phase 0', ({ figure }) => figure],
+      ['phase 0', ({ first }) => withRange(first)],
+      ['last phase', ({ last }) => withRange(last)],
+      ['times better', ({ ratio }) => withRange(ratio, factor)],
+      ['target', () => `≥ ${TARGET_FACTOR}×`],
+      ['', ({ met }) => (met ? 'met' : 'MISSED')],
+    ],
+    headlinesOf(journey),
+  );
+}
+
+/** All blocks that the run has figures for. */
+export function journeyBlocks(journey: Journey): Record<string, string> {
+  const tables: Record<string, Table> = { headlines: headlineTable(journey) };
+  for (const batch of revertBatchesOf(journey)) tables[`reverted-${batch}`] = revertTable(journey, batch);
+  tables.saturation = saturationTable(journey);
+  tables.steps = stepTable(journey);
+  for (const [name, text] of Object.entries(LADDER)) tables[name] = ladderTable(journey, text);
+  for (const kind of RATE_KINDS) tables[`rate-${kind}`] = openTable(journey, kind);
+  tables.profiles = profileTable(journey);
+  tables.functions = functionTable(journey);
+  for (const row of saturationRows(journey)) tables[`phase-${row.phase}`] = phaseTable(journey, row);
+  const filled = Object.entries(tables).filter(([, { rows }]) => rows.length > 0);
+  return {
+    origin: originBlock(journey),
+    ...Object.fromEntries(filled.map(([name, table]) => [name, markdownTable(table)])),
   };
 }

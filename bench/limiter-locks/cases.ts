@@ -3,8 +3,7 @@
 import { halfSipHash } from '../../src/base/siphash.ts';
 import type { LimiterConfig } from '../../src/limiter/limiter.ts';
 import { createTable, geometryFor, LimiterTable } from '../../src/limiter/table.ts';
-import { digestOf } from '../harness.ts';
-import { seededRandom } from '../workloads.ts';
+import { digestOf, seededRandom } from '../workloads.ts';
 
 /** The last is one for each set: as many as the striped limiter has. */
 export const LOCK_COUNTS = [1, 64, 1024, 10_007] as const;

@@ -1,12 +1,12 @@
 /**
  * A process of its own for one number of locks: four threads that stay for all rounds, and the table they charge.
- *
- * `crew.js LOCKS`, forked: verifies, sends 'ready', then answers each CrewRound with a CrewFigures.
+ * `crew.js LOCKS`, forked. Answers a CrewRound with its CrewFigures.
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { readCensus } from '../../src/limiter/census.ts';
+import { serveRounds } from '../harness/forks.ts';
 import {
   CLIENTS,
   type Clients,
@@ -156,7 +156,4 @@ async function timeRound({ clients, threads, charges }: CrewRound): Promise<Crew
 await Promise.all(crew.map((worker) => once(worker, 'online')));
 await verifyOneClient();
 await verifyManyClients();
-process.on('message', async (round: CrewRound) => process.send?.(await timeRound(round)));
-// The parent ends this process by closing the channel.
-process.once('disconnect', () => process.exit(0));
-process.send?.('ready');
+serveRounds(timeRound);

@@ -1,29 +1,29 @@
 /**
- * How many locks the limiter needs: 1, 64, 1,024 or one for each of its 10,007 sets, with 1, 2 and 4 threads that charge
- * 10,000 clients in random order, or all of them the same one. For a single client no number of locks can help; it is
- * charged once where its lock stands beside its slot and once where it does not, since that does.
+ * How many locks the limiter needs: 1, 64, 1,024 or one for each of its 10,007 sets. 1, 2 and 4 threads charge 10,000
+ * clients in random order, or all of them the same client. No number of locks can help a single client; it is charged
+ * once with its lock beside its slot and once with its lock elsewhere, since that does matter.
  *
- * Each number of locks has a process of its own, whose threads stay for its rounds; the processes take turns within a
- * round and are started anew three times. Every round charges a fixed number of times between two barriers and is
- * checked: the table must have counted each charge once. Options as in harness.ts; besides, `--report DIR` writes
- * limiter-locks.md, .json and .svg there.
+ * Each number of locks has a process of its own, whose threads stay for its rounds; the processes start anew three
+ * times. Every round charges a fixed number of times between two barriers, and the table must have counted each charge
+ * once. `--report DIR` writes limiter-locks.json and .svg.
  */
-import { type ChildProcess, fork } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { answer, jsonOutput, machine, only, rounds, type Spread, smokeRun, spreadOf } from '../harness.ts';
-import { lineChart } from '../plot/line-chart.ts';
+import { withForks } from '../harness/forks.ts';
+import { roundsOr, smokeRun } from '../harness/options.ts';
+import { type Measurement, runComponent } from '../harness/publish.ts';
+import { takeTurns } from '../harness/turns.ts';
+import { lineChart } from '../report/line-chart.ts';
+import { type Column, tableOf } from '../report/table.ts';
+import { mean, medianOf, type Quartiles, quartilesOf } from '../statistics.ts';
 import { CLIENTS, type Clients, LOCK_COUNTS, SEED, THREAD_COUNTS, workloadDigest } from './cases.ts';
 import type { CrewFigures, CrewRound } from './crew.ts';
 
 const TITLE = 'limiter locks';
 const CHARGES = smokeRun ? 2_000 : 50_000;
-/** Two processes of the same code may differ by a fifth (addresses, compilation), so each is started several times. */
+/** Two processes of the same code may differ by a fifth (addresses, compilation), so each starts several times. */
 const GENERATIONS = smokeRun ? 1 : 3;
-const ROUNDS_EACH = smokeRun ? 0 : Math.ceil(rounds / GENERATIONS);
-/** How often a round is made at most, and until when, in milliseconds from the start, rounds are made again. */
+const ROUNDS_EACH = smokeRun ? 0 : Math.ceil(roundsOr(9) / GENERATIONS);
+/** A round is repeated at most so often, and not later than so many milliseconds after the start. */
 const ATTEMPTS = smokeRun ? 1 : 12;
 const RETRY_MS = 80_000;
 
@@ -34,10 +34,10 @@ interface Cell {
 }
 
 interface CellResult extends Cell {
-  readonly wallNs: Spread;
-  readonly cpuNs: Spread;
-  readonly perSecond: Spread;
-  /** CPU time over wall time: below the threads and cores there are, neighbours had the rest. */
+  readonly wallNs: Quartiles;
+  readonly cpuNs: Quartiles;
+  readonly perSecond: Quartiles;
+  /** CPU time over wall time: less than the threads and cores there are if neighbours had the rest. */
   readonly cores: number;
   /** Charges a second against the same with one lock: median of the rounds' ratios. */
   readonly ratio: number;
@@ -51,65 +51,38 @@ const CELLS: readonly Cell[] = CLIENTS.flatMap((clients) =>
   THREAD_COUNTS.flatMap((threads) => LOCK_COUNTS.map((locks) => ({ clients, threads, locks }))),
 );
 
-async function startCrews(): Promise<Map<number, ChildProcess>> {
-  const script = fileURLToPath(new URL('./crew.js', import.meta.url));
-  const crews = new Map<number, ChildProcess>();
-  for (const locks of LOCK_COUNTS) {
-    const child = fork(script, [String(locks)]);
-    crews.set(locks, child);
-    // One after the other: a crew verifies first, and four at once would only wait for each other.
-    await answer(child, `${locks} locks`);
-  }
-  return crews;
-}
+type AskCrew = (name: string, round: CrewRound) => Promise<CrewFigures>;
 
-/** Cores that a round should have had: what it could use, less what measuring itself takes. */
-function coresWanted({ threads }: Cell): number {
-  return 0.85 * Math.min(threads, availableParallelism());
-}
+/** Cores that a round should have had: those it could use, less the share that measuring itself uses. */
+const coresWanted = ({ threads }: Cell): number => 0.85 * Math.min(threads, availableParallelism());
 
 /**
- * One round of one cell. Threads that do not run at the same time do not meet at a lock, so where neighbours had the
- * cores the round is made again; the attempt with the most cores counts. Rounds are short (5 to 25 ms), so that one
- * without neighbours is found soon.
+ * One round of one cell. Threads that do not run at the same time do not meet at a lock, so a round whose cores went to
+ * neighbours is repeated; the attempt with the most cores counts. Rounds are short (5 to 25 ms), so that one without
+ * neighbours comes soon.
  */
-async function playRound(crew: ChildProcess, cell: Cell): Promise<CrewFigures> {
+async function playRound(ask: AskCrew, cell: Cell): Promise<CrewFigures> {
   const order: CrewRound = { clients: cell.clients, threads: cell.threads, charges: CHARGES };
   let best: CrewFigures | undefined;
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     if (best !== undefined && performance.now() > RETRY_MS) break;
-    crew.send(order);
-    const figures = (await answer(crew, `${cell.locks} locks`)) as CrewFigures;
+    const figures = await ask(String(cell.locks), order);
     if (best === undefined || figures.cores > best.cores) best = figures;
     if (best.cores >= coresWanted(cell)) break;
   }
   return best!;
 }
 
-/** Warms the crews up by a first round, then adds the figures of `count` rounds. */
-async function takeTurns(
-  crews: ReadonlyMap<number, ChildProcess>,
-  count: number,
-  measured: ReadonlyMap<Cell, CrewFigures[]>,
-): Promise<void> {
-  for (let round = 0; round <= count; round++) {
-    for (const cell of CELLS) {
-      const figures = await playRound(crews.get(cell.locks)!, cell);
-      if (round > 0) measured.get(cell)!.push(figures);
-    }
-  }
-}
-
-/** All rounds of all cells, in several generations of crews. */
+/** All rounds of all cells, in several generations of processes. */
 async function measure(): Promise<Map<Cell, CrewFigures[]>> {
+  const script = new URL('./crew.js', import.meta.url);
+  const forks = LOCK_COUNTS.map((locks) => ({ name: String(locks), script, args: [String(locks)] }));
   const measured = new Map<Cell, CrewFigures[]>(CELLS.map((cell) => [cell, []]));
   for (let generation = 0; generation < GENERATIONS; generation++) {
-    const crews = await startCrews();
-    try {
-      await takeTurns(crews, ROUNDS_EACH, measured);
-    } finally {
-      for (const crew of crews.values()) crew.disconnect();
-    }
+    const rounds = await withForks(forks, (ask) =>
+      takeTurns(CELLS, ROUNDS_EACH, (cell) => playRound(ask as AskCrew, cell)),
+    );
+    for (const [cell, figures] of rounds) measured.get(cell)!.push(...figures);
   }
   return measured;
 }
@@ -117,29 +90,27 @@ async function measure(): Promise<Map<Cell, CrewFigures[]>> {
 function summarize(measured: ReadonlyMap<Cell, readonly CrewFigures[]>): CellResult[] {
   return CELLS.map((cell) => {
     const own = measured.get(cell)!;
-    const oneLock = CELLS.find(
-      ({ clients, threads, locks }) => clients === cell.clients && threads === cell.threads && locks === 1,
-    )!;
-    const base = measured.get(oneLock)!;
-    const mean = (pick: (figures: CrewFigures) => number): number =>
-      own.reduce((total, figures) => total + pick(figures), 0) / own.length;
+    const isOneLock = ({ clients, threads, locks }: Cell): boolean =>
+      clients === cell.clients && threads === cell.threads && locks === 1;
+    const base = measured.get(CELLS.find(isOneLock)!)!;
     return {
       ...cell,
-      wallNs: spreadOf(own.map(({ wallNs }) => wallNs)),
-      cpuNs: spreadOf(own.map(({ cpuNs }) => cpuNs)),
-      perSecond: spreadOf(own.map(({ perSecond }) => perSecond)),
-      cores: spreadOf(own.map(({ cores }) => cores)).p50,
-      ratio: spreadOf(own.map(({ perSecond }, round) => perSecond / base[round]!.perSecond)).p50,
-      contended: mean(({ contended }) => contended),
-      slept: mean(({ slept }) => slept),
-      busy: mean(({ busy }) => busy),
+      wallNs: quartilesOf(own.map(({ wallNs }) => wallNs)),
+      cpuNs: quartilesOf(own.map(({ cpuNs }) => cpuNs)),
+      perSecond: quartilesOf(own.map(({ perSecond }) => perSecond)),
+      cores: medianOf(own.map(({ cores }) => cores)),
+      ratio: medianOf(own.map(({ perSecond }, round) => perSecond / base[round]!.perSecond)),
+      contended: mean(own.map(({ contended }) => contended)),
+      slept: mean(own.map(({ slept }) => slept)),
+      busy: mean(own.map(({ busy }) => busy)),
     };
   });
 }
 
-/** A column of the table: its head, and what stands in a row. */
-const COLUMNS: readonly (readonly [string, (result: CellResult) => string])[] = [
-  ['client(s)', ({ clients }) => clients],
+const millions = (value: number): string => (value / 1e6).toFixed(1);
+
+const COLUMNS: readonly Column<CellResult>[] = [
+  ['clients', ({ clients }) => clients],
   ['threads', ({ threads }) => String(threads)],
   ['locks', ({ locks }) => String(locks)],
   ['ns/charge', ({ wallNs }) => wallNs.p50.toFixed(0)],
@@ -153,24 +124,6 @@ const COLUMNS: readonly (readonly [string, (result: CellResult) => string])[] = 
   ['slept', ({ slept }) => `${(slept * 100).toFixed(3)}%`],
   ['busy', ({ busy }) => `${(busy * 1e6).toFixed(1)} ppm`],
 ];
-
-function millions(value: number): string {
-  return (value / 1e6).toFixed(1);
-}
-
-function textOf(results: readonly CellResult[], digest: string): string {
-  const rows = [
-    COLUMNS.map(([head]) => head),
-    ...results.map((result) => COLUMNS.map(([, text]) => text(result))),
-  ];
-  const widths = COLUMNS.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  return [
-    `${TITLE}: hash, lookup and locked bucket; ${CHARGES} charges a thread and round`,
-    `  ${machine()}; ${GENERATIONS} × ${ROUNDS_EACH} rounds in turns`,
-    `  workload: seed ${SEED}, digest ${digest}`,
-    ...rows.map((row) => row.map((text, column) => text.padStart(widths[column]! + 2)).join('')),
-  ].join('\n');
-}
 
 function chart(results: readonly CellResult[]): string {
   const series = (['many', 'last set'] as const).flatMap((clients) =>
@@ -193,52 +146,24 @@ function chart(results: readonly CellResult[]): string {
   });
 }
 
-function markdownOf(text: string): string {
-  return `# Locks of the limiter
-
-Command: \`node dist/bench/limiter-locks/main.js --report DIR\`. *cores*: CPU time over wall time. *held*: charges that
-found their lock held; *slept*: sleeps on a lock; *busy*: charges given up after 1 ms; all as shares of the charges.
-*first set*, *last set*: all threads charge one client, beside the first lock or apart from it; *many*: 10,000.
-
-\`\`\`
-${text}
-\`\`\`
-
-![Charges a second over the number of locks](limiter-locks.svg)
-`;
+interface Figures extends Measurement {
+  /** By each thread in each round. */
+  readonly charges: number;
+  readonly results: readonly CellResult[];
 }
 
-function reportDir(): string | undefined {
-  const at = process.argv.indexOf('--report');
-  return at < 0 ? undefined : process.argv[at + 1];
-}
-
-async function main(): Promise<void> {
-  if (!TITLE.includes(only)) return;
-  const measured = await measure();
-  if (smokeRun) {
-    console.log(`${TITLE}: ${CELLS.length} cases verified`);
-    return;
-  }
-  const results = summarize(measured);
-  const digest = workloadDigest();
-  const figures = {
-    title: TITLE,
-    machine: machine(),
-    seed: SEED,
-    digest,
-    rounds: GENERATIONS * ROUNDS_EACH,
-    charges: CHARGES,
-    results,
-  };
-  if (jsonOutput) console.log(JSON.stringify(figures));
-  else console.log(`\n${textOf(results, digest)}`);
-  const dir = reportDir();
-  if (dir === undefined) return;
-  mkdirSync(dir, { recursive: true });
-  writeFileSync(join(dir, 'limiter-locks.json'), `${JSON.stringify(figures, null, 2)}\n`);
-  writeFileSync(join(dir, 'limiter-locks.svg'), chart(results));
-  writeFileSync(join(dir, 'limiter-locks.md'), markdownOf(textOf(results, digest)));
-}
-
-await main();
+await runComponent<Figures>({
+  title: TITLE,
+  name: 'limiter-locks',
+  measure: async () => {
+    const measured = await measure();
+    if (smokeRun) {
+      console.log(`${TITLE}: ${CELLS.length} cases verified`);
+      return null;
+    }
+    const origin = { rounds: GENERATIONS * ROUNDS_EACH, seed: SEED, digest: workloadDigest() };
+    return { ...origin, charges: CHARGES, results: summarize(measured) };
+  },
+  tables: ({ results }) => ({ charges: tableOf(COLUMNS, results) }),
+  charts: ({ results }) => ({ 'limiter-locks.svg': chart(results) }),
+});

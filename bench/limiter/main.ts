@@ -7,7 +7,8 @@ import assert from 'node:assert/strict';
 import { halfSipHash } from '../../src/base/siphash.ts';
 import { ADMITTED, LIMITED, type Limiter } from '../../src/limiter/limiter.ts';
 import { createLimiterMemory, openLimiter } from '../../src/limiter/striped-lock.ts';
-import { compare, digestOf } from '../harness.ts';
+import { compare } from '../harness/compare.ts';
+import { digestOf } from '../workloads.ts';
 
 const CALLS = 8192;
 /** Calls after which the order of clients repeats. */

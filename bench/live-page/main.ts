@@ -12,11 +12,10 @@ import { Agent, type ClientRequest, get, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { type Child, cpuSeconds, startChild, untilIdle } from '../compare/child.ts';
+import { type Child, serveArgs, startChild } from '../under-test/process.ts';
+import { cpuSeconds, untilIdle } from '../under-test/usage.ts';
 
-const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
 const { values } = parseArgs({
   options: {
     seconds: { type: 'string', default: '20' },
@@ -92,18 +91,7 @@ async function fillLimiter(port: number): Promise<void> {
 
 const dataDir = mkdtempSync(join(tmpdir(), 'live-page-'));
 const server = await startChild(
-  [
-    MAIN,
-    'serve',
-    '--port',
-    '0',
-    '--data-dir',
-    dataDir,
-    '--ack',
-    'received',
-    '--client-id',
-    'header:x-client',
-  ],
+  serveArgs(dataDir, '--ack', 'received', '--client-id', 'header:x-client'),
   undefined,
 );
 try {

@@ -4,8 +4,16 @@ import { formatCount, formatMs } from '../../load-test/format.ts';
 import type { LoadResult } from '../../load-test/plan.ts';
 import { createRunId } from '../../load-test/run.ts';
 import { monotonicMs } from '../../src/base/clock.ts';
-import { spreadOf } from '../compare/report.ts';
-import { correct, correctness, figure, type PartOptions, type PartResult, type Table } from './part.ts';
+import { type Column, tableOf } from '../report/table.ts';
+import { rangeOf } from '../statistics.ts';
+import {
+  correct,
+  correctness,
+  figure,
+  type PartOptions,
+  type PartResult,
+  withoutHistograms,
+} from './part.ts';
 import type { Probe, ProbeStream } from './prober-messages.ts';
 import {
   between,
@@ -18,7 +26,6 @@ import {
   summarize,
 } from './probes.ts';
 import { type ServerUnderLoad, withServer } from './server-under-load.ts';
-import { withoutHistograms } from './slow-disk.ts';
 
 const CLIENT_HEADER = 'x-client';
 const ABUSE_RATE = 20_000;
@@ -105,15 +112,14 @@ export async function abuse(options: PartOptions): Promise<PartResult> {
     const limited = goodProbes.filter(({ outcome }) => outcome === TOO_MANY);
     const refused = goodProbes.filter((probe) => !isFine(probe) && probe.outcome !== TOO_MANY);
     const p99 = (list: readonly Probe[]): number => percentile(latencies(list), 99);
-    const ratios = spreadOf(
+    const ratios = rangeOf(
       rounds.map(
         (round) => p99(between(goodProbes, ...round.beside)) / p99(between(goodProbes, ...round.alone)),
       ),
     );
-    const sentPerSecond = spreadOf(rounds.map(({ abuser }) => abuser.sent / abuser.seconds));
+    const sentPerSecond = rangeOf(rounds.map(({ abuser }) => abuser.sent / abuser.seconds));
     return {
       name: 'abuse',
-      title: `An abusive client at ${formatCount(ABUSE_RATE)} requests/s`,
       findings: [
         ...correctness(
           'abusive client',
@@ -151,69 +157,37 @@ export async function abuse(options: PartOptions): Promise<PartResult> {
                 abuser.succeeded / abuser.seconds <= LIMIT * ALLOWED_SLACK + LIMIT / abuser.seconds,
             ),
           `${formatCount(sentPerSecond.median)}/s sent, ` +
-            `${formatCount(spreadOf(rounds.map(({ abuser }) => abuser.succeeded / abuser.seconds)).median)}/s accepted`,
+            `${formatCount(rangeOf(rounds.map(({ abuser }) => abuser.succeeded / abuser.seconds)).median)}/s accepted`,
         ),
       ],
-      text: [
-        `Default settings, clients told apart by \`--client-id header:${CLIENT_HEADER}\`, so a client may send ${formatCount(LIMIT)} requests/s. ` +
-          `The well-behaved one sends ${good.ratePerSecond} requests/s of 10 metrics from the prober's process; the abuser ` +
-          `${formatCount(ABUSE_RATE)}/s of 1 metric over ${ABUSER_CONNECTIONS} connections of its own, from the load generator. Rounds alone and beside ` +
-          'take turns.',
-      ],
-      tables: [roundsTable(rounds, goodProbes)],
-      probes: [
-        summarize(
-          'good client alone',
-          METRICS_PROBE.name,
-          during(METRICS_PROBE.name, (round) => round.alone),
+      tables: { abuse: tableOf(roundColumns(goodProbes), rounds) },
+      probes: (
+        [
+          ['good client alone', (round) => round.alone],
+          ['abusive client', (round) => round.beside],
+        ] as const satisfies readonly (readonly [string, (round: Round) => readonly [number, number]])[]
+      ).flatMap(([part, pick]) =>
+        [METRICS_PROBE.name, HEALTH_PROBE.name, good.name].map((name) =>
+          summarize(part, name, during(name, pick)),
         ),
-        summarize(
-          'good client alone',
-          HEALTH_PROBE.name,
-          during(HEALTH_PROBE.name, (round) => round.alone),
-        ),
-        summarize('good client alone', good.name, alone),
-        summarize(
-          'abusive client',
-          METRICS_PROBE.name,
-          during(METRICS_PROBE.name, (round) => round.beside),
-        ),
-        summarize(
-          'abusive client',
-          HEALTH_PROBE.name,
-          during(HEALTH_PROBE.name, (round) => round.beside),
-        ),
-        summarize('abusive client', good.name, beside),
-      ],
+      ),
       data: rounds.map(({ abuser, ...spans }) => ({ ...spans, abuser: withoutHistograms(abuser) })),
     };
   });
 }
 
-function roundsTable(rounds: readonly Round[], good: readonly Probe[]): Table {
+function roundColumns(good: readonly Probe[]): readonly Column<Round>[] {
   const of = (span: readonly [number, number], percent: number): string =>
     formatMs(percentile(latencies(between(good, ...span)), percent));
-  return {
-    title: 'The well-behaved client, round by round',
-    head: [
-      'round',
-      'p50 alone, ms',
-      'p50 beside',
-      'p99 alone',
-      'p99 beside',
-      'abuser: sent/s',
-      '200/s',
-      '429/s',
-    ],
-    rows: rounds.map(({ alone, beside, abuser }, index) => [
-      String(index + 1),
-      of(alone, 50),
-      of(beside, 50),
-      of(alone, 99),
-      of(beside, 99),
-      formatCount(abuser.sent / abuser.seconds),
-      formatCount((abuser.outcomes['200'] ?? 0) / abuser.seconds),
-      formatCount((abuser.outcomes['429'] ?? 0) / abuser.seconds),
-    ]),
-  };
+  const perSecond = ({ abuser }: Round, count: number | undefined): string =>
+    formatCount((count ?? 0) / abuser.seconds);
+  return [
+    ['p50 alone, ms', ({ alone }) => of(alone, 50)],
+    ['p50 beside', ({ beside }) => of(beside, 50)],
+    ['p99 alone', ({ alone }) => of(alone, 99)],
+    ['p99 beside', ({ beside }) => of(beside, 99)],
+    ['abuser: sent/s', (round) => perSecond(round, round.abuser.sent)],
+    ['200/s', (round) => perSecond(round, round.abuser.outcomes['200'])],
+    ['429/s', (round) => perSecond(round, round.abuser.outcomes['429'])],
+  ];
 }

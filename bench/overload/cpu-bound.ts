@@ -14,11 +14,19 @@ import { faultEnvironment } from '../../load-test/faults/disk-faults.ts';
 import { formatCount, formatMs, formatShare } from '../../load-test/format.ts';
 import { countOf, isSuccess, type LoadResult } from '../../load-test/plan.ts';
 import { monotonicMs } from '../../src/base/clock.ts';
-import { cpuSeconds } from '../compare/child.ts';
-import { correctness, type Finding, figure, type PartOptions, type PartResult } from './part.ts';
+import { type Column, tableOf } from '../report/table.ts';
+import { NO_LIMIT } from '../under-test/process.ts';
+import { cpuSeconds } from '../under-test/usage.ts';
+import {
+  correctness,
+  type Finding,
+  figure,
+  type PartOptions,
+  type PartResult,
+  withoutHistograms,
+} from './part.ts';
 import { between, HEALTH_PROBE, METRICS_PROBE, type ProbeSummary, summarize } from './probes.ts';
-import { NO_LIMIT, type ServerUnderLoad, withServer } from './server-under-load.ts';
-import { withoutHistograms } from './slow-disk.ts';
+import { type ServerUnderLoad, withServer } from './server-under-load.ts';
 
 const BATCHES = [1, 100, 1_000] as const;
 const FACTOR = 3;
@@ -198,10 +206,9 @@ async function smokeBatch(options: PartOptions, batch: number): Promise<readonly
 
 export async function overloadCpu(options: PartOptions): Promise<PartResult> {
   const { scratch, smoke, progress } = options;
-  const common = { name: 'cpu-bound', title: `CPU-bound overload at ${FACTOR} times the capacity` };
   if (smoke) {
     const findings = await smokeBatch(options, BATCHES[1]);
-    return { ...common, findings, text: [], tables: [], probes: [], data: null };
+    return { name: 'cpu-bound', findings, tables: {}, probes: [], data: null };
   }
   const directory = mkdtempSync(join(scratch, 'full-'));
   const batches: Batch[] = [];
@@ -214,10 +221,9 @@ export async function overloadCpu(options: PartOptions): Promise<PartResult> {
     rmSync(directory, { recursive: true, force: true });
   }
   return {
-    ...common,
+    name: 'cpu-bound',
     findings: batches.flatMap((batch) => [...batch.findings, goodputFinding(batch)]),
-    text: TEXT,
-    tables: [table(batches)],
+    tables: { 'cpu-bound': tableOf(COLUMNS, batches) },
     probes: batches.flatMap(({ probes }) => probes),
     data: batches.map(({ overload, ...rest }) => ({ ...rest, overload: withoutHistograms(overload) })),
   };
@@ -242,55 +248,21 @@ function goodputFinding(figures: Batch): Finding {
   );
 }
 
-const TEXT: readonly string[] = [
-  'A server that answers every request spends CPU time on refusals, too: c_a for each accepted request, c_r for each ' +
-    'that gets 503. With a share s of a core and λ requests/s, g of which are accepted, g·c_a + (λ − g)·c_r ≤ s, so',
-  '    g ≤ (s − λ·c_r) / (c_a − c_r)',
-  'and of the capacity s/c_a at ρ times the capacity (1 − ρ·r) / (1 − r) is left, with r = c_r/c_a: nothing at ρ = 3 once a ' +
-    'refusal costs a third of an acceptance. Requests beyond what can be answered wait in the connections. ' +
-    `c_a and c_r are CPU seconds of the server process by answers, in closed loops of ${CLIENTS} clients: one in which ` +
-    'all are accepted, and one in which all are refused because the disk is full. Kernel work for sent bodies is done on ' +
-    `the sender's core and not counted. The generator's core cannot send three times what a core of the server takes, so ` +
-    `these figures are of a server that is given ${formatShare(CPU_SHARE)} of a core, in slices of 1 ms every 4 ms; what ` +
-    'the probes and an idle server take is subtracted.',
-];
+const shareOfCapacity = ({ capacityPerSecond }: Batch, perSecond: number): string =>
+  formatShare(perSecond / capacityPerSecond);
 
-function table(batches: readonly Batch[]) {
-  return {
-    title: 'Goodput beside its ceiling',
-    head: [
-      'metrics a request',
-      'whole core, requests/s',
-      'c_a, µs',
-      'c_r, µs',
-      'r',
-      'capacity/s',
-      'offered/s',
-      'answered/s',
-      'goodput/s',
-      'of capacity',
-      'ceiling, all offered',
-      'ceiling, those answered',
-      'p99 of 2xx, ms',
-    ],
-    rows: batches.map((figures) => {
-      const { capacityPerSecond } = figures;
-      const { offered, answered } = ceilings(figures);
-      return [
-        String(figures.batch),
-        formatCount(figures.fullCorePerSecond),
-        figures.acceptUs.toFixed(1),
-        figures.refuseUs.toFixed(1),
-        (figures.refuseUs / figures.acceptUs).toFixed(2),
-        formatCount(capacityPerSecond),
-        formatCount(figures.offeredPerSecond),
-        formatCount(figures.answeredPerSecond),
-        formatCount(figures.goodputPerSecond),
-        formatShare(figures.goodputPerSecond / capacityPerSecond),
-        formatShare(offered / capacityPerSecond),
-        formatShare(answered / capacityPerSecond),
-        formatMs(figures.overload.serviceTime.p99Ms),
-      ];
-    }),
-  };
-}
+const COLUMNS: readonly Column<Batch>[] = [
+  ['metrics a request', ({ batch }) => formatCount(batch)],
+  ['whole core, requests/s', ({ fullCorePerSecond }) => formatCount(fullCorePerSecond)],
+  ['c_a, µs', ({ acceptUs }) => acceptUs.toFixed(1)],
+  ['c_r, µs', ({ refuseUs }) => refuseUs.toFixed(1)],
+  ['r', ({ acceptUs, refuseUs }) => (refuseUs / acceptUs).toFixed(2)],
+  ['capacity/s', ({ capacityPerSecond }) => formatCount(capacityPerSecond)],
+  ['offered/s', ({ offeredPerSecond }) => formatCount(offeredPerSecond)],
+  ['answered/s', ({ answeredPerSecond }) => formatCount(answeredPerSecond)],
+  ['goodput/s', ({ goodputPerSecond }) => formatCount(goodputPerSecond)],
+  ['of capacity', (batch) => shareOfCapacity(batch, batch.goodputPerSecond)],
+  ['ceiling, all offered', (batch) => shareOfCapacity(batch, ceilings(batch).offered)],
+  ['ceiling, those answered', (batch) => shareOfCapacity(batch, ceilings(batch).answered)],
+  ['p99 of 2xx, ms', ({ overload }) => formatMs(overload.serviceTime.p99Ms)],
+];

@@ -1,4 +1,5 @@
 /** Resident memory of the server while it is overloaded, and whether it stays what it is. */
+import { mean } from '../statistics.ts';
 import type { ServerUnderLoad } from './server-under-load.ts';
 
 const SAMPLE_MS = 250;
@@ -40,16 +41,13 @@ export interface Flatness {
   readonly isFlat: boolean;
 }
 
-const meanOf = (values: readonly number[]): number =>
-  values.reduce((sum, value) => sum + value, 0) / values.length;
-
 /** Of the samples after the first 20 seconds. */
 export function flatness(samples: readonly MemorySample[]): Flatness {
   const length = samples.at(-1)?.seconds ?? 0;
   const fromSeconds = length > 2 * SETTLED_SECONDS ? SETTLED_SECONDS : Math.round(length * SETTLED_PART);
   const settled = samples.filter(({ seconds }) => seconds >= fromSeconds).map(({ bytes }) => bytes);
   const quarter = Math.ceil(settled.length / 4);
-  const growthBytes = meanOf(settled.slice(-quarter)) - meanOf(settled.slice(0, quarter));
+  const growthBytes = mean(settled.slice(-quarter)) - mean(settled.slice(0, quarter));
   const rangeBytes = Math.max(...settled) - Math.min(...settled);
   const isFlat = growthBytes <= GROWTH_MAX_BYTES && rangeBytes <= RANGE_MAX_BYTES;
   return { fromSeconds, growthBytes, rangeBytes, isFlat };

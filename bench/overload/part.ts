@@ -1,6 +1,7 @@
-/** What the parts of the overload benchmark share: what they are given, and what they find. */
-import type { LoadResult } from '../../load-test/plan.ts';
-import { countOf } from '../../load-test/plan.ts';
+/** Options and findings that the parts of the overload benchmark share, and the checks that every load gets. */
+import { countOf, type LoadResult } from '../../load-test/plan.ts';
+import type { Table } from '../report/table.ts';
+import { sum as sumOf } from '../statistics.ts';
 import type { ProbeSummary } from './probes.ts';
 
 export interface PartOptions {
@@ -8,7 +9,7 @@ export interface PartOptions {
   readonly scratch: string;
   /** Of the longest load; the others keep their lengths. */
   readonly seconds: number;
-  /** Loads of a second, neither pinned nor limited: what is judged is correctness, and no figure. */
+  /** Loads of a second, neither pinned nor limited, that judge correctness only. */
   readonly smoke: boolean;
   readonly progress: (text: string) => void;
 }
@@ -16,26 +17,19 @@ export interface PartOptions {
 export interface Finding {
   readonly requirement: string;
   readonly measured: string;
-  /** Null: a figure, and no requirement. */
+  /** Null: a figure without a requirement. */
   readonly holds: boolean | null;
   /** Also judged by a short run on a busy machine. */
   readonly isCorrectness: boolean;
 }
 
-export interface Table {
-  readonly title: string;
-  readonly head: readonly string[];
-  readonly rows: readonly (readonly string[])[];
-}
-
 export interface PartResult {
   readonly name: string;
-  readonly title: string;
   readonly findings: readonly Finding[];
-  readonly text: readonly string[];
-  readonly tables: readonly Table[];
+  /** By the name of their mark in the page. */
+  readonly tables: Readonly<Record<string, Table>>;
   readonly probes: readonly ProbeSummary[];
-  /** The figures behind the text. */
+  /** The figures behind the tables. */
   readonly data: unknown;
 }
 
@@ -49,10 +43,9 @@ export const figure = (requirement: string, holds: boolean | null, measured: str
 
 const ANSWER_ALLOWED = /^(2\d\d|429|503)$/;
 
-/** Statuses, Retry-After, accepted = stored: what holds of every load. */
+/** Statuses, Retry-After, accepted = stored: required of every load. */
 export function correctness(name: string, results: readonly LoadResult[]): Finding[] {
-  const sum = (pick: (result: LoadResult) => number): number =>
-    results.reduce((total, result) => total + pick(result), 0);
+  const sum = (pick: (result: LoadResult) => number): number => sumOf(results.map(pick));
   const wrong = new Map<string, number>();
   for (const { outcomes } of results)
     for (const [outcome, count] of Object.entries(outcomes)) {
@@ -85,4 +78,15 @@ export function correctness(name: string, results: readonly LoadResult[]): Findi
         : failed.map(({ check }) => check.detail).join('; '),
     ),
   ];
+}
+
+/** Percentiles stay; the whole histograms would be most of the file. */
+export function withoutHistograms({ apiLatency, serviceTime, refusalLatency, ...rest }: LoadResult) {
+  const lean = ({ hdr: _hdr, distribution: _points, ...summary }: LoadResult['apiLatency']) => summary;
+  return {
+    ...rest,
+    apiLatency: lean(apiLatency),
+    serviceTime: lean(serviceTime),
+    refusalLatency: lean(refusalLatency),
+  };
 }

@@ -8,9 +8,18 @@ import { formatCount, formatMs, formatShare } from '../../load-test/format.ts';
 import type { LoadResult } from '../../load-test/plan.ts';
 import { createRunId } from '../../load-test/run.ts';
 import { monotonicMs } from '../../src/base/clock.ts';
-import { growth, percentileOf, readExposition } from './exposition.ts';
+import { type Column, type Table, tableOf } from '../report/table.ts';
+import { growth, percentileOf, readExposition } from '../under-test/exposition.ts';
+import { NO_LIMIT } from '../under-test/process.ts';
 import { flatness, type MemorySample, watchMemory } from './memory.ts';
-import { correct, correctness, figure, type PartOptions, type PartResult, type Table } from './part.ts';
+import {
+  correct,
+  correctness,
+  figure,
+  type PartOptions,
+  type PartResult,
+  withoutHistograms,
+} from './part.ts';
 import type { Probe, ProbeStream } from './prober-messages.ts';
 import {
   between,
@@ -22,7 +31,7 @@ import {
   percentile,
   summarize,
 } from './probes.ts';
-import { NO_LIMIT, type ServerUnderLoad, withServer } from './server-under-load.ts';
+import { type ServerUnderLoad, withServer } from './server-under-load.ts';
 import { meanTarget, type TargetSample, targetAt, watchTarget } from './target.ts';
 
 const BATCH = 100;
@@ -178,7 +187,6 @@ export async function overloadSlowDisk(options: PartOptions): Promise<PartResult
     const lost = growth('metricsstream_events_dropped_total', before, after);
     return {
       name: 'slow-disk',
-      title: `Overload at ${FACTOR} times the capacity, set by a slow disk`,
       findings: [
         ...correctness('slow disk', [...loads.map(({ result }) => result), overload]),
         correct(
@@ -190,8 +198,7 @@ export async function overloadSlowDisk(options: PartOptions): Promise<PartResult
         ),
         ...figures(run, server),
       ],
-      text: describe(run, server, lost),
-      tables: [timelineTable(run)],
+      tables: { 'slow-disk': factsTable(run, server, lost), 'slow-disk-seconds': timelineTable(run) },
       probes: summaries,
       data: { ...run, overload: withoutHistograms(overload), light: lightSeconds(lightProbes, span) },
     };
@@ -247,66 +254,56 @@ function figures(run: OverloadRun, { group }: ServerUnderLoad) {
   ];
 }
 
-function describe(
+/** Settings and figures that the requirements rest on. Percentiles of syncs and commits are upper bounds of buckets. */
+function factsTable(
   { capacities, overload, syncP50Ms, syncP99Ms, commitP99Bytes }: OverloadRun,
   { group }: ServerUnderLoad,
   lost: number,
-): string[] {
-  const closed = capacities.map(
-    ({ clients, perSecond }) => `${formatCount(perSecond)}/s with ${clients} clients`,
-  );
-  return [
-    `A sync takes ${SYNC_MS} ms for up to ${SYNC_BYTES >> 10} KiB and longer in proportion for more. The target is ${TARGET_DELAY_MS} ms ` +
-      'as configured; the server raises it to twelve times what it takes for the fixed cost of a commit ' +
-      `(docs/backpressure.md), at first the ${SYNC_MS} ms of the small commits before the overload. ${BATCH} metrics a ` +
-      `request; the peak is the best of four closed loops: ${closed.join(', ')}. The overload comes in an open loop over ` +
-      `${overload.plan.clients} connections, ${formatCount(overload.sent)} requests in ${overload.seconds.toFixed(0)} s.`,
-    `Memory: ${group === null ? 'no control group could be made here' : `a control group (version ${group.version}) of 512 MiB around the server, page cache included`}; ` +
-      'resident memory of the process is judged. Normal, after the overload, means that a light load of 40 requests/s succeeds ' +
-      `entirely and its p99 is within ${TARGET_DELAY_MS * DELAY_FACTOR_MAX} ms in each of ${STEADY_MS / BIN_MS} half seconds in a row.`,
-    `Its commits held up to ${formatCount(commitP99Bytes / 1024)} KiB (p99), which is ` +
-      `${formatMs((commitP99Bytes / SYNC_BYTES) * SYNC_MS)} ms of injected time; its syncs took up to ${formatMs(syncP50Ms)} ms (p50) and ` +
-      `${formatMs(syncP99Ms)} ms (p99), the real disk included. All are upper bounds of buckets of the server's histograms. What the ` +
-      'real disk adds no admission can take away.',
-    `The generator was busy ${formatShare(overload.generator.busyShare)} of the time` +
-      `${overload.generator.isBottleneck ? ' and may have been the bottleneck' : ''}; ${formatCount(lost)} of the server's samples were dropped.`,
-  ];
+): Table {
+  const { seconds, sent, plan, generator } = overload;
+  return {
+    head: ['figure', ''],
+    rows: [
+      ...capacities.map(({ clients, perSecond }) => [
+        `closed loop of ${clients} clients, requests/s`,
+        formatCount(perSecond),
+      ]),
+      [
+        'overload',
+        `${formatCount(sent)} requests in ${seconds.toFixed(0)} s over ${plan.clients} connections`,
+      ],
+      ['control group of 512 MiB', group === null ? 'none' : `version ${group.version}`],
+      ['KiB a commit, p99', formatCount(commitP99Bytes / 1024)],
+      ['injected delay of such a commit, ms', formatMs((commitP99Bytes / SYNC_BYTES) * SYNC_MS)],
+      ['a sync, the real disk included, ms, p50 · p99', `${formatMs(syncP50Ms)} · ${formatMs(syncP99Ms)}`],
+      [
+        'generator busy',
+        `${formatShare(generator.busyShare)}${generator.isBottleneck ? ', at its limit' : ''}`,
+      ],
+      ["server's samples dropped", formatCount(lost)],
+    ],
+  };
 }
 
 const TIMELINE_STEP = 5;
 
 function timelineTable({ overload, memory, targets }: OverloadRun): Table {
-  const rows = overload.timeline
-    .filter((_, index) => index % TIMELINE_STEP === 0)
-    .map(({ atSeconds, seconds, outcomes, latency }) => {
-      const target = targetAt(targets, atSeconds);
-      const resident = memory.findLast((sample) => sample.seconds <= atSeconds)?.bytes ?? Number.NaN;
-      return [
-        atSeconds.toFixed(0),
-        formatCount((outcomes['200'] ?? 0) / seconds),
-        formatCount((outcomes['503'] ?? 0) / seconds),
-        formatMs(latency.p50Ms),
-        formatMs(latency.p99Ms),
-        formatMs(target),
-        (resident / 2 ** 20).toFixed(0),
-      ];
-    });
-  return {
-    title: 'Single seconds of it',
-    head: ['second', '200/s', '503/s', 'p50 ms', 'p99 ms', 'target ms', 'RSS MiB'],
-    rows,
-  };
-}
-
-/** Percentiles stay; the whole histograms would be most of the file. */
-export function withoutHistograms({ apiLatency, serviceTime, refusalLatency, ...rest }: LoadResult) {
-  const lean = ({ hdr: _hdr, distribution: _points, ...summary }: LoadResult['apiLatency']) => summary;
-  return {
-    ...rest,
-    apiLatency: lean(apiLatency),
-    serviceTime: lean(serviceTime),
-    refusalLatency: lean(refusalLatency),
-  };
+  type Slice = (typeof overload.timeline)[number];
+  const residentAt = (atSeconds: number): number =>
+    memory.findLast((sample) => sample.seconds <= atSeconds)?.bytes ?? Number.NaN;
+  const columns: Column<Slice>[] = [
+    ['second', ({ atSeconds }) => atSeconds.toFixed(0)],
+    ['200/s', ({ outcomes, seconds }) => formatCount((outcomes['200'] ?? 0) / seconds)],
+    ['503/s', ({ outcomes, seconds }) => formatCount((outcomes['503'] ?? 0) / seconds)],
+    ['p50 ms', ({ latency }) => formatMs(latency.p50Ms)],
+    ['p99 ms', ({ latency }) => formatMs(latency.p99Ms)],
+    ['target ms', ({ atSeconds }) => formatMs(targetAt(targets, atSeconds))],
+    ['RSS MiB', ({ atSeconds }) => (residentAt(atSeconds) / 2 ** 20).toFixed(0)],
+  ];
+  return tableOf(
+    columns,
+    overload.timeline.filter((_, index) => index % TIMELINE_STEP === 0),
+  );
 }
 
 /** The light load by half seconds around the end of the overload. */

@@ -4,12 +4,13 @@ import { faultEnvironment } from '../../load-test/faults/disk-faults.ts';
 import { formatCount, formatMs, formatShare } from '../../load-test/format.ts';
 import type { LoadResult } from '../../load-test/plan.ts';
 import { monotonicMs } from '../../src/base/clock.ts';
-import { cpuSeconds } from '../compare/child.ts';
-import { type Exposition, growth, readExposition } from './exposition.ts';
-import { correctness, type PartOptions, type PartResult } from './part.ts';
+import { type Column, tableOf } from '../report/table.ts';
+import { type Exposition, growth, readExposition } from '../under-test/exposition.ts';
+import { NO_LIMIT } from '../under-test/process.ts';
+import { cpuSeconds } from '../under-test/usage.ts';
+import { correctness, type PartOptions, type PartResult, withoutHistograms } from './part.ts';
 import { between, HEALTH_PROBE, METRICS_PROBE, summarize } from './probes.ts';
-import { NO_LIMIT, type ServerUnderLoad, withServer } from './server-under-load.ts';
-import { withoutHistograms } from './slow-disk.ts';
+import { type ServerUnderLoad, withServer } from './server-under-load.ts';
 
 const BATCH = 100;
 const FIXED_MS = 10;
@@ -50,21 +51,36 @@ async function fixedLoad(server: ServerUnderLoad, clients: number): Promise<Fixe
   return { clients, result, cpuShare: (cpuAfter - cpuBefore) / result.seconds, before, after };
 }
 
-function fixedCells({ clients, result, cpuShare, before, after }: FixedRow): string[] {
-  const grown = (name: string): number => growth(`metricsstream_${name}`, before, after);
-  return [
-    String(clients),
-    formatCount(result.succeeded / result.seconds),
-    formatCount((result.outcomes['503'] ?? 0) / result.seconds),
-    (grown('syncs_total') / result.seconds).toFixed(0),
-    formatCount(grown('stored_bytes_total') / grown('commits_total') / 1024),
-    formatMs(result.serviceTime.p50Ms),
-    formatMs(result.serviceTime.p99Ms),
-    formatShare(cpuShare),
-  ];
-}
+const grown = ({ before, after }: FixedRow, name: string): number =>
+  growth(`metricsstream_${name}`, before, after);
 
-/** A sync that takes as long for any size limits the number of commits, and not their bytes. */
+const perSecond = (result: LoadResult, status: '200' | '503'): string =>
+  formatCount((result.outcomes[status] ?? 0) / result.seconds);
+
+const FIXED_COLUMNS: readonly Column<FixedRow>[] = [
+  ['clients', ({ clients }) => String(clients)],
+  ['200/s', ({ result }) => perSecond(result, '200')],
+  ['503/s', ({ result }) => perSecond(result, '503')],
+  ['syncs/s', (row) => (grown(row, 'syncs_total') / row.result.seconds).toFixed(0)],
+  [
+    'KiB a commit',
+    (row) => formatCount(grown(row, 'stored_bytes_total') / grown(row, 'commits_total') / 1024),
+  ],
+  ['p50 ms', ({ result }) => formatMs(result.serviceTime.p50Ms)],
+  ['p99 ms', ({ result }) => formatMs(result.serviceTime.p99Ms)],
+  ['CPU of its core', ({ cpuShare }) => formatShare(cpuShare)],
+];
+
+const STALLING_COLUMNS: readonly Column<LoadResult>[] = [
+  ['200/s', (result) => perSecond(result, '200')],
+  ['503/s', (result) => perSecond(result, '503')],
+  ['p50 of 2xx, ms', ({ serviceTime }) => formatMs(serviceTime.p50Ms)],
+  ['p99', ({ serviceTime }) => formatMs(serviceTime.p99Ms)],
+  ['max', ({ serviceTime }) => formatMs(serviceTime.maxMs)],
+  ['p99 of 503, ms', ({ refusalLatency }) => formatMs(refusalLatency.p99Ms)],
+];
+
+/** A sync that takes the same time for any size limits the number of commits, not their bytes. */
 export async function fixedSync(options: PartOptions): Promise<PartResult> {
   const env = faultEnvironment({ syncDelayMs: FIXED_MS });
   return withServer(
@@ -79,33 +95,11 @@ export async function fixedSync(options: PartOptions): Promise<PartResult> {
       const probes = await prober.end();
       return {
         name: 'fixed-sync',
-        title: `A sync of ${FIXED_MS} ms whatever its size`,
         findings: correctness(
           `sync of ${FIXED_MS} ms`,
           rows.map(({ result }) => result),
         ),
-        text: [
-          `Closed loops of ${BATCH} metrics a request. A group commit takes all that waits, so a sync that costs the same for any ` +
-            'size bounds the number of commits a second and not their size: with few clients they bound the goodput (clients ' +
-            'for each commit and its wait), with many the server runs out of CPU (its share of its core), not of disk. ' +
-            'That is why the overload above has a disk whose time grows with the bytes.',
-        ],
-        tables: [
-          {
-            title: 'What bounds it',
-            head: [
-              'clients',
-              '200/s',
-              '503/s',
-              'syncs/s',
-              'KiB a commit',
-              'p50 ms',
-              'p99 ms',
-              'CPU of its core',
-            ],
-            rows: rows.map(fixedCells),
-          },
-        ],
+        tables: { 'fixed-sync': tableOf(FIXED_COLUMNS, rows) },
         probes: [METRICS_PROBE, HEALTH_PROBE].map(({ name }) =>
           summarize(
             `sync of ${FIXED_MS} ms, closed loops`,
@@ -123,7 +117,7 @@ export async function fixedSync(options: PartOptions): Promise<PartResult> {
   );
 }
 
-/** Syncs far beyond the target delay: are the other endpoints still quick? */
+/** Syncs far longer than the target delay must not slow the other endpoints down. */
 export async function stallingSync(options: PartOptions): Promise<PartResult> {
   const { smoke } = options;
   const env = faultEnvironment({ syncDelayMs: STALLING_MS });
@@ -153,28 +147,8 @@ export async function stallingSync(options: PartOptions): Promise<PartResult> {
       const probes = await prober.end();
       return {
         name: 'stalling-sync',
-        title: `A sync of ${STALLING_MS} ms`,
         findings: correctness(`sync of ${STALLING_MS} ms`, [result]),
-        text: [
-          `${formatCount(STALLING_RATE)} requests/s of ${BATCH} metrics in an open loop; a sync alone takes four times the target delay, ` +
-            'so admission takes what one group holds.',
-        ],
-        tables: [
-          {
-            title: 'Answers',
-            head: ['200/s', '503/s', 'p50 of 2xx, ms', 'p99', 'max', 'p99 of 503, ms'],
-            rows: [
-              [
-                formatCount((result.outcomes['200'] ?? 0) / result.seconds),
-                formatCount((result.outcomes['503'] ?? 0) / result.seconds),
-                formatMs(result.serviceTime.p50Ms),
-                formatMs(result.serviceTime.p99Ms),
-                formatMs(result.serviceTime.maxMs),
-                formatMs(result.refusalLatency.p99Ms),
-              ],
-            ],
-          },
-        ],
+        tables: { 'stalling-sync': tableOf(STALLING_COLUMNS, [result]) },
         probes: [METRICS_PROBE, HEALTH_PROBE].map(({ name }) =>
           summarize(`sync of ${STALLING_MS} ms`, name, between(probes.get(name)!, fromMs, untilMs)),
         ),

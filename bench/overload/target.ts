@@ -1,5 +1,6 @@
-/** The delay that the server aims at while it is overloaded: it raises its target where a commit's fixed cost asks for it. */
-import { readExposition } from './exposition.ts';
+/** The server's target delay during overload: it raises the target when a commit has a high fixed cost. */
+import { mean } from '../statistics.ts';
+import { readExposition } from '../under-test/exposition.ts';
 
 const SAMPLE_MS = 1_000;
 const GAUGE = 'metricsstream_admission_target_delay_seconds';
@@ -38,5 +39,5 @@ export function targetAt(samples: readonly TargetSample[], seconds: number): num
 
 /** Mean over the time watched. */
 export function meanTarget(samples: readonly TargetSample[]): number {
-  return samples.reduce((sum, { targetMs }) => sum + targetMs, 0) / samples.length;
+  return mean(samples.map(({ targetMs }) => targetMs));
 }

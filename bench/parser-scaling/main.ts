@@ -7,9 +7,6 @@
  * to DIR/parser-scaling.json and a plot to DIR/parser-scaling.svg.
  */
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { createParser as createNaive } from '../../src/parser/naive/naive.ts';
 import {
   BATCH_CEILING,
@@ -20,18 +17,13 @@ import {
   type Parser,
 } from '../../src/parser/parser.ts';
 import { createParser as createSinglePass } from '../../src/parser/single-pass/single-pass.ts';
-import {
-  type BenchCase,
-  type CaseResult,
-  compare,
-  digestOf,
-  jsonOutput,
-  machine,
-  smokeRun,
-} from '../harness.ts';
+import { type BenchCase, type CaseResult, compare } from '../harness/compare.ts';
+import { smokeRun } from '../harness/options.ts';
+import { type Measurement, runComponent } from '../harness/publish.ts';
 import { type Metric, parseAndWalk } from '../parser/baseline.ts';
-import { lineChart } from '../plot/line-chart.ts';
-import { makeWorkload, type WorkloadName } from '../workloads.ts';
+import { lineChart } from '../report/line-chart.ts';
+import { type Column, type Table, tableOf } from '../report/table.ts';
+import { digestOf, makeWorkload, type WorkloadName } from '../workloads.ts';
 
 const KB = 1024;
 const SIZES = [1, 4, 16, 64, 256, 1024].map((size) => size * KB);
@@ -45,6 +37,7 @@ const LONG_ROUNDS = 2;
 const BYTES_A_RUN = 16 * KB;
 const SHAPES = ['plain', 'tags'] as const satisfies readonly WorkloadName[];
 
+const TITLE = 'parser scaling';
 const WALK = 'JSON.parse + walk';
 const SINGLE_PASS = 'single pass';
 const SEVERAL_SCANS = 'several scans';
@@ -129,7 +122,7 @@ async function measure(shape: WorkloadName, size: number): Promise<Point> {
   const { body, seed } = makeWorkload(shape, metrics);
   const long = shape === 'plain' && size >= LONG_BYTES;
   const results = await compare({
-    title: `parser scaling: ${shape}, ${sizeText(size)}, ${metrics} metrics`,
+    title: `${TITLE}: ${shape}, ${sizeText(size)}, ${metrics} metrics`,
     unit: 'byte',
     baseline: WALK,
     workload: { seed, digest: digestOf(body) },
@@ -159,31 +152,29 @@ function growth(from: Point, to: Point, name: string): number {
   return 1 + perByte / Math.log(to.bytes / from.bytes);
 }
 
-function printTable(shape: WorkloadName, points: readonly Point[]): void {
-  const width = 20;
-  console.log(
-    `\nparser scaling, ${shape}: CPU ns per byte, and the power of the size by which time grew last`,
-  );
-  console.log(`  ${'body'.padEnd(8)}${NAMES.map((name) => name.padStart(width)).join('')}`);
-  for (const [at, point] of points.entries()) {
-    const cells = NAMES.map((name) => nsText(cpuNsPerByte(point, name)).padStart(width));
-    console.log(`  ${sizeText(SIZES[at]!).padEnd(8)}${cells.join('')}`);
-  }
+type Curves = Readonly<Partial<Record<WorkloadName, readonly Point[]>>>;
+
+/** CPU ns per byte, and the power of the size by which time grew from the last size but one to the last. */
+function scalingTable(points: readonly Point[]): Table {
+  const columns: Column<Point>[] = [
+    ['body', ({ bytes }) => sizeText(SIZES.find((size) => Math.abs(size - bytes) < size / 4) ?? bytes)],
+    ...NAMES.map((name): Column<Point> => [name, (point) => nsText(cpuNsPerByte(point, name))]),
+  ];
+  const { head, rows } = tableOf(columns, points);
   const [before, last] = points.slice(-2);
-  if (before === undefined || last === undefined) return;
-  const powers = NAMES.map((name) => growth(before, last, name).toFixed(2).padStart(width));
-  console.log(`  ${'power'.padEnd(8)}${powers.join('')}`);
+  if (before === undefined || last === undefined) return { head, rows };
+  return { head, rows: [...rows, ['power', ...NAMES.map((name) => growth(before, last, name).toFixed(2))]] };
 }
 
 /** One line for each parser on `plain`, and the several-scan one where it finds all that it searches. */
-function plot(curves: ReadonlyMap<WorkloadName, readonly Point[]>): string {
+function plot(curves: Curves): string {
   const line = (
     name: string,
     shape: WorkloadName,
     suffix = '',
   ): { name: string; points: [number, number][] } => ({
     name: name + suffix,
-    points: (curves.get(shape) ?? []).map((point) => [point.bytes, cpuNsPerByte(point, name)]),
+    points: (curves[shape] ?? []).map((point) => [point.bytes, cpuNsPerByte(point, name)]),
   });
   return lineChart({
     title: 'Time per byte over the size of the body',
@@ -203,27 +194,30 @@ function plot(curves: ReadonlyMap<WorkloadName, readonly Point[]>): string {
   });
 }
 
-function writeReport(folder: string, curves: ReadonlyMap<WorkloadName, readonly Point[]>): void {
-  mkdirSync(folder, { recursive: true });
-  const about = {
-    command: 'node dist/bench/parser-scaling/main.js --report docs/results',
-    machine: machine(),
-  };
-  const data = { ...about, unit: 'ns per byte', curves: Object.fromEntries(curves) };
-  writeFileSync(join(folder, 'parser-scaling.json'), `${JSON.stringify(data, null, 2)}\n`);
-  writeFileSync(join(folder, 'parser-scaling.svg'), plot(curves));
+interface Figures extends Measurement {
+  readonly curves: Curves;
 }
 
-const { values: options } = parseArgs({ options: { report: { type: 'string' } }, strict: false });
-const curves = new Map<WorkloadName, Point[]>();
-for (const shape of SHAPES) {
-  const points: Point[] = [];
-  for (const size of SIZES) {
-    if (smokeRun && size > SMOKE_MAX_BYTES) continue;
-    const point = await measure(shape, size);
-    if (point.results.length > 0) points.push(point);
+/** @returns nothing in a child process, in a smoke run, and where `--only` selects a part */
+async function measureAll(): Promise<Figures | null> {
+  const curves: Partial<Record<WorkloadName, Point[]>> = {};
+  for (const shape of SHAPES) {
+    for (const size of SIZES) {
+      if (smokeRun && size > SMOKE_MAX_BYTES) continue;
+      const point = await measure(shape, size);
+      if (point.results.length > 0) curves[shape] = [...(curves[shape] ?? []), point];
+    }
   }
-  if (points.length > 0) curves.set(shape, points);
+  if (Object.keys(curves).length < SHAPES.length) return null;
+  const { seed, body } = makeWorkload(SHAPES[0], Math.round(SIZES[0]! / 100));
+  return { rounds: MAX_ROUNDS, seed, digest: digestOf(body), curves };
 }
-for (const [shape, points] of curves) if (!jsonOutput) printTable(shape, points);
-if (typeof options.report === 'string' && curves.size === SHAPES.length) writeReport(options.report, curves);
+
+await runComponent<Figures>({
+  title: TITLE,
+  name: 'parser-scaling',
+  measure: measureAll,
+  tables: ({ curves }) =>
+    Object.fromEntries(Object.entries(curves).map(([shape, points]) => [shape, scalingTable(points)])),
+  charts: ({ curves }) => ({ 'parser-scaling.svg': plot(curves) }),
+});

@@ -7,8 +7,8 @@ import assert from 'node:assert/strict';
 import { encodedBound, encodeLines } from '../../src/encoder/line-encoder.ts';
 import { FORMAT_JSON, PARSED } from '../../src/parser/parser.ts';
 import { createParser } from '../../src/parser/single-pass/single-pass.ts';
-import { type BenchCase, compare, digestOf } from '../harness.ts';
-import { makeWorkload, WORKLOADS, type Workload, type WorkloadName } from '../workloads.ts';
+import { type BenchCase, compare } from '../harness/compare.ts';
+import { digestOf, makeWorkload, WORKLOADS, type Workload, type WorkloadName } from '../workloads.ts';
 import { parseAndWalk } from './baseline.ts';
 
 /** Metrics that one timed call handles at least. */

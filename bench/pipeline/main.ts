@@ -9,8 +9,8 @@ import { createLimiterMemory, openLimiter } from '../../src/limiter/striped-lock
 import { FORMAT_JSON } from '../../src/parser/parser.ts';
 import { createParser } from '../../src/parser/single-pass/single-pass.ts';
 import { COMMITTED, Pipeline, type PipelineRequest } from '../../src/pipeline.ts';
-import { compare, digestOf } from '../harness.ts';
-import { makeWorkload, type Workload } from '../workloads.ts';
+import { compare } from '../harness/compare.ts';
+import { digestOf, makeWorkload, type Workload } from '../workloads.ts';
 
 const JOURNAL_BYTES = 8 << 20;
 const BODY_MAX_BYTES = 1 << 20;

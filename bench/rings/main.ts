@@ -21,7 +21,7 @@ import {
   EventRingProducer,
 } from '../../src/telemetry/ring-buffer.ts';
 import { Sample } from '../../src/telemetry/sample.ts';
-import { type BenchCase, compare } from '../harness.ts';
+import { type BenchCase, compare } from '../harness/compare.ts';
 
 const CALLS = EVENT_RING_RECORDS;
 

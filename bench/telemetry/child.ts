@@ -1,4 +1,4 @@
-/** One implementation in a process of its own: its threads, its main, and the check that nothing went missing. */
+/** One implementation in a process of its own, `child.js NAME`: its threads, its main, and the check that no sample is missing. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
@@ -9,6 +9,8 @@ import {
   type Samples,
   STATUS_CLASSES,
 } from '../../src/telemetry/recorder.ts';
+import { serveRounds } from '../harness/forks.ts';
+import { mean, sum as sumOf } from '../statistics.ts';
 import {
   DRAIN_INTERVAL_MS,
   type ImplementationName,
@@ -50,8 +52,7 @@ function check(
   after: Taken,
   threads: readonly ThreadFigures[],
 ): number {
-  const sum = (pick: (thread: ThreadFigures) => number): number =>
-    threads.reduce((total, thread) => total + pick(thread), 0);
+  const sum = (pick: (thread: ThreadFigures) => number): number => sumOf(threads.map(pick));
   const recorded = sum(({ records }) => records);
   assert.ok(recorded > 0);
   const dropped = after.dropped - before.dropped;
@@ -81,7 +82,7 @@ function quantileOf(sorted: Float64Array, part: number): number {
  */
 function middleMean(sorted: Float64Array): number {
   const middle = sorted.subarray(sorted.length >> 2, Math.max(sorted.length - (sorted.length >> 2), 1));
-  return middle.reduce((total, ns) => total + ns, 0) / middle.length;
+  return mean([...middle]);
 }
 
 function figuresOf(
@@ -90,8 +91,7 @@ function figuresOf(
   dropped: number,
   drains: { readonly ns: number; readonly count: number },
 ): RoundFigures {
-  const sum = (pick: (thread: ThreadFigures) => number): number =>
-    threads.reduce((total, thread) => total + pick(thread), 0);
+  const sum = (pick: (thread: ThreadFigures) => number): number => sumOf(threads.map(pick));
   const records = sum((thread) => thread.records);
   const calls = Float64Array.from(threads.flatMap(({ callsNs }) => [...callsNs])).sort();
   return {
@@ -108,8 +108,8 @@ function figuresOf(
   };
 }
 
-/** Starts the threads and returns what runs a round. */
-export async function startImplementation(name: ImplementationName) {
+/** Starts the threads. @returns the function that runs a round */
+async function startImplementation(name: ImplementationName) {
   const { createSampleMemories, openSamples } = await loadImplementation(name);
   const memories = createSampleMemories(THREADS_MAX);
   const workers = memories.map(
@@ -145,8 +145,8 @@ export async function startImplementation(name: ImplementationName) {
     const dropped = check(name, before, takenOf(samples), figures);
     return figuresOf(figures, (user + system) * 1e3, dropped, drains);
   };
-  const stop = async (): Promise<void> => {
-    await Promise.all(workers.map((worker) => worker.terminate()));
-  };
-  return { runRound, stop };
+  return runRound;
 }
+
+const runRound = await startImplementation(process.argv[2] as ImplementationName);
+serveRounds(({ setting, roundMs }: { setting: Setting; roundMs: number }) => runRound(setting, roundMs));

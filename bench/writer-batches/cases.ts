@@ -1,6 +1,5 @@
 /** What is stored: lines as the encoder writes them, from a seed. */
-import { digestOf } from '../harness.ts';
-import { seededRandom } from '../workloads.ts';
+import { digestOf, seededRandom } from '../workloads.ts';
 
 /** Lines of a request, which under the synchronous writer are a commit. */
 export const REQUEST_LINES = [1, 10, 100, 1_000] as const;

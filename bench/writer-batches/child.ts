@@ -1,6 +1,6 @@
 /**
- * A process of its own for one writer and one `--ack`: `child.js WRITER ACK SYNC_INTERVAL_MS`, forked. Verifies, sends 'ready', then
- * answers each BatchRound with its BatchFigures.
+ * A process of its own for one writer and one `--ack`: `child.js WRITER ACK SYNC_INTERVAL_MS`, forked. Answers a
+ * BatchRound with its BatchFigures.
  */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
@@ -9,6 +9,8 @@ import { Writable } from 'node:stream';
 import { monotonicMs } from '../../src/base/clock.ts';
 import { verify } from '../../src/cli/verify.ts';
 import { WRITER } from '../../src/telemetry/counters.ts';
+import { serveRounds } from '../harness/forks.ts';
+import { quantile } from '../statistics.ts';
 import { CLIENT_COUNTS, LINE_TEXTS, REQUEST_LINES, requestsOf } from './cases.ts';
 import { type BenchedAck, BenchedStore, type WriterName } from './store.ts';
 
@@ -62,10 +64,6 @@ async function verifyStored(): Promise<void> {
   }
 }
 
-function quantileOf(sorted: readonly number[], part: number): number {
-  return sorted[Math.floor((sorted.length - 1) * part)] ?? Number.NaN;
-}
-
 async function timeRound(store: BenchedStore, round: BatchRound): Promise<BatchFigures> {
   const { requestLines, clients, ms } = round;
   const { counters } = store;
@@ -101,8 +99,8 @@ async function timeRound(store: BenchedStore, round: BatchRound): Promise<BatchF
     cpuSeconds: (user + system) / lines,
     commitLines: lines / (counters[WRITER.commits]! - before.commits),
     syncsPerSecond: (syncs * 1e3) / elapsedMs,
-    p50Ms: quantileOf(latenciesMs, 0.5),
-    p99Ms: quantileOf(latenciesMs, 0.99),
+    p50Ms: quantile(latenciesMs, 0.5),
+    p99Ms: quantile(latenciesMs, 0.99),
     unsyncedLines,
   };
 }
@@ -110,10 +108,7 @@ async function timeRound(store: BenchedStore, round: BatchRound): Promise<BatchF
 await verifyStored();
 const store = await BenchedStore.open(name, ack, syncIntervalMs);
 process.once('exit', () => store.remove());
-process.on('message', async (round: BatchRound) => process.send?.(await timeRound(store, round)));
-// The parent ends this process by closing the channel.
-process.once('disconnect', async () => {
-  await store.stop();
-  process.exit(0);
-});
-process.send?.('ready');
+serveRounds(
+  (round: BatchRound) => timeRound(store, round),
+  () => store.stop(),
+);

@@ -12,7 +12,8 @@ import { CommitBuffer } from '../../src/storage/commit-buffer.ts';
 import { nodeFileOps } from '../../src/storage/file-ops.ts';
 import { MARKER, SEAL_WHOLE, SealReader } from '../../src/storage/seal.ts';
 import { openNew, pageAlignedBytes, Segment } from '../../src/storage/segment.ts';
-import { type BenchCase, compare, digestOf } from '../harness.ts';
+import { type BenchCase, compare } from '../harness/compare.ts';
+import { digestOf } from '../workloads.ts';
 
 const KIB = 1_024;
 const LINE =

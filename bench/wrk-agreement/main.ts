@@ -1,18 +1,16 @@
 /**
- * Does the generator see what wrk sees? Both put the same closed-loop load on one server in turn: the same
+ * Checks the load generator against wrk. Both put the same closed-loop load on one server in turn: the same
  * connections, the same bodies, each pinned to the same core, the server to another. Prints requests/s, p50 and p99
- * of both and their ratios round by round; exit code 1 when a median ratio is off by more than the tolerance.
+ * of both and their ratios round by round; exits with 1 when a median ratio is off by more than the tolerance.
  *
- * wrk corrects its latencies at the end: each that exceeds twice the mean time between two requests of a connection
- * is taken to stand for those that should have been sent meanwhile. So the same is done to the generator's.
+ * wrk corrects its latencies at the end: a latency above twice the mean time between two requests of a connection also
+ * counts for the requests that should have been sent meanwhile. The generator's latencies get the same correction.
  *
  *     npm run build && node dist/bench/wrk-agreement/main.js
- *     node dist/bench/wrk-agreement/main.js --answer-after 20   # by a server that only waits: neighbours matter less
+ *     node dist/bench/wrk-agreement/main.js --answer-after 20   # against a server that only waits: neighbours matter less
  */
 import { execFile } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Command } from 'commander';
@@ -20,13 +18,23 @@ import { formatCount, formatMs, formatShare } from '../../load-test/format.ts';
 import { RequestTemplate, RUN_ID_CHARS } from '../../load-test/generator/request-template.ts';
 import { correctedPercentilesMs } from '../../load-test/latency.ts';
 import type { LoadResult } from '../../load-test/plan.ts';
-import { machineText } from '../../load-test/report/machine.ts';
-import { REFUSES_NOTHING, SERVER_CORE, WRK_CORE } from '../compare/cell.ts';
-import { startChild, untilIdle } from '../compare/child.ts';
-import { table } from '../compare/report.ts';
-import { requireMachine } from '../compare/tools.ts';
-import { writeWrkFiles } from '../compare/workload.ts';
-import { runWrk } from '../compare/wrk.ts';
+import { machine } from '../report/origin.ts';
+import { type Column, markdownTable, tableOf } from '../report/table.ts';
+import { medianOf } from '../statistics.ts';
+import { runMain, wholeNumber } from '../under-test/command-line.ts';
+import {
+  inScratch,
+  LOAD_CORE,
+  REFUSES_NOTHING,
+  SERVER_CORE,
+  serveArgs,
+  startChild,
+  withChild,
+} from '../under-test/process.ts';
+import { requireMachine } from '../under-test/requirements.ts';
+import { untilIdle } from '../under-test/usage.ts';
+import { type WrkFiles, writeWrkFiles } from '../under-test/workload.ts';
+import { runWrk } from '../under-test/wrk.ts';
 
 const BODIES = 8;
 const WARM_UP_SECONDS = 3;
@@ -81,9 +89,9 @@ function bodiesOf(batch: number): string[] {
   });
 }
 
-async function wrkFigures(load: Load, files: ReturnType<typeof writeWrkFiles>): Promise<Figures> {
+async function wrkFigures(load: Load, files: WrkFiles): Promise<Figures> {
   const { port, connections, seconds } = load;
-  const counts = await runWrk({ port, files, connections, seconds, core: WRK_CORE });
+  const counts = await runWrk({ port, files, connections, seconds, core: LOAD_CORE });
   if (counts.refused + counts.socketErrors > 0) throw new Error(`wrk: ${JSON.stringify(counts)}`);
   const { p50Ms, p99Ms } = counts;
   return { requestsPerSecond: counts.responses / counts.seconds, p50Ms, p99Ms };
@@ -91,7 +99,7 @@ async function wrkFigures(load: Load, files: ReturnType<typeof writeWrkFiles>): 
 
 async function generatorFigures({ port, connections, seconds, batch }: Load): Promise<[Figures, number]> {
   const main = fileURLToPath(new URL('../../load-test/main.js', import.meta.url));
-  const args = ['-c', String(WRK_CORE), process.execPath, main];
+  const args = ['-c', String(LOAD_CORE), process.execPath, main];
   args.push('--port', String(port), '--clients', String(connections), '--batch', String(batch));
   // Unlike wrk it has code to compile first.
   args.push('--duration', `${seconds}s`, '--warm-up', '1s', '--threads', '1', '--json');
@@ -107,97 +115,80 @@ async function generatorFigures({ port, connections, seconds, batch }: Load): Pr
   return [{ requestsPerSecond: result.requestsPerSecond, p50Ms, p99Ms }, result.generator.busyShare];
 }
 
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = (sorted.length - 1) / 2;
-  return ((sorted[Math.floor(middle)] ?? Number.NaN) + (sorted[Math.ceil(middle)] ?? Number.NaN)) / 2;
-}
-
-/** Arguments for Node that start the server. */
-function serverArgs({ answerAfter, ack }: Pick<Flags, 'answerAfter' | 'ack'>, dataDir: string): string[] {
+/** Arguments for Node.js that start the server. */
+function argsOf({ answerAfter, ack }: Pick<Flags, 'answerAfter' | 'ack'>, dataDir: string): string[] {
   if (answerAfter > 0) {
     return [fileURLToPath(new URL('./delaying-server.js', import.meta.url)), String(answerAfter)];
   }
-  const main = fileURLToPath(new URL('../../src/main.js', import.meta.url));
-  const args = [main, 'serve', '--port', '0', '--data-dir', dataDir, '--workers', '1', '--ack', ack];
   // Old segments make room, so that long runs fit on a small disk.
-  return [...args, ...REFUSES_NOTHING, '--retention-bytes', String(2 ** 30)];
+  const limits = [...REFUSES_NOTHING, '--retention-bytes', String(2 ** 30)];
+  return serveArgs(dataDir, '--workers', '1', '--ack', ack, ...limits);
 }
 
-async function measure(load: Omit<Load, 'port'>, flags: Flags): Promise<Round[]> {
-  const { rounds } = flags;
-  const directory = mkdtempSync(join(tmpdir(), 'metricsstream-agreement-'));
-  const dataDir = join(directory, 'data');
-  mkdirSync(dataDir);
-  const server = await startChild(serverArgs(flags, dataDir), SERVER_CORE);
-  try {
-    const { port, pid } = server;
-    const files = writeWrkFiles(directory, {
-      batch: load.batch,
-      bodies: bodiesOf(load.batch),
-      lines: new Set(),
-      meanBodyBytes: 0,
-      digest: '',
-    });
-    await wrkFigures({ ...load, port, seconds: WARM_UP_SECONDS }, files);
-    const results: Round[] = [];
-    for (let round = 0; round < rounds; round++) {
-      let wrk: Figures | undefined;
-      if (round % 2 === 0) wrk = await wrkFigures({ ...load, port }, files);
-      await untilIdle(pid);
-      const [generator, busyShare] = await generatorFigures({ ...load, port });
-      await untilIdle(pid);
-      wrk ??= await wrkFigures({ ...load, port }, files);
-      results.push({ wrk, generator, busyShare });
-      process.stderr.write(`round ${round + 1} of ${rounds}\n`);
-    }
-    return results;
-  } finally {
-    await server.stop();
-    rmSync(directory, { recursive: true, force: true });
-  }
+function measure(flags: Flags): Promise<Round[]> {
+  const { rounds, batch, connections, seconds } = flags;
+  return inScratch(tmpdir(), (directory, dataDir) =>
+    withChild(startChild(argsOf(flags, dataDir), SERVER_CORE), async ({ port, pid, stop }) => {
+      const load = { port, batch, connections, seconds };
+      const files = writeWrkFiles(directory, { batch, bodies: bodiesOf(batch) });
+      await wrkFigures({ ...load, seconds: WARM_UP_SECONDS }, files);
+      const results: Round[] = [];
+      for (let round = 0; round < rounds; round++) {
+        let wrk: Figures | undefined;
+        if (round % 2 === 0) wrk = await wrkFigures(load, files);
+        await untilIdle(pid);
+        const [generator, busyShare] = await generatorFigures(load);
+        await untilIdle(pid);
+        wrk ??= await wrkFigures(load, files);
+        results.push({ wrk, generator, busyShare });
+        process.stderr.write(`round ${round + 1} of ${rounds}\n`);
+      }
+      await stop();
+      return results;
+    }),
+  );
 }
 
-const ratiosOf = (rounds: readonly Round[], figure: keyof Figures): number[] =>
-  rounds.map(({ wrk, generator }) => generator[figure] / wrk[figure]);
+const ratioOf = ({ wrk, generator }: Round, figure: keyof Figures): number => generator[figure] / wrk[figure];
 
+const COLUMNS: readonly Column<Round>[] = [
+  ['wrk/s', ({ wrk }) => formatCount(wrk.requestsPerSecond)],
+  ['p50', ({ wrk }) => formatMs(wrk.p50Ms)],
+  ['p99', ({ wrk }) => formatMs(wrk.p99Ms)],
+  ['generator/s', ({ generator }) => formatCount(generator.requestsPerSecond)],
+  ['p50', ({ generator }) => formatMs(generator.p50Ms)],
+  ['p99', ({ generator }) => formatMs(generator.p99Ms)],
+  ['ratio/s', (round) => ratioOf(round, 'requestsPerSecond').toFixed(3)],
+  ['p50', (round) => ratioOf(round, 'p50Ms').toFixed(3)],
+  ['p99', (round) => ratioOf(round, 'p99Ms').toFixed(3)],
+  ['busy', ({ busyShare }) => formatShare(busyShare)],
+];
+
+/** @returns whether all medians are within the tolerance */
 function report(rounds: readonly Round[], tolerance: number): boolean {
-  const show = ({ requestsPerSecond, p50Ms, p99Ms }: Figures) => [
-    formatCount(requestsPerSecond),
-    formatMs(p50Ms),
-    formatMs(p99Ms),
-  ];
-  const head = ['round', 'wrk/s', 'p50', 'p99', 'generator/s', 'p50', 'p99', 'ratio/s', 'p50', 'p99', 'busy'];
-  const rows = rounds.map((round, index) => [
-    String(index + 1),
-    ...show(round.wrk),
-    ...show(round.generator),
-    ...FIGURES.map((figure) => (ratiosOf(rounds, figure)[index] ?? Number.NaN).toFixed(3)),
-    formatShare(round.busyShare),
-  ]);
-  const medians = FIGURES.map((figure) => median(ratiosOf(rounds, figure)));
-  process.stdout.write(`${machineText()}\n\n${table(head, rows)}\n\n`);
-  for (const [index, figure] of FIGURES.entries()) {
-    const ratio = medians[index] ?? Number.NaN;
+  console.log(`${machine()}\n\n${markdownTable(tableOf(COLUMNS, rounds))}\n`);
+  const agreements = FIGURES.map((figure) => {
+    const ratio = medianOf(rounds.map((round) => ratioOf(round, figure)));
     const agrees = Math.abs(ratio - 1) <= tolerance;
-    process.stdout.write(
-      `${figure}: median ratio ${ratio.toFixed(3)}, ${agrees ? 'within' : 'NOT within'} ${formatShare(tolerance)}\n`,
-    );
-  }
-  return medians.every((ratio) => Math.abs(ratio - 1) <= tolerance);
+    const verdict = `${agrees ? 'within' : 'NOT within'} ${formatShare(tolerance)}`;
+    console.log(`${figure}: median ratio ${ratio.toFixed(3)}, ${verdict}`);
+    return agrees;
+  });
+  return agreements.every(Boolean);
 }
 
 const program = new Command('wrk-agreement')
-  .description("compares the generator's figures with wrk's")
-  .option('--rounds <n>', 'interleaved rounds', Number, 6)
-  .option('--seconds <n>', 'of each load', Number, 5)
-  .option('--batch <n>', 'metrics a request', Number, 100)
-  .option('--connections <n>', 'clients of both', Number, 64)
+  .description("Compares the generator's figures with wrk's.")
+  .option('--rounds <n>', 'interleaved rounds', wholeNumber(1), 6)
+  .option('--seconds <n>', 'of each load', wholeNumber(1), 5)
+  .option('--batch <n>', 'metrics a request', wholeNumber(1), 100)
+  .option('--connections <n>', 'clients of both', wholeNumber(1), 64)
   .option('--ack <level>', 'of the server', 'synced')
   .option('--answer-after <ms>', 'in place of the real server: one that answers after this time', Number, 0)
   .option('--tolerance <share>', 'how far a median ratio may be from 1', Number, 0.05);
-const flags = program.parse().opts<Flags>();
-requireMachine();
-const { batch, connections, seconds } = flags;
-const agrees = report(await measure({ batch, connections, seconds }, flags), flags.tolerance);
-process.exitCode = agrees ? 0 : EXIT_DISAGREE;
+
+await runMain(async () => {
+  const flags = program.parse().opts<Flags>();
+  requireMachine();
+  return report(await measure(flags), flags.tolerance) ? 0 : EXIT_DISAGREE;
+});

@@ -1,7 +1,7 @@
 /** A steady load for long: what grows? */
 import { formatShare } from '../format.ts';
+import { memoryOf } from '../server-process.ts';
 import { expectOrderlyAnswers, successShare } from './expectations.ts';
-import { residentBytes } from './own-server.ts';
 import type { Scenario } from './scenario.ts';
 
 const DURATION_MS = 600_000;
@@ -17,13 +17,13 @@ const SLOPE_MAX_MIB_PER_MINUTE = 2;
 const SLOPE_MIN_MS = 120_000;
 const SUCCESS_MIN = 0.999;
 
-interface MemorySample {
+export interface MemorySample {
   readonly atSeconds: number;
   readonly bytes: number;
 }
 
 /** Slope by least squares, in MiB a minute, of the samples after the first fifth. */
-function memorySlope(samples: readonly MemorySample[]): number {
+export function memorySlope(samples: readonly MemorySample[]): number {
   const settled = samples.slice(Math.floor(samples.length * SETTLED_SHARE));
   const count = settled.length;
   if (count < 2) return Number.NaN;
@@ -53,7 +53,11 @@ export const soak: Scenario = {
     const sampler =
       own &&
       setInterval(
-        () => samples.push({ atSeconds: (performance.now() - beganMs) / 1e3, bytes: residentBytes(own.pid) }),
+        () =>
+          samples.push({
+            atSeconds: (performance.now() - beganMs) / 1e3,
+            bytes: memoryOf(own.pid).residentBytes,
+          }),
         SAMPLE_MS,
       );
     const result = await stage

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type LineChart, lineChart } from '../../bench/plot/line-chart.ts';
+import { type LineChart, lineChart } from '../../bench/report/line-chart.ts';
 
 const CHART: LineChart = {
   title: 'Time & size',

@@ -3,13 +3,13 @@ import { spawnSync } from 'node:child_process';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ceilingPerSecond } from '../../bench/overload/cpu-bound.ts';
-import { percentileOf } from '../../bench/overload/exposition.ts';
 import { flatness } from '../../bench/overload/memory.ts';
 import { figure, type PartResult } from '../../bench/overload/part.ts';
 import type { Probe } from '../../bench/overload/prober-messages.ts';
 import { latencyMs, percentile, summarize } from '../../bench/overload/probes.ts';
-import { report } from '../../bench/overload/report.ts';
 import { recoveryMs } from '../../bench/overload/slow-disk.ts';
+import { overloadBlocks } from '../../bench/overload/tables.ts';
+import { percentileOf } from '../../bench/under-test/exposition.ts';
 
 const SCRIPT = fileURLToPath(new URL('../../bench/overload/main.js', import.meta.url));
 /** What the short run may take on a busy machine. */
@@ -154,26 +154,26 @@ test('a percentile of a histogram is that of what came between two readings', ()
   assert.equal(percentileOf('x_seconds', 'stage="queue"', 99, before, reading(590, 600, 600)), 0.1);
 });
 
-test('the report says what holds, what is missed and what is only a figure', () => {
+test('the tables name the requirements that hold, those that are missed, and plain figures', () => {
   const part: PartResult = {
     name: 'slow-disk',
-    title: 'A slow disk',
     findings: [
       figure('goodput', true, '90%'),
       figure('delay', false, '120 ms'),
       figure('share', null, '10%'),
     ],
-    text: ['Some words.'],
-    tables: [{ title: 'Seconds', head: ['second', 'ms'], rows: [['1', '2.00']] }],
+    tables: { seconds: { head: ['second', 'ms'], rows: [['1', '2.00']] } },
     probes: [summarize('slow disk', 'GET /metrics', [probe({ doneMs: 12 })])],
     data: null,
   };
-  const info = { command: 'npm run bench:overload', machine: 'm', date: 'd', pinning: 'p' };
-  const lines = report(info, [part], ['abuse: broke']).split('\n');
+  const origin = { command: 'npm run bench:overload', machine: 'm', date: 'd', pinning: 'p' };
+  const blocks = overloadBlocks({ ...origin, parts: [part], failures: ['abuse: broke'] });
+  const lines = blocks.requirements!.split('\n');
   const row = (start: string): string => lines.find((line) => line.startsWith(`| ${start}`)) ?? '';
-  assert.match(row('goodput'), /90% \| +holds \|$/);
-  assert.match(row('delay'), /120 ms \| MISSED \|$/);
-  assert.match(row('share'), /10% \| +– \|$/);
-  assert.match(row('GET /metrics: p99 below 10 ms'), /12\.0 ms at the worst \(slow disk\).*MISSED/);
-  assert.ok(lines.includes('FAILED abuse: broke'));
+  assert.match(row('goodput'), /holds \| +90% \|$/);
+  assert.match(row('delay'), /MISSED \| +120 ms \|$/);
+  assert.match(row('share'), /– \| +10% \|$/);
+  assert.match(row('GET /metrics: p99 below 10 ms'), /MISSED \| .*12\.0 ms at the worst \(slow disk\)/);
+  assert.match(blocks.origin!, /npm run bench:overload.*FAILED +\| +abuse: broke/s);
+  assert.match(blocks.seconds!, /\| 1 +\| 2\.00 \|/);
 });

@@ -19,7 +19,7 @@ import {
 } from '../../bench/compare/encodings.ts';
 import type { KillResult } from '../../bench/compare/kill.ts';
 import type { PeerCellResult } from '../../bench/compare/peer-cell.ts';
-import { keptText, lossText } from '../../bench/compare/peers-report.ts';
+import { keptText, lossText } from '../../bench/compare/peers-tables.ts';
 import { statusOf } from '../../bench/compare/stamped-client.ts';
 import {
   createStampedWorkload,
@@ -28,7 +28,7 @@ import {
   stampedMetrics,
   writeStampedFiles,
 } from '../../bench/compare/stamped-workload.ts';
-import { runWrk } from '../../bench/compare/wrk.ts';
+import { runWrk } from '../../bench/under-test/wrk.ts';
 import { requireTool } from '../support/tools.ts';
 
 const TIMESTAMP = '1700000000123';

@@ -1,4 +1,4 @@
-/** GET /metrics as numbers, and percentiles of what a histogram took between two readings. */
+/** GET /metrics as numbers, and percentiles of what a histogram recorded between two readings. */
 
 /** Values by sample, labels included, such as `metricsstream_requests_total{status="503"}`. */
 export type Exposition = ReadonlyMap<string, number>;
@@ -13,7 +13,20 @@ export async function readExposition(port: number): Promise<Exposition> {
   return samples;
 }
 
-/** What a counter grew by; 0 where it is not there. */
+/** @throws when the server exposes no such sample */
+export function sampleOf(exposition: Exposition, name: string): number {
+  const value = exposition.get(name);
+  if (value === undefined) throw new Error(`GET /metrics has no ${name}`);
+  return value;
+}
+
+const REFUSAL = /^metricsstream_requests_(?:total\{status="[345]\d\d"\}|unavailable_total\{.*\})$/;
+
+/** The samples that say why requests were refused, such as `metricsstream_requests_total{status="503"} 3`. */
+export const refusalsIn = (exposition: Exposition): string[] =>
+  [...exposition].filter(([name, count]) => count > 0 && REFUSAL.test(name)).map((pair) => pair.join(' '));
+
+/** How much a counter grew; 0 if it is not exposed. */
 export function growth(name: string, before: Exposition, after: Exposition): number {
   return (after.get(name) ?? 0) - (before.get(name) ?? 0);
 }

@@ -1,6 +1,9 @@
 /** One run of wrk, pinned to a core of its own, and what it counted. */
-import { spawn } from 'node:child_process';
+import { launch } from '../../load-test/server-process.ts';
 import type { WrkFiles } from './workload.ts';
+
+/** Of every comparison by wrk. */
+export const CONNECTIONS = 64;
 
 export interface WrkCounts {
   /** Complete answers, whatever their status. */
@@ -48,22 +51,11 @@ export async function runWrk(options: WrkOptions): Promise<WrkCounts> {
   const { port, path = '/metrics', files, connections, seconds, core } = options;
   const args = ['-c', String(core), 'wrk', '-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '60s'];
   args.push('-s', files.script, `http://127.0.0.1:${port}${path}`, '--', ...files.args);
-  const child = spawn('taskset', args, { stdio: ['ignore', 'pipe', 'pipe'] });
-  const kill = () => child.kill('SIGKILL');
-  process.once('exit', kill);
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (text: string) => {
-      output += text;
-    });
-  }
-  const code = await new Promise<number | null>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', resolve);
-  });
-  process.off('exit', kill);
+  const launched = launch(['taskset', ...args]);
+  const how = await launched.exited;
+  const output = launched.output();
   const line = output.split('\n').find((text) => text.startsWith('{'));
-  if (code !== 0 || line === undefined) throw new Error(`wrk failed (${code}):\n${output}`);
+  if (how !== 'code 0' || line === undefined) throw new Error(`wrk failed (${how}):\n${output}`);
   const counts = JSON.parse(line) as WrkLine;
   return {
     responses: counts.responses,

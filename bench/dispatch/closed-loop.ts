@@ -1,30 +1,10 @@
-/**
- * One interface over the ways to have a task done, and the closed loop that keeps a number of tasks out and checks
- * every answer.
- */
+/** The closed loop that keeps a number of tasks in progress and checks every answer. */
 import assert from 'node:assert/strict';
-import type { Bodies, Way } from './tasks.ts';
-
-/** Called once for each task, when nothing of it is left anywhere. */
-export type Done = (task: number, checksum: number) => void;
-
-export interface HandOver {
-  /** Takes a copy of the body: what a request's bytes arrived in is gone at the end of the callback. */
-  submit(task: number, body: Uint8Array): void;
-  /** After the last submit of a turn, where wake-ups are collected until then. */
-  flush(): void;
-  /** Of all tasks since it was last read, ms from submit to answer; 0 where `done` follows the answer at once. */
-  takeAnswerMs(): number;
-  /** Ends its threads. */
-  close(): Promise<void>;
-}
-
-export interface HandOverModule {
-  readonly openHandOver: (slotBytes: number, done: Done) => Promise<HandOver>;
-}
+import type { Bodies } from './tasks.ts';
+import type { HandOver, OpenHandOver, Way } from './ways.ts';
 
 /** Loads one way and no other, so that no call site has seen two. */
-async function loadHandOver(way: Way): Promise<HandOverModule['openHandOver']> {
+async function loadWay(way: Way): Promise<OpenHandOver> {
   switch (way) {
     case 'in place':
       return (await import('./in-place.ts')).openHandOver;
@@ -57,7 +37,7 @@ export class ClosedLoop {
   }
 
   static async open(way: Way, bodyBytes: number, bodies: Bodies): Promise<ClosedLoop> {
-    const openHandOver = await loadHandOver(way);
+    const openHandOver = await loadWay(way);
     let loop: ClosedLoop | undefined;
     const handOver = await openHandOver(bodyBytes, (task, sum) => loop!.done(task, sum));
     loop = new ClosedLoop(bodies, handOver);
@@ -75,12 +55,8 @@ export class ClosedLoop {
     });
   }
 
-  takeAnswerMs(): number {
-    return this.handOver.takeAnswerMs();
-  }
-
-  close(): Promise<void> {
-    return this.handOver.close();
+  readAnswerMs(): number {
+    return this.handOver.readAnswerMs();
   }
 
   private done(task: number, sum: number): void {

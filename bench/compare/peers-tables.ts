@@ -1,0 +1,317 @@
+/** The tables of `--peers`: standings against the best other server, figures by batch size, and what kills took. */
+import { formatMs } from '../../load-test/format.ts';
+import { mebibytes, median, minToMax, percent, thousands, whole } from '../report/numbers.ts';
+import { type Origin, originTable } from '../report/origin.ts';
+import { type Column, markdownTable, type Table, tableOf } from '../report/table.ts';
+import { medianOf, type Range, rangeOf, ratiosWithinRounds, sum } from '../statistics.ts';
+import { CONTENDER, CONTENDERS, type ContenderName } from './contenders.ts';
+import type { KillResult } from './kill.ts';
+import type { PeerCellResult } from './peer-cell.ts';
+
+/** A run as peers.json holds it. */
+export interface PeersRun extends Origin {
+  /** Program and version of each peer. */
+  readonly versions: readonly string[];
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly connections: number;
+  readonly workloads: readonly {
+    batch: number;
+    series: number;
+    digest: string;
+    /** Mean body of each encoding. */
+    bodyBytes: Readonly<Record<string, number>>;
+  }[];
+  readonly cells: readonly PeerRound[];
+  readonly kills: readonly KillResult[];
+  readonly failures: readonly string[];
+}
+
+export interface PeerRound extends PeerCellResult {
+  readonly round: number;
+}
+
+const OURS = ['written', 'synced'] as const satisfies readonly ContenderName[];
+type Ours = (typeof OURS)[number];
+
+const isOurs = (server: ContenderName): boolean => OURS.some((name) => name === server);
+
+function of<T extends { server: ContenderName; batch: number }>(
+  all: readonly T[],
+  server: ContenderName,
+  batch: number,
+): T[] {
+  return all.filter((result) => result.server === server && result.batch === batch);
+}
+
+const seconds = (value: number): string => value.toFixed(value < 0.1 ? 3 : 1);
+const bytesPerMetric = ({ diskBytes, kept }: PeerCellResult): number => diskBytes / kept;
+
+/** "all", or how many metrics too few or too many in the worst round. */
+export function keptText(cells: readonly PeerCellResult[]): string {
+  const off = cells.map(({ kept, keptAtLeast, keptAtMost }) => {
+    if (kept < keptAtLeast) return kept - keptAtLeast;
+    return Math.max(0, kept - keptAtMost);
+  });
+  const worst = off.reduce((a, b) => (Math.abs(b) > Math.abs(a) ? b : a), 0);
+  if (worst === 0) return 'all';
+  return worst < 0 ? `${whole(-worst)} MISSING` : `${whole(worst)} TOO MANY`;
+}
+
+export function lossText(kills: readonly KillResult[]): string {
+  if (kills.length === 0) return '–';
+  const most = Math.max(...kills.map(({ lost }) => lost));
+  if (most === 0) return 'none';
+  const oldest = Math.max(...kills.map(({ lostSeconds }) => lostSeconds));
+  return `up to ${whole(most)}, the last ${seconds(oldest)} s`;
+}
+
+/** One server at one batch size. */
+interface Row {
+  readonly server: ContenderName;
+  readonly cells: readonly PeerRound[];
+  readonly kills: readonly KillResult[];
+  ratioOf(ours: Ours): Range | undefined;
+}
+
+const over = ({ cells }: Row, pick: (cell: PeerRound) => number): Range => rangeOf(cells.map(pick));
+
+function ratioText(row: Row, ours: Ours): string {
+  const ratio = row.ratioOf(ours);
+  if (ratio === undefined) return '–';
+  return `${ratio.median.toFixed(2)}× (${ratio.min.toFixed(2)}–${ratio.max.toFixed(2)})`;
+}
+
+const COLUMNS: readonly Column<Row>[] = [
+  ['server', ({ server }) => CONTENDER[server].label],
+  [
+    'metrics/CPU s (thousand)',
+    (row) =>
+      median(
+        over(row, (c) => c.metricsPerCpuSecond),
+        thousands,
+      ),
+  ],
+  [
+    'spread',
+    (row) =>
+      minToMax(
+        over(row, (c) => c.metricsPerCpuSecond),
+        thousands,
+      ),
+  ],
+  ['written ÷ it', (row) => ratioText(row, 'written')],
+  ['synced ÷ it', (row) => ratioText(row, 'synced')],
+  [
+    'metrics/s (thousand)',
+    (row) =>
+      median(
+        over(row, (c) => c.metricsPerSecond),
+        thousands,
+      ),
+  ],
+  [
+    'p50 ms',
+    (row) =>
+      median(
+        over(row, (c) => c.p50Ms),
+        formatMs,
+      ),
+  ],
+  [
+    'p99 ms',
+    (row) =>
+      median(
+        over(row, (c) => c.p99Ms),
+        formatMs,
+      ),
+  ],
+  [
+    'p99.9 ms',
+    (row) =>
+      median(
+        over(row, (c) => c.p999Ms),
+        formatMs,
+      ),
+  ],
+  [
+    'RSS MiB (peak)',
+    (row) =>
+      `${mebibytes(over(row, (c) => c.residentBytes).median)} (${mebibytes(over(row, (c) => c.peakBytes).max)})`,
+  ],
+  ['disk bytes/metric', (row) => over(row, bytesPerMetric).median.toFixed(1)],
+  ['requests failed', ({ cells }) => whole(sum(cells.map(({ failedRequests }) => failedRequests)))],
+  ['kept', ({ cells }) => keptText(cells)],
+  ['lost after kill -9', ({ kills }) => lossText(kills)],
+];
+
+function rowsOf({ cells, kills }: PeersRun, servers: readonly ContenderName[], batch: number): Row[] {
+  const rows = servers.map((server): Row => {
+    const own = of(cells, server, batch);
+    const ratioOf = (ours: Ours): Range | undefined => {
+      if (ours === server) return undefined;
+      const ratios = ratiosWithinRounds(of(cells, ours, batch), own, (c) => c.metricsPerCpuSecond);
+      return ratios.length === 0 ? undefined : rangeOf(ratios);
+    };
+    return { server, cells: own, kills: of(kills, server, batch), ratioOf };
+  });
+  return rows.filter((row) => row.cells.length > 0);
+}
+
+interface Figure {
+  readonly title: string;
+  readonly better: 'more' | 'less';
+  value(run: PeersRun, server: ContenderName, batch: number): number;
+  text(value: number): string;
+}
+
+function cellFigure(
+  title: string,
+  better: Figure['better'],
+  pick: (cell: PeerRound) => number,
+  text: (value: number) => string,
+): Figure {
+  return {
+    title,
+    better,
+    text,
+    value: ({ cells }, server, batch) => medianOf(of(cells, server, batch).map(pick)),
+  };
+}
+
+const FIGURES: readonly Figure[] = [
+  cellFigure('thousand metrics per CPU second', 'more', (cell) => cell.metricsPerCpuSecond, thousands),
+  cellFigure('p50 ms', 'less', (cell) => cell.p50Ms, formatMs),
+  cellFigure('p99 ms', 'less', (cell) => cell.p99Ms, formatMs),
+  cellFigure('p99.9 ms', 'less', (cell) => cell.p999Ms, formatMs),
+  cellFigure('resident MiB', 'less', (cell) => cell.residentBytes, mebibytes),
+  cellFigure('bytes on disk per metric', 'less', bytesPerMetric, (value) => value.toFixed(1)),
+  {
+    title: 'acknowledged metrics lost after a kill, at most',
+    better: 'less',
+    value: ({ kills }, server, batch) => Math.max(...of(kills, server, batch).map(({ lost }) => lost)),
+    text: whole,
+  },
+];
+
+interface Standing {
+  readonly isBehind: boolean;
+  readonly cells: readonly string[];
+}
+
+/** One figure at one batch size: MetricsStream under both acknowledgements beside the best of the others. */
+function standing(run: PeersRun, figure: Figure, batch: number): Standing | undefined {
+  const value = (server: ContenderName) => figure.value(run, server, batch);
+  const isBetter = (a: number, b: number) => (figure.better === 'more' ? a > b : a < b);
+  const others = CONTENDERS.filter((server) => !isOurs(server) && Number.isFinite(value(server)));
+  const [first, ...rest] = others;
+  if (first === undefined || !OURS.every((server) => Number.isFinite(value(server)))) return undefined;
+  const best = rest.reduce((a, b) => (isBetter(value(b), value(a)) ? b : a), first);
+  const factor = (server: ContenderName): string => {
+    const [a, b] = [value(server), value(best)];
+    if (Math.min(a, b) === 0) return '';
+    const ratio = Math.max(a, b) / Math.min(a, b);
+    return ` (${ratio.toFixed(ratio < 2 ? 2 : 1)}× ${isBetter(b, a) ? 'worse' : 'better'})`;
+  };
+  return {
+    isBehind: OURS.some((server) => isBetter(value(best), value(server))),
+    cells: [
+      String(batch),
+      figure.title,
+      CONTENDER[best].label,
+      figure.text(value(best)),
+      ...OURS.map((server) => `${figure.text(value(server))}${factor(server)}`),
+    ],
+  };
+}
+
+function standingsTable(run: PeersRun, isBehind: boolean): Table {
+  const all = FIGURES.flatMap((figure) =>
+    run.workloads.flatMap(({ batch }) => standing(run, figure, batch) ?? []),
+  );
+  return {
+    head: ['metrics a request', 'figure', 'best of the others', 'its', 'written', 'synced'],
+    rows: all.filter((one) => one.isBehind === isBehind).map(({ cells }) => cells),
+  };
+}
+
+const KILL_COLUMNS: readonly Column<Row & { readonly batch: number }>[] = [
+  ['server', ({ server }) => CONTENDER[server].label],
+  ['metrics a request', ({ batch }) => whole(batch)],
+  ['killed after s', ({ kills }) => kills.map((kill) => kill.seconds.toFixed(1)).join(', ')],
+  ['acknowledged', ({ kills }) => whole(sum(kills.map(({ acknowledged }) => acknowledged)))],
+  ['lost', ({ kills }) => whole(sum(kills.map(({ lost }) => lost)))],
+  [
+    'the last … s lost',
+    ({ kills }) => kills.map(({ lost, lostSeconds }) => (lost > 0 ? seconds(lostSeconds) : '–')).join(', '),
+  ],
+  ['requests kept in part', ({ kills }) => whole(sum(kills.map(({ torn }) => torn)))],
+  [
+    'restart s, at most',
+    ({ kills }) => seconds(Math.max(...kills.map(({ restartSeconds }) => restartSeconds))),
+  ],
+];
+
+/** Deferred work, and whether wrk was the limit. */
+const EFFORT_COLUMNS: readonly Column<{ server: ContenderName; cells: readonly PeerRound[] }>[] = [
+  ['server', ({ server }) => CONTENDER[server].label],
+  ['quiet for s', ({ server }) => (CONTENDER[server].quietMs / 1e3).toFixed(0)],
+  [
+    'worked on for s, at most',
+    ({ cells }) => seconds(Math.max(...cells.map(({ deferredSeconds }) => deferredSeconds))),
+  ],
+  [
+    'share of its CPU time (at most)',
+    ({ cells }) => {
+      const share = rangeOf(cells.map((cell) => cell.deferredCpuSeconds / cell.cpuSeconds));
+      return `${percent(share.median)} (${percent(share.max)})`;
+    },
+  ],
+  ['wrk busy, at most', ({ cells }) => percent(Math.max(...cells.map(({ wrkBusy }) => wrkBusy)))],
+];
+
+export function peersBlocks(run: PeersRun): Record<string, string> {
+  const { cells, kills, workloads } = run;
+  const servers = CONTENDERS.filter((name) => cells.some(({ server }) => server === name));
+  const bySize = workloads.map(({ batch }) => ({ batch, rows: rowsOf(run, servers, batch) }));
+  const killed = bySize.flatMap(({ batch, rows }) => rows.map((row) => ({ ...row, batch })));
+  const workloadText = ({ series, digest, bodyBytes }: (typeof workloads)[number]): string => {
+    const bytes = Object.entries(bodyBytes).map(([title, value]) => `${title} ${whole(value)}`);
+    return `${whole(series)} series, digest ${digest}; mean body in bytes: ${bytes.join(', ')}`;
+  };
+  return {
+    origin: originTable(run, {
+      peers: run.versions.join(', '),
+      rounds: run.rounds,
+      'seconds a load': run.seconds,
+      connections: run.connections,
+      ...Object.fromEntries(workloads.map((load) => [`bodies of ${whole(load.batch)}`, workloadText(load)])),
+      ...(run.failures.length > 0 ? { FAILED: run.failures.join('; ') } : {}),
+    }),
+    behind: markdownTable(standingsTable(run, true)),
+    ahead: markdownTable(standingsTable(run, false)),
+    ...Object.fromEntries(
+      bySize.map(({ batch, rows }) => [`batch-${batch}`, markdownTable(tableOf(COLUMNS, rows))]),
+    ),
+    acknowledgements: markdownTable({
+      head: ['server', 'an ack means', 'lost after kill -9, any batch size'],
+      rows: servers.map((server) => [
+        CONTENDER[server].label,
+        CONTENDER[server].acknowledgement,
+        lossText(kills.filter((kill) => kill.server === server)),
+      ]),
+    }),
+    kills: markdownTable(
+      tableOf(
+        KILL_COLUMNS,
+        killed.filter((row) => row.kills.length > 0),
+      ),
+    ),
+    effort: markdownTable(
+      tableOf(
+        EFFORT_COLUMNS,
+        servers.map((server) => ({ server, cells: cells.filter((cell) => cell.server === server) })),
+      ),
+    ),
+  };
+}

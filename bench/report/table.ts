@@ -1,0 +1,32 @@
+/** Tables as head and rows of text, and how Markdown shows them. */
+
+export interface Table {
+  readonly head: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+}
+
+/** A column: its title, and the text of a row's cell. */
+export type Column<Row> = readonly [title: string, text: (row: Row) => string];
+
+export function tableOf<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): Table {
+  return {
+    head: columns.map(([title]) => title),
+    rows: rows.map((row) => columns.map(([, text]) => text(row))),
+  };
+}
+
+/** A Markdown table whose columns also line up as plain text: the first to the left, the others to the right. */
+export function markdownTable({ head, rows }: Table): string {
+  const widths = head.map((title, column) =>
+    Math.max(title.length, ...rows.map((cells) => cells[column]?.length ?? 0)),
+  );
+  const line = (cells: readonly string[]): string =>
+    `| ${widths
+      .map((width, column) => {
+        const cell = cells[column] ?? '';
+        return column === 0 ? cell.padEnd(width) : cell.padStart(width);
+      })
+      .join(' | ')} |`;
+  const rule = `|${widths.map((width, column) => (column === 0 ? '-'.repeat(width + 2) : `${'-'.repeat(width + 1)}:`)).join('|')}|`;
+  return [line(head), rule, ...rows.map(line)].join('\n');
+}
