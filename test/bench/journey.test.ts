@@ -6,12 +6,9 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type Cell, type Figures, FORMAT, type Journey, type Profile } from '../../bench/journey/figures.ts';
-import { markdown } from '../../bench/journey/markdown.ts';
 import { page } from '../../bench/journey/page.ts';
-import { fillDocument, phaseSection } from '../../bench/journey/phase-documents.ts';
 import { LAST_PHASE, REVERT_SLOTS } from '../../bench/journey/plan.ts';
 import { readPerfScript } from '../../bench/journey/profile.ts';
-import { revertSentence, stepSentence } from '../../bench/journey/sentences.ts';
 import {
   classify,
   GARBAGE,
@@ -23,6 +20,7 @@ import {
   THREAD_RUNTIME,
 } from '../../bench/journey/stacks.ts';
 import { headlinesOf, saturationOf } from '../../bench/journey/summary.ts';
+import { journeyBlocks } from '../../bench/journey/tables.ts';
 import { PHASES } from '../../src/phases.ts';
 
 const SCRIPT = fileURLToPath(new URL('../../bench/journey/main.js', import.meta.url));
@@ -148,61 +146,71 @@ test('every phase and every revert stores what it accepts', () => {
 test('an unknown phase is refused with those there are', () => {
   const { status, stderr } = runJourney('--only', '0,9');
   assert.notEqual(status, 0);
-  assert.match(stderr, /choose from 0 to 6/);
+  assert.match(stderr, /choose from 0, 1, 2, 3, 4, 5, 6/);
 });
 
-describe('the report', () => {
-  test('is the same for the same figures, whether they were just measured or read again', () => {
+/** The cells of the first row of a block that begins with `start`. */
+function rowOf(block: string | undefined, start: string): string[] {
+  const line = block?.split('\n').find((text) => text.startsWith(`| ${start}`)) ?? '';
+  return line
+    .split('|')
+    .slice(1, -1)
+    .map((cell) => cell.trim());
+}
+
+describe('the tables', () => {
+  test('are the same for figures just measured and figures read again', () => {
     const measured = journey();
     const read = JSON.parse(JSON.stringify(measured)) as Journey;
-    assert.equal(markdown(read), markdown(measured));
+    assert.deepEqual(journeyBlocks(read), journeyBlocks(measured));
     assert.equal(page(read), page(measured));
   });
 
-  test('takes a phase at the rung on which it stores most', () => {
+  test('show a phase at the rung on which it stores most', () => {
     const own = saturationOf(journey().ladder, 2);
     assert.equal(own?.clients, 50);
     assert.equal(own?.storedPerSecond.median, 600);
+    assert.equal(rowOf(journeyBlocks(journey()).saturation, '2, group commit')[5], '50');
   });
 
-  test('says that the targets are met by ratios within rounds', () => {
-    const { throughput, p99 } = headlinesOf(journey());
-    assert.ok(throughput?.met);
+  test('judge the targets by ratios within rounds', () => {
+    const [throughput, p99] = headlinesOf(journey());
+    assert.ok(throughput?.met && p99?.met);
     assert.ok(Math.abs(throughput.ratio.median - 20) < 1e-9);
     assert.ok(Math.abs(throughput.ratio.max - 20) < 1e-9);
-    assert.ok(p99?.met);
     assert.ok(Math.abs(p99.ratio.median - 100) < 1e-9);
   });
 
-  test('says that a target is not met', () => {
+  test('name a target that is missed', () => {
     const { ladder } = journey();
     const slow = ladder.map((cell) =>
       cell.phase === LAST_PHASE ? { ...cell, figures: figures({ storedPerSecond: 90_000 }) } : cell,
     );
-    assert.match(markdown(journey({ ladder: slow })), /as many\. Target at least 10×: NOT MET/);
+    const { headlines } = journeyBlocks(journey({ ladder: slow }));
+    assert.equal(rowOf(headlines, 'metrics stored').at(-1), 'MISSED');
+    assert.equal(rowOf(headlines, 'p99').at(-1), 'met');
   });
 
-  test('names a step that gains nothing, with the share of thread start and of what was replaced', () => {
-    const text = stepSentence(journey(), 4);
-    assert.match(text, /Phase 4 \(limiter\).*no difference beyond the spread/);
-    assert.match(text, /profile of phase 3 limiting takes 2\.0% of the CPU time/);
-    assert.match(text, /profile of phase 4 60% .* starting and ending threads, and 20% compiling/);
+  test('show the share of the replaced work and of thread start beside each step', () => {
+    const { steps } = journeyBlocks(journey());
+    assert.deepEqual(rowOf(steps, '4').slice(3), [
+      'within the spread',
+      '1.00× (0.98×–1.02×)',
+      '2.0%',
+      '60%',
+      '20%',
+    ]);
+    assert.equal(rowOf(steps, String(LAST_PHASE))[3], 'more');
   });
 
-  test('gives no excuse to a step that gains', () => {
-    const text = stepSentence(journey(), LAST_PHASE);
-    assert.match(text, /more, beyond the spread/);
-    assert.doesNotMatch(text, /profile/);
+  test('compare each reverted slot with the complete phase', () => {
+    const block = journeyBlocks(journey())['reverted-100'];
+    assert.equal(rowOf(block, `phase ${LAST_PHASE} as it is`)[2], '–');
+    assert.deepEqual(rowOf(block, 'writer: synchronous').slice(2, 4), ['0.33× (0.33×–0.34×)', 'less']);
+    assert.equal(rowOf(block, 'limiter: global-lock')[3], 'within the spread');
   });
 
-  test('says under which load a revert would cost where it costs nothing, and only there', () => {
-    assert.match(revertSentence(journey(), 'limiter'), /no difference.*several threads.*limiter-locks/);
-    const writer = revertSentence(journey(), 'writer');
-    assert.match(writer, /fewer, 0\.33×/);
-    assert.doesNotMatch(writer, /pays/);
-  });
-
-  test('shows cells that failed, and a figure that nobody could measure as a dash', () => {
+  test('name cells that failed, and show a figure that nobody could measure as a dash', () => {
     const none = {
       p50Ms: null,
       p99Ms: null,
@@ -215,18 +223,14 @@ describe('the report', () => {
     const refused = ladder.map((cell) =>
       cell.phase === 1 ? { ...cell, figures: figures(none as Partial<Figures>) } : cell,
     );
-    const text = markdown(journey({ ladder: refused, failures: ['ladder: phase 3 lost a metric'] }));
-    assert.match(text, /\*\*Cells that failed:\*\*\n\n- ladder: phase 3 lost a metric/);
-    assert.match(text, /\| 1, thread per request\s+\|.*–/);
-    assert.doesNotMatch(text, /NaN|Infinity|undefined/);
+    const blocks = journeyBlocks(journey({ ladder: refused, failures: ['ladder: phase 3 lost a metric'] }));
+    assert.match(blocks.origin!, /FAILED.*ladder: phase 3 lost a metric/);
+    assert.ok(rowOf(blocks.saturation, '1, thread per request').includes('–'));
+    assert.doesNotMatch(Object.values(blocks).join(), /NaN|Infinity|undefined/);
     assert.doesNotMatch(page(journey({ ladder: refused })), />NaN|>Infinity|>undefined/);
   });
 
-  test('is a page that asks no other server for anything', () => {
-    assert.doesNotMatch(page(journey()), /(?:src|href)="|@import|url\(/);
-  });
-
-  test('is made again from the JSON file, and its tables go into the phase documents', () => {
+  test('are made again from the JSON file, in the page of results and in the pages of the phases', () => {
     const directory = mkdtempSync(join(os.tmpdir(), 'journey-test-'));
     try {
       const results = join(directory, 'results');
@@ -234,39 +238,24 @@ describe('the report', () => {
       mkdirSync(results);
       mkdirSync(documents);
       writeFileSync(join(results, 'journey.json'), JSON.stringify(journey()));
-      writeFileSync(join(documents, '1-threads.md'), '# One\n\n<!-- journey:1 -->\n\nThe end.\n');
+      const phase = join(documents, '1-threads.md');
+      writeFileSync(phase, '# One\n\n<!-- journey:phase-1 -->\nold\n<!-- /journey -->\n\nThe end.\n');
       const { status, stderr } = runJourney('--render', '--out', results);
       assert.equal(status, 0, stderr);
-      assert.equal(readFileSync(join(results, 'journey.md'), 'utf8'), markdown(journey()));
       assert.equal(readFileSync(join(results, 'journey.html'), 'utf8'), page(journey()));
-      assert.match(readFileSync(join(documents, '1-threads.md'), 'utf8'), /metrics stored a second/);
+      assert.match(readFileSync(join(results, 'journey.md'), 'utf8'), /## saturation\n\n\| phase/);
+      assert.match(
+        readFileSync(phase, 'utf8'),
+        /^# One\n.*\| metrics stored a second .*<!-- \/journey -->\n\nThe end\.\n$/s,
+      );
     } finally {
       rmSync(directory, { recursive: true });
     }
   });
 });
 
-describe('a phase document', () => {
-  const BEGIN = '<!-- journey:2 -->';
-  const END = '<!-- /journey -->';
-
-  test('gets the table between its marks, whatever stood there, and keeps the rest', () => {
-    const filled = fillDocument(`above\n${BEGIN}\nold\n${END}\nbelow\n`, journey());
-    assert.equal(filled, `above\n${BEGIN}\n\n${phaseSection(journey(), 2)}\n\n${END}\nbelow\n`);
-    assert.match(filled, /phase 1, thread per request.*phase 2, group commit.*ratio/);
-  });
-
-  test('gets an end mark where it has none, and stays the same when filled again', () => {
-    const filled = fillDocument(`above\n\n${BEGIN}\n\nbelow\n`, journey());
-    assert.match(filled, new RegExp(`${END}\\n\\nbelow\\n$`));
-    assert.equal(fillDocument(filled, journey()), filled);
-  });
-
-  test('keeps what stands there when its phase was not measured', () => {
-    const text = `${BEGIN}\nold\n${END}\n`;
-    const { ladder } = journey();
-    assert.equal(fillDocument(text, journey({ ladder: ladder.filter(({ phase }) => phase !== 2) })), text);
-  });
+test('the page of charts loads nothing from a network', () => {
+  assert.doesNotMatch(page(journey()), /(?:src|href)="|@import|url\(/);
 });
 
 describe('a sampled stack', () => {

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { requireTool } from '../support/tools.ts';
@@ -27,6 +29,21 @@ const TITLES = [
   'pipeline',
 ];
 
+test('every folder of bench/ with a main.ts is a component or has a command of its own', () => {
+  const root = fileURLToPath(new URL('../../..', import.meta.url));
+  const scripts = readFileSync(join(root, 'package.json'), 'utf8');
+  const listed = runBench('run.js', ['--list']);
+  const guides = readdirSync(join(root, 'docs/benchmarks')).map((name) =>
+    readFileSync(join(root, 'docs/benchmarks', name), 'utf8'),
+  );
+  for (const name of readdirSync(join(root, 'bench'))) {
+    if (!existsSync(join(root, 'bench', name, 'main.ts'))) continue;
+    const isComponent = new RegExp(`^${name} `, 'm').test(listed);
+    const path = `dist/bench/${name}/main.js`;
+    assert.ok(isComponent || scripts.includes(path) || guides.some((text) => text.includes(path)), name);
+  }
+});
+
 test('every component benchmark verifies its answers and runs', () => {
   const output = runBench('run.js', ['--smoke']);
   for (const title of TITLES) assert.match(output, new RegExp(`^${title}.*verified$`, 'm'));
@@ -40,12 +57,12 @@ test('servers with one and two workers store what they acknowledged', { skip: re
   assert.match(runBench('workers/main.js', ['--smoke']), /^[1-9]\d* loads stored what they acknowledged$/m);
 });
 
-test('the comparison of admission policies says the same for the same seed', () => {
-  const table = runBench('admission-simulation.js', ['--smoke']);
+test('the comparison of admission policies gives the same figures for the same seed', () => {
+  const table = runBench('admission/main.js', ['--smoke']);
   assert.match(table, /delay-steered window/);
-  assert.equal(runBench('admission-simulation.js', ['--smoke']), table);
+  assert.equal(runBench('admission/main.js', ['--smoke']), table);
 });
 
-test('the live page benchmark has its streams fed', () => {
-  assert.match(runBench('live-page.js', ['--smoke']), /^one page, limiter full +[\d.]+% of one core$/m);
+test('the live page benchmark feeds its streams', () => {
+  assert.match(runBench('live-page/main.js', ['--smoke']), /^one page, limiter full +[\d.]+% of one core$/m);
 });
