@@ -6,6 +6,7 @@
  * phase it is in.
  */
 import type { Revert } from './config/load.ts';
+import { PHASE_NUMBERS } from './config/options.ts';
 import type { DispatcherModule } from './dispatch/dispatcher.ts';
 import type { LimiterModule } from './limiter/limiter.ts';
 import type { CreateParser } from './parser/parser.ts';
@@ -50,6 +51,7 @@ export interface Slots {
 }
 
 export interface Phase {
+  /** As in `--phase`; parts of a phase have a digit behind the point. */
   readonly number: number;
   readonly name: string;
   /** What measurement showed next before this phase. */
@@ -70,30 +72,56 @@ const BASELINE: Phase = {
   },
 };
 
-const STEPS: readonly (Omit<Phase, 'number' | 'slots'> & { readonly replaces: Partial<Slots> })[] = [
+const STEPS: readonly (Omit<Phase, 'slots'> & { readonly replaces: Partial<Slots> })[] = [
   {
+    number: 1,
     name: 'thread per request',
     bottleneck: 'one request at a time',
     replaces: { dispatch: 'thread-per-request' },
   },
-  { name: 'group commit', bottleneck: 'the disk in the request path', replaces: { writer: 'group-commit' } },
-  { name: 'single-pass parser', bottleneck: 'quadratic parsing', replaces: { parser: 'single-pass' } },
-  { name: 'striped limiter', bottleneck: 'one lock for all clients', replaces: { limiter: 'striped-lock' } },
-  { name: 'ring telemetry', bottleneck: 'a second lock', replaces: { telemetry: 'ring-buffer' } },
-  { name: 'worker pool', bottleneck: 'thread creation', replaces: { dispatch: 'worker-pool' } },
+  {
+    number: 2,
+    name: 'group commit',
+    bottleneck: 'the disk in the request path',
+    replaces: { writer: 'group-commit' },
+  },
+  {
+    number: 3,
+    name: 'single-pass parser',
+    bottleneck: 'quadratic parsing',
+    replaces: { parser: 'single-pass' },
+  },
+  {
+    number: 4,
+    name: 'striped limiter',
+    bottleneck: 'one lock for all clients',
+    replaces: { limiter: 'striped-lock' },
+  },
+  {
+    number: 5,
+    name: 'ring telemetry',
+    bottleneck: 'a second lock',
+    replaces: { telemetry: 'ring-buffer' },
+  },
+  {
+    number: 6,
+    name: 'worker pool',
+    bottleneck: 'thread creation',
+    replaces: { dispatch: 'worker-pool' },
+  },
 ];
 
 export const PHASES: readonly Phase[] = STEPS.reduce<Phase[]>(
-  (phases, { replaces, ...step }, index) => {
-    phases.push({ ...step, number: index + 1, slots: { ...phases[index]!.slots, ...replaces } });
+  (phases, { replaces, ...step }) => {
+    phases.push({ ...step, slots: { ...phases.at(-1)!.slots, ...replaces } });
     return phases;
   },
   [BASELINE],
 );
 
 export function phaseOf(number: number): Phase {
-  const phase = PHASES[number];
-  if (!phase) throw new RangeError(`no phase ${number}; there are 0 to ${PHASES.length - 1}`);
+  const phase = PHASES.find((row) => row.number === number);
+  if (!phase) throw new RangeError(`no phase ${number}; there are ${PHASE_NUMBERS.join(', ')}`);
   return phase;
 }
 
@@ -101,7 +129,7 @@ export function phaseOf(number: number): Phase {
 export function slotsOf({ phase, revert }: { readonly phase: number; readonly revert: Revert }): Slots {
   const { slots } = phaseOf(phase);
   if (revert === 'none') return slots;
-  const before = PHASES.slice(0, phase).findLast((row) => row.slots[revert] !== slots[revert]);
+  const before = PHASES.findLast((row) => row.number < phase && row.slots[revert] !== slots[revert]);
   return before === undefined ? slots : { ...slots, [revert]: before.slots[revert] };
 }
 

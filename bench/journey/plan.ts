@@ -15,7 +15,7 @@ export const PROFILE_CLIENTS = 20;
 /** Shares of the phase's own rate at saturation. */
 const OWN_RATES = { below: 0.8, above: 1.5 } as const;
 
-export const LAST_PHASE = PHASES.length - 1;
+export const LAST_PHASE = PHASES.at(-1)!.number;
 export const REVERT_SLOTS: readonly RevertedSlot[] = ['dispatch', 'writer', 'parser', 'limiter', 'telemetry'];
 
 export interface PlannedCell extends Variant {

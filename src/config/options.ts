@@ -52,6 +52,10 @@ function quantity(kind: Kind, min: number, max: number) {
   );
 }
 
+function numberOf(input: unknown): unknown {
+  return typeof input === 'string' && input.trim() !== '' ? Number(input) : input;
+}
+
 const PLACEHOLDERS: Readonly<Record<Kind, string>> = {
   duration: '<duration>',
   size: '<size>',
@@ -98,6 +102,9 @@ const RATE_MAX = 1e9;
 const DISK_MAX_BYTES = 2 ** 50;
 const TIMEOUT_MAX_MS = 600_000;
 export const WORKERS_MAX = 64;
+/** Numbers of the rows of `PHASES` (src/phases.ts), in order. */
+export const PHASE_NUMBERS = [0, 1, 2, 3, 4, 5, 6] as const;
+const LAST_PHASE = PHASE_NUMBERS[PHASE_NUMBERS.length - 1];
 
 export const OPTIONS = z.object({
   port: bounded('count', '8080', 0, 65_535, 'port to listen on; 0 picks a free one'),
@@ -119,7 +126,12 @@ export const OPTIONS = z.object({
     fallback: 'auto',
     help: 'ingest threads',
   }),
-  phase: bounded('count', '6', 0, 6, 'phase of the optimisation journey to run (see: metricsstream phases)'),
+  phase: option(z.preprocess(numberOf, z.literal(PHASE_NUMBERS)), {
+    placeholder: '<n>',
+    allowed: PHASE_NUMBERS.join(', '),
+    fallback: `${LAST_PHASE}`,
+    help: 'phase of the optimisation journey to run (see: metricsstream phases)',
+  }),
   revert: choice(
     z.enum(['none', 'dispatch', 'writer', 'parser', 'limiter', 'telemetry']),
     '<slot>',
