@@ -9,7 +9,7 @@ const options = {
   port: Number(METRICSSTREAM_PORT),
   path: '/health',
   timeout: 2_000,
-  // It asks its own container whether the server lives, not who it is: the certificate names the outside's host.
+  // The certificate names the host that clients use, not this loopback address. Here only liveness matters.
   rejectUnauthorized: false,
 };
 const get = METRICSSTREAM_TLS_CERT ? getHttps : getHttp;

@@ -1,6 +1,6 @@
 // Makes metricsstream.json, the Grafana dashboard, from the description below.
 //   node deploy/grafana/dashboard.mjs            writes it
-//   node deploy/grafana/dashboard.mjs --check    exits 1 when the file is not what the description makes
+//   node deploy/grafana/dashboard.mjs --check    exits 1 if the file differs from the description
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -11,7 +11,7 @@ const GRID_COLUMNS = 24;
 const DATASOURCE = { type: 'prometheus', uid: '$datasource' };
 const SERVER = 'job=~"$job", instance=~"$instance"';
 
-/** A series of our own, of the servers chosen. `labels` narrow it further. */
+/** A metric of the selected servers. `labels` narrow it further. */
 const own = (name, labels = '') => `metricsstream_${name}{${SERVER}${labels === '' ? '' : `, ${labels}`}}`;
 const rate = (name, labels) => `rate(${own(name, labels)}[$__rate_interval])`;
 const sumRate = (name, { by = '', labels = '' } = {}) =>
@@ -423,7 +423,7 @@ function targetOf({ expr, legend, format = 'time_series', instant = false }, ind
   };
 }
 
-/** What each type of panel needs beside what all have. */
+/** Fields of each panel type beyond those that all panels have. */
 const OPTIONS = {
   stat: () => ({
     colorMode: 'value',

@@ -8,7 +8,7 @@ import { line, WriterRig } from './writer-rig.ts';
 
 export interface Recorded {
   readonly dataDir: string;
-  /** What each commit stored, in order. */
+  /** The lines of each commit, in order. */
   readonly commits: readonly string[];
   /** The segment files in order. */
   readonly paths: readonly string[];

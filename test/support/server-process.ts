@@ -18,7 +18,7 @@ export interface Owner {
   after(cleanup: () => unknown): void;
 }
 
-/** Inside `describe`: runs clean-ups when the suite ends. What a hook leaves to `after` runs at that hook's end. */
+/** Call it in `describe`: it runs clean-ups when the suite ends. An `after` called in a hook runs when that hook ends. */
 export function suiteOwner(): Owner {
   const cleanups: (() => unknown)[] = [];
   after(async () => {
