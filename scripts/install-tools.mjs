@@ -14,10 +14,12 @@ const PACKAGE_OF = {
   'mkfs.ext4': 'e2fsprogs',
   nginx: 'nginx',
   openssl: 'openssl',
+  prometheus: 'prometheus',
   promtool: 'prometheus',
   python3: 'python3',
   strace: 'strace',
   'systemd-analyze': 'systemd',
+  unshare: 'util-linux',
   wrk: 'wrk',
   xfs_io: 'xfsprogs',
 };
@@ -44,7 +46,7 @@ function missingPackages() {
   const missing = Object.entries(PACKAGE_OF)
     .filter(([program]) => !isInstalled(program))
     .map(([, name]) => name);
-  return hasRequests() ? missing : [...missing, 'python3-requests'];
+  return [...new Set(hasRequests() ? missing : [...missing, 'python3-requests'])];
 }
 
 function aptGet(...args) {

@@ -215,3 +215,14 @@ describe('texts', () => {
     });
   }
 });
+
+describe('programs that tests require', () => {
+  it('are all in the list that scripts/install-tools.mjs installs', () => {
+    const installer = read('scripts/install-tools.mjs');
+    for (const file of tests) {
+      for (const [, program = ''] of read(file).matchAll(/\brequireTool\(\s*'([^']+)'/g)) {
+        assert.match(installer, new RegExp(`^  '?${program}'?: '`, 'm'), `${file} requires ${program}`);
+      }
+    }
+  });
+});
