@@ -33,6 +33,16 @@ describe('the documents', () => {
     assert.deepEqual(missing, []);
   });
 
+  it('of the architecture name files of src that exist', () => {
+    const names = [...read('docs/architecture.md').matchAll(/`([a-z]+\/[a-z/-]+\.ts)`/g)].map(
+      (match) => match[1] ?? '',
+    );
+    const missing = names.filter(
+      (name) => ![name, join('src', name)].some((path) => existsSync(join(ROOT, path))),
+    );
+    assert.deepEqual(missing, []);
+  });
+
   it('about shared memory name identifiers that exist in src', () => {
     const source = filesUnder('src', /\.ts$/).map(read).join('\n');
     const words = new Set(source.match(/\w+/g));
