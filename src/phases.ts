@@ -54,7 +54,7 @@ export interface Phase {
   /** As in `--phase`; parts of a phase have a digit behind the point. */
   readonly number: number;
   readonly name: string;
-  /** What measurement showed next before this phase. */
+  /** The bottleneck that measurement showed before this phase. */
   readonly bottleneck: string;
   readonly slots: Slots;
 }

@@ -1,44 +1,43 @@
 /**
- * How many bytes a worker may have in flight to storage: a window steered by the delay that storage shows, as in
- * TCP Vegas and FAST TCP (https://doi.org/10.1109/INFCOM.2004.1354670), not by losses.
+ * Limits the bytes that a worker has in flight to storage: a window that follows the delay of storage, as in TCP Vegas
+ * and FAST TCP (https://doi.org/10.1109/INFCOM.2004.1354670), not losses.
  *
- * By Little's law bytes in flight = throughput × delay. A measurement is a pair: the bytes that were in flight when
- * something was handed over, and the time until it was stored. For a storage of cost a + b·bytes that pair tells what
- * depth gives the delay aimed at: depth × target / delay. So each measurement proposes a limit by itself, and one that
- * is told twice is not applied twice.
+ * By Little's law bytes in flight = throughput × delay. A measurement is a pair: the bytes in flight at a hand-over, and
+ * the time until they were stored. For storage of cost a + b·bytes, the pair gives the depth for the target delay:
+ * depth × target / delay. So each measurement proposes an absolute limit, not a delta: applying it twice is harmless.
  *
- * Time is a parameter. docs/backpressure.md derives the law, and compares it with others.
+ * Time is a parameter. docs/backpressure.md derives the law and compares it with others.
  */
 
-/** What a limit starts with, and what a higher one comes back to while there is no load. */
+/** Initial limit. Idle limits decay back to it. */
 export const INITIAL_BYTES = 256 << 10;
-/** The limit never falls below. */
+/** Minimum of the limit. */
 export const LEAST_BYTES = 16 << 10;
-/** A limit is in use, and may grow, when at least this share of it was in flight. */
+/** A limit is in use, and may grow, if at least this share of it was in flight. */
 const IN_USE = 0.75;
 const GROW_MOST = 2;
 const SHRINK_MOST = 0.25;
 /**
- * How far a limit in use goes towards the worker's equal share at each measurement. Scaled by the same ratio alone,
- * the limits of several workers would drift apart and stay so.
+ * Step of a limit in use towards the worker's equal share at each measurement. With the same ratio alone, the limits of
+ * several workers would drift apart and stay so.
  */
 const SHARING = 0.1;
-/** A limit that is not in use falls towards its goal with this time constant. */
+/** Time constant with which an unused limit decays to its goal. */
 const DECAY_MS = 5_000;
-/** Delay over this share of the target is evidence that storage is loaded; without it nothing is refused. */
+/** A delay above this share of the target is evidence of load. Without evidence nothing is refused. */
 const EVIDENCE = 0.5;
 /** The limit is in force for this many targets after the last evidence. */
 const FORCE_TARGETS = 10;
 /**
- * The target is at least this many fixed costs of a commit. A request waits for the commit under way, then for its
- * own: delay D = 2a + b·depth, so the share of the disk that is used is 1 − 2a/D: 80% of it needs D = 10a, and some to spare.
+ * The target is at least this many fixed costs of a commit. A request waits for the current commit, then for its own:
+ * delay D = 2a + b·depth. So the disk's utilisation is 1 − 2a/D: 80% needs D = 10a, plus a margin.
  */
 const FIXED_COSTS = 12;
 const TARGET_MOST = 20;
 
 export class AdaptiveLimit {
   limitBytes: number;
-  /** The delay aimed at: as configured, or more where a commit's fixed cost asks for it. */
+  /** The target delay: as configured, or more if a commit's fixed cost requires it. */
   targetMs: number;
   /** The last delay measured. */
   delayMs = 0;
@@ -47,7 +46,7 @@ export class AdaptiveLimit {
   private inForceUntilMs = Number.NEGATIVE_INFINITY;
   private measuredAtMs = 0;
 
-  /** @param mostBytes the static bound: the limit does not grow past it */
+  /** @param mostBytes the static bound, which the limit never exceeds */
   constructor(configuredMs: number, mostBytes: number) {
     this.configuredMs = configuredMs;
     this.targetMs = configuredMs;
@@ -56,9 +55,9 @@ export class AdaptiveLimit {
   }
 
   /**
-   * Whether a request may be taken while `usedBytes` are in flight. With nothing in flight one always may.
-   * @param headAgeMs how long the oldest in flight has waited: a delay that is still growing, so past the target it
-   * scales the limit as a measurement would
+   * Whether to admit a request while `usedBytes` are in flight. Always true with nothing in flight.
+   * @param headAgeMs wait of the oldest in flight: a delay that still grows, so beyond the target it scales the limit
+   * as a measurement would
    */
   admits(usedBytes: number, headAgeMs: number, nowMs: number): boolean {
     if (headAgeMs > EVIDENCE * this.targetMs) this.inForceUntilMs = nowMs + FORCE_TARGETS * this.targetMs;
@@ -68,10 +67,11 @@ export class AdaptiveLimit {
   }
 
   /**
-   * Learns from something that was stored.
-   * @param delayMs from handing over to stored  @param depthBytes in flight at handing over
-   * @param fixedMs what a commit costs whatever its size, as far as it is known
-   * @param shareBytesPerMs what storage takes, divided by the workers
+   * Applies a measurement.
+   * @param delayMs from hand-over to stored
+   * @param depthBytes in flight at hand-over
+   * @param fixedMs fixed cost of a commit, as far as it is known
+   * @param shareBytesPerMs throughput of storage, divided by the workers
    */
   measured(
     delayMs: number,
@@ -103,10 +103,10 @@ export class AdaptiveLimit {
     return limitBytes + SHARING * (shareBytes - limitBytes);
   }
 
-  /** Not in use: what it was worth under load is forgotten slowly. */
+  /** The next limit while it is not in use: its value under load decays slowly. */
   private rested(depthBytes: number, shareBytes: number, elapsedMs: number): number {
     const { limitBytes, delayMs, targetMs } = this;
-    // Others fill the storage: this worker keeps its share.
+    // Other workers load the storage: this one keeps its share.
     if (delayMs > targetMs)
       return Math.min(limitBytes, Math.max((depthBytes * targetMs) / delayMs, shareBytes));
     const goalBytes = Math.max(INITIAL_BYTES, GROW_MOST * depthBytes);

@@ -10,14 +10,14 @@ import { type Breaker, OPEN } from '../breaker/breaker.ts';
 import type { CountedReason } from '../telemetry/unavailable.ts';
 import type { AdmissionControl } from './control.ts';
 
-/** What waits between acceptance and answer; each dispatcher has its own. */
+/** Requests between acceptance and answer; each dispatcher has its own queue. */
 export interface RequestQueue {
   readonly depth: number;
   readonly capacity: number;
   readonly isFull: boolean;
 }
 
-/** What a 503 says about the queue. */
+/** The queue as a 503 describes it. */
 export interface QueueFacts {
   readonly depth: number;
   readonly capacity: number;

@@ -1,13 +1,13 @@
 /**
- * Sheds load that a worker's own thread cannot serve: when its event-loop turns have all been longer than the target
- * for a whole interval, what is still to be served of a turn that has lasted that long is refused.
+ * Sheds load that a worker's own thread cannot serve. If all its event-loop turns were longer than the target for a
+ * whole interval, a turn that has lasted that long refuses its remaining requests.
  *
- * The rule is CoDel's (RFC 8289): the least over an interval counts, since a burst makes some turns long and only a
- * standing queue makes all of them long. The clock is read by others: each request carries when it was complete.
+ * This is CoDel's rule (RFC 8289): the minimum over an interval counts, because a burst makes some turns long and only a
+ * standing queue makes all of them long. The guard reads no clock: each request carries the time of its completion.
  */
 
 const INTERVAL_MS = 500;
-/** A turn serves this many requests in any case: a few large ones take their time without being overload. */
+/** Requests that a turn always serves: a few large ones are slow without being overload. */
 const SERVED_LEAST = 32;
 
 export class TurnGuard {
@@ -18,14 +18,14 @@ export class TurnGuard {
   private lastMs = 0;
   private served = 0;
   private open = false;
-  /** When last the thread was idle, or a turn was short. */
+  /** Last time at which the thread was idle or a turn was short. */
   private shortAtMs = 0;
 
   constructor(targetMs: number) {
     this.targetMs = targetMs;
   }
 
-  /** A request is complete. @returns false when it is to be refused */
+  /** Call it for each complete request. @returns false to refuse it */
   admits(nowMs: number): boolean {
     if (!this.open) this.begin(nowMs);
     this.lastMs = nowMs;

@@ -1,4 +1,4 @@
-/** What serving threads start with, and the messages between main and them: rare, so by MessagePort. */
+/** Start data of the serving threads, and the messages between main and them: rare, so by MessagePort. */
 import type { TokenSet } from '../auth/token-set.ts';
 import type { Config } from '../config/load.ts';
 import type { ServedRequest } from '../dispatch/served-request.ts';
@@ -27,7 +27,7 @@ export interface ServingData {
   readonly memory: ServingMemory;
 }
 
-/** What a thread that owns connections starts with. */
+/** Start data of a thread that owns connections. */
 export interface IngestWorkerData extends ServingData {
   readonly index: number;
   /** Number of threads that own connections. */
@@ -47,7 +47,7 @@ export interface IngestWorkerData extends ServingData {
   readonly tokens: TokenSet | null;
 }
 
-/** What a thread that serves one request starts with. */
+/** Start data of a thread that serves one request. */
 export interface RequestThreadData extends ServingData {
   readonly request: ServedRequest;
 }

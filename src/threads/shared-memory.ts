@@ -68,7 +68,7 @@ export function totalBytes(memories: SharedMemories): number {
   return [...all].reduce((total, { byteLength }) => total + byteLength, 0);
 }
 
-/** What serving thread `index` starts with. The first of those that serve one request each has lane 0. */
+/** Start data of serving thread `index`. The first thread that serves a single request has lane 0. */
 export function servingData(config: Config, memories: SharedMemories, index: number): ServingData {
   const { acceptThreads, control, bell, breaker, limiter, writer, writerCounters, writerHistograms } =
     memories;
