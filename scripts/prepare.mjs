@@ -37,3 +37,4 @@ if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== lock) {
 }
 run('node_modules/.bin/tsc', ['-p', '.'], 'The TypeScript sources do not compile; see the errors above.');
 run(process.execPath, ['scripts/relax-uws.mjs'], 'See the error above.');
+run(process.execPath, ['scripts/build-wasm.mjs'], 'See the error above.');

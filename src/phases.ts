@@ -9,7 +9,7 @@ import type { Revert } from './config/load.ts';
 import { PHASE_NUMBERS } from './config/options.ts';
 import type { DispatcherModule } from './dispatch/dispatcher.ts';
 import type { LimiterModule } from './limiter/limiter.ts';
-import type { CreateParser } from './parser/parser.ts';
+import type { ParserModule } from './parser/parser.ts';
 import type { TelemetryModule } from './telemetry/recorder.ts';
 import type { WriterModule } from './writer/writer.ts';
 
@@ -30,7 +30,8 @@ const WRITER = {
 const PARSER = {
   naive: () => import('./parser/naive/naive.ts'),
   'single-pass': () => import('./parser/single-pass/single-pass.ts'),
-} as const satisfies Loaders<{ readonly createParser: CreateParser }>;
+  simd: () => import('./parser/simd/simd.ts'),
+} as const satisfies Loaders<ParserModule>;
 
 const LIMITER = {
   'global-lock': () => import('./limiter/global-lock.ts'),
@@ -109,6 +110,12 @@ const STEPS: readonly (Omit<Phase, 'slots'> & { readonly replaces: Partial<Slots
     bottleneck: 'thread creation',
     replaces: { dispatch: 'worker-pool' },
   },
+  {
+    number: 7.4,
+    name: 'SIMD parser',
+    bottleneck: 'JavaScript handles few bytes at a time',
+    replaces: { parser: 'simd' },
+  },
 ];
 
 export const PHASES: readonly Phase[] = STEPS.reduce<Phase[]>(
@@ -137,7 +144,4 @@ export const loadDispatch = (slots: Slots): Promise<DispatcherModule> => DISPATC
 export const loadWriter = (slots: Slots): Promise<WriterModule> => WRITER[slots.writer]();
 export const loadLimiter = (slots: Slots): Promise<LimiterModule> => LIMITER[slots.limiter]();
 export const loadTelemetry = (slots: Slots): Promise<TelemetryModule> => TELEMETRY[slots.telemetry]();
-
-export async function loadParser(slots: Slots): Promise<CreateParser> {
-  return (await PARSER[slots.parser]()).createParser;
-}
+export const loadParser = (slots: Slots): Promise<ParserModule> => PARSER[slots.parser]();

@@ -17,9 +17,9 @@
  *  Pipeline.process (this file)                                                  │
  *    │ journal.claim       room for the worst case   503                dispatch/intake.ts
  *    │ limiter             requests of this client   429 503               outcome → response
- *    │ parser              bytes → columns           400 413                     ▲
+ *    │ parser.parse        bytes → metrics           400 413                     ▲
  *    │ limiter             metrics of this client    429 413                     │
- *    │ encoder             columns → lines in the journal             dispatch/worker-pool.ts
+ *    │ parser.encode       metrics → lines in the journal             dispatch/worker-pool.ts
  *    ▼                                                                    task queue, in order
  *  journal/  ────► writer/  one commit for all that waits ────► storage/         ▲
  *                     └── stored cursor and outcomes ────────────────────────────┘
@@ -31,7 +31,7 @@
 import { monotonicMs } from './base/clock.ts';
 import { assert } from './base/errors.ts';
 import { NS_PER_MS } from './base/units.ts';
-import { encodedBodyBound, encodedBound, encodeLines } from './encoder/line-encoder.ts';
+import { encodedBodyBound } from './encoder/line-encoder.ts';
 import { FULL, type Journal } from './journal/journal.ts';
 import { ADMITTED, BUSY, type Limiter } from './limiter/limiter.ts';
 import {
@@ -132,11 +132,11 @@ export class Pipeline {
     const { parser } = this;
     const limitedMs = request.processedMs;
     parser.input.set(body);
-    const parsed = parser.parse(length, request.format);
+    const parsed = parser.parse(length, request.format, receiptMs, offset);
     request.processedMs = monotonicMs();
     request.parseNs = (request.processedMs - limitedMs) * NS_PER_MS;
     if (parsed !== PARSED) return parsed === PARSER_BATCH_TOO_LARGE ? BATCH_TOO_LARGE : MALFORMED;
-    const { count } = parser.columns;
+    const count = parser.accepted;
     if (count === 0) return NO_VALID_ITEM;
     if (request.strict && parser.rejected > 0) return STRICT_REFUSED;
     if (this.limitsMetrics) {
@@ -144,7 +144,7 @@ export class Pipeline {
       const verdict = this.limiter.chargeMetrics(count, nowMs);
       if (verdict !== ADMITTED) return verdict === BUSY ? LIMITER_BUSY : METRICS_LIMITED;
     }
-    this.encode(request, offset, length, bound, receiptMs);
+    this.encode(request, offset, bound);
     return COMMITTED;
   }
 
@@ -160,22 +160,14 @@ export class Pipeline {
     return verdict === BUSY ? LIMITER_BUSY : REQUESTS_LIMITED;
   }
 
-  private encode(
-    request: PipelineRequest,
-    offset: number,
-    length: number,
-    bound: number,
-    receiptMs: number,
-  ): void {
+  private encode(request: PipelineRequest, offset: number, bound: number): void {
     const { parser, journal } = this;
-    const { columns } = parser;
-    assert(encodedBound(columns, length) <= bound, 'encoded lines fit the claimed room');
     const parsedMs = request.processedMs;
-    const end = encodeLines(columns, receiptMs, journal.bytes, journal.view, offset);
+    const end = parser.encode(journal.bytes, journal.view, offset);
     assert(end - offset <= bound, 'encoder stayed within the claimed room');
-    request.accepted = columns.count;
+    request.accepted = parser.accepted;
     request.rejected = parser.rejected;
-    request.cursor = journal.commit(end, columns.count);
+    request.cursor = journal.commit(end, parser.accepted);
     request.journaledMs = request.processedMs = monotonicMs();
     request.encodeNs = (request.journaledMs - parsedMs) * NS_PER_MS;
   }

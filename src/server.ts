@@ -83,6 +83,7 @@ class Server implements RunningServer {
   private resolveEnded!: (code: number) => void;
   private stallTimer: NodeJS.Timeout | undefined;
   private ending = false;
+  private hasLoggedFallback = false;
 
   constructor(config: Config, log: Logger, modules: Modules) {
     this.config = config;
@@ -120,6 +121,7 @@ class Server implements RunningServer {
       this.acceptThreads = new AcceptThreads(uws.module, config, this.workerData(version, startedMs, uws), {
         scrape: (accept) => this.exposition!.render(accept),
         live: this.live,
+        parserFallback: (reason) => this.parserFellBack(reason),
         died: (error) => this.threadDied(error),
       });
       this.port = await this.acceptThreads.start();
@@ -243,6 +245,16 @@ class Server implements RunningServer {
   stop(): void {
     if (this.ending) return;
     void this.end(0, DRAINING, () => this.acceptThreads!.drain(this.config.drainTimeoutMs));
+  }
+
+  /** Logs the first thread's reason; the others have the same. */
+  private parserFellBack(reason: string): void {
+    if (this.hasLoggedFallback) return;
+    this.hasLoggedFallback = true;
+    this.log.warn(
+      { reason },
+      'the SIMD parser cannot run here; the single-pass parser replaces it, at about twice the CPU time',
+    );
   }
 
   private async storageFailed(fatal: Extract<WriterMessage, { kind: 'fatal' }>): Promise<void> {

@@ -7,12 +7,14 @@
  * to DIR/parser-scaling.json and a plot to DIR/parser-scaling.svg.
  */
 import assert from 'node:assert/strict';
+import type { MetricColumns } from '../../src/encoder/columns.ts';
+import { columns } from '../../src/parser/columns.ts';
+import { raiseInliningBudget } from '../../src/parser/inlining.ts';
 import { createParser as createNaive } from '../../src/parser/naive/naive.ts';
 import {
   BATCH_CEILING,
   type CreateParser,
   FORMAT_JSON,
-  type MetricColumns,
   PARSED,
   type Parser,
 } from '../../src/parser/parser.ts';
@@ -26,6 +28,7 @@ import { type Column, type Table, tableOf } from '../report/table.ts';
 import { digestOf, makeWorkload, type WorkloadName } from '../workloads.ts';
 
 const KB = 1024;
+const RECEIPT_MS = 1_760_000_000_000;
 const SIZES = [1, 4, 16, 64, 256, 1024].map((size) => size * KB);
 /** Of the sizes above this one a smoke run would take seconds. */
 const SMOKE_MAX_BYTES = 64 * KB;
@@ -79,15 +82,15 @@ function parserCase(name: string, getParser: () => Parser, body: Buffer): BenchC
   const verify = (): void => {
     const parser = getParser();
     parser.input.set(body, 0);
-    assert.equal(parser.parse(body.length, FORMAT_JSON), PARSED);
-    assert.deepEqual(metricsOf(parser.columns), parseAndWalk(body));
+    assert.equal(parser.parse(body.length, FORMAT_JSON, RECEIPT_MS, 0), PARSED);
+    assert.deepEqual(metricsOf(columns), parseAndWalk(body));
   };
   const calls = callsFor(body);
   const run = (): void => {
     const parser = getParser();
     for (let call = 0; call < calls; call++) {
       parser.input.set(body, 0);
-      parser.parse(body.length, FORMAT_JSON);
+      parser.parse(body.length, FORMAT_JSON, RECEIPT_MS, 0);
     }
   };
   return { name, verify, run, perRun: calls * body.length };
@@ -97,6 +100,7 @@ function callsFor(body: Buffer): number {
   return Math.ceil(BYTES_A_RUN / body.length);
 }
 
+raiseInliningBudget();
 const singlePass = lazily(createSinglePass);
 const naive = lazily(createNaive);
 
@@ -156,11 +160,11 @@ type Curves = Readonly<Partial<Record<WorkloadName, readonly Point[]>>>;
 
 /** CPU ns per byte, and the power of the size by which time grew from the last size but one to the last. */
 function scalingTable(points: readonly Point[]): Table {
-  const columns: Column<Point>[] = [
+  const tableColumns: Column<Point>[] = [
     ['body', ({ bytes }) => sizeText(SIZES.find((size) => Math.abs(size - bytes) < size / 4) ?? bytes)],
     ...NAMES.map((name): Column<Point> => [name, (point) => nsText(cpuNsPerByte(point, name))]),
   ];
-  const { head, rows } = tableOf(columns, points);
+  const { head, rows } = tableOf(tableColumns, points);
   const [before, last] = points.slice(-2);
   if (before === undefined || last === undefined) return { head, rows };
   return { head, rows: [...rows, ['power', ...NAMES.map((name) => growth(before, last, name).toFixed(2))]] };

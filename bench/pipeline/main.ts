@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { createJournalRing, JournalConsumer, JournalProducer } from '../../src/journal/ring.ts';
 import { createLimiterMemory, openLimiter } from '../../src/limiter/striped-lock.ts';
+import { raiseInliningBudget } from '../../src/parser/inlining.ts';
 import { FORMAT_JSON } from '../../src/parser/parser.ts';
 import { createParser } from '../../src/parser/single-pass/single-pass.ts';
 import { COMMITTED, Pipeline, type PipelineRequest } from '../../src/pipeline.ts';
@@ -54,6 +55,7 @@ function builtinLines(body: Buffer, out: Buffer): number {
   return out.write(text);
 }
 
+raiseInliningBudget();
 class Rig {
   private readonly memory = createJournalRing(JOURNAL_BYTES);
   private readonly pipeline = new Pipeline(

@@ -15,7 +15,7 @@ const NOT_MEASURED = 'The last run did not measure this.';
 /** Tables that the run does not have say so: they must not stand below the origin of another run. @throws when a mark has no end */
 export function fillBlocks(text: string, tool: string, blocks: Blocks): string {
   const end = `<!-- /${tool} -->`;
-  const parts = text.split(new RegExp(`<!-- ${tool}:([\\w-]+) -->`));
+  const parts = text.split(new RegExp(`<!-- ${tool}:([\\w.-]+) -->`));
   let filled = parts[0]!;
   for (let at = 1; at < parts.length; at += 2) {
     const name = parts[at]!;

@@ -24,7 +24,6 @@ import type { Pipeline, PipelineCode } from '../pipeline.ts';
 import * as pipeline from '../pipeline.ts';
 import { LATE_OUTCOMES, METRIC_TYPES, WORKER } from '../telemetry/counters.ts';
 import { type Histograms, WORKER_HISTOGRAMS } from '../telemetry/histogram.ts';
-import { countTypes } from '../telemetry/metric-types.ts';
 import type { CountedReason } from '../telemetry/unavailable.ts';
 
 /** Cause of a 504 at the end of a drain. */
@@ -79,7 +78,7 @@ export class Intake {
       this.prepareRefusal(exchange, code);
       return false;
     }
-    countTypes(parser.columns.type, exchange.accepted, exchange.typeCounts);
+    parser.countTypes(exchange.typeCounts);
     this.histograms.record(WORKER_HISTOGRAMS.batch_metrics, parser.seen);
     if (exchange.rejected > 0) {
       exchange.body = partialBody(exchange.accepted, exchange.rejected, parser.errors());
@@ -102,8 +101,8 @@ export class Intake {
         counters[WORKER.limited_requests]! += 1;
         return this.limitHeaders.problem('requests', limiter);
       case pipeline.METRICS_LIMITED:
-        counters[WORKER.limited_metrics]! += parser.columns.count;
-        counters[WORKER.rejected_rate_limited]! += parser.columns.count;
+        counters[WORKER.limited_metrics]! += parser.accepted;
+        counters[WORKER.rejected_rate_limited]! += parser.accepted;
         return this.limitHeaders.problem('metrics', limiter);
       case pipeline.MALFORMED:
         counters[WORKER.rejected_malformed]! += 1;
@@ -118,7 +117,7 @@ export class Intake {
           members: { limit: this.config.maxBatch },
         };
       case pipeline.BATCH_OVER_BURST:
-        counters[WORKER.rejected_too_large]! += parser.columns.count;
+        counters[WORKER.rejected_too_large]! += parser.accepted;
         return {
           status: 413,
           code: 'batch_over_burst',

@@ -17,7 +17,7 @@ import {
   TYPE_COUNTER,
   TYPE_GAUGE,
   TYPE_HISTOGRAM,
-} from '../parser/parser.ts';
+} from './columns.ts';
 
 const GAUGE = TYPE_GAUGE;
 const COUNTER = TYPE_COUNTER;

@@ -47,7 +47,7 @@ export class Exchange implements PipelineRequest {
   accepted = 0;
   rejected = 0;
   cursor = 0;
-  /** Accepted metrics of each type, by its code in the parser's columns; set with `accepted`. */
+  /** Accepted metrics of each type, by its code in the encoder's columns; set with `accepted`. */
   readonly typeCounts = new Int32Array(METRIC_TYPES.length);
   remaining = -1;
   status: Status = 200;

@@ -1,6 +1,7 @@
 /** The columns that this thread's parser fills. They are module constants for the reason given in `input-buffer.ts`. */
+import type { MetricColumns } from '../encoder/columns.ts';
 import { inputBytes, inputView } from './input-buffer.ts';
-import { BATCH_CEILING, type MetricColumns } from './parser.ts';
+import { BATCH_CEILING } from './parser.ts';
 
 /** One more than the batch limit: a parser fills a row before it knows whether the item is valid. */
 const ROWS = BATCH_CEILING + 1;

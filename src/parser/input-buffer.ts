@@ -1,19 +1,15 @@
 /**
- * The memory that parsers read. Each thread has its own.
+ * The bytes that parsers read. Each thread has its own.
  *
- * ```
- *  0                        BODY_CEILING_BYTES      SCRATCH_START                          end
- *  ├ body, sentinel ────────┼ slack ────────────────┼ keys after unescaping ───────────────┤
- * ```
- * It is a module constant with room for the largest configurable body. V8 folds address and length of a constant buffer
- * into each access, which makes the single-pass parser a third faster. Untouched pages cost address space only.
+ * They are module constants with room for the largest configurable body: V8 folds address and length of a constant
+ * buffer into each access, which makes the single-pass parser a third faster. `memory.ts` has the layout.
  */
-import { BODY_CEILING_BYTES, INPUT_SLACK_BYTES } from './parser.ts';
+import { INPUT_BYTES, openInput } from './memory.ts';
 
-/** The unescaped keys of a body are never longer than the body. */
-export const SCRATCH_START = BODY_CEILING_BYTES + INPUT_SLACK_BYTES;
+const { buffer, offset } = openInput();
 
-const memory = new ArrayBuffer(SCRATCH_START + BODY_CEILING_BYTES + INPUT_SLACK_BYTES);
+/** The unescaped keys of a body begin here. */
+export const SCRATCH_START = INPUT_BYTES / 2;
 
-export const inputBytes = new Uint8Array(memory);
-export const inputView = new DataView(memory);
+export const inputBytes = new Uint8Array(buffer, offset, INPUT_BYTES);
+export const inputView = new DataView(buffer, offset, INPUT_BYTES);

@@ -1,12 +1,9 @@
 /**
- * The parser's interface: bytes of one request body in, columns of validated metrics out.
+ * The parser's interface: bytes of one request body in, lines of validated metrics out.
  *
- * A parser owns its input buffer. The caller copies a body to `input[0, length)` and calls `parse`. The parser may
- * write up to INPUT_SLACK_BYTES after the body, for a sentinel. Nothing is allocated per metric: the columns have a
- * fixed size, and their values are valid until the next `parse`.
- *
- * Names, values and tags are *raw spans* of the input, still written and escaped as the client sent them, so that the
- * encoder can copy them to a line.
+ * A parser owns its input buffer. The caller copies a body to `input[0, length)` and calls `parse`, then `encode` if it
+ * accepts the result. The parser may write up to INPUT_SLACK_BYTES after the body, for a sentinel. Nothing is allocated
+ * per metric.
  */
 
 export interface ParserLimits {
@@ -41,41 +38,6 @@ export const MALFORMED = 1;
 export const BATCH_TOO_LARGE = 2;
 export type ParseOutcome = typeof PARSED | typeof MALFORMED | typeof BATCH_TOO_LARGE;
 
-/** Values of the `timestampStart` column: the client sent no timestamp, or one in another notation than plain digits. */
-export const NO_TIMESTAMP = -1;
-export const FORMATTED_TIMESTAMP = -2;
-
-/** Values of the `type` column. */
-export const TYPE_GAUGE = 0;
-export const TYPE_COUNTER = 1;
-export const TYPE_HISTOGRAM = 2;
-export const TYPE_SUMMARY = 3;
-
-/** Struct of arrays: index k of each array belongs to accepted metric k. */
-export interface MetricColumns {
-  /** Number of accepted metrics. */
-  count: number;
-  /** The buffer that the spans index. */
-  readonly input: Uint8Array;
-  readonly inputView: DataView;
-  readonly nameStart: Int32Array;
-  readonly nameEnd: Int32Array;
-  /** A number that is finite as a double. */
-  readonly valueStart: Int32Array;
-  readonly valueEnd: Int32Array;
-  readonly type: Uint8Array;
-  /** Plain digits of Unix milliseconds. The start may also be NO_TIMESTAMP or FORMATTED_TIMESTAMP. */
-  readonly timestampStart: Int32Array;
-  readonly timestampEnd: Int32Array;
-  /** Unix milliseconds, an integer; defined only for FORMATTED_TIMESTAMP. */
-  readonly timestamp: Float64Array;
-  /** The raw tags object, including its braces; start = -1 if there are no tags. */
-  readonly tagsStart: Int32Array;
-  readonly tagsEnd: Int32Array;
-  /** 1 if the raw tags object has no white space between its tokens. */
-  readonly tagsCompact: Uint8Array;
-}
-
 /** An invalid item of a well-formed body. */
 export interface ItemError {
   readonly index: number;
@@ -92,12 +54,26 @@ export interface ParseFailure {
 }
 
 export interface Parser {
+  /** Where the caller puts a body. */
   readonly input: Uint8Array;
-  readonly columns: MetricColumns;
-  /** Items and invalid items of the last body; `seen = columns.count + rejected`. */
+  /** Items of the last body, the valid and the invalid ones: `seen = accepted + rejected`. */
   readonly seen: number;
+  readonly accepted: number;
   readonly rejected: number;
-  parse(length: number, format: BodyFormat): ParseOutcome;
+  /**
+   * Parses the body in `input[0, length)`.
+   * @param receiptMs Unix milliseconds, an integer: the timestamp of metrics that have none
+   * @param offset of the call of `encode` that will follow; an implementation may align its lines to it
+   */
+  parse(length: number, format: BodyFormat, receiptMs: number, offset: number): ParseOutcome;
+  /**
+   * Writes the accepted metrics of the last body, which must be PARSED, as lines.
+   * @param bytes, view the same memory; `encodedBodyBound` bytes from `offset` on may be written
+   * @returns the offset after the last line
+   */
+  encode(bytes: Uint8Array, view: DataView, offset: number): number;
+  /** Counts the accepted metrics of each type of the last body, by its code, into `counts`. */
+  countTypes(counts: Int32Array): void;
   /** The first errors of the last body, at most ERRORS_MAX. It builds strings, so call it only for a response. */
   errors(): ItemError[];
   /** The reason why the last body was not PARSED. */
@@ -105,3 +81,10 @@ export interface Parser {
 }
 
 export type CreateParser = (limits: ParserLimits) => Parser;
+
+/** An implementation of the parser slot. */
+export interface ParserModule {
+  readonly createParser: CreateParser;
+  /** Set if this implementation cannot run on this thread, so that `createParser` is that of another: the reason. */
+  readonly unavailable?: string | null;
+}

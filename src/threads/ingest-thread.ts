@@ -42,7 +42,7 @@ function startRequestThread({ requestThreads }: IngestWorkerData, lane: number, 
   });
 }
 
-async function openDispatcher(data: IngestWorkerData, died: Died): Promise<Dispatcher> {
+async function openDispatcher(data: IngestWorkerData, port: MessagePort, died: Died): Promise<Dispatcher> {
   const { config, memory } = data;
   const slots = slotsOf(config);
   const [dispatch, writer, recorder] = await Promise.all([
@@ -59,7 +59,10 @@ async function openDispatcher(data: IngestWorkerData, died: Died): Promise<Dispa
     histograms: new Histograms(memory.histograms, WORKER_HISTOGRAM_NAMES),
     recorder,
     writerCounters: new Float64Array(memory.writerCounters),
-    openPipeline: () => openPipeline(data),
+    openPipeline: () =>
+      openPipeline(data, (reason) =>
+        port.postMessage({ kind: 'parser_fallback', reason } satisfies FromWorker),
+      ),
     startRequestThread: (lane, request) => startRequestThread(data, lane, request),
     isSettled: (lane) => writer.isSettled(memory.writer, lane),
     died,
@@ -83,7 +86,7 @@ export class IngestThread {
   private quietFromMs = 0;
 
   static async open(data: IngestWorkerData, port: MessagePort, died: Died): Promise<IngestThread> {
-    return new IngestThread(data, port, await openDispatcher(data, died));
+    return new IngestThread(data, port, await openDispatcher(data, port, died));
   }
 
   private constructor(data: IngestWorkerData, port: MessagePort, dispatcher: Dispatcher) {

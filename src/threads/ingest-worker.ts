@@ -1,5 +1,6 @@
 /** Entry point of a thread that owns connections: receives requests, dispatches them, and answers. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { raiseInliningBudget } from '../parser/inlining.ts';
 import { IngestThread } from './ingest-thread.ts';
 import type { FromWorker, IngestWorkerData } from './messages.ts';
 
@@ -12,4 +13,5 @@ function died(error: Error): void {
 }
 
 process.on('uncaughtException', died);
+raiseInliningBudget();
 (await IngestThread.open(workerData as IngestWorkerData, port, died)).start();

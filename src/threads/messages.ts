@@ -71,6 +71,8 @@ export type FromWorker =
   | { readonly kind: 'ready'; readonly descriptor: unknown }
   /** Reply to `prepare_certificate`; `descriptor` of the new app, as in `ready`. */
   | { readonly kind: 'certificate'; readonly descriptor: unknown; readonly error: string | null }
+  /** The phase's parser cannot run on this thread, for the reason given; another one replaces it. */
+  | { readonly kind: 'parser_fallback'; readonly reason: string }
   /** A bug: the thread has stopped where it was. */
   | { readonly kind: 'died'; readonly error: Error }
   | { readonly kind: 'scrape'; readonly id: number; readonly accept: string }

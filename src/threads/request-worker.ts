@@ -8,6 +8,7 @@ import type { RequestAnswer } from '../dispatch/served-request.ts';
 import { storeNow } from '../dispatch/store-now.ts';
 import { Exchange } from '../http/exchange.ts';
 import { recordSample } from '../http/outbox.ts';
+import { raiseInliningBudget } from '../parser/inlining.ts';
 import { Histograms, WORKER_HISTOGRAM_NAMES } from '../telemetry/histogram.ts';
 import type { RequestThreadData } from './messages.ts';
 import { openPipeline, openRecorder } from './serving-context.ts';
@@ -19,9 +20,14 @@ const data = workerData as RequestThreadData;
 const { config, memory } = data;
 const { body, ...request } = data.request;
 
+raiseInliningBudget();
 const control = new Control(memory.control);
 const bell = new Bell(memory.bell);
-const [pipeline, recorder] = await Promise.all([openPipeline(data), openRecorder(data)]);
+const [pipeline, recorder] = await Promise.all([
+  // Not logged: there would be a line for each request.
+  openPipeline(data, () => {}),
+  openRecorder(data),
+]);
 const intake = new Intake(
   pipeline,
   new Float64Array(memory.counters),

@@ -16,14 +16,21 @@ export async function openRecorder({ config, memory }: ServingData): Promise<Rec
   return telemetry.openRecorder(memory.samples);
 }
 
-/** A pipeline into the thread's own journal. */
-export async function openPipeline({ config, lane, memory }: ServingData): Promise<Pipeline> {
+/**
+ * A pipeline into the thread's own journal.
+ * @param onFallback called with a reason if the parser of the phase cannot run on this thread and another one replaces it
+ */
+export async function openPipeline(
+  { config, lane, memory }: ServingData,
+  onFallback: (reason: string) => void,
+): Promise<Pipeline> {
   const slots = slotsOf(config);
-  const [createParser, limiter, writer] = await Promise.all([
+  const [parser, limiter, writer] = await Promise.all([
     loadParser(slots),
     loadLimiter(slots),
     loadWriter(slots),
   ]);
+  if (parser.unavailable) onFallback(parser.unavailable);
   const breaker = new Breaker(memory.breaker);
   const limiterConfig = limiterConfigOf(config);
   const journal = writer.openJournal({
@@ -38,7 +45,7 @@ export async function openPipeline({ config, lane, memory }: ServingData): Promi
     ops: watchSyncs(nodeFileOps, breaker),
   });
   return new Pipeline(
-    createParser({ maxBodyBytes: config.maxBodyBytes, maxBatch: config.maxBatch }),
+    parser.createParser({ maxBodyBytes: config.maxBodyBytes, maxBatch: config.maxBatch }),
     limiter.openLimiter(memory.limiter, limiterConfig),
     journal,
     { ...limiterConfig, maxBatch: config.maxBatch },

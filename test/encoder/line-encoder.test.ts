@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { encodedBodyBound, encodedBound, encodeLines } from '../../src/encoder/line-encoder.ts';
+import { columns } from '../../src/parser/columns.ts';
 import { FORMAT_JSON, FORMAT_NDJSON, PARSED } from '../../src/parser/parser.ts';
 import { createParser } from '../../src/parser/single-pass/single-pass.ts';
 import { mutate, randomDocument, randomFrom, randomLines, testSeed } from '../parser/bodies.ts';
@@ -20,12 +21,12 @@ const outView = new DataView(out.buffer);
 
 /** Encodes the last parsed body and checks the bounds. */
 function encode(bodyBytes: number, offset = 64, receiptMs = RECEIPT_MS): string {
-  const bound = encodedBound(parser.columns, bodyBytes);
+  const bound = encodedBound(columns, bodyBytes);
   assert.ok(
     bound <= encodedBodyBound(bodyBytes, MAX_BATCH),
     'encodedBodyBound is not less than encodedBound',
   );
-  const end = encodeLines(parser.columns, receiptMs, out, outView, offset);
+  const end = encodeLines(columns, receiptMs, out, outView, offset);
   assert.ok(end - offset <= bound, `${end - offset} bytes fit ${bound}`);
   for (let at = offset - 64; at < offset; at++) assert.equal(out[at], UNTOUCHED, 'nothing is written before');
   for (let at = offset + bound; at < offset + bound + 64; at++) {
@@ -177,8 +178,8 @@ describe('line encoder', () => {
       let body = format === FORMAT_JSON ? randomDocument(random) : randomLines(random);
       // Copies read past the end of a span, so invalid bytes next to valid lines must not affect them.
       if (body.length > 0 && random() < 0.3) body = mutate(body, random);
-      if (parseBody(parser, body, format) !== PARSED || parser.columns.count === 0) continue;
-      const read = metricsOf(parser.columns);
+      if (parseBody(parser, body, format) !== PARSED || parser.accepted === 0) continue;
+      const read = metricsOf(parser);
       const text = encode(body.length, 64 + Math.floor(random() * 64));
       checkLines(text, read, `seed ${seed}: ${JSON.stringify(body.toString('latin1'))}`);
       metrics += read.length;

@@ -12,7 +12,7 @@ import {
   PARSED,
   type Parser,
 } from '../../src/parser/parser.ts';
-import { isSyntaxFailure, judge, metricsOf, parseBody } from './judge.ts';
+import { isSyntaxFailure, judge, metricsOf, parseBody, RECEIPT_MS } from './judge.ts';
 import { readStrictly, SyntaxBroken } from './reference.ts';
 
 const MAX_BODY_BYTES = 1 << 20;
@@ -44,13 +44,13 @@ export function parserContract(name: string, createParser: CreateParser): void {
   const rejectsItem = (body: string, offset: number, field: string, reason: string): void => {
     assert.equal(parseBody(parser, body), PARSED, body);
     assert.deepEqual(parser.errors(), [{ index: 0, offset, field, reason }], body);
-    assert.equal(parser.columns.count, 0);
+    assert.equal(parser.accepted, 0);
     assert.equal(parser.rejected, 1);
   };
   const rejectsBody = (body: string | Buffer, offset: number, field: string, reason: string): void => {
     assert.equal(parseBody(parser, body), MALFORMED, String(body));
     assert.deepEqual(parser.failure(), { offset, field, reason }, String(body));
-    assert.equal(parser.columns.count, 0);
+    assert.equal(parser.accepted, 0);
   };
 
   describe(`${name}: grammar`, () => {
@@ -90,7 +90,7 @@ export function parserContract(name: string, createParser: CreateParser): void {
         const strict = isStrictJson(line);
         const body = Buffer.concat([line, Buffer.from('\n{"name":"b","value":2}\n')]);
         assert.equal(parseBody(parser, body, FORMAT_NDJSON), PARSED);
-        assert.equal(parser.columns.count, strict ? 2 : 1, title);
+        assert.equal(parser.accepted, strict ? 2 : 1, title);
       }
     });
 
@@ -148,7 +148,7 @@ export function parserContract(name: string, createParser: CreateParser): void {
         `${spaced}"tags" : { "k" : "v" , "l" : "w" } } , { "name" : "b" , "value" : 2 } ] , "x" : 1 } `,
       );
       accepts(`${spaced.replaceAll(' ', '\r\n\t')}"tags":{}}]}\n`);
-      assert.deepEqual(metricsOf(parser.columns)[0]?.timestamp, 5);
+      assert.deepEqual(metricsOf(parser)[0]?.timestamp, 5);
     });
 
     it('accepts 64 levels of nesting, counted from the outermost container, and no more', () => {
@@ -174,7 +174,7 @@ export function parserContract(name: string, createParser: CreateParser): void {
         '{"metrics":[{"name":"a","value":-1.5},' +
           '{"tags":{"k":"v"},"timestamp":1700000000000,"type":"histogram","value":2,"name":"b\\u0063"}]}',
       );
-      assert.deepEqual(metricsOf(parser.columns), [
+      assert.deepEqual(metricsOf(parser), [
         { name: 'a', value: -1.5, type: 'gauge', timestamp: null, tags: [] },
         { name: 'bc', value: 2, type: 'histogram', timestamp: 1_700_000_000_000, tags: [['k', 'v']] },
       ]);
@@ -191,7 +191,7 @@ export function parserContract(name: string, createParser: CreateParser): void {
         '\u00a0',
       ]) {
         accepts(named(JSON.stringify(text)));
-        assert.equal(metricsOf(parser.columns)[0]?.name, text);
+        assert.equal(metricsOf(parser)[0]?.name, text);
       }
       accepts(named(`"${'\\u0061'.repeat(255)}"`));
       accepts(named(`"${'\\ud83d\\ude00'.repeat(63)}abc"`));
@@ -256,7 +256,7 @@ export function parserContract(name: string, createParser: CreateParser): void {
       for (const [text, expected] of cases) {
         for (const body of [stamped(text), stamped(`${text} `)]) {
           accepts(body);
-          assert.ok(Object.is(metricsOf(parser.columns)[0]?.timestamp, expected), text);
+          assert.ok(Object.is(metricsOf(parser)[0]?.timestamp, expected), text);
         }
       }
       const reason = 'must be an integer of Unix milliseconds between -8.64e15 and 8.64e15';
@@ -357,7 +357,7 @@ export function parserContract(name: string, createParser: CreateParser): void {
         [1, 3, 5, 7, 9, 11, 13, 15, 17, 19],
       );
       assert.deepEqual(
-        metricsOf(parser.columns).map(({ value }) => value),
+        metricsOf(parser).map(({ value }) => value),
         [...Array(15).keys()].map((at) => at * 2),
       );
     });
@@ -365,7 +365,7 @@ export function parserContract(name: string, createParser: CreateParser): void {
     it('carries nothing of a rejected item into the next row', () => {
       const rejected = '{"name":"","value":1,"type":"counter","timestamp":1,"tags":{"a":"b"}}';
       assert.equal(parseBody(parser, `{"metrics":[${rejected},{"name":"b","value":2}]}`), PARSED);
-      assert.deepEqual(metricsOf(parser.columns), [
+      assert.deepEqual(metricsOf(parser), [
         { name: 'b', value: 2, type: 'gauge', timestamp: null, tags: [] },
       ]);
     });
@@ -383,7 +383,7 @@ export function parserContract(name: string, createParser: CreateParser): void {
       const small: Parser = createParser({ maxBodyBytes: 1000, maxBatch: 3 });
       assert.equal(parseBody(small, '{"metrics":[1,2,3]}'), PARSED);
       assert.equal(parseBody(small, '{"metrics":[1,2,3,4]}'), BATCH_TOO_LARGE);
-      assert.equal(small.columns.count, 0);
+      assert.equal(small.accepted, 0);
       assert.deepEqual(small.failure(), {
         offset: 18,
         field: 'metrics',
@@ -391,7 +391,7 @@ export function parserContract(name: string, createParser: CreateParser): void {
       });
       assert.equal(parseBody(small, '1\n2\n3\n\n', FORMAT_NDJSON), PARSED);
       assert.equal(parseBody(small, '1\n2\n3\n\n4', FORMAT_NDJSON), BATCH_TOO_LARGE);
-      assert.throws(() => small.parse(1001, FORMAT_JSON));
+      assert.throws(() => small.parse(1001, FORMAT_JSON, RECEIPT_MS, 0));
       createParser({ maxBodyBytes: MAX_BODY_BYTES, maxBatch: MAX_BATCH });
     });
 
@@ -401,7 +401,7 @@ export function parserContract(name: string, createParser: CreateParser): void {
         '{"name":"e","value":5,"tags":{"k":"v"}}';
       assert.equal(parseBody(parser, body, FORMAT_NDJSON), PARSED);
       assert.deepEqual(
-        metricsOf(parser.columns).map((metric) => metric.name),
+        metricsOf(parser).map((metric) => metric.name),
         ['a', 'e'],
       );
       assert.equal(parser.seen, 7);

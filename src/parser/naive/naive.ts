@@ -16,26 +16,22 @@
  * strings that live while a field is read.
  */
 import { assert } from '../../base/errors.ts';
+import { ColumnParser } from '../column-parser.ts';
 import { columns } from '../columns.ts';
 import { inputBytes } from '../input-buffer.ts';
-import { describeItemErrors, rejectBroken, rejected, rejectItem, resetItemErrors } from '../item-errors.ts';
+import { rejectBroken, rejected, rejectItem, resetItemErrors } from '../item-errors.ts';
 import { BYTE_ORDER_MARK, CLOSE_BRACKET, COMMA, OPEN_BRACE, OPEN_BRACKET } from '../json/bytes.ts';
 import { skipValue } from '../json/skip.ts';
 import { setSpaceFor, skipSpace } from '../json/space.ts';
 import {
-  BATCH_CEILING,
   BATCH_TOO_LARGE,
-  BODY_CEILING_BYTES,
   type BodyFormat,
   type CreateParser,
   FORMAT_JSON,
-  INPUT_SLACK_BYTES,
   MALFORMED,
   PARSED,
   type ParseFailure,
   type ParseOutcome,
-  type Parser,
-  type ParserLimits,
 } from '../parser.ts';
 import { fail, failureOffset, failureReason, REASONS, type Reason } from '../reasons.ts';
 import { parseItem } from './item.ts';
@@ -210,40 +206,22 @@ function parse(length: number, format: BodyFormat): ParseOutcome {
 }
 
 /** This thread's parser. Its state is module state. */
-class NaiveParser implements Parser {
-  readonly input: Uint8Array;
-  readonly columns = columns;
-
-  constructor(limits: ParserLimits) {
-    this.input = inputBytes.subarray(0, limits.maxBodyBytes + INPUT_SLACK_BYTES);
-  }
-
-  get seen(): number {
-    return seen;
-  }
-
-  get rejected(): number {
-    return rejected;
-  }
-
-  parse(length: number, format: BodyFormat): ParseOutcome {
+class NaiveParser extends ColumnParser {
+  protected override fillColumns(length: number, format: BodyFormat): ParseOutcome {
     return parse(length, format);
   }
 
-  errors = describeItemErrors;
-
-  failure(): ParseFailure {
+  override failure(): ParseFailure {
     assert(outcome !== PARSED, 'the last body was rejected');
     return bodyError;
   }
 }
 
-export const createParser = ((limits: ParserLimits): Parser => {
-  assert(limits.maxBodyBytes <= BODY_CEILING_BYTES, 'maxBodyBytes is at most 64 MiB');
-  assert(limits.maxBatch > 0 && limits.maxBatch <= BATCH_CEILING, 'maxBatch is 1 to 131,072');
+export const createParser = ((limits) => {
+  const parser = new NaiveParser(limits);
   maxBodyBytes = limits.maxBodyBytes;
   maxBatch = limits.maxBatch;
   itemStart = new Int32Array(maxBatch);
   itemEnd = new Int32Array(maxBatch);
-  return new NaiveParser(limits);
+  return parser;
 }) satisfies CreateParser;

@@ -5,6 +5,14 @@
  * words. Other spellings (white space, escapes) and other keys go through `parseKey`. An invalid item is still
  * checked to its end; the next item reuses its row.
  */
+import {
+  FORMATTED_TIMESTAMP,
+  NO_TIMESTAMP,
+  TYPE_COUNTER,
+  TYPE_GAUGE,
+  TYPE_HISTOGRAM,
+  TYPE_SUMMARY,
+} from '../../encoder/columns.ts';
 import { columns } from '../columns.ts';
 import { inputBytes, inputView } from '../input-buffer.ts';
 import { type ItemField, rejectItem } from '../item-errors.ts';
@@ -19,15 +27,7 @@ import {
   scratchTop,
   unescapeToScratch,
 } from '../json/strings.ts';
-import {
-  FORMATTED_TIMESTAMP,
-  NAME_MAX_BYTES,
-  NO_TIMESTAMP,
-  TYPE_COUNTER,
-  TYPE_GAUGE,
-  TYPE_HISTOGRAM,
-  TYPE_SUMMARY,
-} from '../parser.ts';
+import { NAME_MAX_BYTES } from '../parser.ts';
 import { BROKEN, fail, type Reason } from '../reasons.ts';
 import { parseTags } from './tags.ts';
 
