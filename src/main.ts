@@ -1,4 +1,7 @@
 #!/usr/bin/env node
-import { run } from './cli/program.ts';
+/** Entry of the process: handles signals before it loads anything else. */
+import { Signals, startsServer } from './cli/signals.ts';
 
-await run();
+const signals = new Signals(startsServer(process.argv.slice(2)));
+const { run } = await import('./cli/program.ts');
+await run(signals);

@@ -4,7 +4,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import { CredentialKeeper } from './auth/credential-keeper.ts';
-import type { Credentials } from './auth/credentials.ts';
+import { type Credentials, tlsFilesOf } from './auth/credentials.ts';
 import { Bell } from './base/bell.ts';
 import { monotonicMs } from './base/clock.ts';
 import { Control, DISK_FAILED, DRAINING, FAILED, READY } from './base/control.ts';
@@ -14,6 +14,7 @@ import { StallWatch } from './breaker/stall-watch.ts';
 import type { Config } from './config/load.ts';
 import { limiterConfigOf } from './config/slices.ts';
 import { Exposition } from './exposition/exposition.ts';
+import { rejectUnusableCertificate } from './http/listener.ts';
 import { probePort } from './http/port-probe.ts';
 import { loadUws, type Uws } from './http/uws.ts';
 import { LiveFeed } from './live/feed.ts';
@@ -57,8 +58,6 @@ export interface RunningServer {
   stop(): void;
   /** Reads tokens and certificate again; bad ones change nothing. Connections that are open go on. */
   reload(): void;
-  /** Ends at once; what was acknowledged as synced is on disk already. */
-  stopNow(): void;
 }
 
 class Server implements RunningServer {
@@ -72,6 +71,7 @@ class Server implements RunningServer {
   private readonly config: Config;
   private readonly log: Logger;
   private readonly modules: Modules;
+  private readonly lostLogLines: () => number;
   private readonly memories: SharedMemories;
   private readonly control: Control;
   private readonly keeper: CredentialKeeper;
@@ -85,7 +85,8 @@ class Server implements RunningServer {
   private ending = false;
   private hasLoggedFallback = false;
 
-  constructor(config: Config, log: Logger, modules: Modules) {
+  constructor(config: Config, log: Logger, lostLogLines: () => number, modules: Modules) {
+    this.lostLogLines = lostLogLines;
     this.config = config;
     this.log = log;
     this.modules = modules;
@@ -106,6 +107,7 @@ class Server implements RunningServer {
     const uws = loadUws();
     this.uws = `${uws.version} (${uws.build})`;
     if (uws.passedOver !== null) this.log.warn(`uWebSockets.js is installed but not used: ${uws.passedOver}`);
+    rejectUnusableCertificate(uws.module, tlsFilesOf(config));
     // Before the data directory is touched: most starts that fail do so because the port is in use.
     await probePort(config.host, config.port);
     try {
@@ -208,6 +210,7 @@ class Server implements RunningServer {
       disk: { dataDir: config.dataDir, reserveBytes: config.minFreeBytes },
       breaker: memories.breaker,
       classNames: () => this.keeper.classes.names(),
+      lostLogLines: this.lostLogLines,
       ingest: memories.counters.map((counters, index) => ({
         counters,
         histograms: memories.histograms[index]!,
@@ -299,18 +302,25 @@ class Server implements RunningServer {
   /** A thread's death is the process's: what it owned cannot be trusted any more, and a restart recovers. */
   private threadDied(error: Error): void {
     this.log.fatal({ err: error }, 'a thread died; ending, the next start recovers');
-    this.stopNow();
-  }
-
-  stopNow(): void {
-    // Workers with open sockets make an ordinary exit abort with a core dump; the kernel frees all that we hold.
-    process.kill(process.pid, 'SIGKILL');
-    // Only process 1 of a container comes to here: the kernel spares it its own signals, but not the fault in abort().
-    process.abort();
+    endProcess();
   }
 }
 
-export async function startServer(config: Config, log: Logger, version: string): Promise<RunningServer> {
+/** Ends the process at once. Everything that was acknowledged as synced is on disk. */
+export function endProcess(): never {
+  // An ordinary exit aborts with a core dump if workers have open sockets. The kernel frees all that we hold.
+  process.kill(process.pid, 'SIGKILL');
+  // Reached by process 1 of a container only: the kernel does not deliver its own SIGKILL, but abort() ends it.
+  process.abort();
+}
+
+/** @param lostLogLines log lines that could not be written so far, for `GET /metrics` */
+export async function startServer(
+  config: Config,
+  log: Logger,
+  lostLogLines: () => number,
+  version: string,
+): Promise<RunningServer> {
   const slots = slotsOf(config);
   const [dispatch, limiter, telemetry, writer] = await Promise.all([
     loadDispatch(slots),
@@ -318,7 +328,7 @@ export async function startServer(config: Config, log: Logger, version: string):
     loadTelemetry(slots),
     loadWriter(slots),
   ]);
-  const server = new Server(config, log, { dispatch, limiter, telemetry, writer });
+  const server = new Server(config, log, lostLogLines, { dispatch, limiter, telemetry, writer });
   await server.start(version);
   return server;
 }

@@ -1,18 +1,99 @@
-// Exits 0 when GET /health of the server in this container answers 200. It reads the server's own environment.
+/**
+ * Exits 0 if GET /health of the server in this container answers 200, else 1 with one line.
+ *
+ * The server publishes its address on an abstract Unix socket, so the check works however the server was configured:
+ * by flag, variable or file, with any port, address or certificate.
+ */
+import { readFileSync, readlinkSync } from 'node:fs';
 import { get as getHttp } from 'node:http';
 import { get as getHttps } from 'node:https';
+import { connect } from 'node:net';
 
-const { METRICSSTREAM_HOST = '127.0.0.1', METRICSSTREAM_PORT = '8080', METRICSSTREAM_TLS_CERT } = process.env;
-const everywhere = ['0.0.0.0', '::'].includes(METRICSSTREAM_HOST);
-const options = {
-  host: everywhere ? '127.0.0.1' : METRICSSTREAM_HOST,
-  port: Number(METRICSSTREAM_PORT),
-  path: '/health',
-  timeout: 2_000,
-  // The certificate names the host that clients use, not this loopback address. Here only liveness matters.
-  rejectUnauthorized: false,
-};
-const get = METRICSSTREAM_TLS_CERT ? getHttps : getHttp;
-const request = get(options, (response) => process.exit(response.statusCode === 200 ? 0 : 1));
-request.on('timeout', () => request.destroy());
-request.on('error', () => process.exit(1));
+const TIMEOUT_MS = 2_000;
+/** Bytes of `sun_path`; names fill it with dots. */
+const ADDRESS_BYTES = 108;
+
+function read(path) {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+/** Process ids of the servers in this process namespace. */
+function findServers(prefix) {
+  const pattern = new RegExp(`@${prefix}(\\d+)-\\.*@*$`, 'gm');
+  return [...new Set([...read('/proc/net/unix').matchAll(pattern)].map((match) => match[1]))];
+}
+
+/** Variables of the server's kind, as one text. */
+const ownVariables = (variables) =>
+  variables
+    .filter((variable) => variable.startsWith('METRICSSTREAM_'))
+    .sort()
+    .join('\n');
+
+/** A container has one server. On a shared machine, the servers with the environment of this check are meant. */
+function choose(pids) {
+  const environment = ownVariables(Object.entries(process.env).map(([name, value]) => `${name}=${value}`));
+  const same = pids.filter((pid) => ownVariables(read(`/proc/${pid}/environ`).split('\0')) === environment);
+  return same.length > 0 ? same : pids;
+}
+
+function receive(path) {
+  return new Promise((resolve, reject) => {
+    let text = '';
+    const socket = connect({ path });
+    socket.setTimeout(TIMEOUT_MS, () => socket.destroy(new Error('no address within 2 s')));
+    socket.setEncoding('utf8').on('data', (part) => {
+      text += part;
+    });
+    socket.on('error', reject);
+    socket.on('end', () => resolve(text));
+  });
+}
+
+/** Without a published address: what the environment says. */
+function configuredAddress() {
+  const { METRICSSTREAM_HOST: host, METRICSSTREAM_PORT: port, METRICSSTREAM_TLS_CERT: cert } = process.env;
+  return { host: host || '127.0.0.1', port: Number(port) || 8080, tls: Boolean(cert) };
+}
+
+async function publishedAddresses() {
+  const namespace = readlinkSync('/proc/self/ns/pid').replace(/\D/g, '');
+  const prefix = `metricsstream-address-${namespace}-`;
+  const paths = choose(findServers(prefix)).map((pid) => `\0${prefix}${pid}-`.padEnd(ADDRESS_BYTES, '.'));
+  return Promise.all(paths.map(async (path) => JSON.parse(await receive(path))));
+}
+
+const LOOPBACK = { '0.0.0.0': '127.0.0.1', '::': '::1' };
+
+function check({ host, port, tls }) {
+  const get = tls ? getHttps : getHttp;
+  const options = {
+    host: LOOPBACK[host] ?? host,
+    port,
+    path: '/health',
+    timeout: TIMEOUT_MS,
+    // The check asks whether the server lives, not who it is: the certificate names the outside's host.
+    rejectUnauthorized: false,
+  };
+  return new Promise((resolve, reject) => {
+    const request = get(options, ({ statusCode }) => {
+      if (statusCode === 200) resolve();
+      else reject(new Error(`${host}:${port} answers ${statusCode}`));
+    });
+    request.on('timeout', () => request.destroy(new Error(`${host}:${port} does not answer within 2 s`)));
+    request.on('error', reject);
+  });
+}
+
+try {
+  const published = await publishedAddresses();
+  await Promise.all((published.length > 0 ? published : [configuredAddress()]).map(check));
+  process.exit(0);
+} catch (error) {
+  console.error(`unhealthy: ${error.message}`);
+  process.exit(1);
+}

@@ -2,7 +2,7 @@
  * Certificate and key of HTTPS, checked before uWebSockets.js opens them: its own error does not say which of the two is
  * wrong, or why.
  */
-import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import { MetricsStreamError, systemErrorText } from '../base/errors.ts';
 import { readSmallFile, type SmallFile } from '../base/small-file.ts';
@@ -41,6 +41,20 @@ function invalid(option: string, path: string, problem: string): MetricsStreamEr
   return new MetricsStreamError('CONFIG_INVALID', `${option} ${path}: ${problem}`);
 }
 
+/** Curves with which BoringSSL completes handshakes as a server. */
+const CURVES = ['prime256v1', 'secp384r1', 'secp521r1'];
+/** Clients that follow the CA/Browser Forum's baseline requirements reject shorter keys. */
+const RSA_MIN_BITS = 2_048;
+export const USABLE_KEYS = 'an RSA key, an EC key on P-256, P-384 or P-521, or an Ed25519 key';
+
+/** @returns what is wrong with the kind of key, or null */
+function keyProblem({ asymmetricKeyType: type, asymmetricKeyDetails: details }: KeyObject): string | null {
+  if (type === 'rsa' || type === 'ed25519') return null;
+  if (type === 'ec' && CURVES.includes(details?.namedCurve ?? '')) return null;
+  const kind = type === 'ec' ? `EC key on ${details?.namedCurve}` : `${type} key`;
+  return `TLS does not work with an ${kind} here (BoringSSL); use ${USABLE_KEYS}`;
+}
+
 function attempt<Result>(option: string, path: string, remedy: string, run: () => Result): Result {
   try {
     return run();
@@ -65,6 +79,14 @@ export function checkTls({ certFile, keyFile }: TlsFiles, warn: (text: string) =
   const privateKey = attempt('--tls-key', keyFile, 'give a private key in PEM, without a passphrase', () =>
     createPrivateKey(key),
   );
+  const problem = keyProblem(privateKey);
+  if (problem !== null) throw invalid('--tls-key', keyFile, problem);
+  const { modulusLength = RSA_MIN_BITS } = privateKey.asymmetricKeyDetails ?? {};
+  if (modulusLength < RSA_MIN_BITS) {
+    warn(
+      `--tls-key ${keyFile} has ${modulusLength} bits: clients reject RSA keys below ${RSA_MIN_BITS} bits`,
+    );
+  }
   if (!first.checkPrivateKey(privateKey)) {
     throw invalid('--tls-key', keyFile, `is not the key of the first certificate in ${certFile}`);
   }

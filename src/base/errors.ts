@@ -24,6 +24,7 @@ export class MetricsStreamError extends Error {
 /** System errors that operators meet, in words; see errno(3). */
 const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
+  EADDRNOTAVAIL: 'this machine does not have the address',
   EBUSY: 'in use',
   EDQUOT: 'the disk quota is used up',
   EFBIG: 'the file size limit (ulimit -f) is reached',
@@ -33,6 +34,7 @@ const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
   EMFILE: 'too many open files; raise ulimit -n (LimitNOFILE)',
   ENAMETOOLONG: 'the name is too long',
   ENFILE: 'too many open files on this machine; raise fs.file-max',
+  ENOTFOUND: 'unknown host name',
   ENOENT: 'no such file or directory',
   ENOMEM: 'out of memory',
   ENOSPC: 'no space left on the device',

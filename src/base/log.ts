@@ -1,14 +1,33 @@
+import { isatty } from 'node:tty';
 import { type DestinationStream, type Logger, pino } from 'pino';
-import pretty from 'pino-pretty';
+import { prettyFactory } from 'pino-pretty';
+import type { LogOutput } from './log-output.ts';
 
 export type { Logger };
 
-/** JSON lines, or readable ones where stdout is a terminal. Synchronous, so that the last line before an exit is out. */
-export function createLogger(level: string): Logger {
-  const destination: DestinationStream = process.stdout.isTTY
-    ? pretty({ sync: true, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l', singleLine: true })
-    : pino.destination({ dest: 1, sync: true });
-  return pino(
+const STDOUT = 1;
+
+function readable(): (line: string) => string {
+  return prettyFactory({
+    colorize: process.env.NO_COLOR === undefined && process.env.TERM !== 'dumb',
+    ignore: 'pid,hostname',
+    translateTime: 'SYS:HH:MM:ss.l',
+    singleLine: true,
+  });
+}
+
+/**
+ * JSON lines, or readable ones on a terminal.
+ * @param isFile the output is a file that the operator named, not standard output
+ */
+export function createLogger(level: string, output: LogOutput, isFile: boolean): Logger {
+  const format = !isFile && isatty(STDOUT) ? readable() : null;
+  const destination: DestinationStream & { flushSync(): void } = {
+    write: (line) => output.write(format === null ? line : format(line)),
+    // pino calls it after a fatal line, behind which the process may end.
+    flushSync: () => output.flushSync(),
+  };
+  const log = pino(
     {
       level,
       base: { pid: process.pid },
@@ -17,4 +36,6 @@ export function createLogger(level: string): Logger {
     },
     destination,
   );
+  output.onRecovered = (lines) => log.warn({ lines }, 'log lines were lost: the log could not be written');
+  return log;
 }

@@ -1,11 +1,10 @@
 /** `metricsstream config`: the effective value of every option and its source. */
-import { ClassNames } from '../auth/class-names.ts';
-import { readCredentials } from '../auth/credentials.ts';
 import { ignoredText } from '../config/environment.ts';
 import { type Given, type LoadedConfig, loadConfig } from '../config/load.ts';
 import { OPTION_KEYS, type OptionKey, specOf } from '../config/options.ts';
 import { formatQuantity } from '../config/units.ts';
 import { warningsOf } from '../config/warnings.ts';
+import { checkStart } from './preflight.ts';
 import { tableText } from './table.ts';
 
 interface ConfigCommandOptions {
@@ -35,7 +34,7 @@ export async function printConfig(
   if (injectedVariables.length > 0) process.stderr.write(`note: ${ignoredText(injectedVariables)}\n`);
   printWarnings(warningsOf(config));
   if (check) {
-    printWarnings(readCredentials(config, new ClassNames()).warnings);
+    printWarnings(await checkStart(config));
     process.stdout.write('configuration is valid\n');
   } else if (json) {
     const entries = OPTION_KEYS.map((key) => [key, { value: config[key], source: sources.get(key) }]);

@@ -4,7 +4,9 @@ import { Command, CommanderError } from 'commander';
 import { addLoadCommand } from '../../load-test/command.ts';
 import { MetricsStreamError, systemErrorText } from '../base/errors.ts';
 import { dropForeignVariables } from '../config/environment.ts';
+import { failOnOutputError, printError } from './output.ts';
 import { addServerOptions, dataDirOption, givenTo } from './server-options.ts';
+import type { Signals } from './signals.ts';
 
 const EXIT_USAGE = 2;
 const EXIT_FAILURE = 1;
@@ -23,22 +25,32 @@ function usageErrorText(text: string): string {
     .replace(/^error: /, '')
     .trim()
     .replaceAll(/\s*\n\s*/g, ' ');
-  return `metricsstream: ${line}; see metricsstream --help`;
+  return `${line}; see metricsstream --help`;
 }
 
-function createProgram(injectedVariables: readonly string[]): Command {
+function createProgram(signals: Signals, injectedVariables: readonly string[]): Command {
   const program = new Command('metricsstream')
     .description('Metrics ingestion server: POST /metrics JSON in, durable NDJSON files out.')
     .version(version)
     .configureHelp({ helpWidth: 110 })
     .exitOverride()
-    .configureOutput({ outputError: (text, write) => write(`${usageErrorText(text)}\n`) });
+    .configureOutput({
+      writeOut: (text) => {
+        failOnOutputError();
+        process.stdout.write(text);
+      },
+      outputError: (text) => printError(usageErrorText(text)),
+    })
+    // The server logs through its own output and never writes to process.stdout.
+    .hook('preAction', (_program, command) => {
+      if (command.name() !== 'serve') failOnOutputError();
+    });
 
   addServerOptions(
     program.command('serve', { isDefault: true }).description('run the server (default)'),
   ).action(async (_flags, command: Command) => {
     const { serve } = await import('./serve.ts');
-    process.exit(await serve(givenTo(command), injectedVariables, version));
+    process.exit(await serve(givenTo(command), { signals, injectedVariables, version }));
   });
 
   program
@@ -85,26 +97,28 @@ function createProgram(injectedVariables: readonly string[]): Command {
   return program;
 }
 
-/** One line on stderr. @returns the exit code, or null for an error that only a developer can act on */
+/** Prints one line. @returns the exit code, or null for an error that only a developer can act on */
 function report(error: unknown): number | null {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
   if (error instanceof MetricsStreamError) {
-    process.stderr.write(`metricsstream: ${error.message}\n`);
+    printError(error.message);
     return error.code === 'CONFIG_INVALID' ? EXIT_USAGE : EXIT_FAILURE;
   }
-  const { syscall, path } = error as NodeJS.ErrnoException;
-  if (syscall === undefined) return null;
-  process.stderr.write(`metricsstream: ${path === undefined ? syscall : path}: ${systemErrorText(error)}\n`);
+  const { syscall, code, path } = error as NodeJS.ErrnoException;
+  if (syscall === undefined && code === undefined) return null;
+  printError([path ?? syscall, systemErrorText(error)].filter((part) => part !== undefined).join(': '));
   return EXIT_FAILURE;
 }
 
-export async function run(): Promise<void> {
+export async function run(signals: Signals): Promise<void> {
   const injectedVariables = dropForeignVariables(process.env);
   try {
-    await createProgram(injectedVariables).parseAsync();
+    await createProgram(signals, injectedVariables).parseAsync();
   } catch (error) {
     const code = report(error);
     if (code === null) throw error;
     process.exitCode = code;
+    // Threads of a server that failed to start would keep the process alive.
+    if (!(error instanceof CommanderError)) process.exit(code);
   }
 }

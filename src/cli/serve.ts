@@ -2,18 +2,32 @@
 import { authText, tlsText } from '../auth/credential-keeper.ts';
 import type { Credentials } from '../auth/credentials.ts';
 import { monotonicMs } from '../base/clock.ts';
+import { MetricsStreamError, systemErrorText } from '../base/errors.ts';
 import { createLogger, type Logger } from '../base/log.ts';
+import { LogOutput } from '../base/log-output.ts';
 import { MIB } from '../base/units.ts';
 import { ignoredText } from '../config/environment.ts';
 import { type Config, type Given, loadConfig } from '../config/load.ts';
 import { warningsOf } from '../config/warnings.ts';
 import { phaseOf } from '../phases.ts';
-import { type RunningServer, startServer } from '../server.ts';
+import { endProcess, type RunningServer, startServer } from '../server.ts';
+import { publishAddress } from './published-address.ts';
+import type { SignalActions, Signals } from './signals.ts';
 
 const EXAMPLE = `{"metrics":[{"name":"cpu.usage","value":42.5,"tags":{"host":"web-1"}}]}`;
 
 /** One Ctrl-C under `npm start` arrives twice: from the terminal, and a moment later from npm. */
 const SAME_SIGNAL_MS = 200;
+
+/** Longest wait for the last log lines. */
+const LOG_END_MS = 500;
+
+export interface ServeContext {
+  readonly signals: Signals;
+  /** Variables that were ignored; see config/environment.ts. */
+  readonly injectedVariables: readonly string[];
+  readonly version: string;
+}
 
 function limitsText(config: Config): string {
   const limits: string[] = [];
@@ -54,39 +68,97 @@ function logStart(log: Logger, config: Config, server: RunningServer): void {
   log.info(`try: ${exampleCommand(address, server.credentials)}`);
 }
 
+/** @throws MetricsStreamError CONFIG_INVALID */
+function openLog({ logFile }: Config): LogOutput {
+  try {
+    return new LogOutput(logFile ?? null);
+  } catch (error) {
+    throw new MetricsStreamError('CONFIG_INVALID', `--log-file ${logFile}: ${systemErrorText(error)}`);
+  }
+}
+
+/** Acts on signals, during the start too. */
+class SignalHandler implements SignalActions {
+  /** Set by a stop signal. */
+  stopRequested = false;
+  private readonly log: Logger;
+  private readonly output: LogOutput;
+  private readonly drainTimeoutMs: number;
+  private server: RunningServer | null = null;
+  private reloadRequested = false;
+  private stopSinceMs = 0;
+
+  constructor(log: Logger, output: LogOutput, { drainTimeoutMs }: Config) {
+    this.log = log;
+    this.output = output;
+    this.drainTimeoutMs = drainTimeoutMs;
+  }
+
+  started(server: RunningServer): void {
+    this.server = server;
+    if (this.stopRequested) server.stop();
+    else if (this.reloadRequested) server.reload();
+  }
+
+  stop(signal: NodeJS.Signals): void {
+    const nowMs = monotonicMs();
+    if (this.stopRequested) {
+      if (nowMs - this.stopSinceMs >= SAME_SIGNAL_MS)
+        this.endNow({ signal }, 'second signal: ending at once');
+      return;
+    }
+    this.stopRequested = true;
+    this.stopSinceMs = nowMs;
+    this.log.info({ signal }, 'draining: finishing requests in flight; a second signal ends at once');
+    this.server?.stop();
+    // Nothing is acknowledged before the start is complete, so a start that hangs can be cut off.
+    if (this.server === null) {
+      setTimeout(() => {
+        if (this.server === null) this.endNow({}, 'the start did not end within --drain-timeout-ms');
+      }, this.drainTimeoutMs).unref();
+    }
+  }
+
+  reload(signal: NodeJS.Signals): void {
+    this.reopenLog(signal);
+    this.log.info({ signal }, 'reading tokens and certificate again');
+    this.reloadRequested = true;
+    this.server?.reload();
+  }
+
+  reopenLog(signal: NodeJS.Signals): void {
+    const problem = this.output.reopen();
+    if (problem === null) this.log.info({ signal }, 'reopened the log');
+    else this.log.debug({ signal, reason: problem }, 'kept the log open');
+  }
+
+  private endNow(fields: object, text: string): void {
+    this.log.warn(fields, text);
+    this.output.flushSync();
+    endProcess();
+  }
+}
+
 /** @returns the exit code */
 export async function serve(
   given: Given,
-  injectedVariables: readonly string[],
-  version: string,
+  { signals, injectedVariables, version }: ServeContext,
 ): Promise<number> {
   const { config } = loadConfig(given);
-  const log = createLogger(config.logLevel);
+  const output = openLog(config);
+  const log = createLogger(config.logLevel, output, config.logFile !== undefined);
+  const handler = new SignalHandler(log, output, config);
+  signals.attach(handler);
+  if (handler.stopRequested) return 0;
   if (injectedVariables.length > 0) log.info(ignoredText(injectedVariables));
   for (const warning of warningsOf(config)) log.warn(warning);
-  const started = startServer(config, log, version);
-  // A SIGHUP that arrives during the start is served after it. Without a listener it would end the process.
-  process.on('SIGHUP', () => {
-    log.info({ signal: 'SIGHUP' }, 'reading tokens and certificate again');
-    started.then((server) => server.reload()).catch(() => {});
-  });
-  const server = await started;
-  let drainingSinceMs = 0;
-  const onSignal = (signal: NodeJS.Signals): void => {
-    const nowMs = monotonicMs();
-    if (drainingSinceMs > 0) {
-      if (nowMs - drainingSinceMs < SAME_SIGNAL_MS) return;
-      log.warn({ signal }, 'second signal: ending at once');
-      server.stopNow();
-    }
-    drainingSinceMs = nowMs;
-    server.stop();
-    log.info({ signal }, 'draining: finishing requests in flight; a second signal ends at once');
-  };
-  process.on('SIGINT', onSignal);
-  process.on('SIGTERM', onSignal);
+  const server = await startServer(config, log, () => output.lostLines, version);
+  const { host } = config;
+  await publishAddress({ host, port: server.port, tls: server.credentials.tls !== null });
   logStart(log, config, server);
+  handler.started(server);
   const code = await server.ended;
   log.info({ code }, code === 0 ? 'stopped: everything acknowledged is on disk' : 'stopped after a failure');
+  await output.end(LOG_END_MS);
   return code;
 }

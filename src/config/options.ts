@@ -242,6 +242,12 @@ export const OPTIONS = z.object({
     'info',
     'minimum log level',
   ),
+  logFile: optional(z.string().min(1).max(PATH_MAX_CHARS), {
+    placeholder: '<file>',
+    allowed: 'a file that this process may append to',
+    derived: 'standard output',
+    help: 'log as JSON lines to this file; reopened on SIGUSR2 and SIGHUP',
+  }),
 });
 
 /** Options as given or by default; those without a default may be undefined. */

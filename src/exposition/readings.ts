@@ -34,6 +34,7 @@ export interface TelemetrySources {
   readonly breaker: SharedArrayBuffer;
   /** Names of the client classes by index, called at each scrape; a class without a name is not exposed. */
   readonly classNames: () => readonly (string | undefined)[];
+  readonly lostLogLines: () => number;
   /** Every block that counts requests; the exposition shows their sum. */
   readonly ingest: readonly CountedBlocks[];
   readonly writer: CountedBlocks;

@@ -6,7 +6,8 @@
  * to an app by descriptor, so main decides when the new app replaces the old one.
  */
 import { readdirSync } from 'node:fs';
-import type { TlsFiles } from '../auth/tls-files.ts';
+import { type TlsFiles, USABLE_KEYS } from '../auth/tls-files.ts';
+import { MetricsStreamError } from '../base/errors.ts';
 import type { App, Uws } from './uws.ts';
 
 const IDLE_TIMEOUT_SECONDS = 10;
@@ -23,6 +24,28 @@ const CIPHERS =
 export function createAcceptor(module: Uws['module'], tls: TlsFiles | null): App {
   // An app hands connections only to its own kind; this one never reads, so it needs no certificate.
   return tls === null ? module.App() : module.SSLApp({});
+}
+
+/** @throws if uWebSockets.js rejects certificate or key */
+function createApp(module: Uws['module'], tls: TlsFiles | null): App {
+  if (tls === null) return module.App();
+  return module.SSLApp({ cert_file_name: tls.certFile, key_file_name: tls.keyFile, ssl_ciphers: CIPHERS });
+}
+
+/**
+ * uWebSockets.js uses BoringSSL, which rejects keys that OpenSSL accepts. Workers would fail with them.
+ * @throws MetricsStreamError CONFIG_INVALID
+ */
+export function rejectUnusableCertificate(module: Uws['module'], tls: TlsFiles | null): void {
+  if (tls === null) return;
+  try {
+    createApp(module, tls).close();
+  } catch {
+    throw new MetricsStreamError(
+      'CONFIG_INVALID',
+      `--tls-cert ${tls.certFile} and --tls-key ${tls.keyFile}: BoringSSL rejects them; use ${USABLE_KEYS}`,
+    );
+  }
 }
 
 /** `MAX_LOW_PRIO_SOCKETS_PER_LOOP_ITERATION` of uSockets. */
@@ -52,15 +75,7 @@ export class Listener {
    * @throws if uWebSockets.js rejects certificate or key
    */
   prepare(): unknown {
-    const { tls } = this;
-    const app =
-      tls === null
-        ? this.module.App()
-        : this.module.SSLApp({
-            cert_file_name: tls.certFile,
-            key_file_name: tls.keyFile,
-            ssl_ciphers: CIPHERS,
-          });
+    const app = createApp(this.module, this.tls);
     // The default of 30 s would suit clients that send their headers byte by byte.
     app.setIdleTimeout(IDLE_TIMEOUT_SECONDS);
     app.setResponseTimeout(IDLE_TIMEOUT_SECONDS);

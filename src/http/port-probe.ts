@@ -1,5 +1,5 @@
 import { type AddressInfo, createServer } from 'node:net';
-import { MetricsStreamError } from '../base/errors.ts';
+import { MetricsStreamError, systemErrorText } from '../base/errors.ts';
 
 /**
  * Binds host and port for a moment, since uWebSockets.js reports that listening failed but not why.
@@ -15,7 +15,10 @@ export function probePort(host: string, port: number): Promise<number> {
       reject(
         error.code === 'EADDRINUSE'
           ? portInUse(host, port)
-          : new MetricsStreamError('BIND_FAILED', `cannot listen on ${host}:${port}: ${error.message}`),
+          : new MetricsStreamError(
+              'BIND_FAILED',
+              `cannot listen on ${host}:${port}: ${systemErrorText(error)}; give --host an address of this machine and --port a port that this user may bind`,
+            ),
       );
     });
     probe.listen({ host, port, exclusive: true }, () => {

@@ -68,6 +68,7 @@ function emptyRig(): Rig {
     disk: { dataDir: '.', reserveBytes: 1000 },
     breaker: brokenStorage(),
     classNames: () => ['anonymous', 'edge'],
+    lostLogLines: () => 0,
     ingest: [counted(), counted()],
     writer: {
       counters: createCounterBlock(WRITER_SLOTS),

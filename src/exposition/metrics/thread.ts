@@ -4,7 +4,7 @@ import { type MetricDescription, scalar } from '../metric-description.ts';
 import type { Readings } from '../readings.ts';
 
 export function processMetrics(readings: Readings): MetricDescription[] {
-  const { version, phase, uws } = readings.sources;
+  const { version, phase, uws, lostLogLines } = readings.sources;
   const build = { version, phase: `${phase}`, uws, node: process.version };
   return [
     scalar(
@@ -13,6 +13,12 @@ export function processMetrics(readings: Readings): MetricDescription[] {
       'Version, phase, uWebSockets.js and Node.js in use; always 1.',
       () => [{ value: 1, labels: build }],
       [...Object.keys(build)],
+    ),
+    scalar(
+      'counter',
+      'log_lines_lost_total',
+      'Log lines lost because the log could not be written.',
+      lostLogLines,
     ),
     scalar('gauge', 'uptime_seconds', 'Time since the process started.', () => process.uptime()),
     scalar(

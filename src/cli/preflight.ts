@@ -1,0 +1,67 @@
+/** The checks of `config --check`: everything that `serve` would refuse at its start, without leaving a trace. */
+import { accessSync, constants, statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { ClassNames } from '../auth/class-names.ts';
+import { readCredentials, tlsFilesOf } from '../auth/credentials.ts';
+import { MetricsStreamError, systemErrorText } from '../base/errors.ts';
+import type { Config } from '../config/load.ts';
+import { rejectUnusableCertificate } from '../http/listener.ts';
+import { probePort } from '../http/port-probe.ts';
+import { loadUws } from '../http/uws.ts';
+
+/**
+ * Neither a port in use nor a data directory with an owner is an error here: the server that holds both may be the one
+ * whose next configuration is checked.
+ * @returns warnings
+ * @throws MetricsStreamError
+ */
+export async function checkStart(config: Config): Promise<readonly string[]> {
+  const { warnings } = readCredentials(config, new ClassNames());
+  rejectUnusableCertificate(loadUws().module, tlsFilesOf(config));
+  checkDirectory('--data-dir', config.dataDir);
+  if (config.logFile !== undefined) checkLogFile(config.logFile);
+  await checkAddress(config);
+  return warnings;
+}
+
+/** The deepest directory of a path that exists; a start would create the rest in it. */
+function existingDirectory(path: string): string {
+  for (let directory = resolve(path); ; directory = dirname(directory)) {
+    if (statSync(directory, { throwIfNoEntry: false }) !== undefined) return directory;
+  }
+}
+
+function checkDirectory(option: string, path: string): void {
+  try {
+    const directory = existingDirectory(path);
+    if (!statSync(directory).isDirectory()) throw new Error(`${directory} is not a directory`);
+    const { R_OK, W_OK, X_OK } = constants;
+    accessSync(directory, directory === resolve(path) ? R_OK | W_OK | X_OK : W_OK | X_OK);
+  } catch (error) {
+    throw invalid(option, path, `${systemErrorText(error)}; give a directory that this user may write`);
+  }
+}
+
+function checkLogFile(path: string): void {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  try {
+    if (stats?.isDirectory()) throw new Error('is a directory; name a file');
+    if (stats === undefined) accessSync(dirname(resolve(path)), constants.W_OK | constants.X_OK);
+    else accessSync(path, constants.W_OK);
+  } catch (error) {
+    throw invalid('--log-file', path, systemErrorText(error));
+  }
+}
+
+async function checkAddress({ host, port }: Config): Promise<void> {
+  try {
+    await probePort(host, port);
+  } catch (error) {
+    if (!(error instanceof MetricsStreamError)) throw error;
+    if (error.code !== 'PORT_IN_USE') throw new MetricsStreamError('CONFIG_INVALID', error.message);
+  }
+}
+
+function invalid(option: string, path: string, problem: string): MetricsStreamError {
+  return new MetricsStreamError('CONFIG_INVALID', `${option} ${path}: ${problem}`);
+}
