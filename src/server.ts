@@ -115,6 +115,7 @@ class Server implements RunningServer {
       this.recovery = recover(nodeFileOps, config.dataDir);
       countRecovery(memories.writerCounters, this.recovery);
       await this.startWriter();
+      this.watchDirectory(this.lock);
       this.watchStalls();
       this.exposition = this.createExposition(version, uws.version);
       this.exposition.start();
@@ -166,8 +167,8 @@ class Server implements RunningServer {
       counters: memories.writerCounters,
       histograms: memories.writerHistograms,
       stats: memories.writerStats,
-      nextCommit: this.recovery.nextCommit,
-      nextSegment: this.recovery.nextSegment,
+      recovered: this.recovery,
+      directory: this.lock!.directory,
     };
     const writer = new Worker(WRITER_ENTRY, { workerData, name: 'writer' });
     this.writer = writer;
@@ -184,6 +185,17 @@ class Server implements RunningServer {
       writer.on('exit', () => {
         if (!this.ending) this.threadDied(new Error('the writer thread ended'));
       });
+    });
+  }
+
+  private watchDirectory(lock: DataDirLock): void {
+    if (lock.unprotected !== null) {
+      const reason = lock.unprotected;
+      this.log.warn({ reason }, 'servers in other network namespaces are not kept out of the data directory');
+    }
+    lock.watch(this.recovery.log, {
+      warn: (text) => this.log.warn(text),
+      lost: (reason) => void this.storageFailed({ kind: 'fatal', reason, doubtful: null }),
     });
   }
 

@@ -10,7 +10,9 @@ import { Control, createControlBlock } from '../../src/base/control.ts';
 import { Breaker, type BreakerConfig, createBreakerMemory } from '../../src/breaker/breaker.ts';
 import { FULL, type Journal, STORED } from '../../src/journal/journal.ts';
 import { loadWriter, slotsOf } from '../../src/phases.ts';
+import { createDirectoryIdentity } from '../../src/storage/directory-identity.ts';
 import { nodeFileOps } from '../../src/storage/file-ops.ts';
+import { recover } from '../../src/storage/recovery.ts';
 import { createCounterBlock, WRITER, WRITER_SLOTS } from '../../src/telemetry/counters.ts';
 import { createHistogramBlock, Histograms, WRITER_HISTOGRAM_NAMES } from '../../src/telemetry/histogram.ts';
 import { createThreadStats } from '../../src/telemetry/thread-stats.ts';
@@ -73,8 +75,8 @@ export class BenchedStore {
       counters: createCounterBlock(WRITER_SLOTS),
       histograms: createHistogramBlock(WRITER_HISTOGRAM_NAMES),
       stats: createThreadStats(),
-      nextCommit: 1,
-      nextSegment: 1,
+      recovered: recover(nodeFileOps, dataDir),
+      directory: createDirectoryIdentity(nodeFileOps, dataDir),
     };
     const worker = new Worker(ENTRY, { workerData: data });
     await once(worker, 'message');

@@ -1,5 +1,5 @@
 /** Real file operations with faults in front: a hook decides before each call whether it fails, stores less or waits. */
-import { type FileOps, nodeFileOps } from '../../src/storage/file-ops.ts';
+import { type FileOps, type FileStatus, nodeFileOps } from '../../src/storage/file-ops.ts';
 
 /** The real operations, also where the preload replaces those of the process. */
 const real: FileOps = { ...nodeFileOps };
@@ -109,8 +109,20 @@ export class FaultFileOps implements FileOps {
   readdir(path: string): string[] {
     return real.readdir(path);
   }
-  stat(path: string): ReturnType<FileOps['stat']> {
+  stat(path: string): FileStatus {
     return real.stat(path);
+  }
+  fstat(fd: number): FileStatus {
+    this.enter('fstat');
+    return real.fstat(fd);
+  }
+  copyFile(from: string, to: string): void {
+    this.enter('copyFile');
+    real.copyFile(from, to);
+  }
+  replaceFile(path: string, text: string): void {
+    this.enter('replaceFile');
+    real.replaceFile(path, text);
   }
   freeBytes(path: string): number {
     return this.free ?? real.freeBytes(path);

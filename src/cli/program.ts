@@ -68,10 +68,11 @@ function createProgram(signals: Signals, injectedVariables: readonly string[]): 
     .command('verify')
     .description('check every seal; exit 1 and name the place on damage')
     .addOption(dataDirOption())
+    .option('--archived', 'the oldest segments are kept elsewhere: do not report them as missing', false)
     .option('--json', 'print the result as JSON', false)
-    .action(async ({ dataDir, json }) => {
+    .action(async ({ dataDir, archived, json }) => {
       const { verify } = await import('./verify.ts');
-      exitWith(await verify({ dataDir, json }));
+      exitWith(await verify({ dataDir, archived, json }));
     });
 
   addLoadCommand(program);

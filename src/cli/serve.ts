@@ -11,6 +11,7 @@ import { type Config, type Given, loadConfig } from '../config/load.ts';
 import { warningsOf } from '../config/warnings.ts';
 import { phaseOf } from '../phases.ts';
 import { endProcess, type RunningServer, startServer } from '../server.ts';
+import { needsAttention } from '../storage/recovery.ts';
 import { publishAddress } from './published-address.ts';
 import type { SignalActions, Signals } from './signals.ts';
 
@@ -45,7 +46,7 @@ function exampleCommand(address: string, { tokens, tls }: Credentials): string {
 
 function logStart(log: Logger, config: Config, server: RunningServer): void {
   const { recovery } = server;
-  if (recovery.truncatedBytes > 0 || recovery.damagedCommits > 0) log.warn(recovery, 'recovered');
+  if (needsAttention(recovery)) log.warn(recovery, 'recovered');
   else log.debug(recovery, 'recovered');
   const address = `${config.host.includes(':') ? `[${config.host}]` : config.host}:${server.port}`;
   const facts = {

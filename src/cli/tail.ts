@@ -1,8 +1,8 @@
 /**
  * `metricsstream tail`: prints stored metrics, each a line as the client's batch made it.
  *
- * Only lines of commits that their seal proves are printed, and the seal itself is taken off: what goes down the
- * pipe is metrics and nothing else. Unsealed ends are left alone, damage is reported on the error stream.
+ * Prints only lines of commits that their seal proves, without the seal: the pipe gets metrics and nothing else. Skips
+ * ends without a seal, and reports damage on the error stream.
  */
 import { constants } from 'node:fs';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MetricsStreamError } from '../base/errors.ts';
 import { segmentsOf } from '../storage/data-dir.ts';
-import { codeOf, nodeFileOps as ops } from '../storage/file-ops.ts';
+import { codeOf, isFileError, nodeFileOps as ops } from '../storage/file-ops.ts';
 import { segmentName } from '../storage/segment-name.ts';
 import {
   CommitSequence,
@@ -48,7 +48,7 @@ export async function tail(options: TailOptions): Promise<number> {
     place = await printer.print(place);
   }
   if (!follow) printer.reportPending();
-  return 0;
+  return printer.hasFailed ? 1 : 0;
 }
 
 function parseLines(text: string): number {
@@ -57,30 +57,40 @@ function parseLines(text: string): number {
   throw new MetricsStreamError('CONFIG_INVALID', `--lines ${text}: give a number of lines, or all`);
 }
 
-/** Where to print from: the segment, the offset of a commit in it, and how many of its first lines to leave out. */
+/** Where to print from: the segment, the offset of a commit in it, and how many of its first lines to skip. */
 interface Place {
   readonly sequence: number;
   readonly offset: number;
   readonly skipLines: number;
 }
 
-/** Goes back from the last segment until enough lines stand behind the place. */
+/** Goes back from the last segment until enough lines follow the place. */
 function startPlace(dataDir: string, lines: number): Place {
   const sequences = segmentsOf(dataDir);
   const first: Place = { sequence: sequences[0] ?? 0, offset: 0, skipLines: 0 };
   if (lines === Number.POSITIVE_INFINITY) return first;
   let missing = lines;
   for (const sequence of sequences.toReversed()) {
-    const place = placeInSegment(dataDir, sequence, missing);
+    const place = tryPlaceInSegment(dataDir, sequence, missing);
     if (typeof place !== 'number') return place;
     missing -= place;
   }
   return first;
 }
 
-/** The place of the last `lines` lines of a segment, or how many it has when these are fewer. */
+/** As `placeInSegment`; a segment that cannot be read has no lines. Printing warns about it. */
+function tryPlaceInSegment(dataDir: string, sequence: number, lines: number): Place | number {
+  try {
+    return placeInSegment(dataDir, sequence, lines);
+  } catch (error) {
+    if (!isFileError(error)) throw error;
+    return 0;
+  }
+}
+
+/** The place of the last `lines` lines of a segment, or how many lines it has if these are fewer. */
 function placeInSegment(dataDir: string, sequence: number, lines: number): Place | number {
-  // The commits in reach, from index `first` on; what is before is dropped now and then.
+  // The commits in reach, from index `first` on; earlier ones are dropped now and then.
   let commits: GoodCommit[] = [];
   let first = 0;
   let kept = 0;
@@ -116,8 +126,9 @@ class Printer {
   private readonly output: Output;
   private readonly err: Writable;
   private readonly sequence = new CommitSequence();
-  /** Damage behind the last good commit: in the file being written it may yet turn out to be a write under way. */
+  /** Damage after the last good commit: in the open segment it may be a write in progress. */
   private pending: string | null = null;
+  private readonly failed = new Set<number>();
 
   constructor(dataDir: string, output: Output, err: Writable) {
     this.dataDir = dataDir;
@@ -125,7 +136,7 @@ class Printer {
     this.err = err;
   }
 
-  /** The reader has gone away, as `head` does. */
+  /** The reader has closed the pipe, as `head` does. */
   get closed(): boolean {
     return this.output.closed;
   }
@@ -134,7 +145,7 @@ class Printer {
   async print(place: Place): Promise<Place> {
     let at = place;
     for (;;) {
-      // Listed before reading: what a segment with a successor holds is all it will ever hold.
+      // Listed before reading: a segment with a successor no longer grows.
       const next = segmentsOf(this.dataDir).find((sequence) => sequence > at.sequence);
       at = await this.printSegment(at);
       if (next === undefined || this.closed) return at;
@@ -165,10 +176,24 @@ class Printer {
         if (this.closed) break;
       }
     } catch (error) {
-      // Removed by retention, or no file yet.
-      if (codeOf(error) !== 'ENOENT') throw error;
+      const code = codeOf(error);
+      if (!isFileError(error)) throw error;
+      // Deleted by retention, or no file yet.
+      if (code !== 'ENOENT') this.unreadable(place.sequence, code);
     }
     return { sequence: place.sequence, offset, skipLines };
+  }
+
+  /** Warns once for each segment. */
+  private unreadable(sequence: number, code: string): void {
+    if (this.failed.has(sequence)) return;
+    this.failed.add(sequence);
+    this.warn(placeText(sequence, 0, `it cannot be read: ${code}`));
+  }
+
+  /** Segments that could not be read. */
+  get hasFailed(): boolean {
+    return this.failed.size > 0;
   }
 
   reportPending(): void {
@@ -191,7 +216,7 @@ function withoutFirst(lines: Buffer, count: number): Buffer {
   return lines.subarray(start);
 }
 
-/** Writes no faster than the reader takes, and notes when it has gone away. */
+/** Writes no faster than the reader reads, and notes when it closes the pipe. */
 class Output {
   closed = false;
   private readonly stream: Writable;

@@ -1,6 +1,13 @@
-/** The closed segments, oldest first, and which of them retention deletes. */
+/**
+ * The closed segments: which of them retention deletes, and what other hands did to them.
+ *
+ * Retention deletes the oldest first. A segment that is gone already counts as deleted; one that cannot be deleted is
+ * left out of the totals, so that retention continues with the next.
+ */
+import { constants } from 'node:fs';
 import { join } from 'node:path';
-import type { FileOps } from './file-ops.ts';
+import { codeOf, type FileOps } from './file-ops.ts';
+import { lastSealedCommit, SEAL_MAX_BYTES } from './seal.ts';
 import { listSegments, segmentName } from './segment-name.ts';
 
 export interface RetentionConfig {
@@ -12,51 +19,160 @@ export interface RetentionConfig {
 }
 
 interface ClosedSegment {
-  readonly path: string;
-  readonly bytes: number;
-  readonly writtenMs: number;
+  readonly sequence: number;
+  bytes: number;
+  writtenMs: number;
+  /** Why it could not be deleted, or ''. */
+  undeletable: string;
 }
+
+/** Something that other hands did to a closed segment. */
+export interface Incident {
+  readonly segment: string;
+  readonly what: string;
+}
+
+/** Closed segments whose size is checked in one call, so that a call stays short however many there are. */
+const INSPECTED_AT_ONCE = 1_000;
 
 export class ClosedSegments {
   private readonly ops: FileOps;
   private readonly config: RetentionConfig;
-  private readonly segments: ClosedSegment[] = [];
-  /** The first sequence that is not yet in `segments`. */
-  private nextSequence: number;
+  /** By sequence. */
+  private readonly segments = new Map<number, ClosedSegment>();
+  private nextInspected = 0;
 
-  /** Starts with the segments below `nextSequence` in the directory. */
-  constructor(ops: FileOps, config: RetentionConfig, nextSequence: number) {
+  /** Starts with the segments in the directory: call it before a segment is opened. */
+  constructor(ops: FileOps, config: RetentionConfig) {
     this.ops = ops;
     this.config = config;
-    this.nextSequence = nextSequence;
     for (const sequence of listSegments(ops, config.dataDir)) this.add(sequence);
   }
 
-  private add(sequence: number): void {
-    const path = join(this.config.dataDir, segmentName(sequence));
-    const { size, mtimeMs } = this.ops.stat(path);
-    this.segments.push({ path, bytes: size, writtenMs: mtimeMs });
+  private pathOf(sequence: number): string {
+    return join(this.config.dataDir, segmentName(sequence));
+  }
+
+  /** False when there is no such file. */
+  private add(sequence: number): boolean {
+    try {
+      const status = this.ops.stat(this.pathOf(sequence));
+      if (!status.isFile()) return false;
+      const { size: bytes, mtimeMs: writtenMs } = status;
+      this.segments.set(sequence, { sequence, bytes, writtenMs, undeletable: '' });
+      return true;
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT') throw error;
+      return false;
+    }
   }
 
   /**
-   * Deletes whole segments, oldest first, as the settings ask; returns how many.
-   * @param firstOpen the sequence of the open segment, or of the next one; segments below it are closed
+   * Compares the directory with what is known: adds segments that were closed or restored since the last call, and
+   * returns what other hands deleted, cut or extended.
+   * @param firstOpen the sequence of the open segment, or of the next one
+   * @param abandoned the last segment that was lost while open; its loss is known
    */
-  retain(firstOpen: number, openBytes: number, wallMs: number): number {
-    const { ops, segments } = this;
-    const { retentionBytes, retentionAgeMs } = this.config;
-    for (; this.nextSequence < firstOpen; this.nextSequence++) this.add(this.nextSequence);
-    let deleted = 0;
-    let total = segments.reduce((sum, { bytes }) => sum + bytes, openBytes);
-    for (let oldest = segments[0]; oldest !== undefined; oldest = segments[0]) {
-      const tooMuch = retentionBytes > 0 && total > retentionBytes;
-      const tooOld = retentionAgeMs > 0 && wallMs - oldest.writtenMs > retentionAgeMs;
-      if (!tooMuch && !tooOld) break;
-      ops.unlink(oldest.path);
-      segments.shift();
-      total -= oldest.bytes;
-      deleted++;
+  inspect(firstOpen: number, abandoned: number): Incident[] {
+    const present = new Set(listSegments(this.ops, this.config.dataDir));
+    const incidents: Incident[] = [];
+    for (const { sequence } of this.segments.values()) {
+      if (present.has(sequence)) continue;
+      this.segments.delete(sequence);
+      if (sequence !== abandoned)
+        incidents.push({ segment: segmentName(sequence), what: 'deleted or moved away' });
     }
-    return deleted;
+    for (const sequence of present) {
+      if (sequence !== firstOpen && !this.segments.has(sequence)) this.add(sequence);
+    }
+    return [...incidents, ...this.inspectSizes()];
   }
+
+  private inspectSizes(): Incident[] {
+    const all = [...this.segments.values()];
+    const incidents: Incident[] = [];
+    for (let k = 0; k < Math.min(INSPECTED_AT_ONCE, all.length); k++) {
+      const segment = all[this.nextInspected++ % all.length]!;
+      const change = this.sizeChange(segment);
+      if (change !== null) incidents.push({ segment: segmentName(segment.sequence), what: change });
+    }
+    return incidents;
+  }
+
+  private sizeChange(segment: ClosedSegment): string | null {
+    let size: number;
+    let mtimeMs: number;
+    try {
+      ({ size, mtimeMs } = this.ops.stat(this.pathOf(segment.sequence)));
+    } catch {
+      // The next call finds that it is gone.
+      return null;
+    }
+    const before = segment.bytes;
+    segment.bytes = size;
+    segment.writtenMs = mtimeMs;
+    if (size === before) return null;
+    if (size > before) return 'extended by another process';
+    return size === 0 ? 'emptied' : 'truncated';
+  }
+
+  /** The segments that retention deletes now, oldest first. */
+  due(openBytes: number, wallMs: number): number[] {
+    const { retentionBytes, retentionAgeMs } = this.config;
+    if (retentionBytes === 0 && retentionAgeMs === 0) return [];
+    const segments = [...this.segments.values()].sort((a, b) => a.sequence - b.sequence);
+    let total = openBytes;
+    for (const { bytes, undeletable } of segments) if (undeletable === '') total += bytes;
+    const due: number[] = [];
+    for (const { sequence, bytes, writtenMs, undeletable } of segments) {
+      const isTooMuch = retentionBytes > 0 && total > retentionBytes;
+      const isTooOld = retentionAgeMs > 0 && wallMs - writtenMs > retentionAgeMs;
+      // Tried again each time: its owner or attributes may have changed.
+      const isOverdue = undeletable !== '';
+      if (!isTooMuch && !isTooOld && !isOverdue) break;
+      due.push(sequence);
+      if (!isOverdue) total -= bytes;
+    }
+    return due;
+  }
+
+  /** The number of the last commit in a segment, or 0 when its end has no readable seal. */
+  lastCommit(sequence: number): number {
+    const { ops } = this;
+    try {
+      const fd = ops.open(this.pathOf(sequence), constants.O_RDONLY);
+      try {
+        return lastSeal(ops, fd);
+      } finally {
+        ops.close(fd);
+      }
+    } catch {
+      return 0;
+    }
+  }
+
+  /** Deletes a segment. True when it existed; an incident when it cannot be deleted, reported once. */
+  delete(sequence: number): boolean | Incident {
+    const segment = this.segments.get(sequence);
+    if (segment === undefined) return false;
+    try {
+      this.ops.unlink(this.pathOf(sequence));
+    } catch (error) {
+      const code = codeOf(error);
+      if (code !== 'ENOENT') {
+        const isKnown = segment.undeletable === code;
+        segment.undeletable = code;
+        return isKnown ? false : { segment: segmentName(sequence), what: `not deletable: ${code}` };
+      }
+    }
+    this.segments.delete(sequence);
+    return true;
+  }
+}
+
+function lastSeal(ops: FileOps, fd: number): number {
+  const { size } = ops.fstat(fd);
+  const tail = Buffer.alloc(Math.min(size, SEAL_MAX_BYTES));
+  const read = ops.read(fd, tail, 0, tail.length, size - tail.length);
+  return lastSealedCommit(tail.subarray(0, read));
 }

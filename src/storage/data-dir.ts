@@ -1,9 +1,9 @@
 /**
- * One process owns a data directory.
+ * One process owns a data directory, and notices when the directory is replaced.
  *
- * Node has no flock, so the lock is a socket (process-lock.ts) named after the directory's device and inode: two
- * paths to one directory give one name. Whoever connects is told who the owner is; the file OWNER tells the same to
- * people. Containers that share a volume but not a network namespace do not see each other's locks.
+ * Two locks say so, and the kernel releases both however the process dies. An abstract socket named after the directory's
+ * device and inode (process-lock.ts) works without help and tells who the owner is, within one network namespace.
+ * flock(2) (directory-lock.ts) holds across namespaces and mounts. The file OWNER names the owner to people.
  */
 import fs from 'node:fs';
 import net from 'node:net';
@@ -11,15 +11,19 @@ import os from 'node:os';
 import { join } from 'node:path';
 import { MetricsStreamError } from '../base/errors.ts';
 import { lockAddress, takeLock } from '../base/process-lock.ts';
+import {
+  createDirectoryIdentity,
+  DirectoryIdentity,
+  directoryChange,
+  type FileId,
+} from './directory-identity.ts';
+import { type FlockResult, isNamed, lockDirectory, lockOwnerFile, OWNER_FILE } from './directory-lock.ts';
 import { codeOf, nodeFileOps } from './file-ops.ts';
+import { readLogRecord } from './log-record.ts';
 import { listSegments } from './segment-name.ts';
 
-const OWNER_FILE = 'OWNER';
 const ANSWER_MS = 1_000;
-
-export interface DataDirLock {
-  release(): Promise<void>;
-}
+const WATCH_MS = 500;
 
 export interface Owner {
   readonly pid: number;
@@ -28,35 +32,197 @@ export interface Owner {
   readonly startedAt: string;
 }
 
+export interface WatchEvents {
+  /** Logged once for each incident. */
+  warn(text: string): void;
+  /** Another process has the lock: this one must store nothing more. */
+  lost(reason: string): void;
+}
+
+/** The locks of one directory. */
+interface Hold {
+  readonly directoryFd: number | null;
+  ownerFd: number | null;
+  /** Why flock(2) does not protect the directory, or null. */
+  readonly unprotected: string | null;
+  releaseSocket(): Promise<void>;
+}
+
 /**
- * Makes the directory where it is missing and takes its lock.
+ * Creates the directory if it is missing and acquires its locks.
  * @throws MetricsStreamError DATA_DIR_UNUSABLE, or DATA_DIR_OWNED naming the owner
  */
 export async function acquireDataDir(path: string): Promise<DataDirLock> {
   makeUsable(path);
   const owner: Owner = { pid: process.pid, host: os.hostname(), startedAt: new Date().toISOString() };
   const text = `${JSON.stringify(owner)}\n`;
-  let releaseLock: () => Promise<void>;
-  try {
-    releaseLock = await takeLock(lockNameOf(path), text);
-  } catch (error) {
-    if (codeOf(error) === 'EADDRINUSE') throw await ownedError(path);
-    throw new MetricsStreamError(
-      'DATA_DIR_UNUSABLE',
-      `cannot lock the data directory ${path}: ${codeOf(error)}`,
-      {
-        cause: error,
-      },
-    );
+  return new DataDirLock(path, text, await hold(path, text));
+}
+
+export class DataDirLock {
+  /** A `DirectoryIdentity`: the directory that this process owns. */
+  readonly directory: SharedArrayBuffer;
+  private readonly path: string;
+  private readonly ownerText: string;
+  private readonly holds: Hold[];
+  private readonly identity: DirectoryIdentity;
+  private timer: NodeJS.Timeout | undefined;
+  /** The directory that was found instead and is not used, as device and inode. */
+  private rejected = '';
+
+  constructor(path: string, ownerText: string, first: Hold) {
+    this.path = path;
+    this.ownerText = ownerText;
+    this.holds = [first];
+    this.directory = createDirectoryIdentity(nodeFileOps, path);
+    this.identity = new DirectoryIdentity(this.directory);
   }
-  const ownerFile = join(path, OWNER_FILE);
-  writeOwnerFile(ownerFile, text);
-  return {
-    release: () => {
-      fs.rmSync(ownerFile, { force: true });
-      return releaseLock();
-    },
-  };
+
+  /** Why servers in other namespaces are not kept out, or null. */
+  get unprotected(): string | null {
+    return this.holds.at(-1)!.unprotected;
+  }
+
+  /**
+   * Twice a second, checks whether the path still leads to the directory. Acquires and publishes a new directory that
+   * may continue the log.
+   * @param log the id of the log
+   */
+  watch(log: string, events: WatchEvents): void {
+    let busy = false;
+    const check = async (): Promise<void> => {
+      if (busy) return;
+      busy = true;
+      await this.check(log, events);
+      busy = false;
+    };
+    this.timer = setInterval(() => void check(), WATCH_MS).unref();
+  }
+
+  private async check(log: string, events: WatchEvents): Promise<void> {
+    if (directoryChange(nodeFileOps, this.path, this.identity.get()) === null) this.checkOwnerFile(events);
+    else await this.follow(log, events);
+  }
+
+  /** OWNER may have been deleted or replaced: where only its lock protects the directory, it must be locked again. */
+  private checkOwnerFile(events: WatchEvents): void {
+    const current = this.holds.at(-1)!;
+    if (current.ownerFd === null || isNamed(current.ownerFd, join(this.path, OWNER_FILE))) return;
+    try {
+      const result = lockOwnerFile(this.path);
+      if (result.kind === 'conflict') events.lost('another server has locked the data directory');
+      if (result.kind !== 'locked') return;
+      fs.closeSync(current.ownerFd);
+      current.ownerFd = result.fd;
+      writeOwner(result.fd, this.ownerText);
+      events.warn('the file OWNER was deleted or replaced: written again');
+    } catch {
+      // Tried again at the next check.
+    }
+  }
+
+  private async follow(log: string, events: WatchEvents): Promise<void> {
+    let found: fs.Stats;
+    try {
+      found = fs.statSync(this.path);
+    } catch {
+      // The writer refuses metrics until the directory is back.
+      return;
+    }
+    const key = `${found.dev} ${found.ino}`;
+    if (key === this.rejected) return;
+    const reason = (await this.tryFollow(log, found)) ?? '';
+    if (reason === '') return;
+    this.rejected = key;
+    events.warn(`${this.path} leads to another directory, which is not used: ${reason}`);
+  }
+
+  /** Why the log cannot continue in the directory found, or null. */
+  private async tryFollow(log: string, found: FileId): Promise<string | null> {
+    try {
+      const reason = this.unsuitable(log, found);
+      if (reason !== null) return reason;
+      this.holds.push(await hold(this.path, this.ownerText));
+      this.identity.publish(found);
+      return null;
+    } catch (error) {
+      return error instanceof MetricsStreamError ? error.message : codeOf(error);
+    }
+  }
+
+  private unsuitable(log: string, { dev }: FileId): string | null {
+    const { record } = readLogRecord(nodeFileOps, this.path);
+    if (record?.id === log) return null;
+    if (record !== null) return `it holds another log, ${record.id}. Restart the server to use it`;
+    if (dev !== this.identity.get().dev)
+      return 'it is on another device. Bring the old one back, or restart the server';
+    const isEmpty = listSegments(nodeFileOps, this.path).length === 0;
+    return isEmpty ? null : 'it holds segments without log.json. Restart the server to use them';
+  }
+
+  async release(): Promise<void> {
+    clearInterval(this.timer);
+    const { ownerFd } = this.holds.at(-1)!;
+    const file = join(this.path, OWNER_FILE);
+    // While the lock is held, so that the file removed is this process's.
+    if (ownerFd === null || isNamed(ownerFd, file)) fs.rmSync(file, { force: true });
+    for (const held of this.holds) await releaseHold(held);
+  }
+}
+
+async function hold(path: string, ownerText: string): Promise<Hold> {
+  const releaseSocket = await lockSocket(path, ownerText);
+  let directory: FlockResult | null = null;
+  try {
+    directory = lockDirectory(path);
+    if (directory.kind === 'conflict') throw ownedError(path, ownerInFile(path));
+    const file = lockAndWriteOwner(path, ownerText);
+    if (file.kind === 'conflict') throw ownedError(path, ownerInFile(path));
+    const directoryFd = directory.kind === 'locked' ? directory.fd : null;
+    const ownerFd = file.kind === 'locked' ? file.fd : null;
+    const unprotected =
+      directory.kind === 'unavailable' && file.kind === 'unavailable' ? directory.reason : null;
+    return { directoryFd, ownerFd, unprotected, releaseSocket };
+  } catch (error) {
+    if (directory?.kind === 'locked') fs.closeSync(directory.fd);
+    await releaseSocket();
+    throw error;
+  }
+}
+
+async function lockSocket(path: string, ownerText: string): Promise<() => Promise<void>> {
+  try {
+    return await takeLock(lockNameOf(path), ownerText);
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === 'EADDRINUSE') throw ownedError(path, await ownerOf(path));
+    throw new MetricsStreamError('DATA_DIR_UNUSABLE', `cannot lock the data directory ${path}: ${code}`, {
+      cause: error,
+    });
+  }
+}
+
+async function releaseHold({ directoryFd, ownerFd, releaseSocket }: Hold): Promise<void> {
+  if (directoryFd !== null) fs.closeSync(directoryFd);
+  if (ownerFd !== null) fs.closeSync(ownerFd);
+  await releaseSocket();
+}
+
+function lockAndWriteOwner(path: string, text: string): FlockResult {
+  try {
+    const result = lockOwnerFile(path);
+    if (result.kind === 'locked') writeOwner(result.fd, text);
+    else if (result.kind === 'unavailable') fs.writeFileSync(join(path, OWNER_FILE), text, { mode: 0o640 });
+    return result;
+  } catch (error) {
+    // A full disk must not prevent the start: the server answers 503 until there is room.
+    return { kind: 'unavailable', reason: `cannot write ${OWNER_FILE}: ${codeOf(error)}` };
+  }
+}
+
+function writeOwner(fd: number, text: string): void {
+  fs.ftruncateSync(fd, 0);
+  fs.writeSync(fd, text, 0);
 }
 
 /**
@@ -93,16 +259,7 @@ function lockNameOf(path: string): string {
   return `${dev}-${ino}`;
 }
 
-function writeOwnerFile(path: string, text: string): void {
-  try {
-    fs.writeFileSync(path, text, { mode: 0o640 });
-  } catch {
-    // The socket is the lock. A full disk must not keep the server from starting: it answers 503 until there is room.
-  }
-}
-
-async function ownedError(path: string): Promise<MetricsStreamError> {
-  const owner = await ownerOf(path);
+function ownedError(path: string, owner: Owner | null): MetricsStreamError {
   const who =
     owner === null
       ? 'another process'
@@ -113,7 +270,7 @@ async function ownedError(path: string): Promise<MetricsStreamError> {
   );
 }
 
-/** Who holds the directory's lock now, or null when nobody does. */
+/** The process that holds the directory's socket now, or null if there is none in this network namespace. */
 export function ownerOf(path: string): Promise<Owner | null> {
   return new Promise((resolve) => {
     const socket = net.connect({ path: lockAddress(lockNameOf(path)) });
@@ -126,6 +283,15 @@ export function ownerOf(path: string): Promise<Owner | null> {
     socket.on('error', () => {});
     socket.on('close', () => resolve(parseOwner(text)));
   });
+}
+
+/** From another network namespace only the file names the owner. */
+function ownerInFile(path: string): Owner | null {
+  try {
+    return parseOwner(fs.readFileSync(join(path, OWNER_FILE), 'utf8'));
+  } catch {
+    return null;
+  }
 }
 
 function parseOwner(text: string): Owner | null {

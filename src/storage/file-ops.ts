@@ -6,10 +6,21 @@
  * `nodeFileOps` with ones that write short, fail at the k-th call or stall.
  */
 import fs from 'node:fs';
+import { dirname } from 'node:path';
 import { MetricsStreamError } from '../base/errors.ts';
 
 /** The system's page. Direct I/O needs file offsets, lengths and addresses in multiples of it. */
 export const PAGE_BYTES = 4096;
+
+export interface FileStatus {
+  readonly size: number;
+  readonly mtimeMs: number;
+  readonly dev: number;
+  readonly ino: number;
+  /** Names of the file; 0 after it was deleted. */
+  readonly nlink: number;
+  isFile(): boolean;
+}
 
 export interface FileOps {
   /** @param flags of open(2) */
@@ -30,7 +41,12 @@ export interface FileOps {
   unlink(path: string): void;
   exists(path: string): boolean;
   readdir(path: string): string[];
-  stat(path: string): { readonly size: number; readonly mtimeMs: number };
+  stat(path: string): FileStatus;
+  fstat(fd: number): FileStatus;
+  /** Copies a file, sharing its blocks where the file system can. */
+  copyFile(from: string, to: string): void;
+  /** Replaces a small file so that a crash leaves either its old or its new text. Durable when it returns. */
+  replaceFile(path: string, text: string): void;
   /** Bytes that an unprivileged process may still write to the file system that holds `path`. */
   freeBytes(path: string): number;
 }
@@ -50,11 +66,32 @@ export const nodeFileOps: FileOps = {
   exists: (path) => fs.existsSync(path),
   readdir: (path) => fs.readdirSync(path),
   stat: (path) => fs.statSync(path),
+  fstat: (fd) => fs.fstatSync(fd),
+  copyFile: (from, to) => fs.copyFileSync(from, to, fs.constants.COPYFILE_FICLONE),
+  replaceFile,
   freeBytes: (path) => {
     const { bavail, bsize } = fs.statfsSync(path);
     return bavail * bsize;
   },
 };
+
+function replaceFile(path: string, text: string): void {
+  const next = `${path}.new`;
+  const fd = fs.openSync(next, 'w', 0o640);
+  try {
+    fs.writeFileSync(fd, text);
+    fs.fsyncSync(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
+  fs.renameSync(next, path);
+  const directoryFd = fs.openSync(dirname(path), fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
+  try {
+    fs.fsyncSync(directoryFd);
+  } finally {
+    fs.closeSync(directoryFd);
+  }
+}
 
 export function codeOf(error: unknown): string {
   return (error as NodeJS.ErrnoException | undefined)?.code ?? 'UNKNOWN';

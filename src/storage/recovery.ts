@@ -1,35 +1,74 @@
 /**
- * What a start does with the files that the last process left, before anything listens.
+ * Prepares the files that the last process left, before the server listens.
  *
- * The last segment is read from its first to its last seal. Bytes behind the last good seal belong to a commit that
- * was never whole, so nobody was told that it was stored: they are cut off. Damage that has good commits behind it
- * stays where it is, counted; readers leave it aside. File and directory are synced, since the process before may
- * have ended between a write and its sync. The next commit number follows the last good one; the next segment is a
- * new file, and none of the old ones is ever appended to.
+ * The last segment is read from its first to its last seal. Then:
+ *
+ * - *A torn tail*: bytes after the last good seal that an interrupted write left. Nobody was told that they were stored.
+ *   They are cut off.
+ * - *A damaged end*: bytes after the last good seal that no crash leaves, such as a commit with a flipped bit, lines
+ *   without seals, changed line ends. The file is set aside whole; its good commits stay in place.
+ * - *Damage with good commits after it* stays in place and is counted; readers skip it.
+ *
+ * File and directory are synced, since the last process may have ended between a write and its sync. Numbers continue
+ * after the highest that the files or the log record know. The next segment is a new file: no old one is appended to.
  */
 import { constants } from 'node:fs';
 import { join } from 'node:path';
+import { MetricsStreamError } from '../base/errors.ts';
 import { WRITER } from '../telemetry/counters.ts';
-import type { FileOps } from './file-ops.ts';
+import { codeOf, type FileOps, isFileError } from './file-ops.ts';
+import { type LogRecord, newLogRecord, readLogRecord, writeLogRecord } from './log-record.ts';
 import { listSegments, segmentName } from './segment-name.ts';
 import { readSegment } from './segment-reader.ts';
+import { setAside } from './set-aside.ts';
+import { isDiskFull } from './space-guard.ts';
+
+/** Commit numbers that the record reserves: it is written again when they are used up. */
+export const RESERVED_COMMITS = 1 << 20;
 
 export interface RecoveryReport {
+  /** The log's id, for ever. */
+  readonly log: string;
+  readonly createdAt: string;
+  /** The highest segment that existed at this start. */
+  readonly startSegment: number;
   readonly segments: number;
   /** The segment that was read, or null when there was none. */
   readonly lastSegment: string | null;
   readonly nextSegment: number;
   readonly nextCommit: number;
+  /** Commits up to this number were deleted by retention. */
+  readonly deletedCommit: number;
   /** Of the last segment: commits, lines and bytes that their seals prove. */
   readonly goodCommits: number;
   readonly goodLines: number;
   readonly recoveredBytes: number;
-  /** Bytes behind the last good seal, cut off. */
+  /** Bytes of a torn tail, cut off. */
   readonly truncatedBytes: number;
-  /** Places in the middle that no seal proves, and their bytes; left as they are. */
+  /** Places before the last good commit that no seal proves, and their bytes; left as they are. */
   readonly damagedCommits: number;
   readonly damagedBytes: number;
+  /** The name under which a file with a damaged end was kept, or null. */
+  readonly setAside: string | null;
+  /** Commits that the record knows and no segment here holds: at most this many at the end of the log. */
+  readonly missingCommits: number;
+  /** What was wrong with the record, or null. */
+  readonly recordProblem: string | null;
+  /** False when the disk was too full to write the record: the writer tries again. */
+  readonly isRecorded: boolean;
   readonly tookMs: number;
+}
+
+/** True when a person should read the report. */
+export function needsAttention(report: RecoveryReport): boolean {
+  const { truncatedBytes, damagedCommits, missingCommits, recordProblem } = report;
+  return (
+    truncatedBytes > 0 ||
+    damagedCommits > 0 ||
+    report.setAside !== null ||
+    missingCommits > 0 ||
+    recordProblem !== null
+  );
 }
 
 interface Tally {
@@ -41,36 +80,117 @@ interface Tally {
   /** End and number of the last good commit. */
   goodEnd: number;
   lastCommit: number;
+  /** What follows the last good commit: nothing, a torn tail, or damage that claims this commit number. */
+  end: 'whole' | 'torn' | 'damaged';
+  claimedCommit: number;
 }
 
-/** @throws the file system's error when the last segment cannot be read, cut or synced */
+/** @throws MetricsStreamError DATA_DIR_UNUSABLE when a file cannot be read, cut, set aside or synced */
 export function recover(ops: FileOps, dataDir: string): RecoveryReport {
+  try {
+    return recoverDirectory(ops, dataDir);
+  } catch (error) {
+    if (!isFileError(error)) throw error;
+    const { path = dataDir } = error as NodeJS.ErrnoException;
+    throw new MetricsStreamError(
+      'DATA_DIR_UNUSABLE',
+      `cannot recover the data directory: ${codeOf(error)}, ${path}. This process runs as user ${process.getuid?.()} ` +
+        'and must be able to read and write every file there: check their owner and mode.',
+      { cause: error },
+    );
+  }
+}
+
+function recoverDirectory(ops: FileOps, dataDir: string): RecoveryReport {
   const startMs = performance.now();
+  const found = readLogRecord(ops, dataDir);
   const sequences = listSegments(ops, dataDir);
-  const last = sequences.at(-1);
+  const files = sequences.filter((sequence) => ops.stat(join(dataDir, segmentName(sequence))).isFile());
+  const last = files.at(-1);
   let tally = emptyTally();
   let truncatedBytes = 0;
+  let aside: string | null = null;
+  let lastGood = 0;
   if (last !== undefined) {
     const path = join(dataDir, segmentName(last));
-    [tally, truncatedBytes] = recoverSegment(ops, path);
-    // No good commit in it: the process ended while it wrote its first.
-    if (tally.goodCommits === 0 && tally.damagedBytes === 0) ops.unlink(path);
+    tally = readFile(ops, path);
+    lastGood = tally.lastCommit || lastCommitBefore(ops, dataDir, files);
+    const isCrash = found.record === null || mayBeCrash(found.record, last, lastGood);
+    if (tally.end === 'torn' && !isCrash) tally.end = 'damaged';
+    if (tally.end === 'damaged') aside = setAside(ops, path, tally.goodEnd);
+    else truncatedBytes = cutTail(ops, path, tally);
     syncDirectory(ops, dataDir);
   }
-  const lastCommit = tally.lastCommit || lastCommitBefore(ops, dataDir, sequences);
+  const record = found.record ?? newLogRecord();
+  // After an orderly stop the record is exact. Otherwise a damaged end may hold commits with the numbers that it claims.
+  const isExact = record.clean && lastGood <= record.commit;
+  const known = tally.end === 'damaged' && !isExact ? Math.max(lastGood, tally.claimedCommit) : lastGood;
+  const lastCommit = lastCommitNumber(record, known, last ?? 0);
+  const lastSegment = Math.max(sequences.at(-1) ?? 0, record.segment);
+  const reserved = lastCommit + RESERVED_COMMITS;
+  const isRecorded = writeRecord(ops, dataDir, {
+    ...record,
+    segment: lastSegment,
+    startSegment: lastSegment,
+    commit: lastCommit,
+    reserved,
+    clean: false,
+  });
   return {
-    segments: sequences.length,
+    log: record.id,
+    createdAt: record.createdAt,
+    startSegment: lastSegment,
+    segments: files.length,
     lastSegment: last === undefined ? null : segmentName(last),
-    nextSegment: (last ?? 0) + 1,
+    nextSegment: lastSegment + 1,
     nextCommit: lastCommit + 1,
+    deletedCommit: record.deletedCommit,
     goodCommits: tally.goodCommits,
     goodLines: tally.goodLines,
     recoveredBytes: tally.recoveredBytes,
     truncatedBytes,
     damagedCommits: tally.damagedCommits,
     damagedBytes: tally.damagedBytes,
+    setAside: aside,
+    missingCommits: Math.max(0, record.commit - Math.max(lastGood, record.deletedCommit)),
+    recordProblem: recordProblem(found.damaged, found.record === null && files.length > 0),
+    isRecorded,
     tookMs: Math.round(performance.now() - startMs),
   };
+}
+
+/** False when the disk is full, which must not prevent the start: the server answers 503 until there is room. */
+function writeRecord(ops: FileOps, dataDir: string, record: LogRecord): boolean {
+  try {
+    writeLogRecord(ops, dataDir, record);
+    return true;
+  } catch (error) {
+    if (!isDiskFull(error)) throw error;
+    return false;
+  }
+}
+
+/** False when a torn end holds commits that were acknowledged: no crash takes those. */
+function mayBeCrash({ clean, segment, commit }: LogRecord, last: number, lastGood: number): boolean {
+  // A segment is recorded before its first commit is acknowledged.
+  return !clean && (last > segment || lastGood >= commit);
+}
+
+/** The highest commit number that may be in use. */
+function lastCommitNumber(record: LogRecord, known: number, lastSegment: number): number {
+  if (record.clean) return Math.max(known, record.commit);
+  // The last process was killed, and its last segment is gone, emptied or unreadable at its end: only the reservation
+  // bounds the numbers in it.
+  const hasNewSegment = record.segment > record.startSegment;
+  const isLost = hasNewSegment && (record.segment > lastSegment || known < record.commit);
+  // Retention deletes only closed segments, with all commits up to the number that it records.
+  if (isLost && record.deletedCommit < record.commit) return Math.max(known, record.reserved);
+  return Math.max(known, record.commit, record.deletedCommit);
+}
+
+function recordProblem(damaged: readonly string[], isMissing: boolean): string | null {
+  if (damaged.length > 0) return `${damaged.join(' and ')} was damaged and has been replaced`;
+  return isMissing ? 'there was no log.json: numbers continue from the segments, under a new log id' : null;
 }
 
 function emptyTally(): Tally {
@@ -82,17 +202,31 @@ function emptyTally(): Tally {
     damagedBytes: 0,
     goodEnd: 0,
     lastCommit: 0,
+    end: 'whole',
+    claimedCommit: 0,
   };
 }
 
-function recoverSegment(ops: FileOps, path: string): [Tally, number] {
+/** Cuts a torn tail off, syncs, and removes a file without a good commit; returns how many bytes were cut. */
+function cutTail(ops: FileOps, path: string, tally: Tally): number {
   const fd = ops.open(path, constants.O_RDWR);
+  let truncatedBytes: number;
   try {
-    const tally = readAll(ops, fd);
-    const truncatedBytes = ops.stat(path).size - tally.goodEnd;
+    truncatedBytes = ops.fstat(fd).size - tally.goodEnd;
     if (truncatedBytes > 0) ops.truncate(fd, tally.goodEnd);
     ops.fsync(fd);
-    return [tally, truncatedBytes];
+  } finally {
+    ops.close(fd);
+  }
+  // The process ended while it wrote the first commit.
+  if (tally.goodCommits === 0 && tally.damagedBytes === 0) ops.unlink(path);
+  return truncatedBytes;
+}
+
+function readFile(ops: FileOps, path: string): Tally {
+  const fd = ops.open(path, constants.O_RDONLY);
+  try {
+    return readAll(ops, fd);
   } finally {
     ops.close(fd);
   }
@@ -106,9 +240,9 @@ function readAll(ops: FileOps, fd: number): Tally {
       tally.goodCommits++;
       tally.goodLines += item.lines;
       tally.recoveredBytes += item.bytes;
-      // Damage counts only when a good commit follows; the rest is cut off.
+      // Damage counts as such when a good commit follows it.
       if (pendingDamage > 0) {
-        // How many commits the damage took shows in the gap of the numbers.
+        // The gap in the numbers shows how many commits the damage destroyed.
         const missing = item.commit - tally.lastCommit - 1;
         tally.damagedCommits += tally.lastCommit > 0 && missing > 0 ? missing : 1;
         tally.damagedBytes += pendingDamage;
@@ -116,23 +250,40 @@ function readAll(ops: FileOps, fd: number): Tally {
       }
       tally.goodEnd = item.offset + item.bytes;
       tally.lastCommit = item.commit;
+      tally.end = 'whole';
     } else {
       pendingDamage += item.bytes;
+      tally.end = item.kind;
+      tally.claimedCommit = item.kind === 'damaged' ? item.claimedCommit : 0;
     }
   }
+  if (tally.end === 'damaged') boundClaim(ops, fd, tally);
   return tally;
+}
+
+/** A flipped digit must not make numbers jump: lines bound the commits in the damaged end, one line or more each. */
+function boundClaim(ops: FileOps, fd: number, tally: Tally): void {
+  const most = tally.lastCommit + countLines(ops, fd, tally.goodEnd);
+  const { claimedCommit, lastCommit } = tally;
+  if (claimedCommit <= lastCommit || (lastCommit > 0 && claimedCommit > most)) tally.claimedCommit = most;
+}
+
+function countLines(ops: FileOps, fd: number, from: number): number {
+  const chunk = Buffer.alloc(1 << 20);
+  let lines = 0;
+  for (let at = from; ; ) {
+    const read = ops.read(fd, chunk, 0, chunk.length, at);
+    if (read === 0) return Math.max(1, lines);
+    for (let k = chunk.indexOf('\n'); k >= 0 && k < read; k = chunk.indexOf('\n', k + 1)) lines++;
+    at += read;
+  }
 }
 
 /** The number of the last good commit of the segments before the last, or 0. */
 function lastCommitBefore(ops: FileOps, dataDir: string, sequences: readonly number[]): number {
   for (let k = sequences.length - 2; k >= 0; k--) {
-    const fd = ops.open(join(dataDir, segmentName(sequences[k]!)), constants.O_RDONLY);
-    try {
-      const { lastCommit } = readAll(ops, fd);
-      if (lastCommit > 0) return lastCommit;
-    } finally {
-      ops.close(fd);
-    }
+    const { lastCommit } = readFile(ops, join(dataDir, segmentName(sequences[k]!)));
+    if (lastCommit > 0) return lastCommit;
   }
   return 0;
 }
@@ -146,10 +297,12 @@ function syncDirectory(ops: FileOps, dataDir: string): void {
   }
 }
 
-/** Seeds the writer's counters with what recovery found; before the writer starts. */
+/** Sets the writer's counters to the findings of recovery, before the writer starts. */
 export function countRecovery(memory: SharedArrayBuffer, report: RecoveryReport): void {
   const counters = new Float64Array(memory);
   counters[WRITER.recovered_bytes] = report.recoveredBytes;
   counters[WRITER.truncated_bytes] = report.truncatedBytes;
   counters[WRITER.damaged_commits] = report.damagedCommits;
+  counters[WRITER.set_aside_files] = report.setAside === null ? 0 : 1;
+  counters[WRITER.missing_commits] = report.missingCommits;
 }

@@ -138,3 +138,10 @@ export function endsLikeSeal(text: Buffer): boolean {
     text.length > 0 && text[text.length - 1] === END[END.length - 1] && text.indexOf(CRC_KEY, lastLine) >= 0
   );
 }
+
+/** The number of the commit whose seal ends `text`, or 0. */
+export function lastSealedCommit(text: Buffer): number {
+  const seal = new SealReader();
+  const at = text.lastIndexOf(MARKER);
+  return at >= 0 && seal.read(text, at, text.length) === SEAL_WHOLE ? seal.commit : 0;
+}

@@ -10,6 +10,7 @@ import type { FileOps } from './file-ops.ts';
 import { endsLikeSeal, MARKER, SEAL_CUT, SEAL_MAX_BYTES, SEAL_WHOLE, SealReader } from './seal.ts';
 
 const READ_BYTES = 1 << 20;
+const NEWLINE = 0x0a;
 
 export type SegmentItem =
   | {
@@ -22,7 +23,14 @@ export type SegmentItem =
       readonly commit: number;
     }
   /** Bytes that no seal proves, before a good commit or with an end that no crash leaves. */
-  | { readonly kind: 'damaged'; readonly offset: number; readonly bytes: number; readonly reason: string }
+  | {
+      readonly kind: 'damaged';
+      readonly offset: number;
+      readonly bytes: number;
+      readonly reason: string;
+      /** The highest commit number in seals that prove nothing here, or 0. */
+      readonly claimedCommit: number;
+    }
   /** The end of the file, as an interrupted write leaves it. */
   | { readonly kind: 'torn'; readonly offset: number; readonly bytes: number };
 
@@ -49,6 +57,7 @@ class SegmentReader {
   private crcEnd: number;
   /** Why the first seal since `start` proved nothing. */
   private suspect = '';
+  private claimedCommit = 0;
 
   constructor(ops: FileOps, fd: number, from: number) {
     this.ops = ops;
@@ -73,7 +82,7 @@ class SegmentReader {
       if (good === null) continue;
       const { offset } = good;
       if (offset > this.start) {
-        yield { kind: 'damaged', offset: this.start, bytes: offset - this.start, reason: this.reason() };
+        yield this.damaged(offset - this.start, this.suspect || 'no seal');
       }
       yield good;
       this.begin(offset + good.bytes);
@@ -93,10 +102,11 @@ class SegmentReader {
     this.start = this.crcEnd = offset;
     this.crc = 0;
     this.suspect = '';
+    this.claimedCommit = 0;
   }
 
-  private reason(): string {
-    return this.suspect || 'no seal';
+  private damaged(bytes: number, reason: string): SegmentItem {
+    return { kind: 'damaged', offset: this.start, bytes, reason, claimedCommit: this.claimedCommit };
   }
 
   /** The commit that the seal at `buffer[at]` proves, or null. */
@@ -107,6 +117,7 @@ class SegmentReader {
       if (state !== SEAL_CUT) this.suspect ||= 'its seal is not readable';
       return null;
     }
+    this.claimedCommit = Math.max(this.claimedCommit, seal.commit);
     const sealOffset = this.base + at;
     const offset = sealOffset - seal.bytes;
     const headEnd = sealOffset + seal.headBytes;
@@ -165,16 +176,29 @@ class SegmentReader {
     const offset = this.start;
     const bytes = this.base + this.length - offset;
     if (bytes === 0) return null;
-    if (this.suspect === '' && this.endsWithSeal(offset)) this.suspect = 'its seal is not readable';
-    if (this.suspect !== '') return { kind: 'damaged', offset, bytes, reason: this.suspect };
-    return { kind: 'torn', offset, bytes };
+    const reason = this.suspect || this.uninterrupted(offset);
+    return reason === '' ? { kind: 'torn', offset, bytes } : this.damaged(bytes, reason);
   }
 
-  private endsWithSeal(from: number): boolean {
+  /** Why an interrupted write cannot have left this end of the file, or ''. */
+  private uninterrupted(from: number): string {
     const end = this.base + this.length;
-    const tail = Buffer.alloc(Math.min(end - from, 2 * SEAL_MAX_BYTES));
-    const read = this.ops.read(this.fd, tail, 0, tail.length, end - tail.length);
-    return endsLikeSeal(tail.subarray(0, read));
+    // Room for a newline that may be missing.
+    const tail = Buffer.alloc(Math.min(end - from, 2 * SEAL_MAX_BYTES) + 1);
+    const bytes = tail.length - 1;
+    if (this.ops.read(this.fd, tail, 0, bytes, end - bytes) < bytes) return '';
+    if (endsLikeSeal(tail.subarray(0, bytes))) return 'its seal is not readable';
+    // A write may end there by chance. Nothing is lost by treating whole lines as data.
+    if (tail[bytes - 1] === NEWLINE) return 'no seal after its last line';
+    tail[bytes] = NEWLINE;
+    const at = tail.lastIndexOf(MARKER);
+    const { seal } = this;
+    if (at < 0 || seal.read(tail, at, tail.length) !== SEAL_WHOLE) return '';
+    const sealOffset = end - bytes + at;
+    if (sealOffset - seal.bytes !== from) return '';
+    if (this.crcOfFile(from, sealOffset + seal.headBytes) !== seal.crc) return '';
+    this.claimedCommit = Math.max(this.claimedCommit, seal.commit);
+    return 'its final newline is missing';
   }
 }
 
@@ -198,15 +222,21 @@ export function readLines(ops: FileOps, fd: number, commit: GoodCommit): Buffer 
 export class CommitSequence {
   /** The last good commit, or 0 before the first. */
   last = 0;
+  /** The highest number so far: segments in the wrong order do not lower it. */
+  highest = 0;
 
   /** The problem with `commit` coming next, or null. The first may be any, since retention deletes old ones. */
   follow(commit: number): string | null {
     const { last } = this;
     this.last = commit;
+    this.highest = Math.max(this.highest, commit);
     if (last === 0 || commit === last + 1) return null;
     if (commit <= last) return `commit ${commit} follows commit ${last}`;
-    return commit === last + 2
-      ? `commit ${last + 1} is missing`
-      : `commits ${last + 1} to ${commit - 1} are missing`;
+    return gapText(last + 1, commit - 1);
   }
+}
+
+/** Says that the commits from one number to another are missing. */
+export function gapText(from: number, to: number): string {
+  return from === to ? `commit ${from} is missing` : `commits ${from} to ${to} are missing`;
 }

@@ -1,5 +1,5 @@
 /**
- * Creates segment files and opens the current one, for one thread.
+ * Creates segment files, opens the current one, and notices when other hands touched it; for one thread.
  *
  * A segment file appears with its first commit, so restarts leave no empty ones. Several threads may append in turn:
  * each opens the file for itself, because Node closes the descriptors that a thread opened when the thread ends.
@@ -7,10 +7,16 @@
 import { constants } from 'node:fs';
 import { join } from 'node:path';
 import { MetricsStreamError } from '../base/errors.ts';
-import type { FileOps } from './file-ops.ts';
+import { directoryChange, type FileId, sameFile } from './directory-identity.ts';
+import { codeOf } from './file-ops.ts';
 import { type AppendContext, type OpenFile, openNew, Segment } from './segment.ts';
 import { segmentName } from './segment-name.ts';
 import type { Spares } from './spares.ts';
+
+/** Bytes that this process did not write follow the last commit. */
+export const EXTENDED = 'extended by another process';
+
+const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY;
 
 /** The open segment as all threads know it. */
 export interface OpenSegment {
@@ -20,12 +26,20 @@ export interface OpenSegment {
   readonly openedMs: number;
   /** End of the last whole commit. */
   readonly bytes: number;
+  readonly inode: number;
 }
 
 /** The directory could not be synced: the new segment's name may not survive a power loss. */
 export class DirectorySyncFailed extends MetricsStreamError {
   constructor(dataDir: string, cause: unknown) {
     super('WRITER_FAILED', `cannot sync the directory ${dataDir}`, { cause });
+  }
+}
+
+/** The path of the data directory no longer leads to the directory that this process has locked. */
+export class DirectoryLost extends MetricsStreamError {
+  constructor(dataDir: string, change: string) {
+    super('WRITER_FAILED', `the data directory ${dataDir} is gone: ${change}`);
   }
 }
 
@@ -71,36 +85,84 @@ export class SegmentStore {
   }
 
   /**
-   * Creates a segment whose name is durable, and releases the one before, which the caller has synced.
-   * @throws DirectorySyncFailed, or the file system's error with the old segment still open
+   * What other hands did to the open segment, or null: it was deleted, replaced, or changed in length. Costs one fstat,
+   * so it runs before and after each commit.
    */
-  create(sequence: number, nowMs: number): Segment {
-    const { context, spares } = this;
-    const path = this.pathOf(sequence);
-    const file =
-      spares === null ? this.createInDirectory(path) : this.createFromSpare(path, spares, context.ops);
-    this.close();
-    this.segment = new Segment(context, sequence, file, nowMs);
-    return this.segment;
-  }
-
-  private createFromSpare(path: string, spares: Spares, ops: FileOps): OpenFile {
-    const file = spares.rename(path) ?? openNew(ops, path);
-    this.syncDirectory(spares.directoryFd);
-    return file;
-  }
-
-  private createInDirectory(path: string): OpenFile {
-    const { ops } = this.context;
-    // Opened first, so that a file is created only where its name can be synced too.
-    const directoryFd = ops.open(this.dataDir, constants.O_RDONLY | constants.O_DIRECTORY);
+  damage(open: OpenSegment): string | null {
+    if (open.sequence === 0) return null;
+    let segment: Segment | null;
     try {
-      const file = openNew(ops, path);
-      this.syncDirectory(directoryFd);
-      return file;
-    } finally {
-      ops.close(directoryFd);
+      segment = this.open(open);
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') return 'deleted or moved away';
+      throw error;
     }
+    const { nlink, ino, size } = this.context.ops.fstat(segment!.fd);
+    if (nlink === 0) return 'deleted';
+    if (ino !== open.inode) return 'replaced by another file';
+    if (size < open.bytes) return size === 0 ? 'emptied' : 'truncated';
+    return size > open.bytes ? EXTENDED : null;
+  }
+
+  /** Whether this thread has the open segment's file open. */
+  isOpen({ sequence }: OpenSegment): boolean {
+    return this.segment?.sequence === sequence;
+  }
+
+  /** Whether the name of the open segment still leads to it; otherwise what happened. Costs a path look-up. */
+  displacement({ sequence, inode }: OpenSegment): string | null {
+    if (sequence === 0) return null;
+    try {
+      return this.context.ops.stat(this.pathOf(sequence)).ino === inode ? null : 'replaced by another file';
+    } catch (error) {
+      const code = codeOf(error);
+      return code === 'ENOENT' || code === 'ENOTDIR' ? 'deleted or moved away' : null;
+    }
+  }
+
+  /**
+   * Creates a segment whose name is durable, and releases the one before, which the caller has synced.
+   * @param sequence the lowest that is allowed: names that other hands have used are skipped
+   * @param directory where the path of the data directory must lead
+   * @throws DirectoryLost, DirectorySyncFailed, or the file system's error with the old segment still open
+   */
+  create(sequence: number, directory: FileId, nowMs: number): { segment: Segment; inode: number } {
+    const { context } = this;
+    this.assertDirectory(directory);
+    const [free, file] = this.createFile(sequence);
+    this.close();
+    this.segment = new Segment(context, free, file, nowMs);
+    return { segment: this.segment, inode: context.ops.fstat(file.fd).ino };
+  }
+
+  private assertDirectory(directory: FileId): void {
+    const change = directoryChange(this.context.ops, this.dataDir, directory);
+    if (change !== null) throw new DirectoryLost(this.dataDir, change);
+  }
+
+  private createFile(sequence: number): [number, OpenFile] {
+    const { ops } = this.context;
+    const directoryFd = this.spares?.directoryFd ?? ops.open(this.dataDir, DIRECTORY);
+    try {
+      for (let free = sequence; ; free++) {
+        const path = this.pathOf(free);
+        if (ops.exists(path)) continue;
+        const file = this.nameSpare(path) ?? openNew(ops, path);
+        this.syncDirectory(directoryFd);
+        return [free, file];
+      }
+    } finally {
+      if (this.spares === null) ops.close(directoryFd);
+    }
+  }
+
+  /** A spare under the name `path`, unless other hands have put their own file in the spare's place. */
+  private nameSpare(path: string): OpenFile | null {
+    const { ops } = this.context;
+    const file = this.spares?.rename(path) ?? null;
+    if (file === null || sameFile(ops.fstat(file.fd), ops.stat(path))) return file;
+    ops.close(file.fd);
+    return null;
   }
 
   private syncDirectory(directoryFd: number): void {

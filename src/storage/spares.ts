@@ -8,14 +8,14 @@
 import { constants } from 'node:fs';
 import { join } from 'node:path';
 import { MetricsStreamError } from '../base/errors.ts';
-import type { FileOps } from './file-ops.ts';
+import { codeOf, type FileOps } from './file-ops.ts';
 import { type OpenFile, openNew } from './segment.ts';
 import { isSpareName, spareName } from './segment-name.ts';
 
 const PROBE_BYTES = 65_536;
 
 export class Spares {
-  readonly directoryFd: number;
+  directoryFd: number;
   private readonly ops: FileOps;
   private readonly dataDir: string;
   private readonly count: number;
@@ -28,13 +28,28 @@ export class Spares {
     this.ops = ops;
     this.dataDir = dataDir;
     this.count = count;
-    this.directoryFd = ops.open(dataDir, constants.O_RDONLY | constants.O_DIRECTORY);
-    for (const name of ops.readdir(dataDir)) if (isSpareName(name)) ops.unlink(join(dataDir, name));
+    this.directoryFd = this.openDirectory();
     this.fill();
   }
 
-  /** Opens missing spares; false when the system refused one. */
+  private openDirectory(): number {
+    const { ops, dataDir } = this;
+    for (const name of ops.readdir(dataDir)) if (isSpareName(name)) this.unlink(join(dataDir, name));
+    return ops.open(dataDir, constants.O_RDONLY | constants.O_DIRECTORY);
+  }
+
+  /** The path leads to another directory now: starts over there. */
+  reopen(): void {
+    const directoryFd = this.openDirectory();
+    for (const spare of this.files.splice(0)) this.ops.close(spare.fd);
+    this.ops.close(this.directoryFd);
+    this.directoryFd = directoryFd;
+    this.fill();
+  }
+
+  /** Opens missing spares, also for those that other hands deleted or wrote to. False when the system refused one. */
   fill(): boolean {
+    for (const spare of [...this.files]) if (!this.isUsable(spare)) this.drop(spare);
     try {
       while (this.files.length < this.count) {
         this.files.push(openNew(this.ops, join(this.dataDir, spareName(this.nextNumber))));
@@ -47,16 +62,27 @@ export class Spares {
     }
   }
 
-  /** Gives a spare the name `path`, or returns null when there are no spares. */
+  private isUsable({ fd }: OpenFile): boolean {
+    const { nlink, size } = this.ops.fstat(fd);
+    return nlink > 0 && size === 0;
+  }
+
+  /** Gives a spare the name `path`, which must be free, or returns null when there are no spares. */
   rename(path: string): OpenFile | null {
-    const spare = this.files[0];
-    if (spare === undefined) return null;
-    const { ops } = this;
-    // A rename would replace a file that someone else put there.
-    if (ops.exists(path)) throw new MetricsStreamError('WRITER_FAILED', `${path} exists already`);
-    ops.rename(spare.path, path);
-    this.files.shift();
-    return { ...spare, path };
+    for (let spare = this.files[0]; spare !== undefined; spare = this.files[0]) {
+      try {
+        if (this.isUsable(spare)) {
+          this.ops.rename(spare.path, path);
+          this.files.shift();
+          return { ...spare, path };
+        }
+      } catch (error) {
+        if (codeOf(error) !== 'ENOENT') throw error;
+      }
+      // Other hands deleted, moved or filled it.
+      this.drop(spare);
+    }
+    return null;
   }
 
   /** Writes zeros to a spare and removes them again. Throws when the disk does not accept them. */
@@ -78,17 +104,25 @@ export class Spares {
       this.ops.truncate(spare.fd, 0);
     } catch {
       // A spare that is not empty must never become a segment.
-      this.files.splice(this.files.indexOf(spare), 1);
-      this.discard(spare);
+      this.drop(spare);
     }
+  }
+
+  private drop(spare: OpenFile): void {
+    this.files.splice(this.files.indexOf(spare), 1);
+    this.discard(spare);
   }
 
   private discard(spare: OpenFile): void {
     this.ops.close(spare.fd);
+    this.unlink(spare.path);
+  }
+
+  private unlink(path: string): void {
     try {
-      this.ops.unlink(spare.path);
+      this.ops.unlink(path);
     } catch {
-      // The next start removes it.
+      // It is gone, or it is not ours: an empty file harms nobody.
     }
   }
 

@@ -4,6 +4,7 @@ import { Bell } from '../base/bell.ts';
 import { Control } from '../base/control.ts';
 import { Breaker } from '../breaker/breaker.ts';
 import { loadWriter, slotsOf } from '../phases.ts';
+import { DirectoryIdentity } from '../storage/directory-identity.ts';
 import { nodeFileOps } from '../storage/file-ops.ts';
 import { Histograms, WRITER_HISTOGRAM_NAMES } from '../telemetry/histogram.ts';
 import { ThreadSampler } from '../telemetry/thread-stats.ts';
@@ -25,8 +26,8 @@ const writer = createWriter({
   breaker,
   counters: new Float64Array(data.counters),
   histograms: new Histograms(data.histograms, WRITER_HISTOGRAM_NAMES),
-  nextCommit: data.nextCommit,
-  nextSegment: data.nextSegment,
+  recovered: data.recovered,
+  directory: new DirectoryIdentity(data.directory),
   report,
   sample: () => sampler.sample(),
 });

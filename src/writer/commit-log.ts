@@ -19,18 +19,26 @@ import { NS_PER_MS } from '../base/units.ts';
 import { type Breaker, OPEN } from '../breaker/breaker.ts';
 import { type Outcome, REFUSED, STORED, UNKNOWN } from '../journal/journal.ts';
 import type { CommitBuffer } from '../storage/commit-buffer.ts';
+import type { FileId } from '../storage/directory-identity.ts';
 import { codeOf, type FileOps, isFileError } from '../storage/file-ops.ts';
+import type { RecoveryReport } from '../storage/recovery.ts';
 import { UndoFailed } from '../storage/segment.ts';
-import { DirectorySyncFailed, type SegmentStore } from '../storage/segment-store.ts';
+import { segmentName } from '../storage/segment-name.ts';
+import { DirectoryLost, DirectorySyncFailed, EXTENDED, type SegmentStore } from '../storage/segment-store.ts';
 import { isDiskFull, lackOfSpace, SPACE_CHECK_BYTES, SPACE_CHECK_MS } from '../storage/space-guard.ts';
 import { WRITER } from '../telemetry/counters.ts';
 import { type Histograms, WRITER_HISTOGRAMS } from '../telemetry/histogram.ts';
+import type { LogEvents } from './log-events.ts';
+import { type LogIdentity, LogRecorder } from './log-recorder.ts';
 import type { LogState } from './log-state.ts';
 import type { DoubtfulRange, WriterConfig } from './writer.ts';
 
 const ROTATE_AGAIN_AFTER_MS = 1_000;
 /** Unsynced bytes that start a background sync early, so that no sync takes long. */
 const SYNC_EARLY_BYTES = 32 << 20;
+
+/** A commit is written this often at most, when other hands take the file away before it is acknowledged. */
+const ATTEMPTS = 2;
 
 export interface CommitLogParts {
   readonly config: WriterConfig;
@@ -41,21 +49,8 @@ export interface CommitLogParts {
   readonly ops: FileOps;
 }
 
-/** What the log reports to its writer thread. */
-export interface LogEvents {
-  /** Commits are refused until the disk accepts bytes again. */
-  refusing(reason: string): void;
-  /** Nothing more is stored; the process has to end. */
-  failed(reason: string): void;
-  /** A commit was refused for another reason than a full disk. */
-  writeFailed(code: string): void;
-  rotationFailed(code: string): void;
-  segmentCreated(): void;
-  /** Enough bytes are unsynced that the background sync should not wait for its time. */
-  syncIsDue(): void;
-}
-
 export class CommitLog {
+  readonly record: LogRecorder;
   /** How long the last stored commit took to append and sync. */
   lastStoreMs = 0;
   private readonly state: LogState;
@@ -63,18 +58,33 @@ export class CommitLog {
   private readonly parts: CommitLogParts;
   private readonly events: LogEvents;
 
-  constructor(state: LogState, segments: SegmentStore, parts: CommitLogParts, events: LogEvents) {
+  constructor(
+    state: LogState,
+    segments: SegmentStore,
+    parts: CommitLogParts,
+    events: LogEvents,
+    identity: () => LogIdentity,
+  ) {
     this.state = state;
     this.segments = segments;
     this.parts = parts;
     this.events = events;
+    this.record = new LogRecorder(
+      state,
+      { ops: parts.ops, dataDir: parts.config.dataDir },
+      identity,
+      (code) => events.recordFailed(code),
+    );
   }
 
   /** Writer thread, before anybody stores. */
-  start(nextCommit: number, nextSequence: number): void {
+  start(recovered: RecoveryReport, directory: FileId): void {
     const { state } = this;
-    state.nextCommit = nextCommit;
-    state.nextSequence = nextSequence;
+    state.nextCommit = recovered.nextCommit;
+    state.nextSequence = recovered.nextSegment;
+    this.record.start(recovered);
+    state.dev = directory.dev;
+    state.ino = directory.ino;
     state.spaceCheckedMs = Number.NEGATIVE_INFINITY;
     state.running = true;
   }
@@ -111,22 +121,78 @@ export class CommitLog {
     const { breaker, config, control } = this.parts;
     const { episode } = breaker;
     let startMs = nowMs;
+    let isSealed = false;
     try {
-      if (this.isFullFor(buffer.bytes, nowMs)) this.rotate(nowMs);
-      // The rotation failed for good.
-      if (control.disk === DISK_FAILED) return REFUSED;
-      startMs = monotonicMs();
-      this.append(buffer, nowMs);
+      // A commit whose file was lost before it is acknowledged goes to a new file, once.
+      for (let attempt = 1; ; attempt++) {
+        this.abandonIfDamaged();
+        if (this.isFullFor(buffer.bytes, nowMs)) this.rotate(nowMs);
+        // The rotation failed for good.
+        if (control.disk === DISK_FAILED) return REFUSED;
+        if (!isSealed) buffer.seal(this.state.nextCommit);
+        isSealed = true;
+        startMs = monotonicMs();
+        this.append(buffer, nowMs);
+        if (config.ack === 'synced' && !this.sync()) {
+          this.count(buffer);
+          return UNKNOWN;
+        }
+        if (this.isKept()) break;
+        if (attempt === ATTEMPTS) return REFUSED;
+      }
     } catch (error) {
       this.storeFailed(error, nowMs, episode);
       return REFUSED;
     }
-    if (config.ack === 'synced') {
-      if (!this.sync()) return UNKNOWN;
-    } else if (this.unsyncedBytes >= SYNC_EARLY_BYTES) this.events.syncIsDue();
+    this.count(buffer);
+    if (this.unsyncedBytes >= SYNC_EARLY_BYTES) this.events.syncIsDue();
     breaker.succeeded(episode, nowMs);
     this.lastStoreMs = monotonicMs() - startMs;
+    this.record.keepAhead();
     return STORED;
+  }
+
+  /** After a commit was written: whether its file still has a name and holds all of it. Abandons the file if not. */
+  private isKept(): boolean {
+    const how = this.segments.damage(this.state);
+    // Bytes that another process appended do not touch the commit; the next one finds them.
+    if (how === null || how === EXTENDED) return true;
+    this.abandon(how);
+    return false;
+  }
+
+  private abandonIfDamaged(): void {
+    const how = this.segments.damage(this.state);
+    if (how !== null) this.abandon(how);
+  }
+
+  /** Writer thread, about once a second: notices an open segment whose name is gone or leads elsewhere. */
+  inspect(): void {
+    const how = this.segments.damage(this.state) ?? this.segments.displacement(this.state);
+    if (how !== null) this.abandon(how);
+  }
+
+  /** Other hands have taken the open segment: the next commit begins another. */
+  private abandon(how: string): void {
+    const { state } = this;
+    const { counters } = this.parts;
+    const segment = segmentName(state.sequence);
+    // A file that was moved keeps what it holds.
+    if (!this.segments.isOpen(state) || this.sync()) state.unsyncedLines = 0;
+    state.abandoned = state.sequence;
+    this.close();
+    this.updateGauges();
+    counters[WRITER.segments_touched]! += 1;
+    this.events.segmentLost(segment, how);
+  }
+
+  /** The directory was replaced by another that this process has locked: the log continues there. */
+  moveTo({ dev, ino }: FileId): void {
+    const { state } = this;
+    if (state.sequence !== 0) this.abandon('left behind in the old directory');
+    state.dev = dev;
+    state.ino = ino;
+    this.record.write(false);
   }
 
   /** The commit was not stored, and the file is as it was before. */
@@ -136,7 +202,8 @@ export class CommitLog {
     if (error instanceof UndoFailed) return this.fail(`${error.message} (${codeOf(error.cause)})`);
     const code = codeOf(error);
     this.parts.breaker.failed(episode, nowMs, code);
-    if (isDiskFull(error)) this.refuse(`a write failed: ${code}`);
+    if (error instanceof DirectoryLost) this.refuse(error.message);
+    else if (isDiskFull(error)) this.refuse(`a write failed: ${code}`);
     else this.events.writeFailed(code);
   }
 
@@ -158,7 +225,6 @@ export class CommitLog {
     const { state } = this;
     const { counters, histograms } = this.parts;
     const segment = this.segments.open(state)!;
-    buffer.seal(state.nextCommit);
     const startMs = monotonicMs();
     segment.append(buffer);
     histograms.record(WRITER_HISTOGRAMS.write_ns, Math.round((monotonicMs() - startMs) * NS_PER_MS));
@@ -168,12 +234,16 @@ export class CommitLog {
     if (state.unsyncedLines === 0) state.unsyncedSinceMs = nowMs;
     state.bytes = segment.bytes;
     state.unsyncedLines += buffer.lines;
-    state.nextCommit += 1;
-    counters[WRITER.commits]! += 1;
-    counters[WRITER.lines_written]! += buffer.lines;
-    counters[WRITER.bytes_written]! += buffer.bytes;
     counters[WRITER.segment_bytes_now] = segment.bytes;
     this.updateGauges();
+  }
+
+  private count({ lines, bytes }: CommitBuffer): void {
+    const { counters } = this.parts;
+    this.state.nextCommit += 1;
+    counters[WRITER.commits]! += 1;
+    counters[WRITER.lines_written]! += lines;
+    counters[WRITER.bytes_written]! += bytes;
   }
 
   /** Syncs the open segment and creates the next. If that fails, the open one stays in use for a while. */
@@ -186,7 +256,7 @@ export class CommitLog {
       this.beginSegment(nowMs);
     } catch (error) {
       if (error instanceof DirectorySyncFailed) return this.failSync(error.cause);
-      if (!isOpen || !isFileError(error)) throw error;
+      if (!isOpen || error instanceof DirectoryLost || !isFileError(error)) throw error;
       state.rotateAgainMs = nowMs + ROTATE_AGAIN_AFTER_MS;
       this.parts.counters[WRITER.rotation_failures]! += 1;
       this.events.rotationFailed(codeOf(error));
@@ -196,8 +266,9 @@ export class CommitLog {
   private beginSegment(nowMs: number): void {
     const { state } = this;
     const { counters } = this.parts;
-    const sequence = state.nextSequence;
-    this.segments.create(sequence, nowMs);
+    const { segment, inode } = this.segments.create(state.nextSequence, state, nowMs);
+    const { sequence } = segment;
+    state.inode = inode;
     state.nextSequence = sequence + 1;
     state.sequence = sequence;
     state.openedMs = nowMs;
@@ -271,6 +342,20 @@ export class CommitLog {
     return this.state.sequence || this.state.nextSequence;
   }
 
+  /** The number of the last commit. */
+  get lastCommit(): number {
+    return this.state.nextCommit - 1;
+  }
+
+  get abandoned(): number {
+    return this.state.abandoned;
+  }
+
+  /** The directory that segments are created in. */
+  get directory(): FileId {
+    return this.state;
+  }
+
   get openBytes(): number {
     return this.state.sequence === 0 ? 0 : this.state.bytes;
   }
@@ -284,8 +369,15 @@ export class CommitLog {
   /** Writer thread, at its end: refuses commits from now on, syncs and closes. */
   stop(): void {
     this.state.running = false;
-    if (!this.state.syncFailed) this.sync();
+    const isWhole = !this.state.syncFailed && this.sync();
     this.close();
+    if (isWhole) this.record.write(true);
+  }
+
+  /** The path of the data directory leads elsewhere: refuses commits until a probe finds that it is back. */
+  directoryLost(change: string): void {
+    const { control, config } = this.parts;
+    if (control.disk === DISK_OK) this.refuse(new DirectoryLost(config.dataDir, change).message);
   }
 
   private refuse(reason: string): void {

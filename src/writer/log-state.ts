@@ -24,6 +24,18 @@ export interface LogState {
   bytesSinceSpaceCheck: number;
   /** True after a failed sync: the file can no longer be trusted. */
   syncFailed: boolean;
+  /** Inode of the open segment, to recognise a file that another process put in its place. */
+  inode: number;
+  /** The last segment that was lost while it was open, or 0. */
+  abandoned: number;
+  /** The directory that segments belong into. */
+  dev: number;
+  ino: number;
+  /** The log record as last written: see log-record.ts. */
+  recordedSegment: number;
+  recordedCommit: number;
+  reservedCommit: number;
+  deletedCommit: number;
 }
 
 export function plainLogState(): LogState {
@@ -41,5 +53,13 @@ export function plainLogState(): LogState {
     spaceCheckedMs: 0,
     bytesSinceSpaceCheck: 0,
     syncFailed: false,
+    inode: 0,
+    abandoned: 0,
+    dev: 0,
+    ino: 0,
+    recordedSegment: 0,
+    recordedCommit: 0,
+    reservedCommit: 0,
+    deletedCommit: 0,
   };
 }

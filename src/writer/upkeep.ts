@@ -1,37 +1,102 @@
 /**
  * What a writer thread does besides commits, whichever writer it runs: probe a disk that refuses, try the breaker,
- * delete old segments, and log what failed.
+ * watch the directory, delete old segments, and log what failed.
  */
-import { type Breaker, type Transition, transitionLog } from '../breaker/breaker.ts';
-import { ClosedSegments } from '../storage/closed-segments.ts';
-import { codeOf } from '../storage/file-ops.ts';
+import type { Breaker, Transition } from '../breaker/breaker.ts';
+import { transitionLog } from '../breaker/breaker.ts';
+import { ClosedSegments, type Incident } from '../storage/closed-segments.ts';
+import { directoryChange, type FileId, sameFile } from '../storage/directory-identity.ts';
+import { codeOf, isFileError } from '../storage/file-ops.ts';
+import { DirectoryLost } from '../storage/segment-store.ts';
 import { PROBE_INTERVAL_MS, SpaceGuard } from '../storage/space-guard.ts';
 import type { Spares } from '../storage/spares.ts';
 import { WRITER } from '../telemetry/counters.ts';
+import type { CommitLog } from './commit-log.ts';
 import type { DoubtfulRange, WriterParts } from './writer.ts';
 
 /** How often a writer thread does what no commit asks for. */
 export const MAINTENANCE_MS = 1_000;
 /** A failure that repeats is logged this often. */
 const LOG_AGAIN_MS = 1_000;
+/** The log record is at most this old while commits are stored. */
+const RECORD_MS = 10_000;
+/** Names in one log line. */
+const NAMES_MAX = 5;
 
 export type LogLevel = 'info' | 'warn' | 'error';
 
 export class Upkeep {
   private readonly parts: WriterParts;
   private readonly breaker: Breaker;
+  private readonly spares: Spares;
   private readonly guard: SpaceGuard;
-  private readonly closed: ClosedSegments;
+  private closed: ClosedSegments;
   /** Earliest time to log the next write that failed. */
   private nextLogMs = 0;
+  /** Problems that last, by kind, as they were logged: each is logged again only when it changes. */
+  private readonly logged = new Map<string, string>();
+  /** The last commit at the last `watch`, and when the record is due even if commits keep coming. */
+  private lastCommit = 0;
+  private nextRecordMs = 0;
 
   constructor(parts: WriterParts, spares: Spares) {
-    const { ops, config, counters, breaker, nextSegment } = parts;
+    const { ops, config, counters, breaker } = parts;
     this.parts = parts;
     this.breaker = breaker;
-    this.guard = new SpaceGuard(ops, config, counters, () => spares.probe());
-    this.closed = new ClosedSegments(ops, config, nextSegment);
+    this.spares = spares;
+    this.guard = new SpaceGuard(ops, config, counters, () => this.probe());
+    this.closed = new ClosedSegments(ops, config);
     breaker.onTransition = (transition) => this.logTransition(transition);
+  }
+
+  private probe(): void {
+    const change = this.directoryChange(this.parts.directory.get());
+    if (change !== null) throw new DirectoryLost(this.parts.config.dataDir, change);
+    this.spares.probe();
+  }
+
+  /** How the path of the data directory fails to lead to `directory`, or null. */
+  private directoryChange(directory: FileId): string | null {
+    return directoryChange(this.parts.ops, this.parts.config.dataDir, directory);
+  }
+
+  /**
+   * The directory that main has locked instead of `current`, or null. Opens spares there.
+   * @param current the directory that the log writes to
+   */
+  private nextDirectory(current: FileId): FileId | null {
+    const { directory, ops, config } = this.parts;
+    const next = directory.get();
+    if (sameFile(next, current) || this.directoryChange(next) !== null) return null;
+    this.spares.reopen();
+    this.closed = new ClosedSegments(ops, config);
+    return next;
+  }
+
+  /** About once a second, under the log's lock: notices what other hands did, and keeps the log record fresh. */
+  watch(log: CommitLog, nowMs: number): void {
+    const next = this.nextDirectory(log.directory);
+    if (next !== null) {
+      this.log('warn', {}, 'the data directory was replaced: continuing in the new one');
+      log.moveTo(next);
+    }
+    const change = this.directoryChange(log.directory);
+    if (change !== null) return log.directoryLost(change);
+    log.inspect();
+    // An idle server should find a full disk before the next request does.
+    log.accepts(0, nowMs);
+    this.refreshRecord(log, nowMs);
+  }
+
+  private refreshRecord({ record, lastCommit }: CommitLog, nowMs: number): void {
+    const isMissing = !record.exists();
+    const isIdle = lastCommit === this.lastCommit;
+    this.lastCommit = lastCommit;
+    if (isMissing) this.logChanged('record', 'ENOENT', 'log.json was deleted; writing it again');
+    // Writing it syncs twice, so a busy log waits for a moment without commits.
+    else if (!record.isStale || (!isIdle && nowMs < this.nextRecordMs)) return;
+    this.nextRecordMs = nowMs + RECORD_MS;
+    if (record.write(false)) this.logged.delete('record');
   }
 
   get isRefusing(): boolean {
@@ -61,14 +126,50 @@ export class Upkeep {
     return this.isRefusing ? PROBE_INTERVAL_MS : this.breaker.dueInMs(nowMs);
   }
 
-  /** Deletes segments as the retention settings ask. */
-  retain(firstOpen: number, openBytes: number): void {
+  /**
+   * Logs what other hands did to closed segments, and deletes segments as the retention settings ask.
+   * @param firstOpen the sequence of the open segment, or of the next one
+   * @param abandoned the last segment that was lost while it was open
+   * @param deleting called before commits up to that number are deleted
+   */
+  retain(
+    { firstOpen, abandoned, openBytes }: Pick<CommitLog, 'firstOpen' | 'abandoned' | 'openBytes'>,
+    deleting: (commit: number) => void,
+  ): void {
+    const { closed } = this;
     try {
-      const deleted = this.closed.retain(firstOpen, openBytes, Date.now());
-      this.parts.counters[WRITER.segments_deleted]! += deleted;
+      this.logIncidents(closed.inspect(firstOpen, abandoned));
+      const due = closed.due(openBytes, Date.now());
+      const lastCommit = due.length === 0 ? 0 : closed.lastCommit(due.at(-1)!);
+      if (lastCommit > 0) deleting(lastCommit);
+      const results = due.map((sequence) => closed.delete(sequence));
+      this.parts.counters[WRITER.segments_deleted]! += results.filter((result) => result === true).length;
+      this.logIncidents(results.filter((result) => typeof result === 'object'));
+      this.logged.delete('directory');
     } catch (error) {
-      this.log('warn', { code: codeOf(error) }, 'cannot delete an old segment; retrying');
+      if (!isFileError(error)) throw error;
+      this.logChanged('directory', codeOf(error), 'cannot read the data directory; retrying');
     }
+  }
+
+  private logIncidents(incidents: readonly Incident[]): void {
+    const kinds = new Set(incidents.map(({ what }) => what));
+    for (const what of kinds) {
+      const names = incidents.filter((incident) => incident.what === what).map(({ segment }) => segment);
+      const fields = { what, segments: names.slice(0, NAMES_MAX), count: names.length };
+      const isOurs = what.startsWith('not deletable');
+      this.log(
+        'error',
+        fields,
+        isOurs ? 'cannot delete old segments' : 'another process changed closed segments',
+      );
+      if (!isOurs) this.parts.counters[WRITER.segments_touched]! += names.length;
+    }
+  }
+
+  /** Another process took the open segment. */
+  segmentLost(segment: string, how: string): void {
+    this.log('error', { segment, how }, 'another process changed the open segment; beginning another');
   }
 
   failed(reason: string, doubtful: DoubtfulRange | null): void {
@@ -83,8 +184,20 @@ export class Upkeep {
     return true;
   }
 
-  rotationFailed(code: string): void {
-    this.log('warn', { code }, 'cannot create the next segment; the open one stays in use');
+  /** @param sequence the segment that stays in use: a new one ends the problem */
+  rotationFailed(code: string, sequence: number): void {
+    this.logChanged('rotation', code, 'cannot create the next segment; the open one stays in use', sequence);
+  }
+
+  recordFailed(code: string): void {
+    this.logChanged('record', code, 'cannot write log.json; retrying');
+  }
+
+  private logChanged(kind: string, code: string, text: string, about = 0): void {
+    const problem = `${code} ${about}`;
+    if (this.logged.get(kind) === problem) return;
+    this.logged.set(kind, problem);
+    this.log('warn', { code }, text);
   }
 
   logTransition(transition: Transition): void {
@@ -95,30 +208,4 @@ export class Upkeep {
   log(level: LogLevel, fields: Record<string, unknown>, text: string): void {
     this.parts.report({ kind: 'log', level, fields, text });
   }
-}
-
-/** Sleeps on the bell between turns until `control.writerShouldStop`, then makes a last turn. */
-export async function runTurns(
-  { bell, control }: WriterParts,
-  driver: {
-    /** True when there may be more to do at once. */
-    turn(): boolean;
-    /** True when callbacks wait: on this thread they run only between turns. */
-    needsEventLoop(): boolean;
-    idleMs(): number;
-  },
-): Promise<void> {
-  for (;;) {
-    const seen = bell.seen();
-    const shouldStop = control.writerShouldStop;
-    const worked = driver.turn();
-    if (driver.needsEventLoop()) await nextLoopTurn();
-    if (worked) continue;
-    if (shouldStop) return;
-    bell.sleep(seen, driver.idleMs());
-  }
-}
-
-export function nextLoopTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

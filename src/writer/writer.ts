@@ -10,7 +10,9 @@ import type { Breaker } from '../breaker/breaker.ts';
 import type { Revert } from '../config/load.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { RetentionConfig } from '../storage/closed-segments.ts';
+import type { DirectoryIdentity } from '../storage/directory-identity.ts';
 import type { FileOps } from '../storage/file-ops.ts';
+import type { RecoveryReport } from '../storage/recovery.ts';
 import type { Histograms } from '../telemetry/histogram.ts';
 
 export interface WriterConfig extends RetentionConfig {
@@ -62,8 +64,9 @@ export interface WriterThreadData {
   readonly counters: SharedArrayBuffer;
   readonly histograms: SharedArrayBuffer;
   readonly stats: SharedArrayBuffer;
-  readonly nextCommit: number;
-  readonly nextSegment: number;
+  readonly recovered: RecoveryReport;
+  /** A `DirectoryIdentity`: the directory whose lock this process holds. */
+  readonly directory: SharedArrayBuffer;
 }
 
 export interface JournalParts {
@@ -88,8 +91,9 @@ export interface WriterParts {
   readonly counters: Float64Array;
   readonly histograms: Histograms;
   readonly ops: FileOps;
-  readonly nextCommit: number;
-  readonly nextSegment: number;
+  /** What the log continues from. */
+  readonly recovered: RecoveryReport;
+  readonly directory: DirectoryIdentity;
   report(message: WriterMessage): void;
   /** Called about once a second: publishes the thread's own statistics. */
   sample(): void;

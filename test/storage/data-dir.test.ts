@@ -6,18 +6,30 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { MetricsStreamError } from '../../src/base/errors.ts';
-import { acquireDataDir, ownerOf } from '../../src/storage/data-dir.ts';
+import { acquireDataDir, type DataDirLock, ownerOf } from '../../src/storage/data-dir.ts';
+import { DirectoryIdentity, sameFile } from '../../src/storage/directory-identity.ts';
+import { nodeFileOps } from '../../src/storage/file-ops.ts';
+import { recover } from '../../src/storage/recovery.ts';
+import { eventually } from '../support/assertions.ts';
+import { namespaceRefusal, UNSHARE } from '../support/namespaces.ts';
 import { temporaryDirectory } from '../support/writer-rig.ts';
 
 const OWNER_SCRIPT = fileURLToPath(new URL('../support/lock-owner.js', import.meta.url));
 
-async function startOwner(dataDir: string): Promise<{ process: ChildProcess; said: string }> {
-  const child = spawn(process.execPath, [OWNER_SCRIPT, dataDir], { stdio: ['ignore', 'pipe', 'inherit'] });
+async function startOwner(
+  dataDir: string,
+  { wrapper = [], env = {} }: { wrapper?: readonly string[]; env?: Record<string, string> } = {},
+): Promise<{ process: ChildProcess; said: string }> {
+  const [command = '', ...args] = [...wrapper, process.execPath, OWNER_SCRIPT, dataDir];
+  const child = spawn(command, args, {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, ...env },
+  });
   const [said] = (await once(child.stdout, 'data')) as [Buffer];
   return { process: child, said: said.toString().trim() };
 }
 
-test('makes the directory, owns it, tells who owns it, and lets it go', async () => {
+test('creates the directory, owns it, says who owns it, and releases it', async () => {
   const parent = temporaryDirectory();
   const dataDir = join(parent, 'a', 'b');
   const lock = await acquireDataDir(dataDir);
@@ -72,6 +84,126 @@ test('an owner killed with -9 leaves the directory free', async () => {
   await once(owner.process, 'exit');
   const lock = await acquireDataDir(dataDir);
   await lock.release();
+  fs.rmSync(dataDir, { recursive: true });
+});
+
+test('a process in other namespaces is told which one owns the directory', async (t) => {
+  const refusal = namespaceRefusal();
+  if (refusal !== null) return t.skip(refusal);
+  const dataDir = temporaryDirectory();
+  const lock = await acquireDataDir(dataDir);
+  const second = await startOwner(dataDir, { wrapper: UNSHARE });
+  assert.match(second.said, new RegExp(`in use by process ${process.pid} .*Stop that process`));
+  // Neither the file OWNER nor another name of the directory leads around the lock.
+  fs.rmSync(join(dataDir, 'OWNER'));
+  fs.renameSync(dataDir, `${dataDir}-renamed`);
+  const third = await startOwner(`${dataDir}-renamed`, { wrapper: UNSHARE });
+  assert.match(third.said, /in use by another process/);
+  fs.renameSync(`${dataDir}-renamed`, dataDir);
+  await lock.release();
+  const fourth = await startOwner(dataDir, { wrapper: UNSHARE });
+  assert.equal(fourth.said, 'owned');
+  fourth.process.kill('SIGKILL');
+  await once(fourth.process, 'exit');
+  fs.rmSync(dataDir, { recursive: true });
+});
+
+test('an owner in other namespaces killed with -9 leaves the directory free', async (t) => {
+  const refusal = namespaceRefusal();
+  if (refusal !== null) return t.skip(refusal);
+  const dataDir = temporaryDirectory();
+  const owner = await startOwner(dataDir, { wrapper: UNSHARE });
+  assert.equal(owner.said, 'owned');
+  await assert.rejects(acquireDataDir(dataDir), /is in use by process/);
+  owner.process.kill('SIGKILL');
+  // Its output closes when the last process of the namespace has ended.
+  await once(owner.process, 'close');
+  await (await acquireDataDir(dataDir)).release();
+  fs.rmSync(dataDir, { recursive: true });
+});
+
+test('without flock(1) the socket still keeps a second process out, and the lock says what it does not do', async () => {
+  const dataDir = temporaryDirectory();
+  const owner = await startOwner(dataDir, { env: { PATH: '/nonexistent' } });
+  assert.equal(owner.said, 'owned: flock(1) of util-linux is not installed');
+  const second = await startOwner(dataDir);
+  assert.match(second.said, /in use by process/);
+  owner.process.kill('SIGKILL');
+  await once(owner.process, 'exit');
+  fs.rmSync(dataDir, { recursive: true });
+});
+
+interface Watched {
+  readonly lock: DataDirLock;
+  readonly warnings: string[];
+  readonly lost: string[];
+}
+
+async function watch(dataDir: string, log: string): Promise<Watched> {
+  const lock = await acquireDataDir(dataDir);
+  const warnings: string[] = [];
+  const lost: string[] = [];
+  lock.watch(log, { warn: (text) => warnings.push(text), lost: (reason) => lost.push(reason) });
+  return { lock, warnings, lost };
+}
+
+const ownedBy = (lock: DataDirLock) => new DirectoryIdentity(lock.directory).get();
+
+test('a directory removed and recreated is locked again when it is empty, or holds the same log', async () => {
+  for (const content of ['nothing', 'the same log']) {
+    const dataDir = temporaryDirectory();
+    const { log } = recover(nodeFileOps, dataDir);
+    const { lock, warnings } = await watch(dataDir, log);
+    const copy = fs.readFileSync(join(dataDir, 'log.json'));
+    fs.rmSync(dataDir, { recursive: true });
+    fs.mkdirSync(dataDir);
+    if (content === 'the same log') fs.writeFileSync(join(dataDir, 'log.json'), copy);
+    await eventually('the new directory is published', () => sameFile(ownedBy(lock), fs.statSync(dataDir)));
+    await assert.rejects(acquireDataDir(dataDir), /in use by process/);
+    assert.deepEqual(warnings, []);
+    await lock.release();
+    fs.rmSync(dataDir, { recursive: true });
+  }
+});
+
+test('a directory with another log, or locked by another process, is not used, and said once', async () => {
+  for (const content of ['another log', 'segments without a record', 'another owner']) {
+    const dataDir = temporaryDirectory();
+    const { log } = recover(nodeFileOps, dataDir);
+    const { lock, warnings } = await watch(dataDir, log);
+    const before = ownedBy(lock);
+    const next = temporaryDirectory();
+    if (content === 'another log') recover(nodeFileOps, next);
+    if (content === 'segments without a record') fs.writeFileSync(join(next, 'metrics-00000001.ndjson'), '');
+    const owner = content === 'another owner' ? await startOwner(next) : null;
+    fs.renameSync(dataDir, `${dataDir}-away`);
+    fs.renameSync(next, dataDir);
+    await eventually('the refusal is said', () => warnings.length > 0);
+    await new Promise((resolve) => setTimeout(resolve, 1_200));
+    assert.equal(warnings.length, 1, warnings.join());
+    assert.match(warnings[0]!, /leads to another directory, which is not used: /);
+    assert.deepEqual(ownedBy(lock), before);
+    await lock.release();
+    owner?.process.kill('SIGKILL');
+    if (owner !== null) await once(owner.process, 'exit');
+    for (const path of [dataDir, `${dataDir}-away`]) fs.rmSync(path, { recursive: true });
+  }
+});
+
+test('OWNER deleted or replaced is written and locked again', async () => {
+  const dataDir = temporaryDirectory();
+  const { lock, warnings, lost } = await watch(dataDir, 'a log');
+  const file = join(dataDir, 'OWNER');
+  for (const injure of [() => fs.rmSync(file), () => fs.renameSync(`${file}.other`, file)]) {
+    fs.writeFileSync(`${file}.other`, 'not an owner');
+    const before = warnings.length;
+    injure();
+    await eventually('OWNER is back', () => warnings.length > before);
+    assert.equal(JSON.parse(fs.readFileSync(file, 'utf8')).pid, process.pid);
+  }
+  assert.deepEqual(lost, []);
+  await lock.release();
+  assert.equal(fs.existsSync(file), false);
   fs.rmSync(dataDir, { recursive: true });
 });
 

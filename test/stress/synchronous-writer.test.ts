@@ -8,6 +8,9 @@ import { Worker } from 'node:worker_threads';
 import { Bell, createBell } from '../../src/base/bell.ts';
 import { Control, createControlBlock, DISK_OK } from '../../src/base/control.ts';
 import { createBreakerMemory } from '../../src/breaker/breaker.ts';
+import { createDirectoryIdentity } from '../../src/storage/directory-identity.ts';
+import { nodeFileOps } from '../../src/storage/file-ops.ts';
+import { recover } from '../../src/storage/recovery.ts';
 import { createCounterBlock, WRITER, WRITER_SLOTS } from '../../src/telemetry/counters.ts';
 import {
   createHistogramBlock,
@@ -62,8 +65,8 @@ for (const [ack, config, perPublish] of [
       counters: createCounterBlock(WRITER_SLOTS),
       histograms: createHistogramBlock(WRITER_HISTOGRAM_NAMES),
       stats: createThreadStats(),
-      nextCommit: 1,
-      nextSegment: 1,
+      recovered: recover(nodeFileOps, dataDir),
+      directory: createDirectoryIdentity(nodeFileOps, dataDir),
     };
     const writer = new Worker(ENTRY, { workerData: data });
     const messages: WriterMessage[] = [];

@@ -3,6 +3,8 @@ import fs from 'node:fs';
 import { join } from 'node:path';
 import { tail } from '../../src/cli/tail.ts';
 import { verify } from '../../src/cli/verify.ts';
+import { nodeFileOps } from '../../src/storage/file-ops.ts';
+import { readLogRecord, writeLogRecord } from '../../src/storage/log-record.ts';
 import { TextSink } from './text-sink.ts';
 import { line, WriterRig } from './writer-rig.ts';
 
@@ -33,10 +35,20 @@ export async function record(...runs: readonly (readonly number[])[]): Promise<R
   return { dataDir, commits, paths: segmentPaths(dataDir) };
 }
 
+/**
+ * Makes the log record look as `kill -9` leaves it.
+ * @param known the last segment and commit that it knows: by default nothing since the start
+ */
+export function asAfterKill(dataDir: string, known = { segment: 0, commit: 0 }): void {
+  const { record: found } = readLogRecord(nodeFileOps, dataDir);
+  if (found === null) throw new Error('there is no log record');
+  writeLogRecord(nodeFileOps, dataDir, { ...found, ...known, startSegment: 0, clean: false });
+}
+
 export function segmentPaths(dataDir: string): string[] {
   return fs
     .readdirSync(dataDir)
-    .filter((name) => name.startsWith('metrics-'))
+    .filter((name) => /^metrics-\d+\.ndjson$/.test(name))
     .sort()
     .map((name) => join(dataDir, name));
 }

@@ -3,8 +3,8 @@ import { acquireDataDir } from '../../src/storage/data-dir.ts';
 
 const [, , path] = process.argv;
 try {
-  await acquireDataDir(path ?? '');
-  process.stdout.write('owned\n');
+  const { unprotected } = await acquireDataDir(path ?? '');
+  process.stdout.write(unprotected === null ? 'owned\n' : `owned: ${unprotected}\n`);
   setInterval(() => {}, 1_000);
 } catch (error) {
   process.stdout.write(`${(error as Error).message}\n`);

@@ -7,6 +7,7 @@ import { Control, createControlBlock } from '../../src/base/control.ts';
 import { Breaker, type BreakerConfig, createBreakerMemory } from '../../src/breaker/breaker.ts';
 import { FULL, type Journal } from '../../src/journal/journal.ts';
 import { JournalProducer } from '../../src/journal/ring.ts';
+import { createDirectoryIdentity, DirectoryIdentity } from '../../src/storage/directory-identity.ts';
 import { type FileOps, nodeFileOps } from '../../src/storage/file-ops.ts';
 import { recover } from '../../src/storage/recovery.ts';
 import { createCounterBlock, WRITER, WRITER_SLOTS, type WriterSlot } from '../../src/telemetry/counters.ts';
@@ -105,6 +106,8 @@ export class WriterRig {
   readonly writer: TurnedWriter;
   private readonly counters = new Float64Array(createCounterBlock(WRITER_SLOTS));
   private readonly breakerMemory: SharedArrayBuffer;
+  /** The directory that the process has locked. */
+  readonly directory: DirectoryIdentity;
   private readonly tested: TestedWriter;
   private readonly parts: WriterParts;
   private nowMs = 1_000;
@@ -113,10 +116,10 @@ export class WriterRig {
     const { tested = groupCommit, ops = nodeFileOps, lanes = 1, journalBytes = 16 << 20 } = options;
     this.dataDir = options.dataDir ?? temporaryDirectory();
     this.config = { ...WRITER_DEFAULTS, ...options.config, dataDir: this.dataDir };
+    this.directory = new DirectoryIdentity(createDirectoryIdentity(nodeFileOps, this.dataDir));
     this.memory = tested.createMemory(lanes, journalBytes);
     this.breakerMemory = createBreakerMemory({ ...BREAKER_DEFAULTS, ...options.breaker });
     this.breaker = new Breaker(this.breakerMemory);
-    const { nextCommit, nextSegment } = recover(nodeFileOps, this.dataDir);
     const parts: WriterParts = {
       memory: this.memory,
       config: this.config,
@@ -126,8 +129,8 @@ export class WriterRig {
       breaker: this.breaker,
       counters: this.counters,
       histograms: new Histograms(createHistogramBlock(WRITER_HISTOGRAM_NAMES), WRITER_HISTOGRAM_NAMES),
-      nextCommit,
-      nextSegment,
+      recovered: recover(nodeFileOps, this.dataDir),
+      directory: this.directory,
       report: (message) => this.messages.push(message),
       sample: () => {},
     };
@@ -211,7 +214,7 @@ export class WriterRig {
   segments(): string[] {
     return fs
       .readdirSync(this.dataDir)
-      .filter((name) => name.startsWith('metrics-'))
+      .filter((name) => /^metrics-\d+\.ndjson$/.test(name))
       .sort();
   }
 

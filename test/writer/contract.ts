@@ -67,12 +67,12 @@ export function writerContract(tested: TestedWriter): void {
       const rig = open();
       assert.deepEqual(rig.segments(), []);
       await rig.stop();
-      assert.deepEqual(fs.readdirSync(rig.dataDir), []);
+      assert.deepEqual(fs.readdirSync(rig.dataDir), ['.log.json', 'log.json']);
       fs.writeFileSync(join(rig.dataDir, '.spare-3.ndjson'), 'left by a process that was killed');
       const again = open({ dataDir: rig.dataDir });
       again.store(line(1));
       await again.stop();
-      assert.deepEqual(fs.readdirSync(rig.dataDir), ['metrics-00000001.ndjson']);
+      assert.deepEqual(fs.readdirSync(rig.dataDir), ['.log.json', 'log.json', 'metrics-00000001.ndjson']);
       rig.remove();
     });
 

@@ -12,6 +12,7 @@ import { tail } from '../../src/cli/tail.ts';
 import { FULL, STORED } from '../../src/journal/journal.ts';
 import { JournalProducer } from '../../src/journal/ring.ts';
 import { acquireDataDir } from '../../src/storage/data-dir.ts';
+import { createDirectoryIdentity } from '../../src/storage/directory-identity.ts';
 import { nodeFileOps } from '../../src/storage/file-ops.ts';
 import { recover } from '../../src/storage/recovery.ts';
 import { createCounterBlock, WRITER, WRITER_SLOTS } from '../../src/telemetry/counters.ts';
@@ -42,7 +43,6 @@ class WriterThread {
   readonly exited: Promise<unknown>;
 
   constructor(dataDir: string, config: Partial<WriterConfig>) {
-    const { nextCommit, nextSegment } = recover(nodeFileOps, dataDir);
     this.data = {
       config: { ...WRITER_DEFAULTS, ...config, dataDir, phase: 6, revert: 'none' },
       memory: createMemory(RINGS, 1 << 20),
@@ -52,8 +52,8 @@ class WriterThread {
       counters: createCounterBlock(WRITER_SLOTS),
       histograms: createHistogramBlock(WRITER_HISTOGRAM_NAMES),
       stats: createThreadStats(),
-      nextCommit,
-      nextSegment,
+      recovered: recover(nodeFileOps, dataDir),
+      directory: createDirectoryIdentity(nodeFileOps, dataDir),
     };
     this.control = new Control(this.data.control);
     this.bell = new Bell(this.data.bell);

@@ -16,9 +16,11 @@ import { SegmentStore } from '../../storage/segment-store.ts';
 import { Spares } from '../../storage/spares.ts';
 import { WRITER } from '../../telemetry/counters.ts';
 import { CommitCost } from '../commit-cost.ts';
-import { CommitLog, type LogEvents } from '../commit-log.ts';
+import { CommitLog } from '../commit-log.ts';
+import type { LogEvents } from '../log-events.ts';
 import { plainLogState } from '../log-state.ts';
-import { MAINTENANCE_MS, nextLoopTurn, runTurns, Upkeep } from '../upkeep.ts';
+import { nextLoopTurn, runTurns } from '../run-turns.ts';
+import { MAINTENANCE_MS, Upkeep } from '../upkeep.ts';
 import type { RunningWriter, WriterModule, WriterParts } from '../writer.ts';
 import { BackgroundSync, type BackgroundSyncOutcome } from './background-sync.ts';
 
@@ -72,8 +74,10 @@ export class GroupCommitWriter implements RunningWriter {
       this.background.closeWhenIdle(segment),
     );
     this.upkeep = new Upkeep(parts, this.spares);
-    this.log = new CommitLog(this.state, this.segments, parts, this.events());
-    this.log.start(parts.nextCommit, parts.nextSegment);
+    const { log: id, createdAt, startSegment } = parts.recovered;
+    const identity = { id, createdAt, startSegment };
+    this.log = new CommitLog(this.state, this.segments, parts, this.events(), () => identity);
+    this.log.start(parts.recovered, parts.directory.get());
   }
 
   private events(): LogEvents {
@@ -81,11 +85,13 @@ export class GroupCommitWriter implements RunningWriter {
       refusing: (reason) => this.upkeep.refusing(reason, this.nowMs),
       failed: (reason) => this.upkeep.failed(reason, this.log.doubtful),
       writeFailed: (code) => this.upkeep.writeFailed(code, this.nowMs),
-      rotationFailed: (code) => this.upkeep.rotationFailed(code),
+      rotationFailed: (code) => this.upkeep.rotationFailed(code, this.state.sequence),
+      segmentLost: (segment, how) => this.upkeep.segmentLost(segment, how),
+      recordFailed: (code) => this.upkeep.recordFailed(code),
       segmentCreated: () => {
         // Where descriptors are scarce, other threads soon use those that were just closed.
         this.segments.prepareNext();
-        this.upkeep.retain(this.log.firstOpen, this.log.openBytes);
+        this.retain();
       },
       // The next turn starts the sync.
       syncIsDue: () => {},
@@ -152,12 +158,15 @@ export class GroupCommitWriter implements RunningWriter {
     this.loopTurnIsDue = true;
     this.parts.sample();
     if (this.hasFailed) return;
-    // An idle server should find a full disk before the next request does.
-    log.accepts(0, nowMs);
+    this.upkeep.watch(log, nowMs);
     this.segments.prepareNext();
     // A segment that aged without a commit is closed; the next commit creates another.
     if (log.isAged(nowMs) && log.sync()) log.close();
-    this.upkeep.retain(log.firstOpen, log.openBytes);
+    this.retain();
+  }
+
+  private retain(): void {
+    this.upkeep.retain(this.log, (commit) => this.log.record.deleting(commit));
   }
 
   /** Adds runs from the rings in turn until a commit is full or nothing is published. */

@@ -7,9 +7,10 @@ import { DISK_FAILED, DISK_REFUSING } from '../../base/control.ts';
 import type { BreakerState } from '../../breaker/breaker.ts';
 import { codeOf, isFileError } from '../../storage/file-ops.ts';
 import { Spares } from '../../storage/spares.ts';
-import { MAINTENANCE_MS, runTurns, Upkeep } from '../upkeep.ts';
+import { runTurns } from '../run-turns.ts';
+import { MAINTENANCE_MS, Upkeep } from '../upkeep.ts';
 import type { RunningWriter, WriterParts } from '../writer.ts';
-import { REASON, ROTATION, TRANSITIONS, WRITE_ERROR } from './memory.ts';
+import { IDENTITY, INCIDENTS, REASON, RECORD_ERROR, ROTATION, TRANSITIONS, WRITE_ERROR } from './memory.ts';
 import { SharedLog } from './shared-log.ts';
 
 /** For probes only: serving threads create segments as they need them. */
@@ -22,8 +23,7 @@ export class MaintenanceWriter implements RunningWriter {
   private readonly upkeep: Upkeep;
   private maintenanceMs = 0;
   /** As last read under the lock. */
-  private firstOpen = 0;
-  private openBytes = 0;
+  private known = { firstOpen: 0, abandoned: 0, openBytes: 0 };
   /** Earliest time to retry work that failed. */
   private againMs = 0;
   /** When the next background sync is due at the latest. */
@@ -32,13 +32,14 @@ export class MaintenanceWriter implements RunningWriter {
   private failureIsReported = false;
 
   constructor(parts: WriterParts) {
-    const { ops, config, memory, nextCommit, nextSegment } = parts;
+    const { ops, config, memory, recovered, directory } = parts;
     this.parts = parts;
     this.spares = new Spares(ops, config.dataDir, SPARES);
     this.upkeep = new Upkeep(parts, this.spares);
     this.shared = new SharedLog(memory.common, parts);
     // No thread serves before the writer thread is ready, so this needs no lock.
-    this.shared.log.start(nextCommit, nextSegment);
+    this.shared.memory.setText(IDENTITY, `${recovered.log} ${recovered.createdAt} ${recovered.startSegment}`);
+    this.shared.log.start(recovered, directory.get());
   }
 
   async run(): Promise<void> {
@@ -67,9 +68,13 @@ export class MaintenanceWriter implements RunningWriter {
       this.readShared(nowMs);
     });
     // Slow work that touches nothing shared is done without the lock, so that no request waits for it.
-    if (maintains) this.upkeep.retain(this.firstOpen, this.openBytes);
+    if (maintains) this.upkeep.retain(this.known, (commit) => this.recordDeleting(commit));
     if (this.upkeep.diskRecovered(nowMs)) this.resume();
     this.upkeep.tryBreaker(nowMs);
+  }
+
+  private recordDeleting(commit: number): void {
+    this.locked(() => this.shared.log.record.deleting(commit));
   }
 
   /** False when the lock was not acquired: this thread must not hang either, and retries in a later turn. */
@@ -105,8 +110,7 @@ export class MaintenanceWriter implements RunningWriter {
       if (nowMs >= log.syncDueMs) log.sync();
     }
     if (!maintains) return;
-    // An idle server should find a full disk before the next request does.
-    log.accepts(0, nowMs);
+    this.upkeep.watch(log, nowMs);
     // A segment that aged without a commit is closed; the next commit creates another.
     if (log.isAged(nowMs) && log.sync()) log.close();
   }
@@ -114,8 +118,8 @@ export class MaintenanceWriter implements RunningWriter {
   private readShared(nowMs: number): void {
     const { log } = this.shared;
     const { ack, syncIntervalMs } = this.parts.config;
-    this.firstOpen = log.firstOpen;
-    this.openBytes = log.openBytes;
+    const { firstOpen, abandoned, openBytes } = log;
+    this.known = { firstOpen, abandoned, openBytes };
     // Nobody rings for the first unsynced bytes: bytes written from now on are not due before then.
     const dueMs = Math.max(this.againMs, Math.min(log.syncDueMs, nowMs + syncIntervalMs));
     this.syncMs = ack === 'synced' ? Number.POSITIVE_INFINITY : dueMs;
@@ -132,7 +136,13 @@ export class MaintenanceWriter implements RunningWriter {
       upkeep.log('warn', { lines }, 'lines were refused: other threads held the writer too long');
     }
     const rotationError = memory.drainText(ROTATION);
-    if (rotationError !== '') upkeep.rotationFailed(rotationError);
+    if (rotationError !== '') upkeep.rotationFailed(rotationError, memory.state.sequence);
+    const recordError = memory.drainText(RECORD_ERROR);
+    if (recordError !== '') upkeep.recordFailed(recordError);
+    for (const incident of memory.drainText(INCIDENTS).split('\n').slice(0, -1)) {
+      const [segment = ''] = incident.split(' ', 1);
+      upkeep.segmentLost(segment, incident.slice(segment.length + 1));
+    }
     const writeError = memory.text(WRITE_ERROR);
     if (writeError !== '' && upkeep.writeFailed(writeError, nowMs)) memory.setText(WRITE_ERROR, '');
     for (const transition of memory.drainText(TRANSITIONS).split('\n').slice(0, -1)) {

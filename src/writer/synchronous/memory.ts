@@ -5,11 +5,14 @@
  *  line 0      LOCK            Int32   futex lock: guards everything below except UNLOCKED_LINES
  *  line 1      UNLOCKED_LINES  Int32   lines refused because the lock was not acquired: serving threads add, the
  *                                      writer thread resets
- *  lines 2–3   state           16 × Float64: the slots below
- *  lines 4–7   REASON          Int32 length, UTF-8: why commits are refused, or what failed for good
- *  lines 8–11  ROTATION        Int32 length, UTF-8: why the next segment could not be created
- *  lines 12–15 WRITE_ERROR     Int32 length, UTF-8: code of the last write that failed, except for a full disk
- *  lines 16–19 TRANSITIONS     Int32 length, UTF-8: one line per breaker transition: its new state and the reason
+ *  lines 2–4   state           24 × Float64: the slots below
+ *  lines 5–8   REASON          Int32 length, UTF-8: why commits are refused, or what failed for good
+ *  lines 9–12  ROTATION        Int32 length, UTF-8: why the next segment could not be created
+ *  lines 13–16 WRITE_ERROR     Int32 length, UTF-8: code of the last write that failed, except for a full disk
+ *  lines 17–20 TRANSITIONS     Int32 length, UTF-8: one line per breaker transition: its new state and the reason
+ *  lines 21–24 INCIDENTS       Int32 length, UTF-8: one line per open segment that was lost: its name and how
+ *  lines 25–28 RECORD_ERROR    Int32 length, UTF-8: why the log record could not be written
+ *  lines 29–32 IDENTITY        Int32 length, UTF-8: id, creation time and first segment; written once
  * ```
  * The open segment is shared as its sequence and length; each thread opens the file for itself. Whether commits are
  * accepted is in the control block (DISK), also written under the lock.
@@ -21,7 +24,7 @@ import type { LogState } from '../log-state.ts';
 const LOCK = 0;
 const UNLOCKED_LINES = LINE_I32;
 const STATE_OFFSET_BYTES = 2 * LINE_BYTES;
-const STATE_BYTES = 2 * LINE_BYTES;
+const STATE_BYTES = 3 * LINE_BYTES;
 const TEXT_BYTES = 4 * LINE_BYTES;
 const LENGTH_BYTES = Int32Array.BYTES_PER_ELEMENT;
 
@@ -30,8 +33,18 @@ export const REASON = STATE_OFFSET_BYTES + STATE_BYTES;
 export const ROTATION = REASON + TEXT_BYTES;
 export const WRITE_ERROR = ROTATION + TEXT_BYTES;
 export const TRANSITIONS = WRITE_ERROR + TEXT_BYTES;
-const MEMORY_BYTES = TRANSITIONS + TEXT_BYTES;
-export type Text = typeof REASON | typeof ROTATION | typeof WRITE_ERROR | typeof TRANSITIONS;
+export const INCIDENTS = TRANSITIONS + TEXT_BYTES;
+export const RECORD_ERROR = INCIDENTS + TEXT_BYTES;
+export const IDENTITY = RECORD_ERROR + TEXT_BYTES;
+const MEMORY_BYTES = IDENTITY + TEXT_BYTES;
+export type Text =
+  | typeof REASON
+  | typeof ROTATION
+  | typeof WRITE_ERROR
+  | typeof TRANSITIONS
+  | typeof INCIDENTS
+  | typeof RECORD_ERROR
+  | typeof IDENTITY;
 
 /** Slots of the state, in the order of the fields of `LogState`. */
 const FIELDS = [
@@ -48,6 +61,14 @@ const FIELDS = [
   'spaceCheckedMs',
   'bytesSinceSpaceCheck',
   'syncFailed',
+  'inode',
+  'abandoned',
+  'dev',
+  'ino',
+  'recordedSegment',
+  'recordedCommit',
+  'reservedCommit',
+  'deletedCommit',
 ] as const satisfies readonly (keyof LogState)[];
 const FLAGS: ReadonlySet<keyof LogState> = new Set(['running', 'syncFailed']);
 

@@ -1,8 +1,17 @@
 /** A commit log that every thread of the process appends to, under one lock in shared memory. */
 import type { Bell } from '../../base/bell.ts';
 import { SegmentStore } from '../../storage/segment-store.ts';
-import { CommitLog, type CommitLogParts, type LogEvents } from '../commit-log.ts';
-import { REASON, ROTATION, SynchronousMemory, WRITE_ERROR } from './memory.ts';
+import { CommitLog, type CommitLogParts } from '../commit-log.ts';
+import type { LogEvents } from '../log-events.ts';
+import {
+  IDENTITY,
+  INCIDENTS,
+  REASON,
+  RECORD_ERROR,
+  ROTATION,
+  SynchronousMemory,
+  WRITE_ERROR,
+} from './memory.ts';
 
 export interface SharedLogParts extends CommitLogParts {
   readonly bell: Bell;
@@ -20,7 +29,10 @@ export class SharedLog {
     // One plain write for each commit, through the page cache.
     const context = { ops, counters, directBytes: 0, staging: Buffer.alloc(0), directRefused: () => {} };
     this.segments = new SegmentStore(context, config.dataDir, null);
-    this.log = new CommitLog(this.memory.state, this.segments, parts, this.events(bell, config.ack));
+    this.log = new CommitLog(this.memory.state, this.segments, parts, this.events(bell, config.ack), () => {
+      const [id = '', createdAt = '', startSegment] = this.memory.text(IDENTITY).split(' ');
+      return { id, createdAt, startSegment: Number(startSegment) };
+    });
   }
 
   /** The thread that appends leaves texts for the writer thread, which logs them. */
@@ -46,6 +58,14 @@ export class SharedLog {
       // The writer thread opens the file too: see `MaintenanceWriter`.
       segmentCreated: () => {
         if (ack !== 'synced') bell.ring();
+      },
+      segmentLost: (segment, how) => {
+        memory.setText(INCIDENTS, `${memory.text(INCIDENTS)}${segment} ${how}\n`);
+        bell.ring();
+      },
+      recordFailed: (code) => {
+        memory.setText(RECORD_ERROR, code);
+        bell.ring();
       },
       syncIsDue: () => bell.ring(),
     };

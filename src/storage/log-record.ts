@@ -1,0 +1,114 @@
+/**
+ * The identity of a log and the numbers that it has used, kept beside the segments.
+ *
+ * `log.json` makes sure that segment and commit numbers never restart, whatever happened to the segments, and lets
+ * `verify` notice commits that no file holds. It is written at each start and stop, with the first commit of each
+ * segment before it is acknowledged, and while the log is in use at least every ten seconds. `reserved` bounds the
+ * commit numbers in use between two writes. `.log.json` is a copy, in case only one of the two is lost or damaged.
+ */
+import { randomUUID } from 'node:crypto';
+import { constants } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { codeOf, type FileOps } from './file-ops.ts';
+
+const LOG_FILE = 'log.json';
+const COPY_FILE = '.log.json';
+
+const schema = z.object({
+  id: z.uuid(),
+  createdAt: z.iso.datetime(),
+  /** The highest segment that was created, now and at the last start. */
+  segment: z.int().nonnegative(),
+  startSegment: z.int().nonnegative(),
+  /** The highest commit that was stored when this was written. */
+  commit: z.int().nonnegative(),
+  /** Commits up to this number may have been stored since. */
+  reserved: z.int().nonnegative(),
+  /** Commits up to this number were deleted by retention. */
+  deletedCommit: z.int().nonnegative(),
+  /** True after an orderly stop: no commit follows `commit`. */
+  clean: z.boolean(),
+});
+
+export type LogRecord = Readonly<z.infer<typeof schema>>;
+
+export function newLogRecord(): LogRecord {
+  return {
+    id: randomUUID(),
+    createdAt: new Date().toISOString(),
+    segment: 0,
+    startSegment: 0,
+    commit: 0,
+    reserved: 0,
+    deletedCommit: 0,
+    clean: true,
+  };
+}
+
+export interface FoundRecord {
+  /** Null when neither copy exists or is readable. */
+  readonly record: LogRecord | null;
+  /** Names of copies that exist and are not valid. */
+  readonly damaged: readonly string[];
+}
+
+/**
+ * Reads both copies and returns the newer one.
+ * @throws the file system's error when a copy exists and cannot be read
+ */
+export function readLogRecord(ops: FileOps, dataDir: string): FoundRecord {
+  const damaged: string[] = [];
+  const records: LogRecord[] = [];
+  for (const name of [LOG_FILE, COPY_FILE]) {
+    const text = readText(ops, join(dataDir, name));
+    if (text === null) continue;
+    const record = parse(text);
+    if (record === null) damaged.push(name);
+    else records.push(record);
+  }
+  const [first, second] = records;
+  const isOlder =
+    second !== undefined && first !== undefined && first.id === second.id && isNewer(second, first);
+  return { record: (isOlder ? second : first) ?? null, damaged };
+}
+
+function isNewer(a: LogRecord, b: LogRecord): boolean {
+  return a.commit > b.commit || a.segment > b.segment || a.reserved > b.reserved;
+}
+
+function parse(text: string): LogRecord | null {
+  try {
+    return schema.parse(JSON.parse(text));
+  } catch {
+    return null;
+  }
+}
+
+function readText(ops: FileOps, path: string): string | null {
+  let fd: number;
+  try {
+    fd = ops.open(path, constants.O_RDONLY);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return null;
+    throw error;
+  }
+  try {
+    const bytes = Buffer.alloc(4096);
+    return bytes.toString('utf8', 0, ops.read(fd, bytes, 0, bytes.length, 0));
+  } finally {
+    ops.close(fd);
+  }
+}
+
+/** Replaces both copies durably, one after the other. Throws the file system's error. */
+export function writeLogRecord(ops: FileOps, dataDir: string, record: LogRecord): void {
+  const text = `${JSON.stringify(record)}\n`;
+  ops.replaceFile(join(dataDir, LOG_FILE), text);
+  ops.replaceFile(join(dataDir, COPY_FILE), text);
+}
+
+/** True when both copies exist. */
+export function hasLogRecord(ops: FileOps, dataDir: string): boolean {
+  return ops.exists(join(dataDir, LOG_FILE)) && ops.exists(join(dataDir, COPY_FILE));
+}
