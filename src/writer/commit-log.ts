@@ -53,7 +53,7 @@ export class CommitLog {
   readonly record: LogRecorder;
   /** How long the last stored commit took to append and sync. */
   lastStoreMs = 0;
-  private readonly state: LogState;
+  readonly state: LogState;
   private readonly segments: SegmentStore;
   private readonly parts: CommitLogParts;
   private readonly events: LogEvents;
@@ -340,20 +340,6 @@ export class CommitLog {
   /** The first sequence that is not closed: that of the open segment, or of the next. */
   get firstOpen(): number {
     return this.state.sequence || this.state.nextSequence;
-  }
-
-  /** The number of the last commit. */
-  get lastCommit(): number {
-    return this.state.nextCommit - 1;
-  }
-
-  get abandoned(): number {
-    return this.state.abandoned;
-  }
-
-  /** The directory that segments are created in. */
-  get directory(): FileId {
-    return this.state;
   }
 
   get openBytes(): number {

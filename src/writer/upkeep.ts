@@ -23,6 +23,15 @@ const RECORD_MS = 10_000;
 /** Names in one log line. */
 const NAMES_MAX = 5;
 
+/** Which segments are closed, as read under the log's lock. */
+export interface ClosedUpTo {
+  /** The sequence of the open segment, or of the next one. */
+  readonly firstOpen: number;
+  /** The last segment that was lost while it was open. */
+  readonly abandoned: number;
+  readonly openBytes: number;
+}
+
 export type LogLevel = 'info' | 'warn' | 'error';
 
 export class Upkeep {
@@ -35,8 +44,8 @@ export class Upkeep {
   private nextLogMs = 0;
   /** Problems that last, by kind, as they were logged: each is logged again only when it changes. */
   private readonly logged = new Map<string, string>();
-  /** The last commit at the last `watch`, and when the record is due even if commits keep coming. */
-  private lastCommit = 0;
+  /** The next commit at the last `watch`, and when the record is due even if commits keep coming. */
+  private nextCommit = 0;
   private nextRecordMs = 0;
 
   constructor(parts: WriterParts, spares: Spares) {
@@ -75,12 +84,12 @@ export class Upkeep {
 
   /** About once a second, under the log's lock: notices what other hands did, and keeps the log record fresh. */
   watch(log: CommitLog, nowMs: number): void {
-    const next = this.nextDirectory(log.directory);
+    const next = this.nextDirectory(log.state);
     if (next !== null) {
       this.log('warn', {}, 'the data directory was replaced: continuing in the new one');
       log.moveTo(next);
     }
-    const change = this.directoryChange(log.directory);
+    const change = this.directoryChange(log.state);
     if (change !== null) return log.directoryLost(change);
     log.inspect();
     // An idle server should find a full disk before the next request does.
@@ -88,10 +97,10 @@ export class Upkeep {
     this.refreshRecord(log, nowMs);
   }
 
-  private refreshRecord({ record, lastCommit }: CommitLog, nowMs: number): void {
+  private refreshRecord({ record, state }: CommitLog, nowMs: number): void {
     const isMissing = !record.exists();
-    const isIdle = lastCommit === this.lastCommit;
-    this.lastCommit = lastCommit;
+    const isIdle = state.nextCommit === this.nextCommit;
+    this.nextCommit = state.nextCommit;
     if (isMissing) this.logChanged('record', 'ENOENT', 'log.json was deleted; writing it again');
     // Writing it syncs twice, so a busy log waits for a moment without commits.
     else if (!record.isStale || (!isIdle && nowMs < this.nextRecordMs)) return;
@@ -128,14 +137,9 @@ export class Upkeep {
 
   /**
    * Logs what other hands did to closed segments, and deletes segments as the retention settings ask.
-   * @param firstOpen the sequence of the open segment, or of the next one
-   * @param abandoned the last segment that was lost while it was open
    * @param deleting called before commits up to that number are deleted
    */
-  retain(
-    { firstOpen, abandoned, openBytes }: Pick<CommitLog, 'firstOpen' | 'abandoned' | 'openBytes'>,
-    deleting: (commit: number) => void,
-  ): void {
+  retain({ firstOpen, abandoned, openBytes }: ClosedUpTo, deleting: (commit: number) => void): void {
     const { closed } = this;
     try {
       this.logIncidents(closed.inspect(firstOpen, abandoned));

@@ -166,7 +166,9 @@ export class GroupCommitWriter implements RunningWriter {
   }
 
   private retain(): void {
-    this.upkeep.retain(this.log, (commit) => this.log.record.deleting(commit));
+    const { firstOpen, openBytes } = this.log;
+    const { abandoned } = this.state;
+    this.upkeep.retain({ firstOpen, abandoned, openBytes }, (commit) => this.log.record.deleting(commit));
   }
 
   /** Adds runs from the rings in turn until a commit is full or nothing is published. */

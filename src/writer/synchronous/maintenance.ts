@@ -8,7 +8,7 @@ import type { BreakerState } from '../../breaker/breaker.ts';
 import { codeOf, isFileError } from '../../storage/file-ops.ts';
 import { Spares } from '../../storage/spares.ts';
 import { runTurns } from '../run-turns.ts';
-import { MAINTENANCE_MS, Upkeep } from '../upkeep.ts';
+import { type ClosedUpTo, MAINTENANCE_MS, Upkeep } from '../upkeep.ts';
 import type { RunningWriter, WriterParts } from '../writer.ts';
 import { IDENTITY, INCIDENTS, REASON, RECORD_ERROR, ROTATION, TRANSITIONS, WRITE_ERROR } from './memory.ts';
 import { SharedLog } from './shared-log.ts';
@@ -23,7 +23,7 @@ export class MaintenanceWriter implements RunningWriter {
   private readonly upkeep: Upkeep;
   private maintenanceMs = 0;
   /** As last read under the lock. */
-  private known = { firstOpen: 0, abandoned: 0, openBytes: 0 };
+  private known: ClosedUpTo = { firstOpen: 0, abandoned: 0, openBytes: 0 };
   /** Earliest time to retry work that failed. */
   private againMs = 0;
   /** When the next background sync is due at the latest. */
@@ -118,7 +118,8 @@ export class MaintenanceWriter implements RunningWriter {
   private readShared(nowMs: number): void {
     const { log } = this.shared;
     const { ack, syncIntervalMs } = this.parts.config;
-    const { firstOpen, abandoned, openBytes } = log;
+    const { firstOpen, openBytes, state } = log;
+    const { abandoned } = state;
     this.known = { firstOpen, abandoned, openBytes };
     // Nobody rings for the first unsynced bytes: bytes written from now on are not due before then.
     const dueMs = Math.max(this.againMs, Math.min(log.syncDueMs, nowMs + syncIntervalMs));
