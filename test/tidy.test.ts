@@ -1,4 +1,4 @@
-/** Style that a machine can check: the direction of imports, file sizes, texts that must not be there. */
+/** Style that a machine can check: direction of imports, file sizes, forbidden texts. */
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const SOURCE_LINES_MAX = 400;
 
-/** Paths from the root of all files under a folder that end so. */
+/** Paths from the root of all files under a folder whose names match `ending`. */
 function filesUnder(folder: string, ending: RegExp): string[] {
   if (!existsSync(join(ROOT, folder))) return [];
   return readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
@@ -119,7 +119,7 @@ describe('imports', () => {
     for (const file of sources) visit(file);
   });
 
-  it('name files that exist, by their .ts names, and never what was built', () => {
+  it('name files that exist, by their .ts names, and never compiled ones', () => {
     for (const file of [...sources, ...tests, ...benches]) {
       for (const { to } of importsOf(file)) {
         assert.match(to, /\.(ts|json)$/, `${file} imports ${to}`);
@@ -129,7 +129,7 @@ describe('imports', () => {
     }
   });
 
-  it('of the product name neither tests nor benches', () => {
+  it('of the product refer to neither tests nor benches', () => {
     assert.deepEqual(
       imports.filter(({ to }) => !/^(src|load-test)\/|^package\.json$/.test(to)),
       [],
@@ -171,7 +171,7 @@ describe('source files', () => {
     );
   });
 
-  it('hold no enum, no namespace and nothing left to do', () => {
+  it('have no enum, no namespace, no TODO and no @ts-ignore', () => {
     for (const file of sources) {
       const text = read(file);
       assert.doesNotMatch(text, /^\s*(export\s+)?(const\s+)?enum\s/m, file);
@@ -181,7 +181,7 @@ describe('source files', () => {
   });
 });
 
-/** Built from parts, so that this file does not hold what it looks for. */
+/** Built from parts, so that this file does not match itself. */
 const FORBIDDEN: readonly (readonly [string, RegExp])[] = [
   [
     'a home or work directory of one machine',
@@ -205,7 +205,7 @@ describe('texts', () => {
     ),
   ];
   for (const [what, pattern] of FORBIDDEN) {
-    it(`name nowhere ${what}`, () => {
+    it(`do not name ${what}`, () => {
       for (const file of texts) {
         const found = read(file)
           .split('\n')

@@ -1,4 +1,4 @@
-/** Admission over modelled storages that get more than they take, in virtual time: the same on every machine. */
+/** Admission over modelled, overloaded storages in virtual time: the same results on every machine. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { adaptive, type Policy, staticBounds } from '../../bench/admission/policies.ts';
@@ -20,7 +20,7 @@ const STORAGES: readonly Storage[] = [
   { fixedMs: 200, msPerMib: 1 },
 ];
 const nameOf = ({ fixedMs, msPerMib }: Storage): string => `${fixedMs} ms + ${msPerMib} ms/MiB`;
-/** As docs/backpressure.md tells: twelve fixed costs where that is more, at most twenty targets. */
+/** As in docs/backpressure.md: twelve fixed costs if that is more, at most twenty targets. */
 const targetOf = ({ fixedMs }: Storage): number =>
   Math.min(20 * TARGET_MS, Math.max(TARGET_MS, 12 * fixedMs));
 
@@ -72,13 +72,13 @@ it('the static bounds alone let requests wait for ten targets and more', () => {
   assert.ok(p99Ms > 10 * TARGET_MS, `p99 ${p99Ms} ms`);
 });
 
-it('admission follows a storage that turns ten times slower, and back, within two seconds', () => {
+it('admission follows a storage that becomes ten times slower, and back, within two seconds', () => {
   const fast = STORAGES[0]!;
   const slow: Storage = { fixedMs: 2, msPerMib: 50 };
   const at = (nowMs: number): Storage => (nowMs >= 3_000 && nowMs < 6_000 ? slow : fast);
   const changing = { storage: at, arrivals: (nowMs: number) => 3 * peakBytes(at(nowMs)) };
   const whileSlow = loaded(slow, 3, 1, { ...changing, measureFromMs: 5_000, durationMs: 5_900 });
-  // Not yet 100 ms: commits of before are in the fit. Static bounds would give most of a second.
+  // Not yet 100 ms: earlier commits are in the fit. Static bounds would give most of a second.
   assert.ok(simulate(whileSlow, adaptive(TARGET_MS).open).p99Ms <= 4 * TARGET_MS);
   const afterwards = loaded(fast, 3, 1, { ...changing, measureFromMs: 8_000, durationMs: 10_000 });
   const { goodputBytes, p99Ms } = simulate(afterwards, adaptive(TARGET_MS).open);

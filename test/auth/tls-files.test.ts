@@ -18,7 +18,7 @@ describe('certificate and key', { skip: requireTool('openssl') }, () => {
     return { facts, warnings: warnings.join('\n') };
   }
 
-  it('that belong together pass, and tell whose they are and until when', () => {
+  it('that belong together pass, and show name and expiry', () => {
     const { facts, warnings } = check(first.cert, first.key);
     assert.equal(facts.subject, 'CN=first.test');
     const days = (facts.expiresAt.getTime() - Date.now()) / 86_400_000;

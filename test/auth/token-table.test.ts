@@ -50,7 +50,7 @@ describe('a table of tokens', () => {
     for (let k = 0; k < 2_000; k++) assert.equal(table.find(newToken()), null);
   });
 
-  it('takes no prefix, extension or change of one character for the token', () => {
+  it('rejects every prefix, extension and change of one character', () => {
     for (const token of tokens.slice(0, 50)) {
       for (let at = 0; at < token.length; at++) {
         const changed = `${token.slice(0, at)}${token[at] === 'x' ? 'y' : 'x'}${token.slice(at + 1)}`;
@@ -68,7 +68,7 @@ describe('a table of tokens', () => {
       assert.deepEqual(String.fromCharCode(...(key ?? [])), k < 5 ? 'web' : 'edge');
   });
 
-  it('goes on comparing behind a match, so that its end tells nothing', (t) => {
+  it('continues to compare after a match, so that its duration reveals nothing', (t) => {
     const comparisons = comparisonsOf(t, table, tokens);
     for (const results of comparisons) assert.equal(results.filter(Boolean).length, 1);
     const beyond = comparisons.filter((results) => results.indexOf(true) < results.length - 1);
@@ -101,7 +101,7 @@ describe('an Authorization header', () => {
     );
   });
 
-  it('of any other form is no token', () => {
+  it('of any other form is not a token', () => {
     const other = fc.oneof(
       fc.string(),
       fc.string({ unit: 'binary' }),
@@ -133,7 +133,7 @@ describe('an Authorization header', () => {
     );
   });
 
-  it('is answered with an error only where a token was given (RFC 6750, 3.1)', () => {
+  it('gets an error only if a token was given (RFC 6750, 3.1)', () => {
     assert.equal(challengeFor(''), 'Bearer realm="metricsstream"');
     assert.equal(challengeFor('Basic dXNlcjpwYXNz'), 'Bearer realm="metricsstream"');
     assert.match(challengeFor('bearer nope'), /^Bearer realm="metricsstream", error="invalid_token"/);

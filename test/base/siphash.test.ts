@@ -31,7 +31,7 @@ test('the hash equals the reference vectors at every length', () => {
   });
 });
 
-test('bytes behind the length do not matter, and the length does', () => {
+test('bytes beyond the length do not matter, and the length does', () => {
   const zeros = new Uint8Array(16);
   const dirty = new Uint8Array(16).fill(0xff, 5);
   assert.equal(hashHex(zeros, 5), hashHex(dirty, 5));

@@ -1,6 +1,6 @@
 /**
- * The dashboard and the rules against what they were made for: a real server under real load, scraped by a real
- * Prometheus, in which every query has to find data.
+ * The dashboard and the rules against a real server under real load, scraped by a real Prometheus: every query must
+ * find data.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -35,7 +35,7 @@ const dashboard = JSON.parse(readDeployed('grafana', 'metricsstream.json')) as {
 };
 const panels = dashboard.panels.filter(({ type }) => type !== 'row');
 
-/** What Grafana puts in place of its variables. */
+/** The values that Grafana substitutes for its variables. */
 const VALUES: Readonly<Record<string, string>> = {
   $__rate_interval: '10s',
   $__interval: '10s',
@@ -51,7 +51,7 @@ const substituted = (expression: string): string =>
 const isNumber = ({ value }: Series): boolean => value[1] !== 'NaN';
 
 describe('the dashboard', () => {
-  it('is what its description makes', () => {
+  it('equals the output of its description', () => {
     runTool(process.execPath, [deployPath('grafana', 'dashboard.mjs'), '--check']);
   });
 
@@ -65,7 +65,7 @@ describe('the dashboard', () => {
     }
   });
 
-  it('has panels that do not overlap, with numbers of their own', () => {
+  it('has panels that do not overlap, with unique ids', () => {
     assert.equal(new Set(dashboard.panels.map(({ id }) => id)).size, dashboard.panels.length);
     const taken = new Map<string, string>();
     for (const { title, gridPos } of dashboard.panels) {
@@ -87,7 +87,7 @@ describe('the dashboard', () => {
   });
 });
 
-/** Requests of every kind that the dashboard tells apart, over and over. */
+/** Repeats requests of every kind that the dashboard distinguishes. */
 class MixedLoad {
   private stopping = false;
   private readonly done: Promise<unknown>;
@@ -204,13 +204,13 @@ describe('in a Prometheus that scrapes a loaded server', { skip: requireTool('pr
     }
   });
 
-  it('every recording rule makes data', async () => {
+  it('every recording rule produces data', async () => {
     const recording = (await prometheus.rules()).filter(({ type }) => type === 'recording');
     assert.ok(recording.length > 0);
     for (const { name } of recording) await findsData(name);
   });
 
-  it('every rule is evaluated without an error, and a healthy server sets off no alert', async () => {
+  it('every rule is evaluated without an error, and a healthy server fires no alert', async () => {
     const rules = await prometheus.rules();
     assert.deepEqual(
       rules.filter(({ health }) => health !== 'ok'),
@@ -224,7 +224,7 @@ describe('in a Prometheus that scrapes a loaded server', { skip: requireTool('pr
     );
   });
 
-  it('every series that the rules look at is there before anything goes wrong', async () => {
+  it('every series that the rules use exists before anything goes wrong', async () => {
     const texts = ['recording.yml', 'alerts.yml'].map((file) => readDeployed('prometheus', file));
     const names = texts.flatMap(
       (text) => text.match(/(?<![\w:])(metricsstream_\w+_\w+|up)(?=[{[ )\n])/g) ?? [],

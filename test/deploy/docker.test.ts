@@ -1,6 +1,6 @@
 /**
- * The Dockerfile without a Docker engine: its text is checked, its steps are done by hand in a temporary directory,
- * and the server runs as process 1 of a process namespace, as it does in a container.
+ * The Dockerfile without a Docker engine. The test checks its text, performs its steps in a temporary directory, and runs
+ * the server as process 1 of a process namespace, as in a container.
  */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
@@ -19,7 +19,7 @@ interface Instruction {
   readonly rest: string;
 }
 
-/** Instructions of each stage, without comments, lines that go on joined. */
+/** Instructions of each stage, without comments and with continued lines joined. */
 function stagesOf(dockerfile: string): Instruction[][] {
   const stages: Instruction[][] = [];
   const text = dockerfile.replace(/^#.*\n/gm, '').replace(/\\\n\s*/g, ' ');
@@ -59,7 +59,7 @@ describe('the Dockerfile', () => {
     }
   });
 
-  it('copies what is there and what .dockerignore lets through', () => {
+  it('copies files that exist and that .dockerignore does not exclude', () => {
     const ignore = readFileSync(join(ROOT, '.dockerignore'), 'utf8').trim().split('\n');
     assert.equal(ignore[0], '*');
     const copies = [...all(build, 'COPY'), ...all(runtime, 'COPY')].filter((rest) => !rest.startsWith('--'));
@@ -71,7 +71,7 @@ describe('the Dockerfile', () => {
     assert.equal(ignore.length, sources.length + 1);
   });
 
-  it('compiles with all that the sources import', () => {
+  it('compiles with all files that the sources import', () => {
     const { include } = JSON.parse(readFileSync(join(ROOT, 'tsconfig.json'), 'utf8')) as {
       include: string[];
     };
@@ -89,12 +89,12 @@ describe('the Dockerfile', () => {
     assert.equal(only(runtime, 'EXPOSE'), environment.METRICSSTREAM_PORT);
     assert.equal(only(runtime, 'STOPSIGNAL'), 'SIGTERM');
     assert.match(only(runtime, 'RUN'), /chown node:node \/data$/);
-    // A shell in between would not pass the signal on.
+    // A shell in between would not forward the signal.
     assert.match(only(runtime, 'ENTRYPOINT'), /^\["node", /);
   });
 });
 
-/** What the runtime stage holds, made as the Dockerfile says but for the network. */
+/** The contents of the runtime stage, made by the Dockerfile's steps without the network. */
 function buildByHand(): string {
   const app = temporaryDirectory({ after }, 'metricsstream-image-');
   const listed = runTool('npm', ['ls', '--omit=dev', '--all', '--parseable']).split('\n');
@@ -103,7 +103,7 @@ function buildByHand(): string {
     .map((path) => relative(ROOT, path));
   const outermost = packages.filter((path) => path.lastIndexOf('node_modules/') === 0);
   assert.ok(outermost.length > 5);
-  // Links where the temporary directory is on the same file system: the packages have 250 MB.
+  // Uses links if the temporary directory is on the same file system: the packages have 250 MB.
   const copy = (flags: string) => spawnSync('cp', [flags, '--parents', ...outermost, app], { cwd: ROOT });
   if (copy('-al').status !== 0) assert.equal(copy('-a').status, 0);
   const [, find = ''] = /^(find .*)$/m.exec(all(build, 'RUN').join('\n')) ?? [];
@@ -164,14 +164,14 @@ describe('the image, built by hand', () => {
     }
   });
 
-  it('accepts its own environment, and warns of an open address without tokens', () => {
+  it('accepts its own environment, and warns about an open address without tokens', () => {
     const { status, stdout, stderr } = inImage([...entryArgs, 'config', '--check']);
     assert.equal(status, 0, stderr);
     assert.match(stdout, /configuration is valid/);
     assert.match(stderr, /warning: .*0\.0\.0\.0/);
   });
 
-  it('serves, tells its health to the health check, and ends orderly', async () => {
+  it('serves, passes the health check, and stops in order', async () => {
     const { child, port, exited } = await start([]);
     const accepted = await fetchOnce(port, {
       method: 'POST',
@@ -188,7 +188,7 @@ describe('the image, built by hand', () => {
     assert.equal(inImage(check, { METRICSSTREAM_PORT: `${port}` }).status, 1);
   });
 
-  it('ends when a thread dies although it is process 1, which no signal of its own can kill', async (t) => {
+  it('exits when a thread dies, although no signal of its own can kill process 1', async (t) => {
     const missing = requireTool('unshare', 'util-linux');
     const namespace = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'];
     if (missing !== false) return t.skip(missing);

@@ -1,4 +1,4 @@
-/** The rules of deploy/prometheus, judged by promtool. */
+/** The rules of deploy/prometheus, checked by promtool. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -27,7 +27,7 @@ describe('the Prometheus configuration', { skip }, () => {
 });
 
 describe('alerts', () => {
-  it('are those that operators were promised', () => {
+  it('are those that the documents list', () => {
     for (const alert of [
       'MetricsStreamErrors',
       'MetricsStreamSlow',
@@ -42,7 +42,7 @@ describe('alerts', () => {
   });
 
   for (const alert of alerts) {
-    it(`${alert} is unit-tested for when it fires and for when it does not`, () => {
+    it(`${alert} has unit tests that it fires and that it does not`, () => {
       const tests = readDeployed('prometheus', 'alerts.test.yml').split(/^ {6}- expr: /m);
       const outcomes = tests
         .filter((text) => text.includes(`alertname="${alert}"`))
@@ -54,7 +54,7 @@ describe('alerts', () => {
       assert.ok(outcomes.includes(0), 'does not fire');
     });
 
-    it(`${alert} says how bad it is, what it is, what to do, and where to read on`, () => {
+    it(`${alert} has a severity, a summary, a remedy and a link`, () => {
       const rule = ruleOf(alert);
       assert.match(rule, /severity: (critical|warning|info)$/m);
       assert.match(rule, /^ +summary: \S/m);

@@ -1,4 +1,4 @@
-/** The systemd unit, judged by systemd's own tools and by what the server does. */
+/** The systemd unit, checked by systemd's own tools and against the system calls of the server. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -13,7 +13,7 @@ import { fetchOnce, post } from '../support/raw-http.ts';
 import { startServer, temporaryDirectory } from '../support/server-process.ts';
 import { requireTool } from '../support/tools.ts';
 
-/** Of 100; what is left is what a network server that compiles JavaScript cannot give up. */
+/** Of 100: a network server that compiles JavaScript needs the rest. */
 const EXPOSURE_MAX = 15;
 const MS_PER_SECOND = 1e3;
 
@@ -22,7 +22,7 @@ const unit = readDeployed('systemd', 'metricsstream.service');
 const settings = (name: string): string[] =>
   [...unit.matchAll(new RegExp(`^${name}=(.*)$`, 'gm'))].map((match) => match[1] ?? '');
 
-/** The unit with the paths of this checkout, as a file of its own. */
+/** A copy of the unit with the paths of this checkout. */
 function installed(t: TestContext): string {
   const path = join(temporaryDirectory(t), 'metricsstream.service');
   writeFileSync(
@@ -51,7 +51,7 @@ describe('the unit', () => {
     assert.match(users, new RegExp(`^u +${settings('User')[0]} `, 'm'));
   });
 
-  it('checks the configuration with the program that it starts then', () => {
+  it('checks the configuration with the program that it starts', () => {
     const [start = ''] = settings('ExecStart');
     assert.deepEqual(settings('ExecStartPre'), [start.replace(/ serve$/, ' config --check')]);
     for (const [, variable] of unit.matchAll(/^Environment=(METRICSSTREAM_\w+)=/gm)) {
@@ -62,14 +62,14 @@ describe('the unit', () => {
     }
   });
 
-  it('waits longer for an orderly end than the server takes, requests that time out included', () => {
+  it('waits longer for a stop than the server takes, including requests that time out', () => {
     const fallbackMs = (key: OptionKey) => Number(parseQuantity('duration', specOf(key).fallback ?? ''));
     const longestMs = fallbackMs('drainTimeoutMs') + fallbackMs('requestTimeoutMs');
     assert.ok(Number.parseInt(settings('TimeoutStopSec')[0] ?? '', 10) * MS_PER_SECOND > longestMs);
   });
 });
 
-/** Names of system calls in a set of systemd's, sets within it included. */
+/** Names of system calls in a set of systemd, including nested sets. */
 function systemCalls(set: string): Set<string> {
   const names = new Set<string>();
   for (const line of runTool('systemd-analyze', ['syscall-filter', '--no-pager', set]).split('\n')) {
@@ -81,7 +81,7 @@ function systemCalls(set: string): Set<string> {
   return names;
 }
 
-/** System calls that the unit's filters let through. */
+/** System calls that the unit's filters allow. */
 function allowedCalls(): Set<string> {
   const allowed = new Set<string>();
   for (const filter of settings('SystemCallFilter')) {

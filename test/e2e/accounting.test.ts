@@ -1,4 +1,4 @@
-/** Every request and metric a server was sent is counted once: what clients were told, the counters and the files agree. */
+/** Every request and metric is counted once: responses, counters and files agree. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -14,12 +14,12 @@ const REQUESTS = 'metricsstream_requests_total';
 const RECEIVED = 'metricsstream_requests_received_total';
 const ABORTED = 'metricsstream_requests_aborted_total';
 
-/** Requests received that were neither answered nor given up by their client; the scrape itself is one. */
+/** Requests received that were neither answered nor aborted by their client; the scrape itself is one. */
 function inFlight(scrape: Scrape): number {
   return scrape.sum(RECEIVED) - scrape.sum(REQUESTS) - scrape.sum(ABORTED);
 }
 
-/** Clients that go away before the body is complete, behind it, and while they should read. */
+/** Clients that disconnect before the body is complete, after it, and instead of reading. */
 async function comeAndGo(port: number): Promise<void> {
   for (let k = 0; k < 60; k++) {
     const bytes = requestBytes(
@@ -32,7 +32,7 @@ async function comeAndGo(port: number): Promise<void> {
 }
 
 describe('the counters', () => {
-  it('agree with what clients were told and with the files', async (t) => {
+  it('agree with the responses and with the files', async (t) => {
     const server = await startServer(t, {
       args: [
         ...['--workers', '2', '--client-id', 'header:x-client', '--rate-limit', '60', '--rate-burst', '10'],
@@ -56,8 +56,8 @@ describe('the counters', () => {
     const { statuses } = load.ledger;
     for (const { status } of extra) statuses.set(status, (statuses.get(status) ?? 0) + 1);
 
-    // A worker may see the end of a reset connection later than the last answer, and a request whose client is gone
-    // still waits for storage.
+    // A worker may see the end of a reset connection later than the last answer. A request whose client has gone still
+    // waits for storage.
     await eventually('every request is accounted for', async () => {
       const now = await Scrape.of(server.port);
       return inFlight(now) === 1 && now.sum('metricsstream_queue_depth') === 0;

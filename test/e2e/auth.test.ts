@@ -35,7 +35,7 @@ const MAX_BODY_BYTES = 20_000;
 const bearer = (token: string) => ({ Authorization: `Bearer ${token}` });
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 
-/** A tokens file as an operator would replace it: written beside, then moved into place. */
+/** Replaces a tokens file as an operator would: writes a copy, then moves it into place. */
 class TokensFile {
   readonly path: string;
 
@@ -58,7 +58,7 @@ function assertUnauthorized(response: HttpResponse, error: boolean): void {
   assert.equal(/error="invalid_token"/.test(challenge), error, challenge);
 }
 
-/** Nothing that the server has said anywhere tells a token. */
+/** No output of the server reveals a token. */
 async function assertSecretsKept(server: ServerProcess): Promise<void> {
   const { text } = await Scrape.of(server.port);
   const summary = await fetchOnce(server.port, { path: '/metrics', headers: { Accept: 'application/json' } });
@@ -92,13 +92,13 @@ describeEachPhase(
   (server) => {
     const stored = (name: string): number => countNames(readStored(server.dataDir)).get(name) ?? 0;
 
-    it('says at its start that tokens guard it, and how to send one', async () => {
+    it('logs at start that it requires tokens, and how to send one', async () => {
       assert.equal(server.listening.auth, 'tokens (3 of 2 clients)');
       assert.match(String(server.listening.limits), /per client \(authorization\)/);
       await server.logged(({ msg }) => /curl -H "Authorization: Bearer \$TOKEN"/.test(String(msg)));
     });
 
-    it('stores what comes with a token and nothing that comes without', async () => {
+    it('stores requests with a token and none without', async () => {
       const [without, guessed, withToken] = [uniqueName('without'), uniqueName('guess'), uniqueName('with')];
       assertUnauthorized(await post(server.port, namesBody(without)), false);
       assertUnauthorized(await post(server.port, namesBody(guessed), { headers: bearer(UNKNOWN) }), true);
@@ -112,7 +112,7 @@ describeEachPhase(
       assert.equal(stored(withToken), 2);
     });
 
-    it('takes a header given twice for no token', async () => {
+    it('treats two Authorization headers as no token', async () => {
       const name = uniqueName('twice');
       const connection = await RawConnection.open(server.port);
       const body = namesBody(name);
@@ -131,7 +131,7 @@ describeEachPhase(
       }
     });
 
-    it('asks for a token after 404 and 405, and before all that follows', async () => {
+    it('checks the token after 404 and 405, and before all other checks', async () => {
       const body = '{}';
       assertProblem(await fetchOnce(server.port, { method: 'POST', path: '/nope', body }), 404);
       assertProblem(await fetchOnce(server.port, { method: 'PUT', path: '/metrics', body }), 405);
@@ -149,7 +149,7 @@ describeEachPhase(
       );
     });
 
-    it('answers before the body has come, and serves a better token on the same connection', async () => {
+    it('answers before the body has arrived, and accepts a valid token on the same connection', async () => {
       const connection = await RawConnection.open(server.port);
       const body = namesBody(uniqueName('late'));
       connection.write(`POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length}\r\n\r\n`);
@@ -173,7 +173,7 @@ describeEachPhase(
       }
     });
 
-    it('limits clients by name, whichever of their tokens they use and wherever they come from', async () => {
+    it('limits clients by name, whichever of their tokens and addresses they use', async () => {
       for (let k = 0; k < 6; k++) {
         const headers = bearer(k % 2 === 0 ? WEB : WEB_NEXT);
         assertAccepted(await post(server.port, namesBody(uniqueName('spend')), { headers }), 1);
@@ -184,7 +184,7 @@ describeEachPhase(
         assertRetryAfter(refused);
       }
       assertAccepted(await post(server.port, namesBody(uniqueName('other')), { headers: bearer(EDGE) }), 1);
-      // Had a refused guess cost tokens of a bucket, this one would be over its limit.
+      // If a refused guess were charged, this request would be over its limit.
       for (let k = 0; k < 8; k++) {
         assertUnauthorized(await post(server.port, namesBody('guess'), { headers: bearer(UNKNOWN) }), true);
       }
@@ -199,13 +199,13 @@ describeEachPhase(
       assert.ok(scrape.sum('metricsstream_requests_total', 'status="401"') >= 10);
     });
 
-    it('never tells a token in logs or metrics', () => assertSecretsKept(server));
+    it('never reveals a token in logs or metrics', () => assertSecretsKept(server));
   },
 );
 
 describe('SIGHUP', () => {
   for (const phase of [0, 1, 6]) {
-    it(`in phase ${phase} puts new tokens in force and ends old ones, on connections that stay open`, async (t) => {
+    it(`in phase ${phase} applies new tokens and revokes old ones, while connections stay open`, async (t) => {
       const tokens = new TokensFile(t, `web ${WEB}`);
       const server = await startServer(t, {
         args: [...phaseArgs({ number: phase } as never), '--tokens-file', tokens.path],
@@ -235,7 +235,7 @@ describe('SIGHUP', () => {
     });
   }
 
-  it('with a bad file keeps the tokens in force, and says what is wrong without telling them', async (t) => {
+  it('with a bad file keeps the old tokens, and logs the reason without revealing them', async (t) => {
     const tokens = new TokensFile(t, `web ${WEB}`);
     const server = await startServer(t, { args: ['--workers', '2', '--tokens-file', tokens.path] });
     tokens.write(`web ${WEB_NEXT}`, 'web short');
@@ -249,7 +249,7 @@ describe('SIGHUP', () => {
     await assertSecretsKept(server);
   });
 
-  it('goes on while many connections post: no connection breaks, no sound request is refused', async (t) => {
+  it('while many connections post breaks no connection and refuses no valid request', async (t) => {
     const tokens = new TokensFile(t, `web ${WEB}`);
     const server = await startServer(t, {
       args: ['--workers', '2', '--rate-limit', '0', '--tokens-file', tokens.path],
@@ -281,7 +281,7 @@ describe('SIGHUP', () => {
     assert.equal(stored, statuses.get(200));
   });
 
-  it('without tokens and certificate does nothing but say so', async (t) => {
+  it('without tokens and certificate only logs that there is nothing to reload', async (t) => {
     const server = await startServer(t);
     server.kill('SIGHUP');
     await server.logged(({ msg }) => /nothing to reload/.test(String(msg)));
@@ -291,7 +291,7 @@ describe('SIGHUP', () => {
 });
 
 describe('--client-id beside tokens', () => {
-  it('stays what it was set to', async (t) => {
+  it('keeps the configured value', async (t) => {
     const tokens = new TokensFile(t, `web ${WEB}`, `edge ${EDGE}`);
     const server = await startServer(t, {
       args: [
@@ -308,7 +308,7 @@ describe('--client-id beside tokens', () => {
     assert.equal(await status(WEB, 'b'), 200);
   });
 
-  it('is shown with where it comes from', async (t) => {
+  it('is listed with its source', async (t) => {
     const tokens = new TokensFile(t, `web ${WEB}`);
     const shown = async (...args: string[]) => {
       const { stdout } = await runCli(['config', '--json', '--tokens-file', tokens.path, ...args]);
@@ -320,7 +320,7 @@ describe('--client-id beside tokens', () => {
 });
 
 describe('a bad tokens file', () => {
-  it('stops the start and fails config --check, with exit code 2 and what is wrong', async (t) => {
+  it('prevents the start and fails config --check, with exit code 2 and the reason', async (t) => {
     const tokens = new TokensFile(t, `web ${WEB}`, `edge ${WEB}`);
     await assert.rejects(startServer(t, { args: ['--tokens-file', tokens.path] }), (error: unknown) => {
       assert.ok(error instanceof StartFailed);

@@ -1,4 +1,4 @@
-/** Adaptive admission in a real server over a disk of little bandwidth, from outside. */
+/** Adaptive admission in a real server over a slow disk, from outside. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { assertAccepted, assertProblem, assertRetryAfter, eventually } from '../support/assertions.ts';
@@ -12,12 +12,12 @@ import { TrackedLoad } from '../support/tracked-load.ts';
 
 /** 2.5 MB/s. */
 const MS_PER_MIB = 400;
-/** What all clients together keep in flight takes this disk half a second and more. */
+/** All requests in flight together take this disk half a second or more. */
 const CLIENTS = { connections: 48, batchMax: 60, paddingBytes: 600 };
 const REFUSALS = 50;
 
-describe('a disk that takes less than arrives', () => {
-  it('is kept busy, and the rest gets 503 at once; what is acknowledged is stored, what is refused is not', async (t) => {
+describe('a disk slower than the load', () => {
+  it('stays busy, and the rest gets 503 at once; acknowledged metrics are stored, refused ones are not', async (t) => {
     const faults = new FaultSwitch(t);
     faults.set({ syncMsPerMib: MS_PER_MIB });
     const server = await startServer(t, { args: ['--rate-limit', '0'], env: faults.env });

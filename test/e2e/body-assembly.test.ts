@@ -92,11 +92,11 @@ describe('a body in pieces', () => {
     connection.write(`${CHUNKED_HEAD}${size};a=b\r\n${body}\r\n0\r\n\r\n`);
     const event = await connection.next(15_000);
     connection.close();
-    // Extensions may be refused by a transport, but an answer of 200 is a promise.
+    // A transport may refuse extensions, but a 200 is a promise.
     assert.equal(storedCount(name), event.kind === 'response' && event.response.status === 200 ? 1 : 0);
   });
 
-  it('leaves nothing of a longer body behind in a shorter one', async () => {
+  it('leaves no bytes of a longer body in a shorter one', async () => {
     const connection = await RawConnection.open(server.port);
     const long = uniqueName('long');
     assertAccepted(await connection.request(postRequest(namesBody(long, ...Array(200).fill(long)))), 201);
@@ -122,19 +122,19 @@ describe('a body in pieces', () => {
 });
 
 describe('the body limit', () => {
-  it('lets a body of exactly the limit pass', async () => {
+  it('accepts a body of exactly the limit', async () => {
     const name = uniqueName('limit');
     assertAccepted(await post(server.port, bodyOfBytes(name, MAX_BODY_BYTES)), 1);
     assert.equal(storedCount(name), 1);
   });
 
-  it('refuses one byte more by what is declared, before the body is sent', async () => {
+  it('refuses one byte more by its declared length, before the body is sent', async () => {
     const head = `POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${MAX_BODY_BYTES + 1}\r\n\r\n`;
     const problem = assertProblem(await send(head), 413);
     assert.match(String(problem.detail), new RegExp(String(MAX_BODY_BYTES)));
   });
 
-  it('refuses a declared length beyond what numbers hold', async () => {
+  it('refuses a declared length beyond the range of numbers', async () => {
     const head =
       'POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9007199254740993\r\n\r\n';
     const connection = await RawConnection.open(server.port);
@@ -145,7 +145,7 @@ describe('the body limit', () => {
     else assert.equal(event.kind, 'closed');
   });
 
-  it('lets a chunked body of exactly the limit pass', async () => {
+  it('accepts a chunked body of exactly the limit', async () => {
     const body = bodyOfBytes(uniqueName('limit'), MAX_BODY_BYTES);
     assertAccepted(await send(CHUNKED_HEAD, chunkedBytes(body, 7000)), 1);
   });

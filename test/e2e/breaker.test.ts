@@ -1,4 +1,4 @@
-/** The breaker of storage in a real server, from outside: what opens it, what clients and operators see, what closes it. */
+/** The storage breaker in a real server, from outside: causes that open it, responses, metrics and logs, recovery. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { assertAccepted, assertProblem, assertRetryAfter, eventually } from '../support/assertions.ts';
@@ -40,7 +40,7 @@ async function store({ port }: ServerProcess): Promise<string> {
   return name;
 }
 
-/** Posts until one is stored; all others have to be refused. Returns its name. */
+/** Posts until one metric is stored; all others must be refused. Returns its name. */
 async function storedAtLast({ port }: ServerProcess, refused: string[]): Promise<string> {
   let stored = '';
   await eventually('metrics are taken again', async () => {
@@ -83,7 +83,7 @@ describe('writes that fail', () => {
         refused.push(name);
         const response = await post(server.port, namesBody(name));
         const { queueDepth, queueCapacity, ...problem } = assertProblem(response, 503);
-        // Alike in all phases, but for the queue's size.
+        // Equal in all phases except for the queue's size.
         assert.deepEqual(problem, {
           type: 'urn:metricsstream:problem:breaker_open',
           title: 'Service Unavailable',
@@ -164,13 +164,13 @@ describe('writes that fail', () => {
 });
 
 describe('a half-open breaker', () => {
-  it('is not stuck when its permits went to requests that never reach storage', async (t) => {
+  it('recovers although its permits went to requests that never reach storage', async (t) => {
     const faults = new FaultSwitch(t);
     const server = await start(t, '6', faults);
     const refused = await forceOpen(server, faults);
     faults.clear();
     await eventually('it is half open', async () => (await stateOf(server)) === 2);
-    // A balancer that sent nothing now would keep it from closing.
+    // If a balancer sent nothing now, the breaker could not close.
     assert.equal((await fetchOnce(server.port, { path: '/ready' })).status, 200);
     const statuses: number[] = [];
     while (statuses.at(-1) !== 503) {
@@ -225,7 +225,7 @@ describe('a sync that stalls', () => {
     });
   }
 
-  it('is seen by main where the thread that would answer waits for it, in phase 0', async (t) => {
+  it('is detected by main if the answering thread waits for it, in phase 0', async (t) => {
     const faults = new FaultSwitch(t);
     const server = await start(t, '0', faults, ['--sync-timeout-ms', '200']);
     faults.set({ syncDelayMs: 1_000 });

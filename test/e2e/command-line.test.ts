@@ -12,7 +12,7 @@ import { post } from '../support/raw-http.ts';
 import { runCli, startCli, startServer, temporaryDirectory, verify } from '../support/server-process.ts';
 import { readStored } from '../support/stored.ts';
 
-/** The line of the `config` listing that is about an option. */
+/** The line of the `config` listing for an option. */
 function configLine(stdout: string, flag: string): string {
   const key = flag.replace(/^--/, '').replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
   const lines = stdout.split('\n').filter((line) => line.includes(flag) || line.includes(key));
@@ -50,7 +50,7 @@ describe('help', () => {
   });
 
   for (const command of ['tail', 'verify', 'config', 'phases']) {
-    it(`of ${command} says what it does`, async () => {
+    it(`of ${command} describes it`, async () => {
       const { code, stdout } = await runCli([command, '--help']);
       assert.equal(code, 0);
       assert.match(stdout, /usage/i);
@@ -73,7 +73,7 @@ describe('configuration', () => {
     }
   });
 
-  it('takes a flag before the environment before the file before the default, and says so', async (t) => {
+  it('prefers a flag to the environment, the file and the default, and lists the source', async (t) => {
     const file = join(temporaryDirectory(t), 'config.json');
     writeFileSync(file, JSON.stringify({ rateLimit: 1111, maxBatch: 2222, queueTasks: 3333 }));
     const { code, stdout, stderr } = await runCli(['config', '--config', file, '--rate-limit', '4444'], {
@@ -121,7 +121,7 @@ describe('configuration', () => {
     ['a missing configuration file', ['serve', '--config', '/nonexistent.json'], {}, [/nonexistent\.json/]],
   ];
   for (const [what, args, env, wanted] of refusals) {
-    it(`refuses ${what} by name, before it does anything`, async (t) => {
+    it(`refuses ${what} by name, before it starts anything`, async (t) => {
       const cwd = temporaryDirectory(t);
       const { code, stdout, stderr } = await runCli(args, { env, cwd });
       assert.notEqual(code, 0);
@@ -157,7 +157,7 @@ describe('configuration', () => {
 });
 
 describe('start-up', () => {
-  it('prints in one line what runs and where', async (t) => {
+  it('prints one line with address, phase and settings', async (t) => {
     const server = await startServer(t, { args: ['--workers', '1'] });
     const line = server.listening;
     assert.equal(line.address, `127.0.0.1:${server.port}`);

@@ -66,7 +66,7 @@ describe('keep-alive', () => {
     assertAccepted(await post(server.port, namesBody(uniqueName('after'))), 1);
   });
 
-  it('stores at most once what a client sent before it went away', async () => {
+  it('stores metrics of a client that disconnects at most once', async () => {
     const names = Array.from({ length: 100 }, () => uniqueName('gone'));
     for (const name of names) {
       const connection = await RawConnection.open(server.port);
@@ -80,7 +80,7 @@ describe('keep-alive', () => {
 });
 
 describe('pipelining', () => {
-  it('of a second request may cost the connection, never what was acknowledged', async () => {
+  it('of a second request may end the connection, but loses nothing acknowledged', async () => {
     for (let round = 0; round < 20; round++) {
       const names = Array.from({ length: 5 }, () => uniqueName('pipe'));
       const connection = await RawConnection.open(server.port);

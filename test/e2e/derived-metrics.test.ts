@@ -1,4 +1,4 @@
-/** What is derived from requests: ingestion by class and type, bodies parsed, disk use. In every phase. */
+/** Metrics derived from requests, in every phase: ingestion by class and type, bodies parsed, disk use. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Summary } from '../../src/exposition/summary.ts';

@@ -1,4 +1,4 @@
-/** What the dispatchers of the earlier phases promise beside the answers that all phases share. */
+/** Promises of the earlier phases' dispatchers beyond the answers that all phases share. */
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { describe, it, type TestContext } from 'node:test';
@@ -13,7 +13,7 @@ const CLEAN_EXIT = { code: 0, signal: null };
 /** Long enough for a thread to start on a busy machine. */
 const SYNC_DELAY_MS = 1_500;
 
-/** A server of the phase whose syncs can be held up. */
+/** A server of the phase whose syncs can be delayed. */
 async function slowServer(t: TestContext, phase: number, args: readonly string[] = []) {
   const faults = new FaultSwitch(t);
   const server = await startServer(t, { args: ['--phase', String(phase), ...args], env: faults.env });
@@ -43,7 +43,7 @@ describe('one request at a time', () => {
     );
   });
 
-  it('keeps everybody waiting while the disk does', async (t) => {
+  it('makes every client wait while the disk is slow', async (t) => {
     const { server, faults } = await slowServer(t, 0);
     faults.set({ syncDelayMs: SYNC_DELAY_MS });
     const connection = await RawConnection.open(server.port);
@@ -53,7 +53,7 @@ describe('one request at a time', () => {
       order.push('stored');
       return response;
     });
-    // Sent behind the first on its way: the thread is in the sync when this arrives.
+    // The first request is on its way: its thread is in the sync when this one arrives.
     const health = fetchOnce(server.port, { path: '/health' }).then(() => order.push('health'));
     assertAccepted(await stored, 1);
     await health;
@@ -64,7 +64,7 @@ describe('one request at a time', () => {
 
 for (const phase of [1, 5]) {
   describe(`a thread for each request, phase ${phase}`, () => {
-    it('starts one, and none is left when the answers are out', async (t) => {
+    it('starts, and has ended once the answers are sent', async (t) => {
       const { server, faults } = await slowServer(t, phase);
       const resting = threads(server);
       faults.set({ syncDelayMs: SYNC_DELAY_MS });
@@ -75,7 +75,7 @@ for (const phase of [1, 5]) {
       await eventually('they have ended', () => threads(server) === resting);
     });
 
-    it('is refused with 503 when as many live as may, and served when one has ended', async (t) => {
+    it('is refused with 503 at the limit of threads, and served once one has ended', async (t) => {
       const { server, faults } = await slowServer(t, phase, ['--request-threads', '2']);
       faults.set({ syncDelayMs: SYNC_DELAY_MS });
       const waiting = Array.from({ length: 2 }, () => post(server.port, namesBody(uniqueName('waiting'))));
@@ -113,7 +113,7 @@ for (const phase of [1, 5]) {
   });
 }
 
-describe('a thread that gives up waiting for storage', () => {
+describe('a thread that stops waiting for storage', () => {
   it('leaves its lane held until its lines are settled, and they are stored once', async (t) => {
     const { server, faults } = await slowServer(t, 5, [
       ...['--request-threads', '1', '--request-timeout-ms', '300'],

@@ -1,4 +1,4 @@
-/** The live page in a real browser: what it shows follows the server, and it needs nothing but the server. */
+/** The live page in a real browser: it follows the server and contacts nothing else. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { BrowserContext, Page } from 'playwright-core';
@@ -47,7 +47,7 @@ interface Watched {
   readonly complaints: string[];
 }
 
-/** Opens the live page, and notes what it asks for and what it complains of. */
+/** Opens the live page and records its requests and its errors. */
 async function openPage(browser: BrowserContext, server: ServerProcess): Promise<Watched> {
   const page = await browser.newPage();
   const requested: string[] = [];
@@ -102,7 +102,7 @@ describe('the live page', { skip: requireTool('chromium') }, () => {
     for (const cleanup of cleanups.reverse()) await cleanup();
   });
 
-  it('shows what was sent: accepted, rejected, limited, and the client that was', async (t) => {
+  it('shows accepted, rejected and limited metrics, and the limited client', async (t) => {
     const server = await startServer(t, {
       args: ['--workers', '2', '--client-id', 'header:x-client', '--rate-limit', '1', '--rate-burst', '20'],
     });
@@ -132,7 +132,7 @@ describe('the live page', { skip: requireTool('chromium') }, () => {
     await page.close();
   });
 
-  it('shows a breaker that opens, the refusals that follow, and that it closes', async (t) => {
+  it('shows that a breaker opens, the refusals, and that it closes', async (t) => {
     const faults = new FaultSwitch(t);
     const server = await startServer(t, {
       args: ['--workers', '1', '--breaker-failures', '1', '--breaker-open-ms', '100'],
@@ -167,7 +167,7 @@ describe('the live page', { skip: requireTool('chromium') }, () => {
     await page.close();
   });
 
-  it('says that it reconnects while the server restarts, and goes on with the plots it had', async (t) => {
+  it('shows that it reconnects while the server restarts, and keeps its plots', async (t) => {
     const first = await startServer(t, { args: ['--workers', '1'] });
     const { page } = await openPage(browser, first);
     const points = async () => Number(await page.getAttribute('#accepted-plot', 'data-points'));

@@ -46,7 +46,7 @@ describe('GET /', async () => {
     assert.equal(head.header('content-length'), String(page.body.length));
   });
 
-  it('and GET /live answer other methods with 405 and what they allow', async () => {
+  it('and GET /live answer other methods with 405 and Allow', async () => {
     for (const [method, path, allow] of [
       ['POST', '/', 'GET, HEAD'],
       ['DELETE', '/', 'GET, HEAD'],
@@ -62,7 +62,7 @@ describe('GET /', async () => {
 });
 
 describeEachPhase({}, (server) => {
-  it('GET /live opens with the last minutes and goes on with a message a second', async (t) => {
+  it('GET /live opens with the last minutes and sends a message per second', async (t) => {
     const before = await Scrape.of(server.port);
     const stream = await EventStream.open(t, server.port);
     assert.equal(stream.response.statusCode, 200);

@@ -68,7 +68,7 @@ describe('GET /metrics', () => {
 });
 
 describe('GET /health', () => {
-  it('tells uptime, version, phase and queue depth', async () => {
+  it('reports uptime, version, phase and queue depth', async () => {
     const response = await get('/health');
     assert.equal(response.status, 200);
     const health = response.json();
@@ -78,7 +78,7 @@ describe('GET /health', () => {
 });
 
 describe('GET /ready', () => {
-  it('answers 200 while the server takes metrics', async () => {
+  it('answers 200 while the server accepts metrics', async () => {
     assert.equal((await get('/ready')).status, 200);
   });
 });
@@ -98,7 +98,7 @@ describe('HEAD', () => {
 });
 
 describe('a reader that never reads', () => {
-  it('does not grow the memory of the server, which still answers others', async () => {
+  it('does not grow memory, and the server still answers others', async () => {
     const before = residentBytes(server.pid);
     const deaf = await Promise.all(Array.from({ length: 20 }, () => RawConnection.open(server.port)));
     for (const connection of deaf) connection.socket.pause();
@@ -113,7 +113,7 @@ describe('a reader that never reads', () => {
     }
     const grown = residentBytes(server.pid) - before;
     for (const connection of deaf) connection.close();
-    // 200,000 answers of several KiB each were asked for: over 1 GB, were they kept.
+    // It requested 200,000 answers of several KiB each: over 1 GB if they were kept.
     assert.ok(sentBytes > 8 << 20);
     assert.ok(grown < 128 << 20, `grew by ${grown >> 20} MiB`);
     await eventually('the server is ready', async () => (await get('/ready')).status === 200);

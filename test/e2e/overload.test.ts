@@ -7,7 +7,7 @@ import { fetchOnce, post, postRequest, RawConnection } from '../support/raw-http
 import { type ServerProcess, startServer } from '../support/server-process.ts';
 import { countNames, readStored } from '../support/stored.ts';
 
-/** A server whose syncs can be held up. */
+/** A server whose syncs can be delayed. */
 async function slowServer(t: TestContext, args: readonly string[]) {
   const faults = new FaultSwitch(t);
   const server = await startServer(t, { args: ['--workers', '1', ...args], env: faults.env });
@@ -29,7 +29,7 @@ async function fillQueue(server: ServerProcess, count: number, headers: Record<s
 }
 
 describe('503', () => {
-  it('answers when the queue is full, with reason, depth and capacity; what waits is stored', async (t) => {
+  it('answers when the queue is full, with reason, depth and capacity; waiting requests are stored', async (t) => {
     const { server, faults } = await slowServer(t, ['--queue-tasks', '4']);
     faults.set({ syncDelayMs: 2_000 });
     const waiting = await fillQueue(server, 4);
@@ -46,7 +46,7 @@ describe('503', () => {
     assert.equal(countNames(readStored(server.dataDir)).get(name), undefined);
   });
 
-  it('comes behind 413 and before 429 and 400', async (t) => {
+  it('comes after 413 and before 429 and 400', async (t) => {
     const { server, faults } = await slowServer(t, [
       ...['--queue-tasks', '2', '--max-body-bytes', '10k', '--client-id', 'header:x-client'],
       ...['--rate-limit', '0.01', '--rate-burst', '2'],
@@ -86,7 +86,7 @@ describe('503', () => {
     assertAccepted(await post(server.port, bodyOf([metric(uniqueName('after'))])), 1);
   });
 
-  it('answers when too many bytes of bodies are under way', async (t) => {
+  it('answers when too many bytes of bodies are arriving', async (t) => {
     const { server } = await slowServer(t, ['--max-body-bytes', '1m', '--inflight-body-bytes', '1m']);
     const connections: RawConnection[] = [];
     for (let k = 0; k < 3; k++) {
@@ -111,7 +111,7 @@ describe('503', () => {
 });
 
 describe('504', () => {
-  it('answers when storage does not confirm in time; the fate is unknown, never twice', async (t) => {
+  it('answers when storage does not confirm in time; the metrics are stored at most once', async (t) => {
     const { server, faults } = await slowServer(t, ['--request-timeout-ms', '200']);
     faults.set({ syncDelayMs: 1_500 });
     const name = uniqueName('late');

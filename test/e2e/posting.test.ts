@@ -28,7 +28,7 @@ describeEachPhase({ args: ['--workers', '2', '--rate-limit', '0'] }, (server) =>
       );
     });
 
-    it('takes the largest batch allowed by default', async () => {
+    it('accepts the largest batch allowed by default', async () => {
       const names = Array.from({ length: 10_000 }, () => uniqueName('largest'));
       assertAccepted(await post(server.port, namesBody(...names)), 10_000);
     });
@@ -79,7 +79,7 @@ describeEachPhase({ args: ['--workers', '2', '--rate-limit', '0'] }, (server) =>
       assert.deepEqual(values, texts.map(Number));
     });
 
-    it('keeps text beyond ASCII, escapes and white space as the client meant them', async () => {
+    it('preserves text beyond ASCII, escapes and white space', async () => {
       const sent: MetricInput = {
         name: `${uniqueName('text')}.größe.温度.😀 "quoted" \\ /`,
         value: -1.5e-7,
@@ -96,7 +96,7 @@ describeEachPhase({ args: ['--workers', '2', '--rate-limit', '0'] }, (server) =>
       assert.deepEqual(storedNamed(sent.name), [sent, sent]);
     });
 
-    it('skips members it does not know', async () => {
+    it('skips unknown members', async () => {
       const name = uniqueName('unknown');
       const body = JSON.stringify({
         source: { nested: [1, [2, { deep: null }]] },
@@ -112,14 +112,14 @@ describeEachPhase({ args: ['--workers', '2', '--rate-limit', '0'] }, (server) =>
       'application/vnd.metrics+json',
       'Application/JSON',
     ]) {
-      it(`takes content type ${type}`, async () => {
+      it(`accepts content type ${type}`, async () => {
         const name = uniqueName('content-type');
         const headers = { 'Content-Type': type };
         assertAccepted(await post(server.port, namesBody(name), { headers }), 1);
       });
     }
 
-    it('takes a body without content type as JSON', async () => {
+    it('treats a body without content type as JSON', async () => {
       const name = uniqueName('no-type');
       const connection = await RawConnection.open(server.port);
       assertAccepted(
@@ -183,7 +183,7 @@ describeEachPhase({ args: ['--workers', '2', '--rate-limit', '0'] }, (server) =>
       ['a name with a control character', '{"name":"a\\u0007b","value":1}', 'name'],
       ['an unknown type', '{"name":"x","value":1,"type":"rate"}', 'type'],
       ['a fractional timestamp', '{"name":"x","value":1,"timestamp":1.5}', 'timestamp'],
-      ['a tag that is no string', '{"name":"x","value":1,"tags":{"a":1}}', 'tags'],
+      ['a tag that is not a string', '{"name":"x","value":1,"tags":{"a":1}}', 'tags'],
       [
         '65 tags',
         JSON.stringify({
@@ -195,7 +195,7 @@ describeEachPhase({ args: ['--workers', '2', '--rate-limit', '0'] }, (server) =>
       ],
       ['a field given twice', '{"name":"x","value":1,"value":2}', 'value'],
       ['a tag given twice', '{"name":"x","value":1,"tags":{"a":"1","a":"2"}}', 'tags'],
-      ['an item that is no object', '[]', ''],
+      ['an item that is not an object', '[]', ''],
     ];
     for (const [what, item, field] of brokenItems) {
       it(`rejects ${what} and stores the item beside it`, async () => {
@@ -237,20 +237,20 @@ describeEachPhase({ args: ['--workers', '2', '--rate-limit', '0'] }, (server) =>
   describe('NDJSON', () => {
     const headers = { 'Content-Type': 'application/x-ndjson' };
 
-    it('stores one metric a line', async () => {
+    it('stores one metric per line', async () => {
       const sent = [metric(uniqueName('nd'), 1), metric(uniqueName('nd'), 2)];
       assertAccepted(await post(server.port, ndjsonBody(sent), { headers }), 2);
       assert.deepEqual(storedNamed(...sent.map((item) => item.name)), sent);
     });
 
-    it('takes a last line without its newline, CRLF line ends and empty lines', async () => {
+    it('accepts a last line without its newline, CRLF line ends and empty lines', async () => {
       const names = [uniqueName('nd'), uniqueName('nd'), uniqueName('nd')];
       const [a, b, c] = names.map((name) => JSON.stringify(metric(name)));
       assertAccepted(await post(server.port, `\n${a}\r\n\n${b}\n\n\n${c}`, { headers }), 3);
       assert.equal(storedNamed(...names).length, 3);
     });
 
-    it('gives the line as index of an error, empty lines not counted', async () => {
+    it('uses the line number as the index of an error, without counting empty lines', async () => {
       const names = [uniqueName('nd'), uniqueName('nd')];
       const [a, b] = names.map((name) => JSON.stringify(metric(name)));
       const response = await post(server.port, `\n${a}\n\nno json\n[1]\n${b}\n`, { headers });
@@ -287,12 +287,12 @@ describeEachPhase({ args: ['--workers', '2', '--rate-limit', '0'] }, (server) =>
       assertAccepted(await post(server.port, gzipSync(ndjsonBody([metric(name)])), { headers }), 1);
     });
 
-    it('takes the identity encoding', async () => {
+    it('accepts the identity encoding', async () => {
       const headers = { 'Content-Encoding': 'identity' };
       assertAccepted(await post(server.port, namesBody(uniqueName('identity')), { headers }), 1);
     });
 
-    it('refuses a body that is no gzip, and one cut short, and stores nothing', async () => {
+    it('refuses a body that is not gzip, and a truncated one, and stores nothing', async () => {
       const name = uniqueName('gzip-broken');
       const headers = { 'Content-Encoding': 'gzip' };
       const compressed = gzipSync(namesBody(name));
@@ -321,7 +321,7 @@ describeEachPhase({ args: ['--workers', '2', '--rate-limit', '0'] }, (server) =>
       ['a second value', `{"metrics":[${good}]}{}`],
       ['a missing brace', `{"metrics":[${good}]`],
       ['metrics given twice', `{"metrics":[${good}],"metrics":[${good}]}`],
-      ['metrics that is no array', `{"metrics":${good}}`],
+      ['metrics that is not an array', `{"metrics":${good}}`],
       ['no metrics', '{}'],
       ['an array', `[${good}]`],
       ['an empty batch', '{"metrics":[]}'],
@@ -340,7 +340,7 @@ describeEachPhase({ args: ['--workers', '2', '--rate-limit', '0'] }, (server) =>
       const body = Buffer.from(bodyOf([{ name: 'caf\u00e9', value: 1 }]), 'latin1');
       const problem = assertProblem(await post(server.port, body), 400);
       const lead = body.indexOf(0xe9);
-      // The lead byte, or the byte behind it that should continue the sequence and does not.
+      // The lead byte, or the byte after it that does not continue the sequence.
       assert.ok(problem.offset === lead || problem.offset === lead + 1, String(problem.offset));
     });
 

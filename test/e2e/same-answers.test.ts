@@ -1,4 +1,4 @@
-/** The same requests, sound and broken, to every phase: the same answers, byte for byte, and the same lines stored. */
+/** Every phase answers the same valid and broken requests alike, byte for byte, and stores the same lines. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
@@ -72,7 +72,7 @@ describe(`the same ${BODIES} requests (TEST_SEED=${seed})`, () => {
     expected = await outcomeOf({ after }, phaseArgs(LAST));
   });
 
-  it('are a mix of what is stored and what is refused', () => {
+  it('are partly stored and partly refused', () => {
     const statuses = expected.answers.map((answer) => answer.slice(0, 3));
     for (const status of ['200', '400']) assert.ok(statuses.includes(status), statuses.join(' '));
     assert.ok(expected.stored.length > 0);

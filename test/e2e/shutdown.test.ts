@@ -12,7 +12,7 @@ import { TrackedLoad } from '../support/tracked-load.ts';
 const CLEAN_EXIT = { code: 0, signal: null };
 const IN_FLIGHT = 200;
 
-/** The head of a POST and the first bytes of its body, the rest of which does not come. */
+/** The head of a POST and the first bytes of its body; the rest never arrives. */
 function beginPost(connection: RawConnection, name: string): void {
   const body = namesBody(name);
   connection.write(
@@ -86,7 +86,7 @@ describe('SIGTERM', () => {
     for (const name of names) assert.equal(counts.get(name), undefined);
   });
 
-  it('is told by /ready and by POST on connections that are still open', async (t) => {
+  it('shows in /ready and POST on connections that are still open', async (t) => {
     const server = await startServer(t, { args: ['--workers', '1', '--drain-timeout-ms', '4000'] });
     const holding = await RawConnection.open(server.port);
     const asking = await RawConnection.open(server.port);
@@ -104,7 +104,7 @@ describe('SIGTERM', () => {
     assert.deepEqual(await server.exited, CLEAN_EXIT);
   });
 
-  it('given twice ends the server at once, without losing what was acknowledged', async (t) => {
+  it('given twice ends the server at once and loses nothing acknowledged', async (t) => {
     const server = await startServer(t, { args: ['--workers', '2', '--drain-timeout-ms', '60000'] });
     const load = new TrackedLoad(server.port, { prefix: 'twice', connections: 20, batchMax: 10 });
     const holding = await RawConnection.open(server.port);
@@ -112,7 +112,7 @@ describe('SIGTERM', () => {
     await eventually('the load runs', () => (load.ledger.statuses.get(200) ?? 0) > 100);
     server.kill('SIGTERM');
     await server.logged((line) => /drain|stop|shut/i.test(String(line.msg)));
-    // A repeat within 200 ms is taken for the same Ctrl-C: see the next test.
+    // A repeat within 200 ms counts as the same Ctrl-C: see the next test.
     await delay(300);
     const startedAt = performance.now();
     server.kill('SIGTERM');

@@ -19,7 +19,7 @@ describeEachPhase(
     ],
   },
   (server, phase) => {
-    /** Headers of a client that has not been seen before, with all its tokens. */
+    /** Headers of a new client, with all its tokens. */
     function newClient(): Record<string, string> {
       return { 'X-Client': uniqueName('client') };
     }
@@ -106,7 +106,7 @@ describeEachPhase(
     });
 
     describe('413', () => {
-      it('answers more items than allowed and stores none', async () => {
+      it('answers a batch above --max-batch and stores none', async () => {
         const sent = names(21);
         const problem = assertProblem(
           await post(server.port, namesBody(...sent), { headers: newClient() }),
@@ -116,7 +116,7 @@ describeEachPhase(
         assert.equal(storedCount(sent[0]!), 0);
       });
 
-      it('answers more lines of NDJSON than allowed', async () => {
+      it('answers more NDJSON lines than --max-batch', async () => {
         const headers = { ...newClient(), 'Content-Type': 'application/x-ndjson' };
         assertProblem(
           await post(server.port, ndjsonBody(names(21).map((name) => metric(name))), { headers }),
@@ -174,7 +174,7 @@ describeEachPhase(
 
       it('holds across the connections and workers of one client', async () => {
         const client = newClient();
-        // A lock whose holder lost its core is answered with 503, which a client may send again.
+        // If the holder of a lock lost its core, the answer is 503, and the client may retry.
         const decided = async () => {
           for (;;) {
             const response = await post(server.port, namesBody(uniqueName('status')), { headers: client });
@@ -280,7 +280,7 @@ describeEachPhase(
         ],
       ];
       for (const [what, status, make] of cases) {
-        it(`looks at ${what}`, async () => {
+        it(`checks ${what}`, async () => {
           assertProblem(await fetchOnce(server.port, await make()), status);
         });
       }
@@ -307,7 +307,7 @@ describeEachPhase(
     });
 
     describe('the client', () => {
-      it('is the remote address by default, whatever headers say', async (t) => {
+      it('is the remote address by default, whatever the headers contain', async (t) => {
         const strict = await startServer(t, {
           args: [...phaseArgs(phase), '--workers', '1', '--rate-limit', '0.01', '--rate-burst', '1'],
         });
@@ -316,7 +316,7 @@ describeEachPhase(
         assertProblem(await post(strict.port, namesBody(uniqueName('a')), { headers: forged }), 429);
       });
 
-      it('is the Authorization header where asked for', async (t) => {
+      it('is the Authorization header with --client-id authorization', async (t) => {
         const args = [
           ...phaseArgs(phase),
           '--workers',
@@ -337,7 +337,7 @@ describeEachPhase(
         assert.ok(!strict.output().includes('Bearer'), 'a client key was logged');
       });
 
-      it('may be one of ten thousand, each with a limit of its own', {
+      it('may be one of ten thousand, each with its own limit', {
         skip: tooManyThreads(phase, 10_000),
       }, async (t) => {
         const args = [

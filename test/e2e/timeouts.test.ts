@@ -1,4 +1,4 @@
-/** What runs out of time is cut off, told to the client where there is one to tell, and counted where it can be seen. */
+/** Each timeout ends its wait, answers the client if there is one, and is counted if the server can see it. */
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -39,7 +39,7 @@ describe('a body that does not arrive', () => {
 
 for (const phase of ['2', '6']) {
   describe(`a request that storage keeps waiting, phase ${phase}`, () => {
-    it('is answered 504 and counted, and so is what became of its metrics later', async (t) => {
+    it('is answered 504 and counted, and so is the later outcome of its metrics', async (t) => {
       const faults = new FaultSwitch(t);
       const args = ['--phase', phase, '--workers', '1', '--request-timeout-ms', '100'];
       const server = await startServer(t, { args, env: faults.env });
@@ -75,7 +75,7 @@ describe('a sync that takes too long', () => {
 });
 
 describe('a drain that runs out', () => {
-  it('tells in the log how many requests it refused or answered 504', async (t) => {
+  it('logs how many requests it refused or answered 504', async (t) => {
     const faults = new FaultSwitch(t);
     const server = await startServer(t, {
       args: ['--workers', '1', '--drain-timeout-ms', '300'],
@@ -102,10 +102,10 @@ describe('a drain that runs out', () => {
 
 describe('connections that the transport watches', { concurrency: true }, async () => {
   const server = await startServer({ after }, { args: ['--workers', '1'] });
-  /** The transport's timer is 10 s by a clock of 4 s steps; the rest is for a busy machine. */
+  /** The transport's timer is 10 s with a clock of 4 s steps; the rest is a margin for a busy machine. */
   const CUT_MS = 20_000;
 
-  it('are cut when their header list dribbles in', async () => {
+  it('are cut when their headers arrive too slowly', async () => {
     const connection = await RawConnection.open(server.port);
     const startedAt = performance.now();
     connection.write('POST /metrics HTTP/1.1\r\nHost: localhost\r\nX-Slow: ');

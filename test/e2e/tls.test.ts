@@ -28,7 +28,7 @@ describe('TLS', { skip: requireTool('openssl') }, () => {
   const first = makeCertificate(directory, 'first.test');
   const second = makeCertificate(directory, 'second.test');
 
-  /** Where the server reads certificate and key; what stands there can be replaced. */
+  /** The certificate and key that the server reads; tests replace the files. */
   class ServerFiles {
     readonly cert: string;
     readonly key: string;
@@ -56,7 +56,7 @@ describe('TLS', { skip: requireTool('openssl') }, () => {
   const nameSeenBy = (connection: RawConnection): unknown =>
     connection.secureSocket.getPeerCertificate().subject.CN;
 
-  /** The common name that a new connection is shown. */
+  /** The common name that a new connection sees. */
   async function nameShown(port: number): Promise<unknown> {
     const connection = await RawConnection.openSecure(port);
     const name = nameSeenBy(connection);
@@ -79,7 +79,7 @@ describe('TLS', { skip: requireTool('openssl') }, () => {
   const suiteFiles = new ServerFiles({ after });
 
   describeEachPhase({ args: ['--workers', '2', ...suiteFiles.args] }, (server) => {
-    it('serves HTTPS with the certificate given, and stores what comes over it', async () => {
+    it('serves HTTPS with the given certificate, and stores metrics sent over it', async () => {
       const connection = await RawConnection.openSecure(server.port);
       assert.equal(nameSeenBy(connection), 'first.test');
       const name = uniqueName('secure');
@@ -89,7 +89,7 @@ describe('TLS', { skip: requireTool('openssl') }, () => {
       assert.equal(countNames(readStored(server.dataDir)).get(name), 3);
     });
 
-    it('assembles bodies that come in many records, plain and compressed', async () => {
+    it('assembles bodies that arrive in many records, plain and compressed', async () => {
       const connection = await RawConnection.openSecure(server.port);
       const body = bodyOf(Array.from({ length: 2_000 }, (_, k) => metric(`record.${k}`)));
       assertAccepted(await connection.request(postRequest(body)), 2_000);
@@ -98,7 +98,7 @@ describe('TLS', { skip: requireTool('openssl') }, () => {
       connection.close();
     });
 
-    it('closes connections that speak plain HTTP, and goes on', async () => {
+    it('closes connections that speak plain HTTP, and serves others', async () => {
       const plain = await RawConnection.open(server.port);
       plain.send(postRequest(namesBody(uniqueName('plain'))));
       const event = await plain.next(15_000);
@@ -109,7 +109,7 @@ describe('TLS', { skip: requireTool('openssl') }, () => {
   });
 
   describe('HTTPS', () => {
-    it('says so at the start: versions, certificate, expiry, and a line to copy', async (t) => {
+    it('logs versions, certificate, expiry and a curl line at start', async (t) => {
       const server = await startServer(t, { args: suiteFiles.args });
       assert.match(String(server.listening.tls), /^1\.2 and 1\.3, CN=first\.test until 20\d\d-/);
       await server.logged(({ msg }) => /^try: curl .* https:\/\//.test(String(msg)));
@@ -128,7 +128,7 @@ describe('TLS', { skip: requireTool('openssl') }, () => {
       await assert.rejects(handshake(port, authority), /self-signed/);
     });
 
-    it('is not held up by clients that dribble their handshakes', async (t) => {
+    it('serves others while clients handshake slowly', async (t) => {
       const server = await startServer(t, { args: ['--workers', '1', ...suiteFiles.args] });
       const dribblers = Array.from({ length: 200 }, () => connect(server.port, '127.0.0.1'));
       for (const socket of dribblers) socket.on('error', () => socket.destroy());
@@ -191,7 +191,7 @@ describe('TLS', { skip: requireTool('openssl') }, () => {
       });
     }
 
-    it('with a pair that does not fit keeps certificate and tokens, all of it', async (t) => {
+    it('with a mismatched pair keeps certificate and tokens', async (t) => {
       const files = new ServerFiles(t);
       const tokens = join(temporaryDirectory(t), 'tokens');
       writeFileSync(tokens, `web ${TOKEN}\n`, { mode: 0o600 });
@@ -227,7 +227,7 @@ describe('TLS', { skip: requireTool('openssl') }, () => {
   });
 
   describe('SIGTERM under HTTPS', () => {
-    it('answers what is in flight and exits 0, whatever handshakes are half done', async (t) => {
+    it('answers requests in flight and exits 0 despite unfinished handshakes', async (t) => {
       const server = await startServer(t, {
         args: ['--workers', '2', '--drain-timeout-ms', '2000', ...suiteFiles.args],
       });
@@ -246,7 +246,7 @@ describe('TLS', { skip: requireTool('openssl') }, () => {
   });
 
   describe('at its start the server', () => {
-    it('refuses a key that is not that of the certificate, with exit code 2', async (t) => {
+    it('refuses a key that does not match the certificate, with exit code 2', async (t) => {
       await assert.rejects(
         startServer(t, { args: ['--tls-cert', first.cert, '--tls-key', second.key] }),
         (error: unknown) => {
@@ -258,7 +258,7 @@ describe('TLS', { skip: requireTool('openssl') }, () => {
       );
     });
 
-    it('takes a certificate that has expired, and warns', async (t) => {
+    it('accepts a certificate that has expired, and warns', async (t) => {
       const old = makeExpiredCertificate(directory, 'old.test');
       const server = await startServer(t, { args: ['--tls-cert', old.cert, '--tls-key', old.key] });
       const line = await server.logged(({ msg }) => /expired/.test(String(msg)));

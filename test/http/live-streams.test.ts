@@ -20,7 +20,7 @@ const MESSAGES = 600;
 const TEXT = `data: ${'x'.repeat(64 << 10)}\n\n`;
 const IDLE_TIMEOUT_MS = 10_000;
 
-/** Streams on a real app of uWebSockets.js, with the test in the place of main. */
+/** Streams on a real app of uWebSockets.js; the test plays main. */
 function openApp(owner: Owner) {
   const calls: string[] = [];
   const exchanges = new ExchangePool({ aborted: () => {}, received: () => {}, released: () => {} });
@@ -71,7 +71,7 @@ async function ask(owner: Owner, port: number): Promise<Socket> {
 }
 
 describe('live streams', () => {
-  it('with readers that never read cost no memory, reach those that read, and end at the idle timeout', async (t) => {
+  it('with clients that never read use no memory, reach the others, and end at the idle timeout', async (t) => {
     const { port, streams, calls, counters } = openApp(t);
     for (let k = 0; k < DEAF; k++) (await ask(t, port)).pause();
     const reader = await ask(t, port);

@@ -86,7 +86,7 @@ describe('relaxed copies of uWebSockets.js', () => {
     assert.equal(existsSync(join(directory, relaxedNameOf(first))), false);
   });
 
-  it('are refused for files that are no ELF files', () => {
+  it('are refused for files other than ELF', () => {
     assert.throws(() => relax(Buffer.from('#!/bin/sh')), /ELF/);
     assert.throws(() => relax(Buffer.alloc(4096)), /ELF/);
   });

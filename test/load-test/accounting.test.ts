@@ -66,7 +66,7 @@ describe('a stall of the server', { concurrency: 2 }, () => {
     );
   });
 
-  it('counts for the requests of the client whose turn it was, at an interval', async (context) => {
+  it('counts for the requests of the waiting client, at an interval', async (context) => {
     const { result } = await load(context, stallAt(20), {
       clients: 1,
       load: { kind: 'closed', requestsPerClient: 100, intervalMs: 10 },
@@ -78,7 +78,7 @@ describe('a stall of the server', { concurrency: 2 }, () => {
     assert.ok(result.lateSends.waitedForConnection >= 45);
   });
 
-  it('counts once where the next request waits for the answer', async (context) => {
+  it('counts once if the next request waits for the answer', async (context) => {
     const { result } = await load(context, stallAt(20), {
       clients: 1,
       load: { kind: 'closed', requestsPerClient: 100, intervalMs: 0 },
@@ -90,7 +90,7 @@ describe('a stall of the server', { concurrency: 2 }, () => {
 });
 
 describe('a request that is due', { concurrency: 4 }, () => {
-  it('and never sent is told of', async (context) => {
+  it('but never sent is reported', async (context) => {
     const { result } = await load(
       context,
       (socket, request) => (isPost(request) ? undefined : socket.end(answer(404))),
@@ -104,7 +104,7 @@ describe('a request that is due', { concurrency: 4 }, () => {
     assert.match(result.warnings.join('\n'), /48 of 50 requests were never sent/);
   });
 
-  it('is sent once, by some client of some thread, and each metric is another', async (context) => {
+  it('is sent once, by some client of some thread, and each metric is unique', async (context) => {
     const { result, server } = await load(context, accept, {
       clients: 5,
       batch: 4,
@@ -126,7 +126,7 @@ describe('a request that is due', { concurrency: 4 }, () => {
     }
   });
 
-  it('at a constant rate is taken by every connection in turn', async (context) => {
+  it('at a constant rate goes to every connection in turn', async (context) => {
     const { server, result } = await load(context, accept, {
       clients: 4,
       headers: { 'X-Client': 'number {client}' },
@@ -173,7 +173,7 @@ describe('a request that is due', { concurrency: 4 }, () => {
 });
 
 describe('a load', { concurrency: 4 }, () => {
-  it('that is ended early tells what was measured', async (context) => {
+  it('that is stopped early reports its measurements', async (context) => {
     const controller = new AbortController();
     const server = await startScriptedServer(context, (socket, request, count, stop) => {
       if (count === 20) controller.abort();
@@ -190,7 +190,7 @@ describe('a load', { concurrency: 4 }, () => {
     assert.equal(result.succeeded, result.sent);
   });
 
-  it('tells how far it is while it runs', async (context) => {
+  it('reports its progress while it runs', async (context) => {
     const server = await startScriptedServer(context, accept);
     const seen: number[] = [];
     await runLoad(
@@ -207,7 +207,7 @@ describe('a load', { concurrency: 4 }, () => {
     );
   });
 
-  it('without a server says so', async (context) => {
+  it('without a server reports that', async (context) => {
     const server = await startScriptedServer(context, accept);
     server.close();
     await assert.rejects(runLoad(createPlan({ port: server.port })), /nothing listens on 127\.0\.0\.1/);

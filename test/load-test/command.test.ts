@@ -44,7 +44,7 @@ function runLoadCommand(
 }
 
 describe('load', { concurrency: 3 }, () => {
-  it('takes the four classic arguments, and reports in every form', async (context) => {
+  it('accepts the four classic arguments, and reports in every form', async (context) => {
     const { port, dataDir } = await startServer(context, { args: ['--workers', '1'] });
     const directory = temporaryDirectory(context, 'load-report-');
     const page = join(directory, 'deep', 'run.html');
@@ -74,10 +74,10 @@ describe('load', { concurrency: 3 }, () => {
     assert.equal(result.check.ok, true);
   });
 
-  it('fails when what was accepted is not in the files', async (context) => {
+  it('fails when an accepted metric is not in the files', async (context) => {
     const { port } = await startServer(context, { args: ['--workers', '1'] });
     const elsewhere = temporaryDirectory(context);
-    // The check waits for what is missing; a scripted server would not make it wait less.
+    // The check waits for missing metrics, also with a scripted server.
     const { code, stdout } = await runLoadCommand([port, 1, 2, 0, '--data-dir', elsewhere]);
     assert.equal(code, 1);
     assert.match(stdout, /FAILED: 2 accepted, 0 stored \(2 accepted metrics are not in the files\)/);
@@ -90,14 +90,14 @@ describe('load', { concurrency: 3 }, () => {
     assert.match(stdout, /500 \(refused\) +3 +100\.0%/);
   });
 
-  it('says that nothing was checked where nothing can tell', async (context) => {
+  it('reports that nothing was checked if neither files nor counters are available', async (context) => {
     const server = await startScriptedServer(context, (socket) => socket.write(accepted(1)));
     const { code, stdout } = await runLoadCommand([server.port, 1, 3, 0]);
     assert.equal(code, 0);
     assert.match(stdout, /accepted = stored: not checked/);
   });
 
-  it('ends at the first Ctrl-C with a table of what was measured', async (context) => {
+  it('ends at the first Ctrl-C with a table of its measurements', async (context) => {
     const { port } = await startServer(context, { args: ['--workers', '1'] });
     let killed = false;
     const { code, stdout } = await runLoadCommand([port, 2, 100_000, 10], (text, kill) => {
@@ -110,7 +110,7 @@ describe('load', { concurrency: 3 }, () => {
     assert.match(stdout, /accepted = stored: ok/);
   });
 
-  it('says so when nothing listens', async (context) => {
+  it('reports that nothing listens', async (context) => {
     const server = await startScriptedServer(context, () => {});
     server.close();
     const { code, stderr } = await runLoadCommand([server.port]);
@@ -138,7 +138,7 @@ describe('load', { concurrency: 3 }, () => {
 });
 
 describe('a scenario', { concurrency: 3 }, () => {
-  it('is listed with what it expects', async () => {
+  it('is listed with its expectations', async () => {
     const { code, stdout } = await runLoadCommand(['--list-scenarios']);
     assert.equal(code, 0);
     for (const name of [
@@ -155,7 +155,7 @@ describe('a scenario', { concurrency: 3 }, () => {
     }
   });
 
-  it('starts a server of its own and tells what held', async (context) => {
+  it('starts its own server and reports which expectations held', async (context) => {
     const directory = temporaryDirectory(context);
     const file = join(directory, 'slow.json');
     const page = join(directory, 'slow.html');
@@ -169,14 +169,14 @@ describe('a scenario', { concurrency: 3 }, () => {
     assert.match(readFileSync(page, 'utf8'), /Everything expected holds/);
   });
 
-  it('fails when something expected does not hold', async (context) => {
+  it('fails when an expectation does not hold', async (context) => {
     const server = await startScriptedServer(context, (socket) => socket.write(answer(500)));
     const { code, stdout } = await runLoadCommand(['--scenario', 'soak', '--port', server.port, '-d', '1s']);
     assert.equal(code, 1);
     assert.match(stdout, /DOES NOT HOLD +every request gets an answer: 2xx, 429 or 503/);
   });
 
-  it('that this server cannot serve says so', async (context) => {
+  it('that this server cannot serve fails with the reason', async (context) => {
     const { code, stderr } = await runLoadCommand(['--scenario', 'abuse', '--port', 9]);
     assert.equal(code, 1);
     assert.match(stderr, /this scenario needs a server of its own/);

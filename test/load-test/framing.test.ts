@@ -26,7 +26,7 @@ async function loadAgainst(
   return { ...result, connections: server.connections() };
 }
 
-/** GET /metrics is the check by counters, which is no part of these tests. */
+/** Ignores GET /metrics, the check by counters, which these tests do not cover. */
 const isPost = (request: string): boolean => request.startsWith('POST ');
 
 const respondTo =
@@ -96,7 +96,7 @@ describe('the generator reads an answer', { concurrency: 4 }, () => {
     assert.ok(result.connections >= REQUESTS, `${result.connections} connections`);
   });
 
-  it('on a connection of its own each, where keep-alive is off', async (context) => {
+  it('on its own connection each, if keep-alive is off', async (context) => {
     let withClose = 0;
     const result = await loadAgainst(
       context,
@@ -118,7 +118,7 @@ describe('the generator counts as malformed', { concurrency: 4 }, () => {
     'a status line of HTTP/2': answer(200).replace('HTTP/1.1', 'HTTP/2.0'),
     'a status of four digits': answer(2000),
     'a header without a colon': 'HTTP/1.1 200 OK\r\nContent-Length 0\r\n\r\n',
-    'a Content-Length that is no number': 'HTTP/1.1 200 OK\r\nContent-Length: 2x\r\n\r\n{}',
+    'a Content-Length that is not a number': 'HTTP/1.1 200 OK\r\nContent-Length: 2x\r\n\r\n{}',
     'two Content-Lengths': 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}',
     'Content-Length beside chunks':
       'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
@@ -141,7 +141,7 @@ describe('the generator counts as malformed', { concurrency: 4 }, () => {
   }
 });
 
-describe('the generator tells', { concurrency: 4 }, () => {
+describe('the generator distinguishes', { concurrency: 4 }, () => {
   it('a connection that is closed before the answer from one that is closed within it', async (context) => {
     let count = 0;
     const result = await loadAgainst(
@@ -172,7 +172,7 @@ describe('the generator tells', { concurrency: 4 }, () => {
     assert.equal(result.check.unknown, 4);
   });
 
-  it('a server that is gone', async (context) => {
+  it('a server that has gone', async (context) => {
     const result = await loadAgainst(
       context,
       (socket, request, _count, stop) => {

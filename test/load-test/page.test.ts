@@ -25,7 +25,7 @@ const html = renderPage({
 });
 
 describe('a page', () => {
-  it('needs nothing from anywhere', () => {
+  it('needs no other file and no network', () => {
     assert.doesNotMatch(html, /\s(?:src|href|action|data)\s*=|url\(|@import|fetch\(|XMLHttpRequest|import\(/);
     assert.match(html, /var uPlot=function/);
     assert.match(html, /\.uplot/);

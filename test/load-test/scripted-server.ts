@@ -1,4 +1,4 @@
-/** A TCP server that answers requests as a script says, byte by byte: what no proper server would do. */
+/** A TCP server that answers requests by a script, byte by byte, as no correct server would. */
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import type { Owner } from '../support/server-process.ts';

@@ -18,7 +18,7 @@ interface Stored {
   readonly fates: Uint8Array;
 }
 
-/** A real server's files after a load of one client, and what its answers said. */
+/** A real server's files after a load of one client, and its answers. */
 async function storedLoad(context: TestContext, segmentBytes?: number): Promise<Stored> {
   const args = ['--workers', '1', ...(segmentBytes ? ['--segment-bytes', String(segmentBytes)] : [])];
   const server = await startServer(context, { args });
@@ -47,7 +47,7 @@ const check = ({ options, fates }: Stored, acceptedMetrics = ACCEPTED, unknownRe
   checkFiles(options, { acceptedMetrics, unknownRequests, batch: BATCH, fates: [fates] });
 
 describe('accepted = stored, read from the files,', { concurrency: 4 }, () => {
-  it('holds for what a server stored', async (context) => {
+  it('holds for the files of a server', async (context) => {
     const { ok, missing, duplicated, refusedButStored, stored } = await check(await storedLoad(context));
     assert.deepEqual(
       { ok, missing, duplicated, refusedButStored, stored },
@@ -55,7 +55,7 @@ describe('accepted = stored, read from the files,', { concurrency: 4 }, () => {
     );
   });
 
-  it('fails when a line is gone', async (context) => {
+  it('fails when a line is missing', async (context) => {
     const stored = await storedLoad(context);
     const lines = readFileSync(stored.path, 'latin1').split('\n');
     lines.splice(10, 1);
@@ -66,7 +66,7 @@ describe('accepted = stored, read from the files,', { concurrency: 4 }, () => {
     assert.match(result.detail, /accepted metrics are not in the files/);
   });
 
-  it('fails when a byte is another, for its commit proves nothing any more', async (context) => {
+  it('fails when a byte differs, because its commit is no longer proved', async (context) => {
     const stored = await storedLoad(context);
     const bytes = readFileSync(stored.path);
     bytes[bytes.indexOf('"host":"web-') + 12]! ^= 1;
@@ -86,7 +86,7 @@ describe('accepted = stored, read from the files,', { concurrency: 4 }, () => {
     assert.ok((result.duplicated ?? 0) >= 1);
   });
 
-  it('fails when a request that was refused is there', async (context) => {
+  it('fails when a refused request is stored', async (context) => {
     const stored = await storedLoad(context);
     stored.fates[7] = FATE_REFUSED;
     const result = await check(stored, ACCEPTED - BATCH);
@@ -94,7 +94,7 @@ describe('accepted = stored, read from the files,', { concurrency: 4 }, () => {
     assert.equal(result.refusedButStored, BATCH);
   });
 
-  it('lets a request without an answer be there, and be missing', async (context) => {
+  it('accepts a request without an answer, whether stored or not', async (context) => {
     const stored = await storedLoad(context);
     stored.fates[7] = FATE_UNKNOWN;
     const there = await check(stored, ACCEPTED - BATCH, 1);

@@ -20,7 +20,7 @@ test('the slowest request is forgotten 10 to 20 seconds after it came', () => {
   assert.equal(window.slowest, null);
 });
 
-test('of two that took equally long the first is told', () => {
+test('of two that took equally long the first is reported', () => {
   const window = new SlowestRequest(START_MS);
   window.note(sampleOf({ clientHash: 1, totalNs: 900 }));
   window.note(sampleOf({ clientHash: 2, totalNs: 900 }));

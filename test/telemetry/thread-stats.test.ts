@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createThreadStats, readThreadStats, ThreadSampler } from '../../src/telemetry/thread-stats.ts';
 
-test('nothing is told before the first sample', () => {
+test('nothing is reported before the first sample', () => {
   assert.equal(readThreadStats(createThreadStats()), null);
 });
 
