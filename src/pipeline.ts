@@ -79,6 +79,8 @@ export interface PipelineRequest {
   readonly strict: boolean;
   /** What the limits identify the client by. */
   readonly clientKey: Uint8Array;
+  /** The client's request limit was charged before, see http/compressed-charge.ts. */
+  readonly isCharged: boolean;
   /** Keyed hash of the client, once the limiter has seen it. */
   clientHash: number;
   /** Request tokens that the client has left; -1 when requests are not limited. */
@@ -125,7 +127,9 @@ export class Pipeline {
     // Claims room for the worst case first, so that a full journal costs no parsing.
     const offset = this.journal.claim(bound);
     if (offset === FULL) return JOURNAL_FULL;
-    if (this.limitsRequests || this.limitsMetrics) {
+    if (request.isCharged) {
+      this.limiter.identify(request.clientKey, request.clientKey.length);
+    } else if (this.limitsRequests || this.limitsMetrics) {
       const code = this.chargeRequest(request, nowMs);
       if (code !== COMMITTED) return code;
     }

@@ -69,6 +69,7 @@ class Rig {
     format: FORMAT_JSON,
     strict: false,
     clientKey: CLIENT,
+    isCharged: false,
     clientHash: 0,
     remaining: -1,
     limitNs: 0,

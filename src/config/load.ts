@@ -180,6 +180,11 @@ function refuseContradictions(settings: Settings, config: Config): void {
       `--queue-tasks ${config.queueTasks}: must be at least --workers ${workers}; raise the one or lower the other`,
     );
   }
+  if (config.decompressionQueue < workers) {
+    fail(
+      `--decompression-queue ${config.decompressionQueue}: must be at least --workers ${workers}; raise the one or lower the other`,
+    );
+  }
   if (config.retentionBytes > 0 && config.retentionBytes < config.segmentBytes) {
     fail(
       `--retention-bytes ${config.retentionBytes}: must be 0 or at least --segment-bytes ${config.segmentBytes}; raise the one or lower the other`,

@@ -173,12 +173,19 @@ export const OPTIONS = z.object({
     'threads at once where each request has its own (phases 1 to 5)',
   ),
   queueTasks: bounded('count', '10000', 1, 1_000_000, 'requests that may wait for storage, in all workers'),
+  decompressionQueue: bounded(
+    'count',
+    '1024',
+    1,
+    1_000_000,
+    'compressed bodies that may wait for decompression, in all workers',
+  ),
   inflightBodyBytes: derived(
     'size',
     'one largest body for each worker, at least 64m',
     1 << 20,
     4 * GIB,
-    'bytes of bodies being received, in all workers',
+    'bytes of bodies that arrive or wait for decompression, in all workers',
   ),
   journalBytes: derived(
     'size',

@@ -9,6 +9,11 @@ export interface ServedRequest {
   readonly strict: boolean;
   readonly clientKey: Uint8Array;
   readonly clientClass: number;
+  /** A compressed body was charged before it was decompressed; the rest is what the limiter said then. */
+  readonly isCharged: boolean;
+  readonly clientHash: number;
+  readonly remaining: number;
+  readonly limitNs: number;
   readonly startedMs: number;
   readonly receivedMs: number;
 }

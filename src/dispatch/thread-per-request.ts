@@ -84,9 +84,7 @@ class ThreadPerRequest implements Dispatcher {
   }
 
   private start(exchange: Exchange, lane: number, body: Uint8Array): void {
-    const { format, strict, clientKey, clientClass, startedMs, receivedMs } = exchange;
-    const request: ServedRequest = { body, format, strict, clientKey, clientClass, startedMs, receivedMs };
-    const thread = this.parts.startRequestThread(lane, request);
+    const thread = this.parts.startRequestThread(lane, servedRequest(exchange, body));
     let hasAnswered = false;
     thread.once('message', (answer: RequestAnswer) => {
       hasAnswered = true;
@@ -127,6 +125,24 @@ class ThreadPerRequest implements Dispatcher {
     }
     waiting.clear();
   }
+}
+
+function servedRequest(exchange: Exchange, body: Uint8Array): ServedRequest {
+  const { format, strict, clientKey, clientClass, startedMs, receivedMs } = exchange;
+  const { isCharged, clientHash, remaining, limitNs } = exchange;
+  return {
+    body,
+    format,
+    strict,
+    clientKey,
+    clientClass,
+    isCharged,
+    clientHash,
+    remaining,
+    limitNs,
+    startedMs,
+    receivedMs,
+  };
 }
 
 /** A thread's error arrives as an object that only resembles an Error, and would be empty if passed on. */

@@ -36,6 +36,7 @@ export class Exchange implements PipelineRequest {
   format: BodyFormat = 0;
   coding: Coding = 0;
   strict = false;
+  isCharged = false;
   headOnly = false;
   /** A POST of metrics. Only their times are recorded; those of scrapes and probes would blur them. */
   measured = false;
@@ -81,6 +82,7 @@ export class Exchange implements PipelineRequest {
     this.encodeNs = 0;
     this.clientHash = 0;
     this.clientClass = 0;
+    this.isCharged = false;
     this.headOnly = false;
     this.measured = false;
     this.recorded = false;

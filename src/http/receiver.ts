@@ -1,17 +1,21 @@
 /**
  * Receives POST bodies: checks what the headers can decide, assembles the body, and hands it to the sink.
  *
- * A body in one chunk goes to the sink as it is; a body in several chunks is assembled in a reused buffer first.
+ * A body in one chunk goes to the sink as it is; a body in several chunks is assembled in a reused buffer first. A
+ * compressed body waits in such a buffer until `Inflater` has decompressed it.
  * Nothing is limited, parsed or stored before the last chunk, because uWebSockets.js calls a route before it has
  * validated the framing of the body.
  */
 import { monotonicMs } from '../base/clock.ts';
 import { WORKER } from '../telemetry/counters.ts';
+import type { CountedReason } from '../telemetry/unavailable.ts';
 import { BodyBuffers } from './body-buffers.ts';
 import { type ClientIdentity, unauthorizedProblem } from './client-identity.ts';
+import { ClientShares } from './client-shares.ts';
+import type { CompressedCharge } from './compressed-charge.ts';
 import { type Exchange, type ExchangeOwner, ExchangePool } from './exchange.ts';
 import type { HeaderScan } from './header-scan.ts';
-import { type Inflated, Inflater } from './inflate.ts';
+import { type Inflated, Inflater, type InflaterOwner } from './inflater.ts';
 import { bodyFormatOf, CODINGS_ACCEPTED, codingOf, GZIP, prefersStrict, UNSUPPORTED } from './media-type.ts';
 import type { Outbox } from './outbox.ts';
 import { ReceivingList } from './receiving-list.ts';
@@ -24,27 +28,34 @@ export interface ReceiverConfig {
   /** This worker's budget for bodies that arrive in several chunks. */
   readonly inflightBodyBytes: number;
   readonly bodyTimeoutMs: number;
+  /** Compressed bodies that may wait in this worker, and for how long. */
+  readonly decompressionQueue: number;
+  readonly decompressionTimeoutMs: number;
 }
 
-export class Receiver implements ExchangeOwner {
+export class Receiver implements ExchangeOwner, InflaterOwner {
   private readonly sink: RequestSink;
   private readonly outbox: Outbox;
   private readonly counters: Float64Array;
   private readonly identity: ClientIdentity;
+  private readonly charge: CompressedCharge;
   private readonly config: ReceiverConfig;
   private readonly exchanges = new ExchangePool(this);
   private readonly buffers: BodyBuffers;
+  private readonly shares = new ClientShares();
   private readonly inflater: Inflater;
   private readonly receiving = new ReceivingList();
+  private readonly canYield = (exchange: Exchange): boolean => !this.inflater.isReading(exchange);
 
-  constructor(sink: RequestSink, identity: ClientIdentity, config: ReceiverConfig) {
+  constructor(sink: RequestSink, identity: ClientIdentity, charge: CompressedCharge, config: ReceiverConfig) {
     this.sink = sink;
     this.outbox = sink.outbox;
     this.counters = sink.outbox.counters;
     this.identity = identity;
+    this.charge = charge;
     this.config = config;
     this.buffers = new BodyBuffers(config.inflightBodyBytes);
-    this.inflater = new Inflater(config.maxBodyBytes);
+    this.inflater = new Inflater(config.maxBodyBytes, config.decompressionQueue, this);
   }
 
   /** True while no body is being received or decompressed. */
@@ -88,45 +99,75 @@ export class Receiver implements ExchangeOwner {
     this.counters[WORKER.body_bytes]! += chunk.byteLength;
     const length = exchange.length + chunk.byteLength;
     if (length > this.config.maxBodyBytes) return this.rejectTooLarge(exchange);
-    if (isLast && exchange.buffer === null) return this.complete(exchange, new Uint8Array(chunk));
-    if (!this.append(exchange, new Uint8Array(chunk), length)) {
-      this.stopReceiving(exchange);
-      return this.outbox.enqueueUnavailable(exchange, 'body_bytes_full');
+    if (isLast && exchange.buffer === null && exchange.coding !== GZIP) {
+      return this.complete(exchange, new Uint8Array(chunk));
     }
-    if (isLast) this.complete(exchange, exchange.buffer!.subarray(0, length));
+    // uWebSockets.js detaches the chunk after this call, so copy what has to stay.
+    if (!this.append(exchange, new Uint8Array(chunk), length))
+      return this.refuseBody(exchange, 'body_bytes_full');
+    if (!isLast) return;
+    if (exchange.coding === GZIP) this.queueCompressed(exchange);
+    else this.complete(exchange, exchange.buffer!.subarray(0, length));
   }
 
   /** @returns false when the budget for bodies is used up */
   private append(exchange: Exchange, chunk: Uint8Array, length: number): boolean {
-    const { buffer } = exchange;
-    if (buffer === null) exchange.buffer = this.buffers.acquire(length);
-    else if (length > buffer.length) {
-      const larger = this.buffers.grow(buffer, exchange.length, length);
-      if (larger === null) return false;
-      exchange.buffer = larger;
+    while (!this.fits(exchange, length)) {
+      const victim = this.shares.victimFor(exchange, length, this.canYield);
+      if (victim === null) return false;
+      this.refuseBody(victim, 'body_bytes_full');
     }
-    if (exchange.buffer === null) return false;
-    exchange.buffer.set(chunk, exchange.length);
+    exchange.buffer!.set(chunk, exchange.length);
     exchange.length = length;
     this.counters[WORKER.body_bytes_now] = this.buffers.usedBytes;
     return true;
   }
 
+  /** Makes `exchange.buffer` hold `length` bytes, if the budget allows. */
+  private fits(exchange: Exchange, length: number): boolean {
+    const { buffer } = exchange;
+    if (buffer !== null && length <= buffer.length) return true;
+    const larger =
+      buffer === null ? this.buffers.acquire(length) : this.buffers.grow(buffer, exchange.length, length);
+    if (larger === null) return false;
+    exchange.buffer = larger;
+    if (buffer === null) this.shares.add(exchange, larger.length);
+    else this.shares.grow(exchange, larger.length - buffer.length);
+    return true;
+  }
+
+  /** The identity-coded body is complete. */
   private complete(exchange: Exchange, body: Uint8Array): void {
     this.receiving.remove(exchange);
     exchange.receivedMs = monotonicMs();
     if (body.length === 0) return this.rejectMalformed(exchange, EMPTY_BODY);
-    if (exchange.coding === GZIP) {
-      // uWebSockets.js detaches the chunk after this call, so copy it. An assembled body stays in its buffer.
-      const compressed = exchange.buffer === null ? body.slice() : body;
-      this.inflater.push(compressed, (result) => this.inflated(exchange, result));
-      return;
-    }
     this.sink.admit(exchange, body);
     this.releaseBuffer(exchange);
   }
 
-  private inflated(exchange: Exchange, result: Inflated): void {
+  /**
+   * The compressed body is complete. Checks in the order of all requests, 503 before 429, since a refused body must
+   * cost neither its client's limit nor the time to decompress it.
+   */
+  private queueCompressed(exchange: Exchange): void {
+    this.receiving.remove(exchange);
+    exchange.receivedMs = monotonicMs();
+    if (exchange.length === 0) return this.rejectMalformed(exchange, EMPTY_BODY);
+    const reason =
+      this.sink.gate.atHeaders(exchange.receivedMs) ??
+      (this.inflater.hasRoomFor(exchange) ? null : 'decompression_full');
+    if (reason !== null) return this.refuseBody(exchange, reason);
+    if (!this.charge.accept(exchange, this.outbox)) return this.releaseBuffer(exchange);
+    this.inflater.push(exchange);
+    this.counters[WORKER.decompressions_now] = this.inflater.pending;
+  }
+
+  dropped(exchange: Exchange): void {
+    this.refuseBody(exchange, 'decompression_full');
+  }
+
+  inflated(exchange: Exchange, result: Inflated): void {
+    this.counters[WORKER.decompressions_now] = this.inflater.pending;
     this.releaseBuffer(exchange);
     if (!exchange.open) return;
     if (result === 'too_large') return this.rejectTooLarge(exchange);
@@ -165,36 +206,44 @@ export class Receiver implements ExchangeOwner {
     this.outbox.enqueueProblem(exchange, problem);
   }
 
-  /** Drops what still arrives of this body. */
+  private refuseBody(exchange: Exchange, reason: CountedReason): void {
+    this.stopReceiving(exchange);
+    this.outbox.enqueueUnavailable(exchange, reason);
+  }
+
+  /** Drops what still arrives of this body, or a compressed body that waits. */
   private stopReceiving(exchange: Exchange): void {
     this.receiving.remove(exchange);
+    this.inflater.remove(exchange);
     this.releaseBuffer(exchange);
     exchange.receivedMs = monotonicMs();
   }
 
   private releaseBuffer(exchange: Exchange): void {
     if (exchange.buffer === null) return;
+    this.shares.remove(exchange, exchange.buffer.length);
     this.buffers.release(exchange.buffer);
     exchange.buffer = null;
     this.counters[WORKER.body_bytes_now] = this.buffers.usedBytes;
   }
 
-  /** The client is gone. If the thread pool still reads the buffer, `inflated` releases it. */
+  /** The client is gone. While the thread pool reads the buffer, `inflated` releases it later. */
   aborted(exchange: Exchange): void {
     if (!exchange.open) return;
     exchange.open = false;
     this.counters[WORKER.requests_aborted]! += 1;
-    if (exchange.receivedMs > 0) return;
-    this.receiving.remove(exchange);
-    this.releaseBuffer(exchange);
+    if (exchange.buffer === null || this.inflater.isReading(exchange)) return this.receiving.remove(exchange);
+    this.stopReceiving(exchange);
   }
 
   released(exchange: Exchange): void {
     this.exchanges.release(exchange);
   }
 
-  /** Answers 408 to bodies that have been arriving for too long. */
+  /** Answers 408 to bodies that have been arriving for too long, and 503 to those that wait for decompression. */
   expire(nowMs: number): void {
+    this.inflater.expire(nowMs - this.config.decompressionTimeoutMs);
+    this.counters[WORKER.decompressions_now] = this.inflater.pending;
     for (;;) {
       const exchange = this.receiving.oldest;
       if (exchange === null || nowMs - exchange.startedMs < this.config.bodyTimeoutMs) return;
@@ -209,13 +258,15 @@ export class Receiver implements ExchangeOwner {
     }
   }
 
-  /** Refuses every body that is still arriving, at the end of a drain. */
+  /** Refuses every body that is still arriving or waits for decompression, at the end of a drain. */
   refuseAll(): void {
-    for (let next = this.receiving.oldest; next !== null; next = this.receiving.oldest) {
-      this.stopReceiving(next);
-      this.counters[WORKER.timeouts_drain]! += 1;
-      this.outbox.enqueueUnavailable(next, 'draining');
-    }
+    for (let next = this.receiving.oldest; next !== null; next = this.receiving.oldest) this.refuseLate(next);
+    for (const exchange of this.inflater.removeAll()) this.refuseLate(exchange);
+  }
+
+  private refuseLate(exchange: Exchange): void {
+    this.counters[WORKER.timeouts_drain]! += 1;
+    this.refuseBody(exchange, 'draining');
   }
 }
 

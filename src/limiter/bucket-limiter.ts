@@ -99,6 +99,11 @@ class BucketLimiter implements Limiter {
     return this.charged(admitted, tokens, 1, requestRate);
   }
 
+  identify(key: Uint8Array, keyBytes: number): void {
+    const { table, hash } = this;
+    halfSipHash(table.seed0, table.seed1, key, keyBytes, hash);
+  }
+
   chargeMetrics(metrics: number, nowMs: number): Verdict {
     const { table, hash, metricRate } = this;
     if (metricRate === 0) return ADMITTED;

@@ -26,7 +26,9 @@ export type Verdict = typeof ADMITTED | typeof LIMITED | typeof BUSY;
 export interface Limiter {
   /** @param key `key[0, keyBytes)` identifies the client  @param nowMs monotonic, one scale for all threads */
   chargeRequest(key: Uint8Array, keyBytes: number, nowMs: number): Verdict;
-  /** Charges `metrics` to the client of the last `chargeRequest`, all or nothing. */
+  /** Selects the client for `chargeMetrics` without charging a request, which was charged before. */
+  identify(key: Uint8Array, keyBytes: number): void;
+  /** Charges `metrics` to the client of the last `chargeRequest` or `identify`, all or nothing. */
   chargeMetrics(metrics: number, nowMs: number): Verdict;
   /** First 32 bits (as Int32) of the last client's keyed hash: its name in telemetry and logs. */
   readonly clientHash: number;

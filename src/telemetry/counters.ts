@@ -99,7 +99,11 @@ export const WORKER_TABLE = {
   limited_metrics: counter('limited_metrics_total', 'Metrics refused with 429 by the metric limit.'),
   queue_tasks_now: gauge('queue_depth', 'Requests waiting for storage.'),
   queue_bytes_now: gauge('queue_bytes', 'Bytes in the journals, not yet stored.'),
-  body_bytes_now: gauge('inflight_body_bytes', 'Bytes of the buffers that hold arriving bodies.'),
+  body_bytes_now: gauge(
+    'inflight_body_bytes',
+    'Bytes of the buffers that hold arriving bodies and compressed bodies that wait.',
+  ),
+  decompressions_now: gauge('decompression_queue_depth', 'Compressed bodies waiting for decompression.'),
   queue_head_age_ms_now: gauge('queue_head_age_seconds', 'Age of the oldest request waiting for storage.', {
     divisor: MS_PER_SECOND,
     combine: 'max',

@@ -56,6 +56,11 @@ export const UNAVAILABLE = {
     retryMaxSeconds: 5,
     isCounted: true,
   },
+  decompression_full: {
+    detail: 'Too many compressed bodies wait for decompression.',
+    retryMaxSeconds: 3,
+    isCounted: true,
+  },
   streams_full: {
     detail: 'Too many live streams are open.',
     retryMaxSeconds: 3,

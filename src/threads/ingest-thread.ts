@@ -5,22 +5,25 @@ import { Bell } from '../base/bell.ts';
 import { monotonicMs } from '../base/clock.ts';
 import { Control } from '../base/control.ts';
 import { Breaker } from '../breaker/breaker.ts';
+import { limiterConfigOf } from '../config/slices.ts';
 import type { Dispatcher } from '../dispatch/dispatcher.ts';
 import type { ServedRequest } from '../dispatch/served-request.ts';
 import { ClientIdentity } from '../http/client-identity.ts';
+import { CompressedCharge } from '../http/compressed-charge.ts';
 import { Listener } from '../http/listener.ts';
 import { LiveStreams } from '../http/live-streams.ts';
 import { Receiver } from '../http/receiver.ts';
 import type { Page } from '../http/response.ts';
 import { Routes } from '../http/routes.ts';
 import { loadSameUws } from '../http/uws.ts';
+import type { Limiter } from '../limiter/limiter.ts';
 import { renderLivePage } from '../live/page.ts';
 import { loadDispatch, loadWriter, slotsOf } from '../phases.ts';
 import { WORKER } from '../telemetry/counters.ts';
 import { Histograms, WORKER_HISTOGRAM_NAMES } from '../telemetry/histogram.ts';
 import { startThreadStats } from '../telemetry/thread-stats.ts';
 import type { FromWorker, IngestWorkerData, RequestThreadData, ToWorker } from './messages.ts';
-import { openPipeline, openRecorder } from './serving-context.ts';
+import { openLimiter, openPipeline, openRecorder } from './serving-context.ts';
 
 const REQUEST_ENTRY = new URL('./request-worker.js', import.meta.url);
 /** How often the thread checks for timeouts. */
@@ -86,20 +89,24 @@ export class IngestThread {
   private quietFromMs = 0;
 
   static async open(data: IngestWorkerData, port: MessagePort, died: Died): Promise<IngestThread> {
-    return new IngestThread(data, port, await openDispatcher(data, port, died));
+    const [dispatcher, limiter] = await Promise.all([openDispatcher(data, port, died), openLimiter(data)]);
+    return new IngestThread(data, port, dispatcher, limiter);
   }
 
-  private constructor(data: IngestWorkerData, port: MessagePort, dispatcher: Dispatcher) {
+  private constructor(data: IngestWorkerData, port: MessagePort, dispatcher: Dispatcher, limiter: Limiter) {
     const { config } = data;
     this.data = data;
     this.port = port;
     this.dispatcher = dispatcher;
     this.allCounters = data.allCounters.map((block) => new Float64Array(block));
     this.identity = new ClientIdentity(config.clientId, data.tokens);
-    this.receiver = new Receiver(dispatcher, this.identity, {
+    const charge = new CompressedCharge(limiter, limiterConfigOf(config));
+    this.receiver = new Receiver(dispatcher, this.identity, charge, {
       maxBodyBytes: config.maxBodyBytes,
       inflightBodyBytes: Math.floor(config.inflightBodyBytes / data.acceptThreads),
       bodyTimeoutMs: config.bodyTimeoutMs,
+      decompressionQueue: Math.floor(config.decompressionQueue / data.acceptThreads),
+      decompressionTimeoutMs: config.requestTimeoutMs,
     });
     this.streams = new LiveStreams(dispatcher.outbox, dispatcher.gate, {
       open: (id) => this.post({ kind: 'live_open', id }),

@@ -3,6 +3,7 @@ import { Bell } from '../base/bell.ts';
 import { Control } from '../base/control.ts';
 import { Breaker } from '../breaker/breaker.ts';
 import { limiterConfigOf } from '../config/slices.ts';
+import type { Limiter } from '../limiter/limiter.ts';
 import { loadLimiter, loadParser, loadTelemetry, loadWriter, slotsOf } from '../phases.ts';
 import { Pipeline } from '../pipeline.ts';
 import { nodeFileOps } from '../storage/file-ops.ts';
@@ -16,23 +17,29 @@ export async function openRecorder({ config, memory }: ServingData): Promise<Rec
   return telemetry.openRecorder(memory.samples);
 }
 
+/** A limiter over the memory that all threads share. */
+export async function openLimiter({ config, memory }: ServingData): Promise<Limiter> {
+  const limiter = await loadLimiter(slotsOf(config));
+  return limiter.openLimiter(memory.limiter, limiterConfigOf(config));
+}
+
 /**
  * A pipeline into the thread's own journal.
  * @param onFallback called with a reason if the parser of the phase cannot run on this thread and another one replaces it
  */
 export async function openPipeline(
-  { config, lane, memory }: ServingData,
+  data: ServingData,
   onFallback: (reason: string) => void,
 ): Promise<Pipeline> {
+  const { config, lane, memory } = data;
   const slots = slotsOf(config);
   const [parser, limiter, writer] = await Promise.all([
     loadParser(slots),
-    loadLimiter(slots),
+    openLimiter(data),
     loadWriter(slots),
   ]);
   if (parser.unavailable) onFallback(parser.unavailable);
   const breaker = new Breaker(memory.breaker);
-  const limiterConfig = limiterConfigOf(config);
   const journal = writer.openJournal({
     memory: memory.writer,
     lane,
@@ -46,8 +53,8 @@ export async function openPipeline(
   });
   return new Pipeline(
     parser.createParser({ maxBodyBytes: config.maxBodyBytes, maxBatch: config.maxBatch }),
-    limiter.openLimiter(memory.limiter, limiterConfig),
+    limiter,
     journal,
-    { ...limiterConfig, maxBatch: config.maxBatch },
+    { ...limiterConfigOf(config), maxBatch: config.maxBatch },
   );
 }

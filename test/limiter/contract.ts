@@ -140,6 +140,20 @@ export function limiterContract(name: string, tested: TestedLimiter): void {
       assert.equal(limiter.chargeMetrics(1, 0), LIMITED);
     });
 
+    it('charges the client that was identified, without charging a request', () => {
+      const { take, limiter } = open({ requestBurst: 3, metricRate: 1, metricBurst: 10 });
+      take('a', 0);
+      take('b', 0);
+      const key = Buffer.from('a');
+      for (let k = 0; k < 5; k++) limiter.identify(key, key.length);
+      assert.equal(limiter.chargeMetrics(10, 0), ADMITTED);
+      assert.equal(limiter.chargeMetrics(1, 0), LIMITED);
+      take('a', 0);
+      assert.equal(limiter.remaining, 1);
+      take('b', 0);
+      assert.equal(limiter.chargeMetrics(10, 0), ADMITTED);
+    });
+
     it('works while requests are not limited', () => {
       const { take, limiter, memory } = open({ requestRate: 0, metricRate: 100, metricBurst: 50 });
       for (let k = 0; k < 100; k++) assert.equal(take('a', 0), ADMITTED);
