@@ -6,7 +6,7 @@
  */
 import { createHash } from 'node:crypto';
 
-export const WORKLOADS = ['plain', 'tags', 'same-tags'] as const;
+export const WORKLOADS = ['plain', 'tags', 'same-tags', 'spaced-tags'] as const;
 export type WorkloadName = (typeof WORKLOADS)[number];
 
 export interface Workload {
@@ -48,6 +48,16 @@ const TYPES = ['gauge', 'counter', 'histogram', 'summary'] as const;
 const REGIONS = ['eu-west-1', 'eu-central-1', 'us-east-1', 'us-west-2', 'ap-southeast-1'] as const;
 const SERVICES = ['checkout', 'catalogue', 'billing', 'search', 'frontend', 'auth'] as const;
 
+/** JSON with a blank after each colon and comma, as Python's `json.dumps` writes it. */
+function spacedJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(spacedJson).join(', ')}]`;
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
+  const members = Object.entries(value).map(
+    ([key, member]) => `${JSON.stringify(key)}: ${spacedJson(member)}`,
+  );
+  return `{${members.join(', ')}}`;
+}
+
 export function makeWorkload(name: WorkloadName, metrics: number, seed = 20_260_101): Workload {
   const random = seededRandom(seed);
   const pick = <Item>(items: readonly Item[]): Item => items[Math.floor(random() * items.length)] as Item;
@@ -64,7 +74,14 @@ export function makeWorkload(name: WorkloadName, metrics: number, seed = 20_260_
     value: at % 3 === 0 ? whole(1_000_000) : at % 3 === 1 ? whole(10_000) / 100 : random() * 100,
     type: pick(TYPES),
     timestamp: 1_760_000_000_000 + whole(10_000),
-    ...(name === 'plain' ? {} : { tags: name === 'tags' ? tags() : shared }),
+    ...(name === 'plain' ? {} : { tags: name === 'same-tags' ? shared : tags() }),
   }));
-  return { name, metrics, seed, body: Buffer.from(JSON.stringify({ metrics: items })) };
+  return {
+    name,
+    metrics,
+    seed,
+    body: Buffer.from(
+      name === 'spaced-tags' ? spacedJson({ metrics: items }) : JSON.stringify({ metrics: items }),
+    ),
+  };
 }

@@ -61,6 +61,12 @@ const SMOKE_RUNS = 5;
 const rounds = roundsOr(9);
 const roundMs = roundMsOr(100);
 
+/** Whether this process may run the case: the process of a case runs no other. */
+export function mayRun(name: string): boolean {
+  const childCase = process.env[CHILD_ENV];
+  return childCase === undefined || (JSON.parse(childCase) as string[]).includes(name);
+}
+
 /** Verifies all cases, times them in turns, prints a table. @returns its figures, none in a smoke run */
 export async function compare(comparison: Comparison): Promise<CaseResult[]> {
   const { title, cases } = comparison;

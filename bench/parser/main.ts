@@ -1,26 +1,37 @@
 /**
- * The single-pass parser and the line encoder against what a competent developer writes first: `JSON.parse`, a walk
- * that checks the contract's rules, `JSON.stringify` for the lines. To columns: ≥ 3× (plain) and ≥ 3.5× (three
- * tags); to lines: ≥ 5×, at 100 metrics a body.
+ * The parsers against what a competent developer writes first: `JSON.parse`, a walk that checks the contract's rules,
+ * `JSON.stringify` for the lines. Targets at 100 metrics a body: to columns ≥ 3× (plain) and ≥ 3.5× (tags), to lines
+ * ≥ 5× with the single pass.
  */
 import assert from 'node:assert/strict';
 import { encodedBodyBound } from '../../src/encoder/line-encoder.ts';
 import { raiseInliningBudget } from '../../src/parser/inlining.ts';
-import { FORMAT_JSON, PARSED } from '../../src/parser/parser.ts';
-import { createParser } from '../../src/parser/single-pass/single-pass.ts';
-import { type BenchCase, compare } from '../harness/compare.ts';
+import { type CreateParser, FORMAT_JSON, PARSED, type Parser } from '../../src/parser/parser.ts';
+import { type BenchCase, compare, mayRun } from '../harness/compare.ts';
 import { digestOf, makeWorkload, WORKLOADS, type Workload, type WorkloadName } from '../workloads.ts';
 import { parseAndWalk } from './baseline.ts';
 
+const SIMD = 'SIMD → lines';
 /** Metrics that one timed call handles at least. */
 const METRICS_A_RUN = 100;
+const LIMITS = { maxBodyBytes: 8 << 20, maxBatch: 10_000 };
 const RECEIPT_MS = 1_760_000_000_000;
-const parser = createParser({ maxBodyBytes: 8 << 20, maxBatch: 10_000 });
-raiseInliningBudget();
-const out = Buffer.alloc(1 << 20);
-const outView = new DataView(out.buffer, out.byteOffset, out.byteLength);
 
-function parseToLines(body: Buffer): number {
+// The SIMD parser opens the buffers in its own memory. So it loads first, and only in processes that run it.
+const simd = mayRun(SIMD) ? await import('../../src/parser/simd/simd.ts') : null;
+const singlePass = await import('../../src/parser/single-pass/single-pass.ts');
+raiseInliningBudget();
+
+const out = Buffer.from(new SharedArrayBuffer(4 << 20));
+const outView = new DataView(out.buffer, out.byteOffset, out.byteLength);
+/** The parser under test. */
+let parser: Parser;
+
+function open(createParser: CreateParser): void {
+  parser = createParser(LIMITS);
+}
+
+function builtinToLines(body: Buffer): number {
   let lines = '';
   for (const { timestamp = RECEIPT_MS, name, value, type = 'gauge', tags } of parseAndWalk(body)) {
     lines += `${JSON.stringify({ timestamp, name, value, type, tags })}\n`;
@@ -28,28 +39,27 @@ function parseToLines(body: Buffer): number {
   return out.write(lines, 0, 'utf8');
 }
 
-function singlePass(body: Buffer): number {
-  // The transport copies the chunks of a body to the input, so that is part of the price.
+/** Parses a copy of the body, as the pipeline does. */
+function parse(body: Buffer): number {
   parser.input.set(body, 0);
-  return parser.parse(body.length, FORMAT_JSON, RECEIPT_MS);
+  return parser.parse(body.length, FORMAT_JSON, RECEIPT_MS, 0);
 }
 
-function singlePassToLines(body: Buffer): number {
-  singlePass(body);
+function parseToLines(body: Buffer): number {
+  parse(body);
   return parser.encode(out, outView, 0);
 }
 
 function verifyColumns({ body, metrics }: Workload): void {
-  assert.equal(singlePass(body), PARSED);
-  const expected = parseAndWalk(body);
-  assert.equal(expected.length, metrics);
+  assert.equal(parse(body), PARSED);
+  assert.equal(parseAndWalk(body).length, metrics);
   assert.equal(parser.accepted, metrics);
 }
 
 function verifyLines({ body }: Workload): void {
-  const expected = out.toString('utf8', 0, parseToLines(body));
-  const end = singlePassToLines(body);
-  assert.ok(end <= encodedBodyBound(body.length, 10_000));
+  const expected = out.toString('utf8', 0, builtinToLines(body));
+  const end = parseToLines(body);
+  assert.ok(end <= encodedBodyBound(body.length, LIMITS.maxBatch));
   assert.equal(out.toString('utf8', 0, end), expected);
 }
 
@@ -62,16 +72,23 @@ function repeated(metrics: number, handle: () => unknown): Pick<BenchCase, 'run'
   return { run, perRun: calls * metrics };
 }
 
-/** Each case has a call site of its own, so that none is slowed down by what the others call. */
+function verifiedWith(createParser: CreateParser, verify: () => void): () => void {
+  return () => {
+    open(createParser);
+    verify();
+  };
+}
+
+/** Each case has a call site of its own, so that none is slowed down by the calls of others. */
 function columnCases(workload: Workload, target: number | undefined): BenchCase[] {
   const { body, metrics } = workload;
-  const verify = (): void => verifyColumns(workload);
+  const verify = verifiedWith(singlePass.createParser, () => verifyColumns(workload));
   return [
     { name: 'JSON.parse + walk', verify, ...repeated(metrics, () => parseAndWalk(body)) },
     {
       name: 'single pass',
       verify,
-      ...repeated(metrics, () => singlePass(body)),
+      ...repeated(metrics, () => parse(body)),
       ...(target && { target }),
     },
   ];
@@ -81,12 +98,25 @@ function lineCases(workload: Workload, target: number | undefined): BenchCase[] 
   const { body, metrics } = workload;
   const verify = (): void => verifyLines(workload);
   return [
-    { name: 'JSON.parse → lines', verify, ...repeated(metrics, () => parseToLines(body)) },
+    {
+      name: 'JSON.parse → lines',
+      verify: verifiedWith(singlePass.createParser, verify),
+      ...repeated(metrics, () => builtinToLines(body)),
+    },
     {
       name: 'single pass → lines',
-      verify,
-      ...repeated(metrics, () => singlePassToLines(body)),
+      verify: verifiedWith(singlePass.createParser, verify),
+      ...repeated(metrics, () => parseToLines(body)),
       ...(target && { target }),
+    },
+    {
+      name: SIMD,
+      verify: () => {
+        assert.equal(simd?.unavailable, null);
+        open(simd!.createParser);
+        verify();
+      },
+      ...repeated(metrics, () => parseToLines(body)),
     },
   ];
 }

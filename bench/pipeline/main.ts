@@ -7,11 +7,16 @@ import assert from 'node:assert/strict';
 import { createJournalRing, JournalConsumer, JournalProducer } from '../../src/journal/ring.ts';
 import { createLimiterMemory, openLimiter } from '../../src/limiter/striped-lock.ts';
 import { raiseInliningBudget } from '../../src/parser/inlining.ts';
-import { FORMAT_JSON } from '../../src/parser/parser.ts';
-import { createParser } from '../../src/parser/single-pass/single-pass.ts';
+import { type CreateParser, FORMAT_JSON } from '../../src/parser/parser.ts';
 import { COMMITTED, Pipeline, type PipelineRequest } from '../../src/pipeline.ts';
-import { compare } from '../harness/compare.ts';
+import { type BenchCase, compare, mayRun } from '../harness/compare.ts';
 import { digestOf, makeWorkload, type Workload } from '../workloads.ts';
+
+const SIMD = 'pipeline, SIMD parser';
+// The SIMD parser opens the buffers in its own memory. So it loads first, and only in processes that run it.
+const simd = mayRun(SIMD) ? await import('../../src/parser/simd/simd.ts') : null;
+const singlePass = await import('../../src/parser/single-pass/single-pass.ts');
+raiseInliningBudget();
 
 const JOURNAL_BYTES = 8 << 20;
 const BODY_MAX_BYTES = 1 << 20;
@@ -55,15 +60,9 @@ function builtinLines(body: Buffer, out: Buffer): number {
   return out.write(text);
 }
 
-raiseInliningBudget();
 class Rig {
   private readonly memory = createJournalRing(JOURNAL_BYTES);
-  private readonly pipeline = new Pipeline(
-    createParser({ maxBodyBytes: BODY_MAX_BYTES, maxBatch: BATCH_MAX }),
-    openLimiter(createLimiterMemory(LIMITS), LIMITS),
-    new JournalProducer(this.memory),
-    { ...LIMITS, maxBatch: BATCH_MAX },
-  );
+  private readonly pipeline: Pipeline;
   private readonly consumer = new JournalConsumer(this.memory);
   private readonly request: PipelineRequest = {
     format: FORMAT_JSON,
@@ -82,6 +81,15 @@ class Rig {
     cursor: 0,
   };
   private nowMs = 0;
+
+  constructor(createParser: CreateParser) {
+    this.pipeline = new Pipeline(
+      createParser({ maxBodyBytes: BODY_MAX_BYTES, maxBatch: BATCH_MAX }),
+      openLimiter(createLimiterMemory(LIMITS), LIMITS),
+      new JournalProducer(this.memory),
+      { ...LIMITS, maxBatch: BATCH_MAX },
+    );
+  }
 
   store(body: Uint8Array): void {
     this.nowMs += 1e-3;
@@ -109,10 +117,39 @@ const parsedLines = (text: string): unknown[] =>
     .split('\n')
     .map((line) => JSON.parse(line));
 
-async function compareAt({ name, metrics, seed, body }: Workload): Promise<void> {
+function pipelineCase(
+  name: string,
+  createParser: () => CreateParser,
+  { body, metrics }: Workload,
+): BenchCase {
+  const bodies = Math.max(1, METRICS_A_CALL / metrics);
+  let rig: Rig;
+  return {
+    name,
+    perRun: metrics * bodies,
+    verify: () => {
+      rig = new Rig(createParser());
+      rig.store(body);
+      const out = Buffer.alloc(BODY_MAX_BYTES);
+      const expected = parsedLines(out.toString('utf8', 0, builtinLines(body, out)));
+      assert.deepEqual(parsedLines(rig.publish(true)), expected);
+    },
+    run: () => {
+      for (let i = 0; i < bodies; i++) rig.store(body);
+      rig.publish(false);
+    },
+  };
+}
+
+function availableSimd(): CreateParser {
+  assert.equal(simd?.unavailable, null);
+  return simd!.createParser;
+}
+
+async function compareAt(workload: Workload): Promise<void> {
+  const { name, metrics, seed, body } = workload;
   const bodies = Math.max(1, METRICS_A_CALL / metrics);
   const out = Buffer.alloc(BODY_MAX_BYTES);
-  const rig = new Rig();
   await compare({
     title: `pipeline, ${name}, ${metrics} metrics a body`,
     unit: 'metric',
@@ -128,19 +165,8 @@ async function compareAt({ name, metrics, seed, body }: Workload): Promise<void>
           for (let i = 0; i < bodies; i++) builtinLines(body, out);
         },
       },
-      {
-        name: 'pipeline',
-        perRun: metrics * bodies,
-        verify: () => {
-          rig.store(body);
-          const expected = parsedLines(out.toString('utf8', 0, builtinLines(body, out)));
-          assert.deepEqual(parsedLines(rig.publish(true)), expected);
-        },
-        run: () => {
-          for (let i = 0; i < bodies; i++) rig.store(body);
-          rig.publish(false);
-        },
-      },
+      pipelineCase('pipeline, single pass', () => singlePass.createParser, workload),
+      pipelineCase(SIMD, availableSimd, workload),
     ],
   });
 }

@@ -21,7 +21,7 @@ import {
   type Parser,
   type ParserLimits,
 } from '../parser.ts';
-import { describeFailure, type ItemRuns, parseBody, prepareBodies } from '../single-pass/body.ts';
+import { describeFailure, type ItemRuns, parseBody, setLimits } from '../single-pass/body.ts';
 import type { Run } from './module.ts';
 
 /** Addresses in the module's state; `assembly/memory.ts` has the same. */
@@ -126,9 +126,6 @@ class ModuleLines implements ItemRuns {
   }
 }
 
-/** This thread's lines: like the single pass, the parser has module state. */
-let threadLines: ModuleLines | undefined;
-
 export class SimdParser implements Parser {
   readonly input: Uint8Array;
   readonly errors = describeItemErrors;
@@ -136,9 +133,8 @@ export class SimdParser implements Parser {
 
   constructor(limits: ParserLimits, run: Run) {
     this.input = inputFor(limits);
-    threadLines ??= new ModuleLines(run);
-    this.lines = threadLines;
-    prepareBodies(limits, this.lines);
+    this.lines = new ModuleLines(run);
+    setLimits(limits);
   }
 
   get seen(): number {
@@ -156,7 +152,7 @@ export class SimdParser implements Parser {
   parse(length: number, format: BodyFormat, receiptMs: number, offset: number): ParseOutcome {
     const { lines } = this;
     lines.begin(length, format, receiptMs, offset);
-    const outcome = parseBody(length, format);
+    const outcome = parseBody(length, format, lines);
     if (outcome !== PARSED) lines.count = 0;
     else if (columns.count > 0) lines.writeRows(columns.count);
     return outcome;

@@ -277,15 +277,15 @@ function lineEnd(i: number): number {
   return i;
 }
 
-/** Sets the limits of all later bodies, and an implementation for runs of items, if any. */
-export function prepareBodies(limits: ParserLimits, itemRuns: ItemRuns | null): void {
+/** Sets the limits of all later bodies. */
+export function setLimits(limits: ParserLimits): void {
   maxBodyBytes = limits.maxBodyBytes;
   maxBatch = limits.maxBatch;
-  runs = itemRuns;
 }
 
-/** Parses the body in `inputBytes[0, length)` into the columns, apart from items that `runs` has written. */
-export function parseBody(length: number, format: BodyFormat): ParseOutcome {
+/** Parses the body in `inputBytes[0, length)` into the columns, apart from items that `itemRuns` has written. */
+export function parseBody(length: number, format: BodyFormat, itemRuns: ItemRuns | null): ParseOutcome {
+  runs = itemRuns;
   assert(length >= 0 && length <= maxBodyBytes, 'body fits the input buffer');
   bodyBytes = length;
   B[length] = 0;
