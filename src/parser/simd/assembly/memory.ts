@@ -2,7 +2,7 @@
  * Addresses in the module's memory, and loads and stores on them.
  *
  * The module has no data, no heap and no stack: all its state is in WebAssembly globals and in the first 4 KiB of the
- * memory, which `../layout.ts` describes. All other addresses come from the caller.
+ * memory, which docs/memory-layout.md describes. All other addresses come from the caller.
  */
 
 /**
