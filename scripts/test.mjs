@@ -5,6 +5,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
+import './build-wasm.mjs';
 
 process.chdir(fileURLToPath(new URL('..', import.meta.url)));
 

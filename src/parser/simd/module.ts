@@ -1,5 +1,5 @@
-/** Loads the WebAssembly module that `assembly/run.ts` is compiled to, and tells why it cannot run. */
-import { readFileSync } from 'node:fs';
+/** Loads the WebAssembly module that is compiled from `assembly/run.ts`. */
+import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const FILE = fileURLToPath(new URL('./items.wasm', import.meta.url));
@@ -14,8 +14,9 @@ export type Run = (
   isNdjson: number,
 ) => number;
 
-/** Instantiates the module. Throws if the file is missing or this processor has no SIMD instructions. */
+/** Instantiates the module. @throws if it was not built, or if this processor has no SIMD instructions */
 export function instantiate(memory: WebAssembly.Memory): Run {
+  if (!existsSync(FILE)) throw new Error(`${FILE} is missing: run npm run build`);
   const module = new WebAssembly.Module(readFileSync(FILE));
   const { exports } = new WebAssembly.Instance(module, { env: { memory } });
   return exports.run as Run;
