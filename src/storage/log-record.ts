@@ -21,7 +21,7 @@ const schema = z.object({
   /** The highest segment that was created, now and at the last start. */
   segment: z.int().nonnegative(),
   startSegment: z.int().nonnegative(),
-  /** The highest commit that was stored when this was written. */
+  /** The highest commit that was durable when this was written. */
   commit: z.int().nonnegative(),
   /** Commits up to this number may have been stored since. */
   reserved: z.int().nonnegative(),

@@ -274,6 +274,7 @@ export class CommitLog {
     state.openedMs = nowMs;
     state.bytes = 0;
     state.syncedBytes = 0;
+    state.durableCommit = state.nextCommit - 1;
     counters[WRITER.segments_created]! += 1;
     counters[WRITER.segment_sequence_now] = sequence;
     this.events.segmentCreated();

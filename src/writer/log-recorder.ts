@@ -41,6 +41,7 @@ export class LogRecorder {
     const { state } = this;
     state.deletedCommit = deletedCommit;
     state.recordedSegment = nextSegment - 1;
+    state.durableCommit = nextCommit - 1;
     state.recordedCommit = isRecorded ? nextCommit - 1 : NEVER;
     state.reservedCommit = nextCommit - 1 + RESERVED_COMMITS;
   }
@@ -75,9 +76,12 @@ export class LogRecorder {
    */
   write(clean: boolean): boolean {
     const { state } = this;
-    const commit = state.nextCommit - 1;
+    const last = state.nextCommit - 1;
+    // A power loss may take commits that are not synced: the record must not know of them.
+    const isDurable = state.sequence === 0 || state.bytes === state.syncedBytes;
+    const commit = isDurable ? last : Math.max(state.durableCommit, state.recordedCommit);
     const segment = state.nextSequence - 1;
-    const reserved = commit + RESERVED_COMMITS;
+    const reserved = last + RESERVED_COMMITS;
     const { deletedCommit } = state;
     state.recordedSegment = segment;
     try {
@@ -94,7 +98,7 @@ export class LogRecorder {
       return true;
     } catch (error) {
       if (!isFileError(error)) throw error;
-      state.reservedCommit = Math.max(state.reservedCommit, commit + RETRY_COMMITS);
+      state.reservedCommit = Math.max(state.reservedCommit, last + RETRY_COMMITS);
       this.failed(codeOf(error));
       return false;
     }

@@ -34,6 +34,8 @@ export interface LogState {
   /** The log record as last written: see log-record.ts. */
   recordedSegment: number;
   recordedCommit: number;
+  /** The last commit before the open segment, which is durable. */
+  durableCommit: number;
   reservedCommit: number;
   deletedCommit: number;
 }
@@ -59,6 +61,7 @@ export function plainLogState(): LogState {
     ino: 0,
     recordedSegment: 0,
     recordedCommit: 0,
+    durableCommit: 0,
     reservedCommit: 0,
     deletedCommit: 0,
   };

@@ -67,6 +67,7 @@ const FIELDS = [
   'ino',
   'recordedSegment',
   'recordedCommit',
+  'durableCommit',
   'reservedCommit',
   'deletedCommit',
 ] as const satisfies readonly (keyof LogState)[];
