@@ -88,7 +88,7 @@ async function timeRound(store: BenchedStore, round: BatchRound): Promise<BatchF
   );
   const elapsedMs = monotonicMs() - startMs;
   const syncs = counters[WRITER.syncs]! - syncsBefore;
-  // What was put off is paid by the lines that caused it.
+  // The lines that caused delayed syncs pay for them.
   await store.synced();
   const { user, system } = process.cpuUsage(cpu);
   const lines = counters[WRITER.lines_written]! - before.lines;

@@ -97,8 +97,8 @@ export class BenchedStore {
   /**
    * Serves requests of clients that each send the next as soon as the last is answered.
    * @param linesOf how many lines a request has
-   * @param nextRequest the lines of the next request, or null when there is none
-   * @param settled told how long each took from its lines' commit to their being stored
+   * @param nextRequest the lines of the next request, or null at the end
+   * @param settled called with the time from a request's commit until it is stored
    */
   serve(
     clients: number,

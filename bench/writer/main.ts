@@ -29,7 +29,7 @@ function fill(target: Uint8Array, from: number, to: number): void {
   target.set(Buffer.from('}\n'), to - 2);
 }
 
-/** Lines through a ring within one thread: claim, commit, publish every so many, take, release. */
+/** Lines through a ring within one thread: claim, commit, publish every few, read, release. */
 function ringCase(name: string, perPublish: number): BenchCase {
   const memory = createJournalRing(RING_BYTES);
   const producer = new JournalProducer(memory);
@@ -52,7 +52,7 @@ function ringCase(name: string, perPublish: number): BenchCase {
 }
 
 await compare({
-  title: 'journal ring: claim, commit, publish, take, release',
+  title: 'journal ring: claim, commit, publish, read, release',
   unit: 'commit',
   baseline: 'publish each',
   cases: [ringCase('publish each', 1), ringCase('publish every 10', 10), ringCase('publish every 50', 50)],

@@ -67,7 +67,8 @@ export function needsAttention(report: RecoveryReport): boolean {
     damagedCommits > 0 ||
     report.setAside !== null ||
     missingCommits > 0 ||
-    recordProblem !== null
+    recordProblem !== null ||
+    !report.isRecorded
   );
 }
 

@@ -85,8 +85,8 @@ export class SegmentStore {
   }
 
   /**
-   * What other hands did to the open segment, or null: it was deleted, replaced, or changed in length. Costs one fstat,
-   * so it runs before and after each commit.
+   * How another process damaged the open segment, or null: deleted, replaced, or changed in length. Costs one fstat, so it
+   * runs before and after each commit.
    */
   damage(open: OpenSegment): string | null {
     if (open.sequence === 0) return null;
@@ -109,7 +109,7 @@ export class SegmentStore {
     return this.segment?.sequence === sequence;
   }
 
-  /** Whether the name of the open segment still leads to it; otherwise what happened. Costs a path look-up. */
+  /** Why the name of the open segment no longer leads to it, or null. Costs a path look-up. */
   displacement({ sequence, inode }: OpenSegment): string | null {
     if (sequence === 0) return null;
     try {

@@ -37,7 +37,7 @@ const ROTATE_AGAIN_AFTER_MS = 1_000;
 /** Unsynced bytes that start a background sync early, so that no sync takes long. */
 const SYNC_EARLY_BYTES = 32 << 20;
 
-/** A commit is written this often at most, when other hands take the file away before it is acknowledged. */
+/** A commit is written at most this often, if its file is lost before the acknowledgement. */
 const ATTEMPTS = 2;
 
 export interface CommitLogParts {
@@ -172,7 +172,7 @@ export class CommitLog {
     if (how !== null) this.abandon(how);
   }
 
-  /** Other hands have taken the open segment: the next commit begins another. */
+  /** Another process deleted or changed the open segment: the next commit begins another. */
   private abandon(how: string): void {
     const { state } = this;
     const { counters } = this.parts;
@@ -330,7 +330,7 @@ export class CommitLog {
     counters[WRITER.unsynced_lines_now] = this.state.unsyncedLines;
   }
 
-  /** What a failed sync leaves unknown. */
+  /** The range that a failed sync leaves unknown. */
   get doubtful(): DoubtfulRange | null {
     const { state } = this;
     if (this.unsyncedBytes === 0) return null;

@@ -1,4 +1,4 @@
-/** What a commit log reports to its writer thread, directly or through shared memory. */
+/** Reports of a commit log to its writer thread, directly or through shared memory. */
 export interface LogEvents {
   /** Commits are refused until the disk accepts bytes again. */
   refusing(reason: string): void;

@@ -4,7 +4,7 @@ import { hasLogRecord, type LogRecord, writeLogRecord } from '../storage/log-rec
 import { RESERVED_COMMITS, type RecoveryReport } from '../storage/recovery.ts';
 import type { LogState } from './log-state.ts';
 
-/** What does not change while the process runs. */
+/** Members that do not change while the process runs. */
 export type LogIdentity = Pick<LogRecord, 'id' | 'createdAt' | 'startSegment'>;
 
 /** While the record cannot be written, commits continue: it is tried again after so many, and each second. */

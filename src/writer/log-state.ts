@@ -1,5 +1,5 @@
 /**
- * What the writer knows of the log: plain fields where one thread appends, shared memory where several do
+ * The state of the log: plain fields if one thread appends, shared memory if several do
  * (synchronous/memory.ts). Times are monotonic ms.
  */
 export interface LogState {

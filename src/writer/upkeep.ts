@@ -1,6 +1,6 @@
 /**
- * What a writer thread does besides commits, whichever writer it runs: probe a disk that refuses, try the breaker,
- * watch the directory, delete old segments, and log what failed.
+ * The work of a writer thread besides commits, the same for both writers: it probes a disk that refuses, tries the
+ * breaker, watches the directory, deletes old segments, and logs failures.
  */
 import type { Breaker, Transition } from '../breaker/breaker.ts';
 import { transitionLog } from '../breaker/breaker.ts';

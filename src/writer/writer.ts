@@ -31,7 +31,7 @@ export interface WriterConfig extends RetentionConfig {
 export interface WriterMemory {
   /** One journal for each lane. A thread that serves requests holds a lane, one holder at a time. */
   readonly journals: readonly SharedArrayBuffer[];
-  /** What all threads of the implementation share besides the journals; may be empty. */
+  /** Memory that all threads of the implementation share besides the journals; may be empty. */
   readonly common: SharedArrayBuffer;
 }
 
@@ -54,7 +54,7 @@ export interface DoubtfulRange {
   readonly lines: number;
 }
 
-/** What the writer thread is started with. */
+/** The data that the writer thread starts with. */
 export interface WriterThreadData {
   readonly config: WriterConfig & { readonly phase: number; readonly revert: Revert };
   readonly memory: WriterMemory;
@@ -91,7 +91,7 @@ export interface WriterParts {
   readonly counters: Float64Array;
   readonly histograms: Histograms;
   readonly ops: FileOps;
-  /** What the log continues from. */
+  /** The numbers that the log continues from. */
   readonly recovered: RecoveryReport;
   readonly directory: DirectoryIdentity;
   report(message: WriterMessage): void;

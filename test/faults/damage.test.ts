@@ -1,6 +1,6 @@
 /**
- * Torn tails and flipped bits in the files of a real run, seen from outside: `tail` serves nothing that was not
- * sent, `verify` tells, a restart goes on. Every offset and bit is tried on the recovery code in test/writer.
+ * Torn tails and flipped bits in the files of a real run, from outside: `tail` prints nothing that was not sent, `verify`
+ * reports them, a restart continues. test/storage tries every offset and bit.
  */
 import assert from 'node:assert/strict';
 import { cpSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
@@ -41,7 +41,7 @@ function copyOf(owner: Owner): string {
 
 const keyOf = ({ name, value }: StoredMetric) => `${name} ${value}`;
 
-/** What `tail` prints of a directory, every line checked to be one that was sent, as it was sent. */
+/** The output of `tail`; every line must equal one that was sent. */
 async function tailed(directory: string): Promise<StoredMetric[]> {
   const { stdout } = await runCli(['tail', '-n', 'all', '--data-dir', directory]);
   const known = new Map(sent.map((item) => [keyOf(item), item]));
@@ -87,7 +87,7 @@ describe('a torn tail', () => {
   const end = contentEnd(readFileSync(last));
   for (let sample = 0; sample < SAMPLES; sample++) {
     const cutBytes = 1 + Math.round((sample * 299) / SAMPLES);
-    it(`of ${cutBytes} bytes loses only the commits it touches, and a restart goes on`, async (t) => {
+    it(`of ${cutBytes} bytes loses only the commits it touches, and a restart continues`, async (t) => {
       const directory = copyOf(t);
       truncateSync(join(directory, basename(last)), end - cutBytes);
       const served = await tailed(directory);

@@ -1,4 +1,4 @@
-/** Storage that fails: what clients are told, and how the process ends or goes on. */
+/** Failing syncs: the answers to clients, and how the process ends. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { assertAccepted, assertProblem, eventually } from '../support/assertions.ts';

@@ -84,11 +84,11 @@ test('an early wrap leaves room for another of the largest claims', () => {
   put(producer, 3 << 20);
   assert.equal(consumer.next(), true);
   consumer.release();
-  // 3 MiB are free at the start: enough for a small line, not for one of 3 MiB behind it. So it goes on at 6 MiB.
+  // 3 MiB are free at the start: enough for a small line, but not for a line of 3 MiB after it. So it continues at 6 MiB.
   assert.equal(producer.claim(100), 6 << 20);
 });
 
-test('skipped bytes are free as soon as what stands before them is released', () => {
+test('skipped bytes are free as soon as the bytes before them are released', () => {
   const { producer, consumer } = ring(1_024);
   put(producer, 600);
   const second = put(producer, 100);
@@ -102,7 +102,7 @@ test('skipped bytes are free as soon as what stands before them is released', ()
   assert.equal(producer.claim(512), 400);
 });
 
-test('what an early wrap skips is not in use', () => {
+test('bytes that an early wrap skips are not in use', () => {
   const { producer, consumer } = ring(16 << 20);
   const mebibyte = 1 << 20;
   put(producer, mebibyte);
@@ -163,7 +163,7 @@ test('outcome slots that are asked about become free', () => {
   }
 });
 
-test('when all run slots are taken, lines wait and are published once there is room', () => {
+test('when all run slots are in use, lines wait and are published once there is room', () => {
   const { producer, consumer } = ring(1 << 20);
   let published = 0;
   let last = 0;
@@ -180,7 +180,7 @@ test('when all run slots are taken, lines wait and are published once there is r
   assert.equal(producer.storedCursor(), last);
 });
 
-test('a waiter wakes when lines are settled, and is not put to sleep when they already are', async () => {
+test('a waiter wakes when lines are settled, and does not sleep if they already are', async () => {
   const { producer, consumer } = ring(1_024);
   const seen = producer.storedCursor();
   put(producer, 10);
@@ -192,7 +192,7 @@ test('a waiter wakes when lines are settled, and is not put to sleep when they a
   assert.equal(producer.waitForStored(seen), null);
 });
 
-test('a cursor that comes round after 2^32 bytes is not taken for a skip of long ago', () => {
+test('a cursor that wraps after 2^32 bytes is not confused with an old skip', () => {
   const unit = 1_024;
   const { producer, consumer } = ring(1_024 * unit);
   const pass = (units: number): void => {
@@ -215,7 +215,7 @@ test('a cursor that comes round after 2^32 bytes is not taken for a skip of long
   assert.equal(producer.claim(601 * unit), FULL);
 });
 
-test('a ring is released when nothing of its producer is outstanding: neither published, nor taken, nor written', () => {
+test('a ring is released when nothing of its producer is outstanding: published, read or written', () => {
   for (const origin of [0, 5, 2 ** 31 - 1, -1]) {
     const { memory, producer, consumer } = ring(1_024, origin);
     assert.equal(isReleased(memory), true, `fresh, origin ${origin}`);
@@ -223,9 +223,9 @@ test('a ring is released when nothing of its producer is outstanding: neither pu
       put(producer, 400);
       assert.equal(isReleased(memory), false, 'published');
       takeAll(consumer);
-      assert.equal(isReleased(memory), false, 'taken');
+      assert.equal(isReleased(memory), false, 'read');
       consumer.pushOutcome(REFUSED);
-      assert.equal(isReleased(memory), false, 'its outcome told');
+      assert.equal(isReleased(memory), false, 'its outcome pushed');
       consumer.release();
       assert.equal(isReleased(memory), true, 'released');
       producer.storedCursor();
@@ -243,14 +243,14 @@ test('between the stores of a release the ring is not yet released', () => {
   // One of two runs: TAKEN and RELEASED both are behind.
   assert.equal(isReleased(memory), false);
   const header = new Int32Array(memory, 0, 32);
-  // What a release stores first: the count of runs taken, in line 1.
+  // A release first stores the count of runs read, in line 1.
   header[17] = 2;
   assert.equal(isReleased(memory), false);
   header[16] = 200;
   assert.equal(isReleased(memory), true);
 });
 
-test('a new producer goes on where the last one ended, wherever in the ring that is', () => {
+test('a new producer continues where the last one ended, wherever in the ring that is', () => {
   for (const origin of [0, 2 ** 31 - 3_000, -3_000]) {
     const { memory, consumer } = ring(1_024, origin);
     let seed = 7;
@@ -271,20 +271,20 @@ test('a new producer goes on where the last one ended, wherever in the ring that
         texts.push(text);
       }
       assert.equal(producer.publish(), true);
-      let taken = '';
+      let received = '';
       while (consumer.next()) {
-        taken += Buffer.from(
+        received += Buffer.from(
           consumer.bytes.subarray(consumer.runOffset, consumer.runOffset + consumer.runBytes),
         );
       }
       consumer.release();
-      assert.equal(taken, texts.join(''));
+      assert.equal(received, texts.join(''));
       assert.equal(producer.storedCursor(), last);
     }
   }
 });
 
-test('outcomes that the last producer never asked about are not taken for those of the next', () => {
+test('outcomes that the last producer never read are not given to the next', () => {
   const { memory, producer, consumer } = ring(1_024);
   for (let k = 0; k < 10; k++) {
     put(producer, 10);

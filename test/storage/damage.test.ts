@@ -1,4 +1,4 @@
-/** Torn tails and flipped bits: what the reader, `tail`, `verify` and a restart make of every one of them. */
+/** Torn tails and flipped bits, at every offset: the reader, `tail`, `verify` and a restart. */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { basename } from 'node:path';
@@ -135,7 +135,7 @@ describe('a flipped bit', () => {
 });
 
 describe('the segment reader', () => {
-  test('finds every commit wherever the reads of the file end', async () => {
+  test('finds every commit, wherever a read of the file ends', async () => {
     const { dataDir, paths } = await record([1, 3, 1, 2]);
     const fd = fs.openSync(paths[0]!, 'r');
     for (let most = 1; most <= 600; most++) {
@@ -151,7 +151,7 @@ describe('the segment reader', () => {
     fs.rmSync(dataDir, { recursive: true });
   });
 
-  test('takes commits that are larger than its buffer', async () => {
+  test('reads commits that are larger than its buffer', async () => {
     const rig = new WriterRig({ journalBytes: 32 << 20 });
     for (const lines of [30_000, 1, 50_000, 2]) rig.store(line(5).repeat(lines));
     await rig.stop();
@@ -163,7 +163,7 @@ describe('the segment reader', () => {
     rig.remove();
   });
 
-  test('sees bytes taken out, put in and zeroed as damage, and goes on behind it', async () => {
+  test('reports removed, added and zeroed bytes as damage, and continues after it', async () => {
     const { dataDir, paths, commits } = await record([3, 3, 3, 3, 3]);
     const path = paths[0]!;
     const whole = fs.readFileSync(path);
@@ -192,7 +192,7 @@ describe('the segment reader', () => {
       }
       assert.equal((await verified(dataDir)).code, 1, what);
     }
-    // A whole commit taken out shows as a hole in the numbers.
+    // A removed commit shows as a gap in the numbers.
     fs.writeFileSync(path, Buffer.concat([whole.subarray(0, second!.from), whole.subarray(third!.from)]));
     const { code, text } = await verified(dataDir);
     assert.equal(code, 1);

@@ -43,7 +43,7 @@ test('creates the directory, owns it, says who owns it, and releases it', async 
   fs.rmSync(parent, { recursive: true });
 });
 
-test('a second process is told which one owns the directory, by whatever path it comes', async () => {
+test('a second process gets the name of the owner, whichever path it uses', async () => {
   const dataDir = temporaryDirectory();
   const lock = await acquireDataDir(dataDir);
   const link = `${dataDir}-link`;
@@ -68,7 +68,7 @@ test('within one process too', async () => {
     acquireDataDir(dataDir),
     (error: MetricsStreamError) => error.code === 'DATA_DIR_OWNED',
   );
-  // The loser took nothing from the owner.
+  // The owner still has everything.
   assert.equal((await ownerOf(dataDir))?.pid, process.pid);
   assert.ok(fs.existsSync(join(dataDir, 'OWNER')));
   await lock.release();
@@ -87,7 +87,7 @@ test('an owner killed with -9 leaves the directory free', async () => {
   fs.rmSync(dataDir, { recursive: true });
 });
 
-test('a process in other namespaces is told which one owns the directory', async (t) => {
+test('a process in other namespaces gets the name of the owner', async (t) => {
   const refusal = namespaceRefusal();
   if (refusal !== null) return t.skip(refusal);
   const dataDir = temporaryDirectory();
@@ -122,7 +122,7 @@ test('an owner in other namespaces killed with -9 leaves the directory free', as
   fs.rmSync(dataDir, { recursive: true });
 });
 
-test('without flock(1) the socket still keeps a second process out, and the lock says what it does not do', async () => {
+test('without flock(1) the socket still keeps a second process out, and the lock reports the gap', async () => {
   const dataDir = temporaryDirectory();
   const owner = await startOwner(dataDir, { env: { PATH: '/nonexistent' } });
   assert.equal(owner.said, 'owned: flock(1) of util-linux is not installed');
@@ -166,7 +166,7 @@ test('a directory removed and recreated is locked again when it is empty, or hol
   }
 });
 
-test('a directory with another log, or locked by another process, is not used, and said once', async () => {
+test('a directory with another log, or locked by another process, is not used, and logged once', async () => {
   for (const content of ['another log', 'segments without a record', 'another owner']) {
     const dataDir = temporaryDirectory();
     const { log } = recover(nodeFileOps, dataDir);
@@ -178,7 +178,7 @@ test('a directory with another log, or locked by another process, is not used, a
     const owner = content === 'another owner' ? await startOwner(next) : null;
     fs.renameSync(dataDir, `${dataDir}-away`);
     fs.renameSync(next, dataDir);
-    await eventually('the refusal is said', () => warnings.length > 0);
+    await eventually('the refusal is logged', () => warnings.length > 0);
     await new Promise((resolve) => setTimeout(resolve, 1_200));
     assert.equal(warnings.length, 1, warnings.join());
     assert.match(warnings[0]!, /leads to another directory, which is not used: /);
@@ -215,7 +215,7 @@ test('directories have locks of their own, also where one name begins the other'
   fs.rmSync(parent, { recursive: true });
 });
 
-test('a path that is no directory is an error with its remedy', async () => {
+test('a path to a file is an error with its remedy', async () => {
   const parent = temporaryDirectory();
   const file = join(parent, 'file');
   fs.writeFileSync(file, '');

@@ -78,17 +78,17 @@ test('buffered and direct writes into one file stay coherent, whatever their siz
 function failingOnce(most: number): FaultFileOps {
   const ops = new FaultFileOps();
   let left = Math.floor(most);
-  const take = (length: number, unit: number): number => {
-    const taken = left < length ? left - (left % unit) : length;
-    if (taken === 0) throw systemError('ENOSPC', 'write');
-    left -= taken;
-    return taken;
+  const accept = (length: number, unit: number): number => {
+    const accepted = left < length ? left - (left % unit) : length;
+    if (accepted === 0) throw systemError('ENOSPC', 'write');
+    left -= accepted;
+    return accepted;
   };
   ops.write = (fd, buffer, offset, length, position) =>
-    nodeFileOps.write(fd, buffer, offset, take(length, PAGE_BYTES), position);
+    nodeFileOps.write(fd, buffer, offset, accept(length, PAGE_BYTES), position);
   ops.writev = (fd, buffers, position) => {
     const bytes = Buffer.concat(buffers.map((part) => Buffer.from(part)));
-    return nodeFileOps.write(fd, bytes, 0, take(bytes.length, 1), position);
+    return nodeFileOps.write(fd, bytes, 0, accept(bytes.length, 1), position);
   };
   return ops;
 }

@@ -30,7 +30,7 @@ test('finds the last lines of a segment with many thousand commits', async () =>
   rig.remove();
 });
 
-test('an empty directory prints nothing; one that is missing, or a count that is none, is an error', async () => {
+test('an empty directory prints nothing; a missing one, or an invalid count, is an error', async () => {
   const dataDir = temporaryDirectory();
   assert.deepEqual(await tailed(dataDir), { text: '', warnings: '' });
   const codeIs = (code: string) => (error: MetricsStreamError) => error.code === code;
@@ -40,7 +40,7 @@ test('an empty directory prints nothing; one that is missing, or a count that is
   fs.rmSync(dataDir, { recursive: true });
 });
 
-test('follows commits as they come, across rotation and a restart, and never what is not sealed', async () => {
+test('follows sealed commits as they arrive, across rotation and a restart, and nothing else', async () => {
   const dataDir = temporaryDirectory();
   const out = new TextSink();
   const err = new TextSink();
@@ -72,7 +72,7 @@ test('follows commits as they come, across rotation and a restart, and never wha
   fs.rmSync(dataDir, { recursive: true });
 });
 
-test('leaves damage out with a warning while following, and goes on behind it', async () => {
+test('skips damage with a warning while following, and continues after it', async () => {
   const { dataDir, commits, paths } = await record([1, 1, 1], [1]);
   const bytes = fs.readFileSync(paths[0]!);
   bytes[commitRanges(bytes)[1]!.from + 20]! ^= 1;
@@ -100,7 +100,7 @@ test('ends when its reader has gone away', async () => {
   fs.rmSync(dataDir, { recursive: true });
 });
 
-test('verify tells a commit under way from damage, says who may be writing, and counts what is proved', async () => {
+test('verify distinguishes a commit in progress from damage, names the writer, and counts proved lines', async () => {
   const { dataDir, commits, paths } = await record([2, 3]);
   const whole = fs.readFileSync(paths[0]!);
   fs.appendFileSync(paths[0]!, '{"timestamp":1');

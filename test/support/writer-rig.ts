@@ -179,13 +179,13 @@ export class WriterRig {
     return this.writer.turn(this.nowMs);
   }
 
-  /** What became of lines put: an outcome, or null while they are not settled. */
+  /** The outcome of lines, or null while they are not settled. */
   outcome(cursor: number, lane = 0): number | null {
     const journal = this.journals[lane]!;
     return ((journal.storedCursor() - cursor) | 0) < 0 ? null : journal.outcome(cursor);
   }
 
-  /** Puts, turns once and tells the outcome. */
+  /** Puts lines, turns once and returns their outcome. */
   store(text: string, lane = 0): number | null {
     const cursor = this.put(text, lane);
     this.turn();
@@ -218,7 +218,7 @@ export class WriterRig {
       .sort();
   }
 
-  /** All segments' bytes, seals taken off. */
+  /** The bytes of all segments without seals. */
   storedText(): string {
     return this.segments()
       .map((name) => fs.readFileSync(join(this.dataDir, name), 'latin1'))

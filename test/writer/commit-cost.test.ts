@@ -7,7 +7,7 @@ const MS_PER_BYTE = 50 / 2 ** 20;
 const msOf = (bytes: number): number => FIXED_MS + MS_PER_BYTE * bytes;
 
 describe('the cost of a commit', () => {
-  it('is told apart from that of its bytes where sizes vary', () => {
+  it('is separated from the cost of the bytes if sizes vary', () => {
     const cost = new CommitCost();
     for (let n = 0; n < 200; n++) {
       const bytes = 10_000 + (n % 20) * 50_000;
@@ -22,7 +22,7 @@ describe('the cost of a commit', () => {
     assert.ok(cost.fixedMs > 180, String(cost.fixedMs));
   });
 
-  it('is not taken from a disk that turns slow, as if small commits took as long as large ones', () => {
+  it('does not rise when a disk turns slow', () => {
     const cost = new CommitCost();
     for (let n = 0; n < 100; n++) {
       const bytes = 3_500_000 + (n % 5) * 100_000;
@@ -35,7 +35,7 @@ describe('the cost of a commit', () => {
     }
   });
 
-  it('is not made of commits that are all alike', () => {
+  it('stays zero for commits of equal size', () => {
     const cost = new CommitCost();
     for (let n = 0; n < 200; n++) cost.add(1 << 20, msOf(1 << 20));
     assert.ok(cost.fixedMs < FIXED_MS, String(cost.fixedMs));
@@ -50,7 +50,7 @@ describe('the cost of a commit', () => {
     }
   });
 
-  it('is nothing where commits take no time that the clock shows, and is learned afterwards', () => {
+  it('is 0, not NaN, for instant commits, and is learned afterwards', () => {
     const cost = new CommitCost();
     for (let n = 0; n < 20; n++) cost.add(10_000 + n * 50_000, 0);
     assert.equal(cost.fixedMs, 0);
@@ -65,7 +65,7 @@ describe('the cost of a commit', () => {
     assert.ok(cost.fixedMs < 1, String(cost.fixedMs));
   });
 
-  it('knows what storage takes while it works', () => {
+  it('measures the throughput of storage', () => {
     const cost = new CommitCost();
     for (let n = 0; n < 200; n++) cost.add(1 << 20, 10);
     assert.ok(Math.abs(cost.bytesPerMs - 2 ** 20 / 10) < 1, String(cost.bytesPerMs));

@@ -1,4 +1,4 @@
-/** What every writer stores, when it says so, and into which files. Runs over any implementation. */
+/** The contract of every writer: what it stores, when it settles lines, and which files it creates. */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { join } from 'node:path';
@@ -160,7 +160,7 @@ export function writerContract(tested: TestedWriter): void {
   });
 
   describe(`${tested.name}: segments`, () => {
-    it('close before a commit would take them past their size; a larger commit gets one to itself', async () => {
+    it('close before a commit would exceed their size; a larger commit gets one of its own', async () => {
       const rig = open({ config: { segmentBytes: 2_000 } });
       const texts = [line(1, 700), line(2, 700), line(3, 700), line(4, 5_000), line(5)];
       for (const text of texts) assert.equal(rig.store(text), STORED);

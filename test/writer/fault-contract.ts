@@ -1,4 +1,4 @@
-/** What every writer does when the disk fails it: who is told what, and what the files hold. */
+/** The contract of every writer on a failing disk: outcomes, reports, and the content of the files. */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { join } from 'node:path';
@@ -75,7 +75,7 @@ export function writerFaultContract(tested: TestedWriter): void {
               return call < failing ? { atMost: 5_000 } : { error: code };
             };
             assert.equal(rig.store(line(666, 100).repeat(200)), REFUSED);
-            // Is there no room, the disk is not tried again but probed; any other error may have been the last.
+            // A full disk is probed before the next write; after any other error the next write is tried.
             const hasNoRoom = code !== 'EIO';
             assert.equal(rig.control.disk, hasNoRoom ? DISK_REFUSING : DISK_OK);
             const calls = call;
@@ -98,7 +98,7 @@ export function writerFaultContract(tested: TestedWriter): void {
       }
     });
 
-    it('is not tried while the disk takes nothing, and probing leaves no trace', () => {
+    it('is not tried while the disk accepts nothing, and probing leaves no trace', () => {
       const ops = new FaultFileOps();
       const rig = open(ops);
       rig.store(line(1));
@@ -157,7 +157,7 @@ export function writerFaultContract(tested: TestedWriter): void {
   });
 
   describe(`${tested.name}: the breaker`, () => {
-    it('opens after so many writes that failed in a row, tries nothing, and closes with what is stored again', async () => {
+    it('opens after several failed writes in a row, tries nothing, and closes after a stored commit', async () => {
       const ops = new FaultFileOps();
       const rig = open(ops);
       assert.equal(rig.store(line(1)), STORED);
@@ -169,10 +169,10 @@ export function writerFaultContract(tested: TestedWriter): void {
       }
       assert.equal(rig.breaker.state, OPEN);
       assert.equal(rig.control.disk, DISK_OK);
-      // What is in the journal already is refused, untried.
+      // Lines that are already in the journal are refused without a try.
       assert.equal(rig.store(line(667)), REFUSED);
       assert.equal(rig.count('write_errors'), 5);
-      // The open time is over, but not even a probe is taken: nothing is tried.
+      // The open time is over, but even the probe fails: no commit is tried.
       const probes = ops.count('write');
       rig.turn(OPEN_MS);
       assert.ok(ops.count('write') > probes);
@@ -193,7 +193,7 @@ export function writerFaultContract(tested: TestedWriter): void {
       rig.remove();
     });
 
-    it('opens again, for twice as long, when the disk takes a probe and no commit', () => {
+    it('opens again, for twice as long, when the disk accepts a probe and no commit', () => {
       const ops = new FaultFileOps();
       const rig = open(ops, {}, undefined, { failures: 1 });
       assert.equal(rig.store(line(1)), STORED);
@@ -216,7 +216,7 @@ export function writerFaultContract(tested: TestedWriter): void {
       rig.remove();
     });
 
-    it('tells of writes that fail below its threshold once a second, with their code', () => {
+    it('logs writes that fail below its threshold once a second, with their code', () => {
       const ops = new FaultFileOps();
       const rig = open(ops, {}, undefined, { failures: 100, errorPercent: 100 });
       assert.equal(rig.store(line(0)), STORED);
@@ -236,7 +236,7 @@ export function writerFaultContract(tested: TestedWriter): void {
       rig.remove();
     });
 
-    it('leaves want of room to the guard, which resumes by itself', () => {
+    it('leaves a full disk to the guard, which resumes by itself', () => {
       const ops = new FaultFileOps();
       const rig = open(ops, { minFreeBytes: 1_000_000 }, undefined, { failures: 1 });
       assert.equal(rig.store(line(1)), STORED);
@@ -273,7 +273,7 @@ export function writerFaultContract(tested: TestedWriter): void {
       rig.remove();
     });
 
-    it('is looked at each 8 MiB too, however short the time', () => {
+    it('is read every 8 MiB too, however short the time', () => {
       const ops = new FaultFileOps();
       const rig = open(ops, { ack: 'written', minFreeBytes: 1_000_000 });
       const text = line(1, 1_000).repeat(1_000);
@@ -318,7 +318,7 @@ export function writerFaultContract(tested: TestedWriter): void {
   });
 
   describe(`${tested.name}: a sync that fails`, () => {
-    it('makes its lines unknown, refuses the rest, names the range, and is the last', async () => {
+    it('makes its lines unknown, refuses later ones, names the range, and is the last sync', async () => {
       const ops = new FaultFileOps();
       const rig = open(ops);
       assert.equal(rig.store(line(1)), STORED);
@@ -384,7 +384,7 @@ export function writerFaultContract(tested: TestedWriter): void {
       rig.remove();
     });
 
-    it('at the stop is told before the writer ends', async () => {
+    it('at the stop is reported before the writer ends', async () => {
       const ops = new FaultFileOps();
       const rig = open(ops, { ack: 'written' });
       rig.store(line(1));
@@ -417,8 +417,8 @@ export function writerFaultContract(tested: TestedWriter): void {
       for (let k = 0; k < 5; k++) assert.equal(rig.store(text), STORED);
       assert.equal(rig.segments().length, 1);
       assert.equal(rig.count('rotation_failures'), 1);
-      const told = rig.messages.find((message) => message.kind === 'log' && message.level === 'warn');
-      assert.deepEqual(told?.kind === 'log' && told.fields, { code: 'EMFILE' });
+      const logged = rig.messages.find((message) => message.kind === 'log' && message.level === 'warn');
+      assert.deepEqual(logged?.kind === 'log' && logged.fields, { code: 'EMFILE' });
       ops.fault = () => undefined;
       rig.turn(1_100);
       assert.equal(rig.store(text), STORED);

@@ -35,7 +35,7 @@ test('stores what several rings publish as one sealed commit a turn', async () =
   rig.remove();
 });
 
-test('takes a few MiB from a busy ring, then the others have their turn', () => {
+test('reads a few MiB from a busy ring, then serves the others', () => {
   const rig = new WriterRig({ lanes: 2, journalBytes: 32 << 20 });
   const text = line(1, 100).repeat(2_000);
   let busy = 0;
@@ -49,7 +49,7 @@ test('takes a few MiB from a busy ring, then the others have their turn', () => 
   rig.remove();
 });
 
-test('what is written while a background sync runs stays unsynced until the next', async () => {
+test('lines written while a background sync runs stay unsynced until the next', async () => {
   const ops = new FaultFileOps();
   ops.fault = (call) => (call === 'fdatasyncInBackground' ? { delayMs: 30 } : undefined);
   const rig = new WriterRig({ ops, config: { ack: 'written', syncIntervalMs: 100 } });
@@ -139,7 +139,7 @@ test('with no descriptor left, spares keep rotation going', async () => {
   rig.remove();
 });
 
-function takesDirectIo(directory: string): boolean {
+function acceptsDirectIo(directory: string): boolean {
   const path = join(directory, 'probe');
   try {
     fs.closeSync(fs.openSync(path, fs.constants.O_WRONLY | fs.constants.O_CREAT | fs.constants.O_DIRECT));
@@ -161,12 +161,12 @@ test('large commits go past the page cache and read back the same', async (t) =>
   }
   await rig.stop();
   assert.equal(rig.storedText(), expected);
-  if (takesDirectIo(rig.dataDir)) assert.ok(rig.count('direct_writes') > 0);
+  if (acceptsDirectIo(rig.dataDir)) assert.ok(rig.count('direct_writes') > 0);
   else t.diagnostic('the temporary directory has no direct I/O: written through the page cache');
   rig.remove();
 });
 
-test('direct I/O that the file system refuses is replaced by the page cache, said once', async () => {
+test('direct I/O that the file system refuses is replaced by the page cache, logged once', async () => {
   const ops = new FaultFileOps();
   const rig = new WriterRig({ ops, config: { directBytes: 4_096 } });
   ops.fault = (call) => {

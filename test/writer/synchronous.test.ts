@@ -36,7 +36,7 @@ describe('synchronous: a journal', () => {
     rig.remove();
   });
 
-  it('tells each request of several published at once what became of it', () => {
+  it('reports an outcome for each of several requests published at once', () => {
     const ops = new FaultFileOps();
     const rig = open({ ops });
     ops.fault = (call, nth) => (call === 'writev' && nth === 2 ? { error: 'ENOSPC' } : undefined);
@@ -50,7 +50,7 @@ describe('synchronous: a journal', () => {
     rig.remove();
   });
 
-  it('writes what waits when a claim needs its room, and is full only for what can never fit', () => {
+  it('writes waiting lines when a claim needs their room, and is full only for claims that can never fit', () => {
     const rig = open({ journalBytes: 8_192 });
     const journal = rig.journals[0]!;
     assert.equal(journal.claim(4_097), FULL);
@@ -63,7 +63,7 @@ describe('synchronous: a journal', () => {
     rig.remove();
   });
 
-  it('lets nobody wait: what is committed is settled when waiting begins', () => {
+  it('makes nobody wait: committed lines are settled when waiting begins', () => {
     const rig = open();
     const journal = rig.journals[0]!;
     const seen = journal.storedCursor();
@@ -76,7 +76,7 @@ describe('synchronous: a journal', () => {
     rig.remove();
   });
 
-  it('may be opened anew on its lane at any time, and goes on in the open segment', async () => {
+  it('may be reopened on its lane at any time, and continues in the open segment', async () => {
     const rig = open({ lanes: 2 });
     for (let id = 0; id < 10; id++) {
       assert.equal(isSettled(), true);
@@ -106,7 +106,7 @@ describe('synchronous: a journal', () => {
     rig.remove();
   });
 
-  it('that finds no descriptor for the open segment refuses, and the next stores when there is one', async () => {
+  it('refuses without a descriptor for the open segment, and stores once there is one', async () => {
     const ops = new FaultFileOps();
     const rig = open({ ops, lanes: 2 });
     assert.equal(rig.store(line(1), 0), STORED);
@@ -131,7 +131,7 @@ describe('synchronous: a journal', () => {
     rig.remove();
   });
 
-  it('stores nothing after a defect in another thread, which may have left anything behind', () => {
+  it('stores nothing after a defect in another thread', () => {
     const ops = new FaultFileOps();
     const rig = open({ ops, lanes: 2 });
     rig.store(line(1), 0);
@@ -149,7 +149,7 @@ describe('synchronous: a journal', () => {
 });
 
 describe('synchronous: a thread that died with the lock', () => {
-  it('makes others refuse after a bounded wait, at once from then on, and all of it is counted', async () => {
+  it('makes others refuse after a bounded wait, then at once, and all lines are counted', async () => {
     const rig = open();
     assert.equal(rig.store(line(1)), STORED);
     assert.equal(lock(lockWord(rig), 0, 0), true);
@@ -172,14 +172,14 @@ describe('synchronous: a thread that died with the lock', () => {
     rig.store(line(1));
     assert.equal(lock(lockWord(rig), 0, 0), true);
     await rig.stop();
-    const told = rig.messages.filter((message) => message.kind === 'log' && message.level === 'error');
-    assert.equal(told.length, 1);
+    const logged = rig.messages.filter((message) => message.kind === 'log' && message.level === 'error');
+    assert.equal(logged.length, 1);
     rig.remove();
   });
 });
 
 describe('synchronous: background syncs under written', () => {
-  it('are put off, and told, while no descriptor is free to open the segment with', async () => {
+  it('are delayed, and logged, while no descriptor is free to open the segment', async () => {
     const ops = new FaultFileOps();
     const rig = open({ ops, config: { ack: 'written', syncIntervalMs: 100 } });
     // Published without a turn: the writer thread has not opened the file.
@@ -189,8 +189,8 @@ describe('synchronous: background syncs under written', () => {
     rig.turn(200);
     assert.equal(rig.count('syncs'), 0);
     assert.equal(rig.control.disk, DISK_OK);
-    const told = rig.messages.filter((message) => message.kind === 'log' && message.level === 'warn');
-    assert.equal(told.length, 1);
+    const logged = rig.messages.filter((message) => message.kind === 'log' && message.level === 'warn');
+    assert.equal(logged.length, 1);
     ops.fault = () => undefined;
     rig.turn(1_100);
     assert.equal(rig.count('syncs'), 1);

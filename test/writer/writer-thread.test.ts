@@ -106,7 +106,7 @@ function linesOf(text: string, ring: number): string[] {
 }
 
 for (const ack of ['received', 'written', 'synced'] as const) {
-  test(`${ack}: stores every line in order while tail and verify read beside it, and ends when asked`, async () => {
+  test(`${ack}: stores every line in order while tail and verify read, and ends when asked`, async () => {
     const dataDir = temporaryDirectory();
     const lock = await acquireDataDir(dataDir);
     const writer = new WriterThread(dataDir, {
@@ -151,7 +151,7 @@ for (const ack of ['received', 'written', 'synced'] as const) {
   });
 }
 
-test('a thread that is terminated at any moment leaves what it settled, and the next one goes on', async () => {
+test('a thread terminated at any moment leaves everything it settled, and the next one continues', async () => {
   const dataDir = temporaryDirectory();
   let settled = '';
   for (let round = 0; round < 6; round++) {

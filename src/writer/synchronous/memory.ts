@@ -1,5 +1,5 @@
 /**
- * What the threads of the synchronous writer share: the log's state, and what the writer thread has yet to log.
+ * The memory that the threads of the synchronous writer share: the log's state, and texts for the writer thread to log.
  *
  * ```
  *  line 0      LOCK            Int32   futex lock: guards everything below except UNLOCKED_LINES
