@@ -33,7 +33,7 @@ export interface Incident {
 }
 
 /** Closed segments whose size is checked in one call, so that a call stays short however many there are. */
-const INSPECTED_AT_ONCE = 1_000;
+const INSPECTED_AT_ONCE = 256;
 
 export class ClosedSegments {
   private readonly ops: FileOps;
@@ -83,7 +83,8 @@ export class ClosedSegments {
         incidents.push({ segment: segmentName(sequence), what: 'deleted or moved away' });
     }
     for (const sequence of present) {
-      if (sequence !== firstOpen && !this.segments.has(sequence)) this.add(sequence);
+      // A higher one may have been opened since the caller read `firstOpen`.
+      if (sequence < firstOpen && !this.segments.has(sequence)) this.add(sequence);
     }
     return [...incidents, ...this.inspectSizes()];
   }

@@ -211,6 +211,15 @@ export function otherHandsContract(tested: TestedWriter): void {
       rig.remove();
     });
 
+    it('a file with a higher number is not a closed segment: retention leaves it alone', () => {
+      const rig = open({ config: { segmentBytes: 1_000, retentionBytes: 1 } });
+      for (let id = 1; id <= 4; id++) assert.equal(rig.store(line(id, 900)), STORED);
+      fs.writeFileSync(pathOf(rig, 50), 'restored too early');
+      rig.turn(TICK_MS);
+      assert.deepEqual(rig.segments(), ['metrics-00000004.ndjson', 'metrics-00000050.ndjson']);
+      rig.remove();
+    });
+
     it('a segment that cannot be deleted: logged once, and retention continues with the next', () => {
       const ops = new FaultFileOps();
       const rig = open({ ops, config: { segmentBytes: 1_000, retentionBytes: 3_000 } });
