@@ -1,9 +1,9 @@
 /**
- * The optimisation journey as a table: a baseline, then one row a phase, each the row before it with one slot
- * replaced.
+ * The optimisation journey as a table: a baseline, then one row per phase. Each row replaces one slot of the row
+ * before it.
  *
- * Threads learn the row from the configuration and load what it names, nothing else; the hot path never asks which
- * phase it is in.
+ * The configuration names the row, and a thread loads the implementations of that row only. The hot path never asks
+ * which phase it is in.
  */
 import type { Revert } from './config/load.ts';
 import { PHASE_NUMBERS } from './config/options.ts';

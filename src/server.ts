@@ -1,5 +1,5 @@
 /**
- * The composition root: owns the data directory, carves the shared memories, starts the threads, and ends them in
+ * The composition root: owns the data directory, allocates the shared memory and starts the threads. It ends them in
  * the order that loses nothing: listener, workers, writer, lock.
  */
 import { Worker } from 'node:worker_threads';
@@ -35,9 +35,9 @@ import {
 import type { WriterMessage, WriterThreadData } from './writer/writer.ts';
 
 const WRITER_ENTRY = new URL('./threads/writer-worker.js', import.meta.url);
-/** How often syncs that stall are looked for. */
+/** Interval of the checks for stalled syncs. */
 const STALL_CHECK_MS = 100;
-/** After a fatal error of the storage the process ends within a second: this much for answers, the rest to spare. */
+/** After a fatal storage error the process has to end within a second: the time for answers, with some to spare. */
 const ABANDON_MS = 600;
 
 export interface RunningServer {
@@ -50,13 +50,13 @@ export interface RunningServer {
   readonly workers: number;
   /** Requests that may wait at once. */
   readonly queueCapacity: number;
-  /** Tokens and certificate in force. */
+  /** The current tokens and certificate. */
   readonly credentials: Credentials;
-  /** Resolves with the exit code when the server has ended, for whatever reason. */
+  /** Resolves with the exit code once the server has ended, whatever the reason. */
   readonly ended: Promise<number>;
-  /** Orderly end: answers or refuses what is in flight, flushes, syncs. */
+  /** Ends in order: answers or refuses what is in flight, flushes, syncs. */
   stop(): void;
-  /** Reads tokens and certificate again; bad ones change nothing. Connections that are open go on. */
+  /** Reads tokens and certificate again. Invalid ones change nothing, and open connections continue. */
   reload(): void;
 }
 
@@ -205,7 +205,7 @@ class Server implements RunningServer {
     breaker.onTransition = (transition) => {
       const { level, fields, text } = transitionLog(transition);
       this.log[level](fields, text);
-      // The writer may be asleep, and is to try storage again.
+      // Wakes the writer if it sleeps, so that it tries storage again.
       new Bell(bell).ring();
     };
     const watch = new StallWatch(breaker, this.config.syncTimeoutMs);
@@ -294,7 +294,7 @@ class Server implements RunningServer {
     this.resolveEnded(this.control.disk === DISK_FAILED ? 1 : code);
   }
 
-  /** What nobody can ask the counters for any more. */
+  /** Logs what a scrape can no longer show. */
   private reportCutOff(): void {
     const requests = this.memories.counters.reduce(
       (sum, block) => sum + new Float64Array(block)[WORKER.timeouts_drain]!,
@@ -311,7 +311,7 @@ class Server implements RunningServer {
     return stopped;
   }
 
-  /** A thread's death is the process's: what it owned cannot be trusted any more, and a restart recovers. */
+  /** If a thread dies, the process ends: nobody can trust what the thread owned, and the next start recovers. */
   private threadDied(error: Error): void {
     this.log.fatal({ err: error }, 'a thread died; ending, the next start recovers');
     endProcess();
