@@ -2,8 +2,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { MetricsStreamError } from '../src/base/errors.ts';
-import type { LoadFlags } from './command.ts';
 import { LoadError } from './errors.ts';
+import type { LoadFlags, Positionals } from './flags.ts';
 import { createPlan, type LoadPlan, type LoadResult, PLAN_DEFAULTS } from './plan.ts';
 import { ProgressLine } from './progress.ts';
 import { loadPage } from './report/load-page.ts';
@@ -22,13 +22,6 @@ const EXIT_INTERRUPTED = 130;
 /** One Ctrl-C under npm arrives twice: from the terminal, and a moment later passed on by npm. */
 const SAME_SIGNAL_MS = 200;
 const OPEN_DURATION_MS = 10_000;
-
-export interface Positionals {
-  readonly port: number | undefined;
-  readonly clients: number | undefined;
-  readonly requests: number | undefined;
-  readonly interval: number | undefined;
-}
 
 function usage(text: string): never {
   throw new MetricsStreamError('CONFIG_INVALID', text);

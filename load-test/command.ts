@@ -1,5 +1,6 @@
 /** The command line of the load generator: `npm run load`, and `metricsstream load`. */
 import { Command, InvalidArgumentError, Option } from 'commander';
+import type { LoadFlags } from './flags.ts';
 import { PLAN_DEFAULTS } from './plan.ts';
 
 const HELP = `
@@ -11,31 +12,6 @@ Examples:
 
 Exit code: 0; 1 when what was accepted is not stored, nothing succeeded or a scenario's expectation does not hold;
 2 for a wrong command line; 130 when it was ended by Ctrl-C.`;
-
-export interface LoadFlags {
-  readonly host: string;
-  readonly port?: number;
-  readonly clients?: number;
-  readonly requests?: number;
-  readonly interval?: number;
-  readonly rate?: number;
-  /** Milliseconds. */
-  readonly duration?: number;
-  readonly warmUp: number;
-  readonly timeout: number;
-  readonly batch?: number;
-  readonly keepAlive: boolean;
-  readonly header: Readonly<Record<string, string>>;
-  readonly threads: number | 'auto';
-  readonly seed: number;
-  readonly dataDir?: string;
-  readonly json?: string | true;
-  readonly report?: string;
-  readonly scenario?: string;
-  readonly listScenarios?: boolean;
-  readonly phase?: number;
-  readonly external?: boolean;
-}
 
 function number(text: string): number {
   const value = Number(text);

@@ -1,8 +1,15 @@
 /** The tables of `--peers`: standings against the best other server, figures by batch size, and what kills took. */
 import { formatMs } from '../../load-test/format.ts';
-import { mebibytes, median, minToMax, percent, thousands, whole } from '../report/numbers.ts';
+import { mebibytes, medianAndMax, minToMax, most, percent, thousands, whole } from '../report/numbers.ts';
 import { type Origin, originTable } from '../report/origin.ts';
-import { type Column, markdownTable, type Table, tableOf } from '../report/table.ts';
+import {
+  type CellRow,
+  type Column,
+  columnsOver,
+  markdownTable,
+  type Table,
+  tableOf,
+} from '../report/table.ts';
 import { medianOf, type Range, rangeOf, ratiosWithinRounds, sum } from '../statistics.ts';
 import { CONTENDER, CONTENDERS, type ContenderName } from './contenders.ts';
 import type { KillResult } from './kill.ts';
@@ -67,14 +74,13 @@ export function lossText(kills: readonly KillResult[]): string {
 }
 
 /** One server at one batch size. */
-interface Row {
+interface Row extends CellRow<PeerRound> {
   readonly server: ContenderName;
-  readonly cells: readonly PeerRound[];
   readonly kills: readonly KillResult[];
   ratioOf(ours: Ours): Range | undefined;
 }
 
-const over = ({ cells }: Row, pick: (cell: PeerRound) => number): Range => rangeOf(cells.map(pick));
+const figure = columnsOver<PeerRound>();
 
 function ratioText(row: Row, ours: Ours): string {
   const ratio = row.ratioOf(ours);
@@ -84,62 +90,17 @@ function ratioText(row: Row, ours: Ours): string {
 
 const COLUMNS: readonly Column<Row>[] = [
   ['server', ({ server }) => CONTENDER[server].label],
-  [
-    'metrics/CPU s (thousand)',
-    (row) =>
-      median(
-        over(row, (c) => c.metricsPerCpuSecond),
-        thousands,
-      ),
-  ],
-  [
-    'spread',
-    (row) =>
-      minToMax(
-        over(row, (c) => c.metricsPerCpuSecond),
-        thousands,
-      ),
-  ],
+  figure('metrics/CPU s (thousand)', (cell) => cell.metricsPerCpuSecond, thousands),
+  figure('spread', (cell) => cell.metricsPerCpuSecond, thousands, minToMax),
   ['written ÷ it', (row) => ratioText(row, 'written')],
   ['synced ÷ it', (row) => ratioText(row, 'synced')],
-  [
-    'metrics/s (thousand)',
-    (row) =>
-      median(
-        over(row, (c) => c.metricsPerSecond),
-        thousands,
-      ),
-  ],
-  [
-    'p50 ms',
-    (row) =>
-      median(
-        over(row, (c) => c.p50Ms),
-        formatMs,
-      ),
-  ],
-  [
-    'p99 ms',
-    (row) =>
-      median(
-        over(row, (c) => c.p99Ms),
-        formatMs,
-      ),
-  ],
-  [
-    'p99.9 ms',
-    (row) =>
-      median(
-        over(row, (c) => c.p999Ms),
-        formatMs,
-      ),
-  ],
-  [
-    'RSS MiB (peak)',
-    (row) =>
-      `${mebibytes(over(row, (c) => c.residentBytes).median)} (${mebibytes(over(row, (c) => c.peakBytes).max)})`,
-  ],
-  ['disk bytes/metric', (row) => over(row, bytesPerMetric).median.toFixed(1)],
+  figure('metrics/s (thousand)', (cell) => cell.metricsPerSecond, thousands),
+  figure('p50 ms', (cell) => cell.p50Ms, formatMs),
+  figure('p99 ms', (cell) => cell.p99Ms, formatMs),
+  figure('p99.9 ms', (cell) => cell.p999Ms, formatMs),
+  figure('RSS MiB', (cell) => cell.residentBytes, mebibytes),
+  figure('peak MiB', (cell) => cell.peakBytes, mebibytes, most),
+  figure('disk bytes/metric', bytesPerMetric),
   ['requests failed', ({ cells }) => whole(sum(cells.map(({ failedRequests }) => failedRequests)))],
   ['kept', ({ cells }) => keptText(cells)],
   ['lost after kill -9', ({ kills }) => lossText(kills)],
@@ -253,21 +214,17 @@ const KILL_COLUMNS: readonly Column<Row & { readonly batch: number }>[] = [
 ];
 
 /** Deferred work, and whether wrk was the limit. */
-const EFFORT_COLUMNS: readonly Column<{ server: ContenderName; cells: readonly PeerRound[] }>[] = [
+const EFFORT_COLUMNS: readonly Column<CellRow<PeerRound> & { readonly server: ContenderName }>[] = [
   ['server', ({ server }) => CONTENDER[server].label],
   ['quiet for s', ({ server }) => (CONTENDER[server].quietMs / 1e3).toFixed(0)],
-  [
-    'worked on for s, at most',
-    ({ cells }) => seconds(Math.max(...cells.map(({ deferredSeconds }) => deferredSeconds))),
-  ],
-  [
+  figure('worked on for s, at most', (cell) => cell.deferredSeconds, seconds, most),
+  figure(
     'share of its CPU time (at most)',
-    ({ cells }) => {
-      const share = rangeOf(cells.map((cell) => cell.deferredCpuSeconds / cell.cpuSeconds));
-      return `${percent(share.median)} (${percent(share.max)})`;
-    },
-  ],
-  ['wrk busy, at most', ({ cells }) => percent(Math.max(...cells.map(({ wrkBusy }) => wrkBusy)))],
+    (cell) => cell.deferredCpuSeconds / cell.cpuSeconds,
+    percent,
+    medianAndMax,
+  ),
+  figure('wrk busy, at most', (cell) => cell.wrkBusy, percent, most),
 ];
 
 export function peersBlocks(run: PeersRun): Record<string, string> {

@@ -1,8 +1,8 @@
 /** The tables of `bench:server`: figures by server and batch size, and ratios beside their targets. */
 import { formatMs } from '../../load-test/format.ts';
-import { mebibytes, median, minToMax, number, percent, thousands, whole } from '../report/numbers.ts';
+import { mebibytes, minToMax, most, percent, thousands, whole } from '../report/numbers.ts';
 import { type Origin, originTable } from '../report/origin.ts';
-import { type Column, markdownTable, tableOf } from '../report/table.ts';
+import { type CellRow, type Column, columnsOver, markdownTable, tableOf } from '../report/table.ts';
 import { type Range, rangeOf, ratiosWithinRounds } from '../statistics.ts';
 import type { Workload } from '../under-test/workload.ts';
 import { type CellResult, SERVER_LABELS, SERVERS, type ServerName } from './cell.ts';
@@ -57,70 +57,24 @@ function ratiosOf(results: readonly RoundResult[]): RatioResult[] {
   });
 }
 
-interface Row {
+interface Row extends CellRow<CellResult> {
   readonly server: ServerName;
-  readonly cells: readonly CellResult[];
 }
 
-const over = ({ cells }: Row, pick: (cell: CellResult) => number): Range => rangeOf(cells.map(pick));
+const figure = columnsOver<CellResult>();
 
 const COLUMNS: readonly Column<Row>[] = [
   ['server', ({ server }) => SERVER_LABELS[server]],
-  [
-    'metrics/CPU s (thousand)',
-    (row) =>
-      median(
-        over(row, (c) => c.metricsPerCpuSecond),
-        thousands,
-      ),
-  ],
-  [
-    'spread',
-    (row) =>
-      minToMax(
-        over(row, (c) => c.metricsPerCpuSecond),
-        thousands,
-      ),
-  ],
-  [
-    'requests/CPU s (thousand)',
-    (row) =>
-      median(
-        over(row, (c) => c.requestsPerCpuSecond),
-        thousands,
-      ),
-  ],
-  ['CPU s/million metrics', (row) => number(1e6 / over(row, (c) => c.metricsPerCpuSecond).median)],
-  [
-    'requests/s (thousand)',
-    (row) =>
-      median(
-        over(row, (c) => c.requestsPerSecond),
-        thousands,
-      ),
-  ],
-  [
-    'p50 ms',
-    (row) =>
-      median(
-        over(row, (c) => c.p50Ms),
-        formatMs,
-      ),
-  ],
-  [
-    'p99 ms',
-    (row) =>
-      median(
-        over(row, (c) => c.p99Ms),
-        formatMs,
-      ),
-  ],
-  [
-    'RSS MiB (peak)',
-    (row) =>
-      `${mebibytes(over(row, (c) => c.residentBytes).median)} (${mebibytes(over(row, (c) => c.peakBytes).max)})`,
-  ],
-  ['refused, at most', (row) => percent(over(row, (c) => c.refused / (c.accepted + c.refused)).max)],
+  figure('metrics/CPU s (thousand)', (cell) => cell.metricsPerCpuSecond, thousands),
+  figure('spread', (cell) => cell.metricsPerCpuSecond, thousands, minToMax),
+  figure('requests/CPU s (thousand)', (cell) => cell.requestsPerCpuSecond, thousands),
+  figure('CPU s/million metrics', (cell) => 1e6 / cell.metricsPerCpuSecond),
+  figure('requests/s (thousand)', (cell) => cell.requestsPerSecond, thousands),
+  figure('p50 ms', (cell) => cell.p50Ms, formatMs),
+  figure('p99 ms', (cell) => cell.p99Ms, formatMs),
+  figure('RSS MiB', (cell) => cell.residentBytes, mebibytes),
+  figure('peak MiB', (cell) => cell.peakBytes, mebibytes, most),
+  figure('refused, at most', (cell) => cell.refused / (cell.accepted + cell.refused), percent, most),
 ];
 
 const RATIO_COLUMNS: readonly Column<RatioResult>[] = [

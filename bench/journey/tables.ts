@@ -11,7 +11,14 @@ import {
   withRange,
 } from '../report/numbers.ts';
 import { originTable } from '../report/origin.ts';
-import { type Column, markdownTable, type Table, tableOf } from '../report/table.ts';
+import {
+  type CellRow,
+  type Column,
+  markdownTable,
+  type RangeText,
+  type Table,
+  tableOf,
+} from '../report/table.ts';
 import type { Cell, Journey, OpenCell, Profile, RateKind, RevertedSlot, Variant } from './figures.ts';
 import { RATE_KINDS } from './figures.ts';
 import { COMPILE, GARBAGE, isThreadStart, LAZY_COMPILE, LIMIT, PARSE, STORE, TELEMETRY } from './stacks.ts';
@@ -66,6 +73,14 @@ const started: Pick = (f) => f.threadsStarted / f.seconds;
 const peak: Pick = (f) => f.peakBytes;
 const threads: Pick = (f) => f.threads;
 
+/** A column of a figure's median, unless `text` is another. */
+const figure = (
+  title: string,
+  pick: Pick,
+  format = number,
+  text: RangeText = median,
+): Column<CellRow<Cell>> => [title, ({ cells }) => text(figureOf(cells, pick), format)];
+
 /** A figure of some cells: how it is picked, and how its number is shown. */
 interface Figure {
   readonly title: string;
@@ -78,9 +93,8 @@ interface Figure {
 const show = ({ pick, format = number, plain = false }: Figure, cells: readonly Cell[]): string =>
   (plain ? median : withRange)(figureOf(cells, pick), format);
 
-interface PhaseRow {
+interface PhaseRow extends CellRow<Cell> {
   readonly phase: number;
-  readonly cells: readonly Cell[];
   readonly before: readonly Cell[];
   readonly clients: number;
 }
@@ -97,18 +111,18 @@ function saturationTable(journey: Journey): Table {
   const first = saturationOf(journey.ladder, 0)?.cells ?? [];
   const columns: Column<PhaseRow>[] = [
     ['phase', ({ phase }) => phaseName(journey, phase)],
-    ['metrics/s stored', ({ cells }) => median(figureOf(cells, stored))],
-    ['spread', ({ cells }) => minToMax(figureOf(cells, stored))],
+    figure('metrics/s stored', stored),
+    figure('spread', stored, number, minToMax),
     ['× phase before', ({ cells, before }) => withRange(ratioOf(cells, before, stored), factor)],
     ['× phase 0', ({ phase, cells }) => (phase === 0 ? '–' : median(ratioOf(cells, first, stored), factor))],
     ['at clients', ({ clients }) => String(clients)],
-    ['2xx', ({ cells }) => median(figureOf(cells, successShare), percent)],
-    ['p50 ms', ({ cells }) => median(figureOf(cells, p50))],
-    ['p99 ms', ({ cells }) => median(figureOf(cells, p99))],
-    ['CPU s/million metrics', ({ cells }) => withRange(figureOf(cells, cpuPerMillion))],
-    ['peak MiB', ({ cells }) => median(figureOf(cells, peak), mebibytes)],
-    ['threads', ({ cells }) => median(figureOf(cells, threads), whole)],
-    ['started/s', ({ cells }) => median(figureOf(cells, started))],
+    figure('2xx', successShare, percent),
+    figure('p50 ms', p50),
+    figure('p99 ms', p99),
+    figure('CPU s/million metrics', cpuPerMillion, number, withRange),
+    figure('peak MiB', peak, mebibytes),
+    figure('threads', threads, whole),
+    figure('started/s', started),
   ];
   return tableOf(columns, saturationRows(journey));
 }
@@ -185,10 +199,9 @@ const LADDER: Readonly<Record<string, (cells: readonly Cell[]) => string>> = {
 
 const rateOf = (load: OpenCell): string => `${number(load.ratePerSecond)}/s`;
 
-interface OpenRow {
+interface OpenRow extends CellRow<Cell> {
   readonly phase: number;
   readonly load: OpenCell;
-  readonly cells: readonly Cell[];
 }
 
 function openRows(journey: Journey, rateKind: RateKind): OpenRow[] {
@@ -203,11 +216,11 @@ function openTable(journey: Journey, rateKind: RateKind): Table {
   const columns: Column<OpenRow>[] = [
     ['phase', ({ phase }) => phaseName(journey, phase)],
     ['offered', ({ load }) => rateOf(load)],
-    ['answers a cell', ({ cells }) => median(figureOf(cells, answersOf), whole)],
-    ['2xx', ({ cells }) => withRange(figureOf(cells, successShare), percent)],
-    ['metrics/s stored', ({ cells }) => median(figureOf(cells, stored))],
-    ['p50 ms', ({ cells }) => median(figureOf(cells, p50))],
-    ['p99 ms (spread)', ({ cells }) => withRange(figureOf(cells, p99))],
+    figure('answers a cell', answersOf, whole),
+    figure('2xx', successShare, percent, withRange),
+    figure('metrics/s stored', stored),
+    figure('p50 ms', p50),
+    figure('p99 ms (spread)', p99, number, withRange),
     [
       'unsent',
       ({ cells }) =>
@@ -216,14 +229,7 @@ function openTable(journey: Journey, rateKind: RateKind): Table {
           percent,
         ),
     ],
-    [
-      "late by the generator's fault",
-      ({ cells }) =>
-        median(
-          figureOf(cells, (f) => (f.sent === 0 ? 0 : f.lateByGenerator / f.sent)),
-          percent,
-        ),
-    ],
+    figure("late by the generator's fault", (f) => (f.sent === 0 ? 0 : f.lateByGenerator / f.sent), percent),
     [
       'generator at its limit',
       ({ cells }) => (cells.some(({ figures }) => figures.generatorIsBottleneck) ? 'yes' : 'no'),
@@ -243,20 +249,19 @@ export const revertBatchesOf = ({ reverts }: Journey): number[] => [
 function revertTable(journey: Journey, batch: number): Table {
   const phase = journey.phases.at(-1)!.number;
   const complete = revertCellsOf(journey, undefined, batch);
-  interface Row {
+  interface Row extends CellRow<Cell> {
     readonly revert: RevertedSlot | undefined;
-    readonly cells: readonly Cell[];
   }
   const against = ({ revert, cells }: Row, pick: Pick): string =>
     revert === undefined ? '–' : withRange(ratioOf(cells, complete, pick), factor);
   const columns: Column<Row>[] = [
     ['phase, or reverted slot', ({ revert }) => variantText({ phase, ...(revert && { revert }) }, journey)],
-    ['thousand metrics/CPU s', ({ cells }) => median(figureOf(cells, (f) => metricsPerCpuSecond(f) / 1e3))],
+    figure('thousand metrics/CPU s', (f) => metricsPerCpuSecond(f) / 1e3),
     ['ratio (spread)', (row) => against(row, metricsPerCpuSecond)],
     ['', ({ revert, cells }) => (revert === undefined ? '' : changeOf(cells, complete, metricsPerCpuSecond))],
-    ['metrics/s stored', ({ cells }) => median(figureOf(cells, stored))],
+    figure('metrics/s stored', stored),
     ['ratio (spread)', (row) => against(row, stored)],
-    ['2xx', ({ cells }) => median(figureOf(cells, successShare), percent)],
+    figure('2xx', successShare, percent),
     ['p50 · p99 ms', ({ cells }) => `${median(figureOf(cells, p50))} · ${median(figureOf(cells, p99))}`],
   ];
   const rows = revertedSlotsOf(journey).map(
@@ -320,16 +325,14 @@ const OPEN = SATURATED.filter(({ pick }) => [successShare, p50, p99].includes(pi
 
 /** One phase beside the one before it. */
 function phaseTable(journey: Journey, { phase, cells, before, clients }: PhaseRow): Table {
-  const row = (prefix: string, figure: Figure, own: readonly Cell[], earlier: readonly Cell[]): string[] => [
-    `${prefix}${figure.title}`,
-    ...(before.length === 0 ? [] : [show(figure, earlier)]),
-    show(figure, own),
-    ...(before.length === 0
-      ? []
-      : [figure.plain ? '' : withRange(ratioOf(own, earlier, figure.pick), factor)]),
+  const row = (prefix: string, line: Figure, own: readonly Cell[], earlier: readonly Cell[]): string[] => [
+    `${prefix}${line.title}`,
+    ...(before.length === 0 ? [] : [show(line, earlier)]),
+    show(line, own),
+    ...(before.length === 0 ? [] : [line.plain ? '' : withRange(ratioOf(own, earlier, line.pick), factor)]),
   ];
   const earlierClients = saturationOf(journey.ladder, phase - 1)?.clients;
-  const rows = SATURATED.map((figure) => row('', figure, cells, before));
+  const rows = SATURATED.map((line) => row('', line, cells, before));
   rows.splice(1, 0, [
     'at clients',
     ...(before.length === 0 ? [] : [String(earlierClients)]),
@@ -340,7 +343,7 @@ function phaseTable(journey: Journey, { phase, cells, before, clients }: PhaseRo
   const load = open[0]?.load;
   if (load?.kind === 'open') {
     const earlier = openCellsOf(journey, phase - 1, 'baseline');
-    rows.push(...OPEN.map((figure) => row(`at a constant ${rateOf(load)}: `, figure, open, earlier)));
+    rows.push(...OPEN.map((line) => row(`at a constant ${rateOf(load)}: `, line, open, earlier)));
   }
   const head = before.length === 0 ? [''] : ['', `phase ${phaseName(journey, phase - 1)}`];
   return {

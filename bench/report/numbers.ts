@@ -40,3 +40,10 @@ export function withRange(range: Range | undefined, format = number): string {
 /** `1 metric`, `100 metrics`. */
 export const plural = (count: number, noun: string): string =>
   `${whole(count)} ${noun}${count === 1 ? '' : 's'}`;
+
+/** The median in front of the largest, such as resident memory and its peak. */
+export const medianAndMax = (range: Range | undefined, format = number): string =>
+  range === undefined ? NONE : `${format(range.median)} (${format(range.max)})`;
+
+export const most = (range: Range | undefined, format = number): string =>
+  range === undefined ? NONE : format(range.max);

@@ -1,4 +1,6 @@
 /** Tables as head and rows of text, and how Markdown shows them. */
+import { type Range, rangeOf } from '../statistics.ts';
+import { median, number } from './numbers.ts';
 
 export interface Table {
   readonly head: readonly string[];
@@ -7,6 +9,23 @@ export interface Table {
 
 /** A column: its title, and the text of a row's cell. */
 export type Column<Row> = readonly [title: string, text: (row: Row) => string];
+
+/** A row of one figure's cells, one cell a round. */
+export interface CellRow<Cell> {
+  readonly cells: readonly Cell[];
+}
+
+export type RangeText = (range: Range | undefined, format?: (value: number) => string) => string;
+
+/** Makes columns that show a figure of all cells: its median, unless `text` is another. */
+export const columnsOver =
+  <Cell>() =>
+  (
+    title: string,
+    pick: (cell: Cell) => number,
+    format: (value: number) => string = number,
+    text: RangeText = median,
+  ): Column<CellRow<Cell>> => [title, ({ cells }) => text(rangeOf(cells.map(pick)), format)];
 
 export function tableOf<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): Table {
   return {

@@ -11,10 +11,10 @@ import { Command } from 'commander';
 import { memoryOf } from '../../load-test/server-process.ts';
 import { measureInTurns } from '../harness/turns.ts';
 import { plainPage, writeResults } from '../report/document.ts';
-import { mebibytes, median, minToMax, number, thousands, whole, withRange } from '../report/numbers.ts';
+import { mebibytes, minToMax, number, thousands, whole, withRange } from '../report/numbers.ts';
 import { type Origin, originOf, originTable } from '../report/origin.ts';
-import { type Column, markdownTable, tableOf } from '../report/table.ts';
-import { type Range, rangeOf, ratiosWithinRounds, sum } from '../statistics.ts';
+import { type CellRow, type Column, columnsOver, markdownTable, tableOf } from '../report/table.ts';
+import { rangeOf, ratiosWithinRounds, sum } from '../statistics.ts';
 import {
   progress,
   renderOption,
@@ -149,67 +149,25 @@ function measure(
   });
 }
 
-interface Row {
+interface Row extends CellRow<Cell> {
   readonly workers: number;
-  readonly cells: readonly Cell[];
   readonly ratios: readonly number[];
 }
 
-const over = ({ cells }: Row, pick: (cell: Cell) => number): Range => rangeOf(cells.map(pick));
+const tenths = (value: number): string => value.toFixed(1);
+const figure = columnsOver<Cell>();
 
 const COLUMNS: readonly Column<Row>[] = [
   ['workers', ({ workers }) => `${workers}`],
-  [
-    'thousand metrics/s',
-    (row) =>
-      median(
-        over(row, (c) => c.metricsPerSecond),
-        thousands,
-      ),
-  ],
-  [
-    'spread',
-    (row) =>
-      minToMax(
-        over(row, (c) => c.metricsPerSecond),
-        thousands,
-      ),
-  ],
+  figure('thousand metrics/s', (cell) => cell.metricsPerSecond, thousands),
+  figure('spread', (cell) => cell.metricsPerSecond, thousands, minToMax),
   [`against ${COMPARED_WITH}`, ({ ratios }) => withRange(rangeOf(ratios), (ratio) => `${ratio.toFixed(2)}×`)],
-  ['CPU s/million metrics', (row) => median(over(row, (c) => c.cpuSecondsPerMillion))],
-  [
-    'p50 ms',
-    (row) =>
-      median(
-        over(row, (c) => c.p50Ms),
-        (ms) => ms.toFixed(1),
-      ),
-  ],
-  [
-    'p99 ms',
-    (row) =>
-      withRange(
-        over(row, (c) => c.p99Ms),
-        (ms) => ms.toFixed(1),
-      ),
-  ],
-  [
-    'metrics/commit',
-    (row) =>
-      median(
-        over(row, (c) => c.metricsPerCommit),
-        whole,
-      ),
-  ],
-  ['context switches/request', (row) => median(over(row, (c) => c.contextSwitchesPerRequest))],
-  [
-    'RSS MiB',
-    (row) =>
-      median(
-        over(row, (c) => c.residentBytes),
-        mebibytes,
-      ),
-  ],
+  figure('CPU s/million metrics', (cell) => cell.cpuSecondsPerMillion),
+  figure('p50 ms', (cell) => cell.p50Ms, tenths),
+  figure('p99 ms', (cell) => cell.p99Ms, tenths, withRange),
+  figure('metrics/commit', (cell) => cell.metricsPerCommit, whole),
+  figure('context switches/request', (cell) => cell.contextSwitchesPerRequest),
+  figure('RSS MiB', (cell) => cell.residentBytes, mebibytes),
   ['refused', ({ cells }) => whole(sum(cells.map(({ refused }) => refused)))],
 ];
 

@@ -20,7 +20,8 @@ describe('a disk slower than the load', () => {
   it('stays busy, and the rest gets 503 at once; acknowledged metrics are stored, refused ones are not', async (t) => {
     const faults = new FaultSwitch(t);
     faults.set({ syncMsPerMib: MS_PER_MIB });
-    const server = await startServer(t, { args: ['--rate-limit', '0'], env: faults.env });
+    const args = ['--rate-limit', '0', '--target-delay-ms', '50'];
+    const server = await startServer(t, { args, env: faults.env });
     const load = new TrackedLoad(server.port, { prefix: 'overload', refusalPauseMs: 20, ...CLIENTS });
     const { statuses, samples } = load.ledger;
     await eventually('requests are refused, and others stored', () => {

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import type { HttpResponse } from './raw-http.ts';
 
+/** How long a test waits for an event that must come. Stalled disks and busy machines delay it by many seconds. */
+export const EVENT_TIMEOUT_MS = 60_000;
+
 /** Checks that a response is a problem document (RFC 9457) of this status and returns it. */
 export function assertProblem(response: HttpResponse, status: number): Record<string, unknown> {
   assert.equal(response.status, status, response.body.toString());
@@ -28,7 +31,11 @@ export function assertAccepted(response: HttpResponse, accepted: number, status 
 }
 
 /** Waits for a condition that nothing announces. */
-export async function eventually(what: string, holds: () => boolean | Promise<boolean>, timeoutMs = 10_000) {
+export async function eventually(
+  what: string,
+  holds: () => boolean | Promise<boolean>,
+  timeoutMs = EVENT_TIMEOUT_MS,
+) {
   const deadline = performance.now() + timeoutMs;
   while (!(await holds())) {
     if (performance.now() > deadline) assert.fail(`not within ${timeoutMs} ms: ${what}`);

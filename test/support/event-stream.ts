@@ -1,5 +1,6 @@
 /** A reader of server-sent events that parses messages as a browser does (WHATWG HTML, section 9.2). */
 import { type ClientRequest, get, type IncomingMessage } from 'node:http';
+import { EVENT_TIMEOUT_MS } from './assertions.ts';
 import type { Owner } from './server-process.ts';
 
 export class EventStream {
@@ -41,7 +42,7 @@ export class EventStream {
   /** Resolves with the first message, past or future, that passes. */
   until(
     wanted: (message: Record<string, unknown>) => boolean,
-    timeoutMs = 10_000,
+    timeoutMs = EVENT_TIMEOUT_MS,
   ): Promise<Record<string, unknown>> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {

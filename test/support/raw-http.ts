@@ -143,7 +143,7 @@ export function requestBytes(options: RequestOptions = {}): Buffer {
   return Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), payload]);
 }
 
-const DEFAULT_TIMEOUT_MS = 20_000;
+const DEFAULT_TIMEOUT_MS = 60_000;
 
 export class RawConnection {
   readonly socket: Socket;

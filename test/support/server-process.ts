@@ -8,10 +8,22 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { EVENT_TIMEOUT_MS } from './assertions.ts';
 import { fetchOnce, fetchSecure } from './raw-http.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
-const START_TIMEOUT_MS = 30_000;
+const START_TIMEOUT_MS = 60_000;
+
+/**
+ * Limits that a stalled disk or a busy machine does not reach, for tests about something else. A test about one of them
+ * passes its own option, which takes precedence.
+ */
+const PATIENT_ENVIRONMENT = {
+  METRICSSTREAM_REQUEST_TIMEOUT_MS: '60s',
+  METRICSSTREAM_SYNC_TIMEOUT_MS: '60s',
+  METRICSSTREAM_DRAIN_TIMEOUT_MS: '60s',
+  METRICSSTREAM_TARGET_DELAY_MS: '60s',
+} as const;
 
 /** A test context, a suite's `{ after }` or anything else that runs clean-ups. */
 export interface Owner {
@@ -188,7 +200,8 @@ function waitForLine(
 export async function startServer(owner: Owner, options: ServerOptions = {}): Promise<ServerProcess> {
   const dataDir = options.dataDir ?? temporaryDirectory(owner);
   const [file, args] = commandLine(options, ['--port', '0', '--data-dir', dataDir, ...(options.args ?? [])]);
-  const child = spawn(file, args, { env: childEnvironment(options.env), stdio: ['ignore', 'pipe', 'pipe'] });
+  const env = childEnvironment({ ...PATIENT_ENVIRONMENT, ...options.env });
+  const child = spawn(file, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
   let pid = child.pid ?? 0;
   let running = true;
   const output = new Output(child);
@@ -240,7 +253,7 @@ export async function startServer(owner: Owner, options: ServerOptions = {}): Pr
       signalServer('SIGTERM');
       return exited;
     },
-    logged: (wanted, timeoutMs = 10_000) => waitForLine(output, exited, wanted, timeoutMs),
+    logged: (wanted, timeoutMs = EVENT_TIMEOUT_MS) => waitForLine(output, exited, wanted, timeoutMs),
   };
 }
 
@@ -258,7 +271,7 @@ export function runCli(
     const child = spawn(process.execPath, [MAIN, ...args], {
       env: childEnvironment(options.env),
       stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: options.timeoutMs ?? 30_000,
+      timeout: options.timeoutMs ?? 60_000,
       killSignal: 'SIGKILL',
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     });
@@ -316,7 +329,7 @@ export function startCli(owner: Owner, args: readonly string[]): CliProcess {
     kill: (signal) => {
       child.kill(signal);
     },
-    until: (enough, timeoutMs = 10_000) =>
+    until: (enough, timeoutMs = EVENT_TIMEOUT_MS) =>
       new Promise((resolve, reject) => {
         const timer = setTimeout(
           () => reject(new Error(`not within ${timeoutMs} ms; printed:\n${lines.join('\n')}`)),
