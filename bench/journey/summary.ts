@@ -28,7 +28,7 @@ export function figureOf(cells: readonly Cell[], pick: Pick): Range | undefined 
 export const ladderCellsOf = ({ ladder }: Journey, phase: number, clients: number): Cell[] =>
   ladder.filter((cell) => cell.phase === phase && cell.load.clients === clients);
 
-export const openCellsOf = ({ open }: Journey, phase: number, rateKind: RateKind): Cell[] =>
+export const openCellsOf = ({ open }: Journey, phase: number | undefined, rateKind: RateKind): Cell[] =>
   open.filter(({ phase: own, load }) => own === phase && load.kind === 'open' && load.rateKind === rateKind);
 
 export const revertCellsOf = (
@@ -44,7 +44,6 @@ export const clientsOf = ({ ladder }: Journey): number[] => [
 ];
 
 export interface Saturation {
-  readonly phase: number;
   /** The rung of the ladder with the most metrics stored a second. */
   readonly clients: number;
   readonly storedPerSecond: Range;
@@ -52,11 +51,11 @@ export interface Saturation {
 }
 
 /** Undefined when the phase was not measured. */
-export function saturationOf(cells: readonly Cell[], phase: number): Saturation | undefined {
+export function saturationOf(cells: readonly Cell[], phase: number | undefined): Saturation | undefined {
   const own = cells.filter((cell) => cell.phase === phase);
   const rungs = [...new Set(own.map(({ load }) => load.clients))].map((clients) => {
     const rung = own.filter(({ load }) => load.clients === clients);
-    return { phase, clients, cells: rung, storedPerSecond: figureOf(rung, (f) => f.storedPerSecond)! };
+    return { clients, cells: rung, storedPerSecond: figureOf(rung, (f) => f.storedPerSecond)! };
   });
   return rungs.sort((a, b) => b.storedPerSecond.median - a.storedPerSecond.median)[0];
 }
@@ -122,7 +121,7 @@ export function headlinesOf(journey: Journey): Headline[] {
   return headlines.filter((one) => one !== undefined);
 }
 
-export function profileOf({ profiles }: Journey, phase: number): Profile | undefined {
+export function profileOf({ profiles }: Journey, phase: number | undefined): Profile | undefined {
   return profiles.find((profile) => profile.phase === phase && profile.revert === undefined);
 }
 

@@ -44,13 +44,18 @@ import {
 } from './summary.ts';
 
 /** `5, ring telemetry`. */
-export const phaseName = ({ phases }: Journey, phase: number): string =>
+export const phaseName = ({ phases }: Journey, phase: number | undefined): string =>
   `${phase}, ${phases.find((row) => row.number === phase)?.name ?? 'unknown'}`;
 
+/** The number of the phase before; undefined for the first. */
+const phaseBefore = ({ phases }: Journey, phase: number): number | undefined =>
+  phases[phases.findIndex(({ number: own }) => own === phase) - 1]?.number;
+
 /** The slot that a phase replaced, and by which implementation. */
-function stepOf({ phases }: Journey, phase: number): { slot: RevertedSlot; text: string } | undefined {
+function stepOf(journey: Journey, phase: number): { slot: RevertedSlot; text: string } | undefined {
+  const { phases } = journey;
   const row = phases.find(({ number: own }) => own === phase);
-  const before = phases.find(({ number: own }) => own === phase - 1);
+  const before = phases.find(({ number: own }) => own === phaseBefore(journey, phase));
   if (!row || !before) return undefined;
   const slots = Object.keys(row.slots) as RevertedSlot[];
   const slot = slots.find((name) => row.slots[name] !== before.slots[name]);
@@ -102,7 +107,7 @@ interface PhaseRow extends CellRow<Cell> {
 function saturationRows(journey: Journey): PhaseRow[] {
   return phasesOf(journey).flatMap((phase) => {
     const own = saturationOf(journey.ladder, phase);
-    const before = saturationOf(journey.ladder, phase - 1)?.cells ?? [];
+    const before = saturationOf(journey.ladder, phaseBefore(journey, phase))?.cells ?? [];
     return own ? [{ phase, cells: own.cells, clients: own.clients, before }] : [];
   });
 }
@@ -161,7 +166,9 @@ function stepTable(journey: Journey): Table {
       'share of the replaced work before',
       ({ phase, slot }) => {
         const work = SLOT_SHARES[slot];
-        return work ? shareText(profileOf(journey, phase - 1), (name) => name === work) : '–';
+        return work
+          ? shareText(profileOf(journey, phaseBefore(journey, phase)), (name) => name === work)
+          : '–';
       },
     ],
     ['starting and ending threads', ({ phase }) => shareText(profileOf(journey, phase), isThreadStart)],
@@ -331,7 +338,8 @@ function phaseTable(journey: Journey, { phase, cells, before, clients }: PhaseRo
     show(line, own),
     ...(before.length === 0 ? [] : [line.plain ? '' : withRange(ratioOf(own, earlier, line.pick), factor)]),
   ];
-  const earlierClients = saturationOf(journey.ladder, phase - 1)?.clients;
+  const previous = phaseBefore(journey, phase);
+  const earlierClients = saturationOf(journey.ladder, previous)?.clients;
   const rows = SATURATED.map((line) => row('', line, cells, before));
   rows.splice(1, 0, [
     'at clients',
@@ -342,10 +350,10 @@ function phaseTable(journey: Journey, { phase, cells, before, clients }: PhaseRo
   const open = openCellsOf(journey, phase, 'baseline');
   const load = open[0]?.load;
   if (load?.kind === 'open') {
-    const earlier = openCellsOf(journey, phase - 1, 'baseline');
+    const earlier = openCellsOf(journey, previous, 'baseline');
     rows.push(...OPEN.map((line) => row(`at a constant ${rateOf(load)}: `, line, open, earlier)));
   }
-  const head = before.length === 0 ? [''] : ['', `phase ${phaseName(journey, phase - 1)}`];
+  const head = before.length === 0 ? [''] : ['', `phase ${phaseName(journey, previous)}`];
   return {
     head: [...head, `phase ${phaseName(journey, phase)}`, ...(before.length === 0 ? [] : ['ratio'])],
     rows,
