@@ -73,8 +73,11 @@ export function encodedBodyBound(bodyBytes: number, maxBatch: number): number {
   return bodyBytes + items * GROWTH_BYTES + STORE_SLACK_BYTES;
 }
 
-/** The time of receipt as text, padded so that 16 bytes can be copied. */
-const receipt = new DataView(new ArrayBuffer(32));
+/** The last time of receipt and its text, padded so that 16 bytes can be copied. */
+const receiptText = new Uint8Array(32);
+const receipt = new DataView(receiptText.buffer);
+let receiptTextMs = Number.NaN;
+let receiptTextBytes = 0;
 
 /**
  * Encodes all metrics of `columns` as lines.
@@ -91,7 +94,11 @@ export function encodeLines(
 ): number {
   const { count, inputView, nameStart, nameEnd, type, tagsStart, tagsEnd, tagsCompact } = columns;
   const { valueStart, valueEnd, timestamp, timestampStart, timestampEnd } = columns;
-  const receiptBytes = putText(new Uint8Array(receipt.buffer), 0, String(receiptMs));
+  if (receiptMs !== receiptTextMs) {
+    receiptTextBytes = putText(receiptText, 0, String(receiptMs));
+    receiptTextMs = receiptMs;
+  }
+  const receiptBytes = receiptTextBytes;
   let o = offset;
   for (let row = 0; row < count; row++) {
     outView.setFloat64(o, BRACE_TIMESTA, true);

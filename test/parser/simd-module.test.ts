@@ -24,7 +24,7 @@ function runOn(items: string | Buffer, isNdjson = 0, alignment = 0): { items: nu
   const first = LINES_AT + alignment;
   const room = 2 * body.length + 1024;
   memory.fill(UNTOUCHED, LINES_AT, first + room + GUARD_BYTES);
-  const count = run(INPUT_AT, INPUT_AT + body.length, first, 4095, RECEIPT.length, isNdjson);
+  const count = run(INPUT_AT, INPUT_AT + body.length, first, 4095, RECEIPT.length, isNdjson, 1);
   const last = memory.readInt32LE(1024 + 4);
   const isUntouched = (from: number, to: number): boolean =>
     memory.subarray(from, to).every((byte) => byte === UNTOUCHED);

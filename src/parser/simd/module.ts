@@ -12,6 +12,7 @@ export type Run = (
   limit: number,
   receiptBytes: number,
   isNdjson: number,
+  isFirst: number,
 ) => number;
 
 /** Instantiates the module. @throws if it was not built, or if this processor has no SIMD instructions */

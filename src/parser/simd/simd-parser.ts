@@ -60,6 +60,7 @@ class ModuleLines implements ItemRuns {
   private readonly rowCounts = new Int32Array(TYPES);
   private bodyEnd = 0;
   private isNdjson = 0;
+  private isFirst = 1;
   private receiptMs = -1;
   private receiptBytes = 0;
   /** Offsets in LINES of the first line and after the last one. */
@@ -75,6 +76,7 @@ class ModuleLines implements ItemRuns {
     if (receiptMs !== this.receiptMs) this.setReceipt(receiptMs);
     this.bodyEnd = INPUT_AT + length;
     this.isNdjson = format === FORMAT_NDJSON ? 1 : 0;
+    this.isFirst = 1;
     this.first = offset & (WORD_BYTES - 1);
     this.last = this.first;
     this.count = 0;
@@ -91,9 +93,10 @@ class ModuleLines implements ItemRuns {
 
   parse(i: number, rows: number, limit: number): number {
     if (rows > 0) this.writeRows(rows);
-    const { bodyEnd, last, receiptBytes, isNdjson, counts } = this;
+    const { bodyEnd, last, receiptBytes, isNdjson, isFirst, counts } = this;
     const most = limit < RUN_MAX ? limit : RUN_MAX;
-    const items = this.run(INPUT_AT + i, bodyEnd, LINES_AT + last, most, receiptBytes, isNdjson);
+    const items = this.run(INPUT_AT + i, bodyEnd, LINES_AT + last, most, receiptBytes, isNdjson, isFirst);
+    this.isFirst = 0;
     this.end = RESULT[END]! - INPUT_AT;
     this.last = RESULT[LINES_END]! - LINES_AT;
     this.refused = RESULT[REFUSED] === 1;

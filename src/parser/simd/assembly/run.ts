@@ -46,11 +46,20 @@ const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
  * @param o address of the first line; stores reach up to 31 bytes past the last one
  * @param receiptBytes length of the text at RECEIPT
  * @param isNdjson 1 if a newline separates items, 0 if a comma does
+ * @param isFirst 1 for the first run of a body
  * @returns the number of items parsed
  */
-export function run(i: i32, end: i32, o: i32, limit: i32, receiptBytes: i32, isNdjson: i32): i32 {
+export function run(
+  i: i32,
+  end: i32,
+  o: i32,
+  limit: i32,
+  receiptBytes: i32,
+  isNdjson: i32,
+  isFirst: i32,
+): i32 {
   setSpace(isNdjson !== 0);
-  forgetTags();
+  if (isFirst !== 0) forgetTags();
   prepareItems(isNdjson !== 0 ? 1 : 3, receiptBytes);
   let counts: u64 = 0;
   let items = 0;

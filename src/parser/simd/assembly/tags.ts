@@ -42,7 +42,7 @@ let lastBytes: i32 = 0;
 export let tagCount: i32 = 0;
 let spaced: bool = false;
 
-/** Call at the start of each run: the remembered addresses refer to the previous body. */
+/** Call before the first run of a body: the remembered addresses refer to the previous one. */
 export function forgetTags(): void {
   remembered = 0;
   lastBytes = 0;
