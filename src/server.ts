@@ -233,7 +233,11 @@ class Server implements RunningServer {
         ...memories.acceptStats.map((memory, index) => ({ name: `ingest-${index}`, memory })),
         { name: 'writer', memory: memories.writerStats },
       ],
-      limiter: { memory: memories.limiter, config: limiterConfigOf(config) },
+      limiter: {
+        memory: memories.limiter,
+        config: limiterConfigOf(config),
+        readCensus: this.modules.limiter.readCensus,
+      },
     });
   }
 

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import { readCensus } from '../../src/limiter/census.ts';
+import { readCensus } from '../../src/limiter/striped-lock.ts';
 import { serveRounds } from '../harness/forks.ts';
 import {
   CLIENTS,

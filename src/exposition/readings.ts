@@ -1,7 +1,6 @@
 /** The values behind the exposition. `refresh` reads them once per scrape, so one response is of one moment. */
 import { type BreakerReading, readBreaker } from '../breaker/breaker.ts';
-import { readCensus } from '../limiter/census.ts';
-import type { LimiterCensus, LimiterConfig } from '../limiter/limiter.ts';
+import type { LimiterCensus, LimiterConfig, ReadCensus } from '../limiter/limiter.ts';
 import { WORKER, type WorkerSlot, WRITER, type WriterSlot } from '../telemetry/counters.ts';
 import {
   type HistogramReading,
@@ -41,7 +40,11 @@ export interface TelemetrySources {
   readonly samples: Samples;
   /** Statistics of the permanent threads besides main. The name is a kind, or `kind-number`. */
   readonly stats: readonly { readonly name: string; readonly memory: SharedArrayBuffer }[];
-  readonly limiter: { readonly memory: SharedArrayBuffer; readonly config: LimiterConfig };
+  readonly limiter: {
+    readonly memory: SharedArrayBuffer;
+    readonly config: LimiterConfig;
+    readonly readCensus: ReadCensus;
+  };
 }
 
 /** Clients listed by their keyed hash. */
@@ -72,7 +75,8 @@ export class Readings {
   /** Drains the samples, counts the limiter's clients, and reads the breaker and the thread statistics. */
   refresh(): void {
     this.samples.drain();
-    this.census = readCensus(this.sources.limiter.memory, BUSIEST_CLIENTS);
+    const { memory, readCensus } = this.sources.limiter;
+    this.census = readCensus(memory, BUSIEST_CLIENTS);
     this.breaker = readBreaker(this.sources.breaker);
     this.threads = this.readThreads();
   }

@@ -16,6 +16,12 @@ export interface LimiterConfig {
   readonly clients: number;
 }
 
+/** The shape of a table: a client is in one of the ways of the set that its hash selects. */
+export interface LimiterGeometry {
+  readonly sets: number;
+  readonly ways: number;
+}
+
 export const ADMITTED = 0;
 /** Over the client's limit: 429. */
 export const LIMITED = 1;
@@ -41,11 +47,23 @@ export interface Limiter {
 /** Opens memory that `createLimiterMemory` created, for one thread. */
 export type OpenLimiter = (memory: SharedArrayBuffer, config: LimiterConfig) => Limiter;
 
+/**
+ * Counts over the whole table.
+ * @param busiest number of clients to list: those with the most requests, or metrics if only these are limited
+ * @param rank `refused`: rank by refusals only, and list no client without one
+ */
+export type ReadCensus = (
+  memory: SharedArrayBuffer,
+  busiest: number,
+  rank?: 'all' | 'refused',
+) => LimiterCensus;
+
 /** The exports of each implementation. */
 export interface LimiterModule {
   /** The memory that all threads share, with no clients. Created once, before the threads start. */
   readonly createLimiterMemory: (config: LimiterConfig) => SharedArrayBuffer;
   readonly openLimiter: OpenLimiter;
+  readonly readCensus: ReadCensus;
 }
 
 export interface ClientUsage {

@@ -5,8 +5,9 @@
  * also selects its lock.
  */
 import { openBucketLimiter } from './bucket-limiter.ts';
-import type { LimiterConfig, LimiterModule } from './limiter.ts';
-import { createTable, geometryFor, type LimiterGeometry } from './table.ts';
+import { readTableCensus } from './census.ts';
+import type { LimiterConfig, LimiterGeometry, LimiterModule } from './limiter.ts';
+import { createTable, geometryFor } from './table.ts';
 
 export const createLimiterMemory = ((
   config: LimiterConfig,
@@ -16,3 +17,5 @@ export const createLimiterMemory = ((
 
 /** The memory states the number of locks, so threads cannot disagree about it. */
 export const openLimiter = openBucketLimiter satisfies LimiterModule['openLimiter'];
+
+export const readCensus = readTableCensus satisfies LimiterModule['readCensus'];

@@ -33,10 +33,8 @@ import { randomBytes } from 'node:crypto';
 import { assert } from '../base/errors.ts';
 import { FREE } from '../base/futex-lock.ts';
 import { alignUp, LINE_BYTES } from '../base/shared-memory.ts';
-import type { LimiterConfig } from './limiter.ts';
-
-/** A prime far above the number of threads: if each set has its own lock, two threads rarely need the same one. */
-const SETS = 10_007;
+import { SETS, waysFor } from './geometry.ts';
+import type { LimiterConfig, LimiterGeometry } from './limiter.ts';
 
 const I32 = Int32Array.BYTES_PER_ELEMENT;
 const F64 = Float64Array.BYTES_PER_ELEMENT;
@@ -72,35 +70,6 @@ export const METRICS_FULL_AT_F64 = 1;
 export const ALLOWED_METRICS_F64 = 2;
 export const REFUSED_METRICS_F64 = 3;
 const RECORD_F64 = 4;
-
-/** Expected share of `clients` whose set is full when all of them are present. */
-const OVERFLOW_SHARE = 2e-4;
-
-/**
- * Ways that a set needs: clients fall into sets as a Poisson variable X with mean clients / sets, and WAYS is the least
- * w with E[max(X - w, 0)] ≤ OVERFLOW_SHARE × mean. For 65,536 clients over 10,007 sets it is 16.
- */
-export function waysFor(clients: number, sets: number): number {
-  const mean = clients / sets;
-  // P(X = w), P(X > w) and E[max(X - w, 0)], stepped from w = 0.
-  let exactly = Math.exp(-mean);
-  let above = 1 - exactly;
-  let excess = mean;
-  let ways = 0;
-  while (ways < 1 || (excess > OVERFLOW_SHARE * mean && ways < clients)) {
-    excess -= above;
-    ways++;
-    exactly *= mean / ways;
-    above -= exactly;
-  }
-  return ways;
-}
-
-/** Sets and ways that override those of the configuration. */
-export interface LimiterGeometry {
-  readonly sets: number;
-  readonly ways: number;
-}
 
 /** Sets and ways for the clients of the configuration. */
 export function geometryFor(config: LimiterConfig): LimiterGeometry {

@@ -54,7 +54,7 @@ export class LiveFeed {
     this.facts = facts;
     this.request = new LatencyWindow(() => readings.samples.requests('2xx'));
     this.stages = STAGES.map((stage) => [stage, new LatencyWindow(() => readings.stage(stage))] as const);
-    this.clients = new LimitedClients(readings.sources.limiter.memory);
+    this.clients = new LimitedClients(readings.sources.limiter.memory, readings.sources.limiter.readCensus);
     this.readAtMs = monotonicMs();
     this.totals = this.readTotals();
     this.reasons = this.readReasons();

@@ -1,6 +1,6 @@
 /** The clients that the rate limit refuses most, by keyed hash, with their refusals over the last seconds. */
 import { MS_PER_SECOND } from '../base/units.ts';
-import { readCensus } from '../limiter/census.ts';
+import type { ReadCensus } from '../limiter/limiter.ts';
 import type { LimitedClient } from './messages.ts';
 
 /** Candidates are the clients with the most refusals since they arrived; of these the page shows the most refused now. */
@@ -16,15 +16,17 @@ interface Reading {
 
 export class LimitedClients {
   private readonly memory: SharedArrayBuffer;
+  private readonly readCensus: ReadCensus;
   private readonly readings: Reading[] = [];
 
-  constructor(memory: SharedArrayBuffer) {
+  constructor(memory: SharedArrayBuffer, readCensus: ReadCensus) {
     this.memory = memory;
+    this.readCensus = readCensus;
   }
 
   /** Call it once a second while somebody watches. */
   read(nowMs: number): LimitedClient[] {
-    const { busiest } = readCensus(this.memory, CANDIDATES, 'refused');
+    const { busiest } = this.readCensus(this.memory, CANDIDATES, 'refused');
     // Older readings date from an earlier watcher and describe no current rate.
     const recent = this.readings.filter(({ atMs }) => nowMs - atMs < (WINDOW_READINGS + 1) * MS_PER_SECOND);
     const from = recent[0];

@@ -10,7 +10,7 @@ import { openMetricsRegistry } from '../../src/exposition/node-metrics.ts';
 import { Readings, type TelemetrySources } from '../../src/exposition/readings.ts';
 import type { Summary } from '../../src/exposition/summary.ts';
 import { familyOf, familyText } from '../../src/exposition/text-format.ts';
-import { createLimiterMemory, openLimiter } from '../../src/limiter/striped-lock.ts';
+import { createLimiterMemory, openLimiter, readCensus } from '../../src/limiter/striped-lock.ts';
 import {
   CLASSES,
   createCounterBlock,
@@ -76,7 +76,7 @@ function emptyRig(): Rig {
     },
     samples: openSamples(events),
     stats: ['ingest-0', 'ingest-1', 'writer'].map((name) => ({ name, memory: createThreadStats() })),
-    limiter: { memory: createLimiterMemory(LIMITS), config: LIMITS },
+    limiter: { memory: createLimiterMemory(LIMITS), config: LIMITS, readCensus },
   };
   return { sources, events };
 }

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { readCensus } from '../../src/limiter/census.ts';
 import * as globalLock from '../../src/limiter/global-lock.ts';
+import type { LimiterGeometry } from '../../src/limiter/limiter.ts';
+import * as lockFree from '../../src/limiter/lock-free.ts';
 import * as stripedLock from '../../src/limiter/striped-lock.ts';
 import type { TestedLimiter } from './contract.ts';
 
@@ -12,15 +13,24 @@ interface Charge {
   readonly metrics: number;
 }
 
-const CONFIG = { requestRate: 10, requestBurst: 3, metricRate: 100, metricBurst: 50, clients: 100 };
+/** At these rates a token takes a power of two of a second, so sums of tokens are exact in floating point. */
+const LIMITS = { requestRate: 8, requestBurst: 3, metricRate: 64, metricBurst: 50, clients: 100 };
+const STEP_MS = 1e3 / 64;
 /** Few and small sets, so that they overflow and evict. */
-const SETS = { sets: 3, ways: 2 };
+const CROWDED = { sets: 3, ways: 2 };
+const ROOMY = { sets: 3, ways: 12 };
 
 /** Everything that a caller can observe in a run of charges. */
-function observe(tested: TestedLimiter, charges: readonly Charge[], seed: Uint8Array) {
-  const memory = tested.createLimiterMemory(CONFIG, SETS);
+function observe(
+  tested: TestedLimiter,
+  limits: typeof LIMITS,
+  geometry: LimiterGeometry,
+  charges: readonly Charge[],
+  seed: Uint8Array,
+) {
+  const memory = tested.createLimiterMemory(limits, geometry);
   new Uint8Array(memory).set(seed);
-  const limiter = tested.openLimiter(memory, CONFIG);
+  const limiter = tested.openLimiter(memory, limits);
   let nowMs = 0;
   const seen = charges.map(({ client, waitMs, metrics }) => {
     nowMs += waitMs;
@@ -30,19 +40,46 @@ function observe(tested: TestedLimiter, charges: readonly Charge[], seed: Uint8A
     const batch = limiter.chargeMetrics(metrics, nowMs);
     return [request, ...afterRequest, batch, limiter.remaining, limiter.retryAfterSeconds];
   });
-  return { seen, census: readCensus(memory, 20) };
+  return { seen, census: tested.readCensus(memory, 20) };
 }
 
-test('the global lock and the striped locks decide, tell and count the same', () => {
-  const charge = fc.record({
-    client: fc.nat(11),
-    waitMs: fc.nat(300),
-    metrics: fc.integer({ min: 1, max: 50 }),
-  });
-  const seed = fc.uint8Array({ minLength: 8, maxLength: 8 });
+const charge = fc.record({
+  client: fc.nat(11),
+  waitMs: fc.nat(20).map((steps) => steps * STEP_MS),
+  metrics: fc.integer({ min: 1, max: 50 }),
+});
+const seed = fc.uint8Array({ minLength: 8, maxLength: 8 });
+
+function decideTheSame(
+  others: readonly TestedLimiter[],
+  overrides: Partial<typeof LIMITS>,
+  geometry: LimiterGeometry,
+): void {
+  const limits = { ...LIMITS, ...overrides };
   fc.assert(
     fc.property(fc.array(charge, { maxLength: 300 }), seed, (charges, bytes) => {
-      assert.deepEqual(observe(globalLock, charges, bytes), observe(stripedLock, charges, bytes));
+      const expected = observe(stripedLock, limits, geometry, charges, bytes);
+      for (const other of others) {
+        assert.deepEqual(observe(other, limits, geometry, charges, bytes), expected);
+      }
     }),
   );
+}
+
+describe('all limiters make the same decisions, and count the same', () => {
+  it('with limits on requests, in sets that overflow and evict', () => {
+    decideTheSame([globalLock, lockFree], { metricRate: 0 }, CROWDED);
+  });
+
+  it('with limits on metrics, in sets that overflow and evict', () => {
+    decideTheSame([globalLock, lockFree], { requestRate: 0 }, CROWDED);
+  });
+
+  it('with both limits, in sets with room', () => {
+    decideTheSame([globalLock, lockFree], {}, ROOMY);
+  });
+
+  it('with both limits in sets that overflow and evict, if one slot holds both buckets', () => {
+    decideTheSame([globalLock], {}, CROWDED);
+  });
 });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { createTable, LimiterTable, waysFor } from '../../src/limiter/table.ts';
+import { waysFor } from '../../src/limiter/geometry.ts';
+import { createTable, LimiterTable } from '../../src/limiter/table.ts';
 
 const CONFIG = { requestRate: 10, requestBurst: 3, metricRate: 0, metricBurst: 0, clients: 100 };
 

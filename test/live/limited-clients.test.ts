@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { LimiterConfig } from '../../src/limiter/limiter.ts';
-import { createLimiterMemory, openLimiter } from '../../src/limiter/striped-lock.ts';
+import { createLimiterMemory, openLimiter, readCensus } from '../../src/limiter/striped-lock.ts';
 import { LimitedClients } from '../../src/live/limited-clients.ts';
 
 const BY_REQUESTS: LimiterConfig = {
@@ -24,7 +24,7 @@ function open(config: LimiterConfig) {
       if (metrics > 0) limiter.chargeMetrics(metrics, nowMs);
     }
   };
-  return { ask, clients: new LimitedClients(memory) };
+  return { ask, clients: new LimitedClients(memory, readCensus) };
 }
 
 describe('limited clients', () => {
