@@ -4,31 +4,31 @@
  */
 import { BusiestSlots, clientName } from './busiest.ts';
 import type { ClientUsage, LimiterCensus, LimiterGeometry, ReadCensus } from './limiter.ts';
-import { layoutOf } from './lock-free-memory.ts';
-import { ALLOWED, EVICTIONS, HIGH, LOW, OVERFLOWED, REFUSED, setWords, slotOf } from './lock-free-table.ts';
+import { layoutOf, type TableLayout } from './lock-free-memory.ts';
+import { ALLOWED, BUCKET, EVICTIONS, HIGH, LOW, OVERFLOWED, REFUSED, TableIndex } from './lock-free-table.ts';
+import { TokenClock } from './token-clock.ts';
 
 /** The counts of one table. Slots are identified by the index of their first word. */
 class TableReader {
   private readonly i32: Int32Array;
-  private readonly start: number;
-  private readonly geometry: LimiterGeometry;
+  private readonly index: TableIndex;
+  private readonly clock: TokenClock;
 
-  constructor(memory: SharedArrayBuffer, offset: number, geometry: LimiterGeometry) {
+  constructor(memory: SharedArrayBuffer, { offset, rate, burst }: TableLayout, geometry: LimiterGeometry) {
     this.i32 = new Int32Array(memory);
-    this.start = offset / Int32Array.BYTES_PER_ELEMENT;
-    this.geometry = geometry;
+    this.clock = new TokenClock(rate, burst);
+    this.index = new TableIndex(offset, geometry);
   }
 
   /** Calls `visit` for each set, with the index of its first word. */
   eachSet(visit: (set: number) => void): void {
-    const { sets, ways } = this.geometry;
-    for (let set = 0; set < sets; set++) visit(this.start + set * setWords(ways));
+    for (let set = 0; set < this.index.sets; set++) visit(this.index.set(set));
   }
 
   /** Calls `visit` for each slot of a set that has a client. */
   eachClient(set: number, visit: (slot: number) => void): void {
-    for (let way = 0; way < this.geometry.ways; way++) {
-      const slot = slotOf(set, way);
+    for (let way = 0; way < this.index.ways; way++) {
+      const slot = this.index.slot(set, way);
       if (this.i32[slot + LOW] !== 0 || this.i32[slot + HIGH] !== 0) visit(slot);
     }
   }
@@ -42,7 +42,8 @@ class TableReader {
   }
 
   allowed(slot: number): number {
-    return this.count(slot + ALLOWED);
+    const { countBits, countMask } = this.clock;
+    return this.count(slot + ALLOWED) * 2 ** countBits + ((this.i32[slot + BUCKET]! >> 1) & countMask);
   }
 
   refused(slot: number): number {
@@ -54,15 +55,16 @@ class TableReader {
   }
 
   private count(word: number): number {
-    return (this.i32[word]! >>> 0) + this.i32[word + 1]! * 2 ** 32;
+    return this.i32[word]! >>> 0;
   }
 }
 
 export const readLockFreeCensus = ((memory, busiest, rank = 'all'): LimiterCensus => {
-  const { geometry, requestsOffset, metricsOffset } = layoutOf(memory);
-  const readerOf = (offset: number) => (offset === 0 ? null : new TableReader(memory, offset, geometry));
-  const requests = readerOf(requestsOffset);
-  const metrics = readerOf(metricsOffset);
+  const layout = layoutOf(memory);
+  const { geometry } = layout;
+  const readerOf = (table: TableLayout | null) => table && new TableReader(memory, table, geometry);
+  const requests = readerOf(layout.requests);
+  const metrics = readerOf(layout.metrics);
   const census = { occupied: 0, evictions: 0, overflowed: 0 };
   const top = new BusiestSlots(busiest);
   const clients = requests ?? metrics;

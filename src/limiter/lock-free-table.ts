@@ -3,64 +3,68 @@
  * compare-and-swap with a bounded number of turns.
  *
  * ```
- *  for each set:
- *    24 bytes            VERSION    Int32    insertions << 6 | way of the pending insertion + 1, or 0
+ *  for each set, one line
+ *    32 bytes            VERSION    Int32    insertions << 6 | way of the pending insertion + 1, or 0
  *                        EVICTIONS  Int32    idle clients evicted for new ones
  *                        OVERFLOWED Int32    charges to the overflow bucket
- *                        -          12 bytes unused
- *    WAYS slots of 40 bytes
+ *                        -          20 bytes unused
+ *    1 slot              the overflow bucket, LOW and HIGH 0
+ *  for ways 0 and 1, for ways 2 and 3, and so on
+ *    for each set, one line of 2 slots of 32 bytes
  *                        LOW, HIGH  Int32 each  words of the client's keyed hash; both 0: nobody
- *                        FULL_AT    Int32    half tick at which the bucket is full (token-clock.ts); lowest bit: FROZEN
- *                        FRESH      Int32    FULL_AT after the pending insertion
- *                        LAST_MS    Float64  time of the last charge
- *                        ALLOWED    2 × Int32   tokens charged, low and high word
- *                        REFUSED    2 × Int32   tokens refused, low and high word
- *    1 slot              the set's overflow bucket: the same fields, LOW and HIGH 0
+ *                        BUCKET     Int32    FULL_AT, COUNT and FROZEN, see token-clock.ts
+ *                        FRESH      Int32    BUCKET after the pending insertion
+ *                        LAST_MS    Float64  time of a recent charge
+ *                        ALLOWED    Int32    tokens charged / 2^bits of COUNT, modulo 2^32
+ *                        REFUSED    Int32    tokens refused, modulo 2^32
  * ```
- * A set of 16 ways takes 11 cache lines; the first slot shares the line of the set's header.
+ * A charge touches one line if its client came early to its set. Those lines of all sets are adjacent, so that a table
+ * with few clients uses few pages.
  *
- * **Charge.** Load FULL_AT, check that the slot belongs to the client, compute the new FULL_AT, compare-and-swap. FULL_AT
- * only grows (modulo 2^32), so if the swap succeeds, nothing has changed since the load: neither bucket nor owner.
+ * **Charge.** Load BUCKET, check that the slot belongs to the client, compute the new value, compare-and-swap. A value
+ * of BUCKET does not recur for seconds: FULL_AT and COUNT only grow. So if the swap succeeds, nothing has changed since
+ * the load: neither bucket nor owner.
  *
- * **Evict.** Swap FULL_AT of an idle client (a full bucket) to the same value with the FROZEN bit. A concurrent charge of
+ * **Evict.** Swap BUCKET of an idle client (a full bucket) to the same value with the FROZEN bit. A concurrent charge of
  * that client either came first, and the swap fails, or fails itself and looks for its client again. So no active client
  * loses its bucket. A frozen slot belongs to the thread that froze it.
  *
  * **Insert.** Load VERSION, check that the client is absent, freeze a slot, write the client into it, and swap VERSION to
  * "pending, this way". That swap is the insertion. It fails if the set had another insertion since the load, perhaps of
  * the same client: then empty the slot and start again. So no client exists twice. A pending slot is still frozen; any
- * thread that meets a pending VERSION publishes FRESH as FULL_AT and ends the insertion, so nobody waits for the thread
+ * thread that meets a pending VERSION publishes FRESH as BUCKET and ends the insertion, so nobody waits for the thread
  * that began it.
  *
  * **Full set.** If every slot is active or frozen, the newcomer charges the set's overflow bucket, which all newcomers of
  * the set share. A thread that dies between freezing and inserting leaves one slot unusable, and nobody waits for it.
  *
  * Each Atomics operation names its partner; docs/memory-ordering.md lists them. Plain accesses to a slot's other words
- * are ordered by FULL_AT and VERSION.
+ * are ordered by BUCKET and VERSION.
  */
-import { difference } from '../base/wrapped.ts';
+
+import { LINE_BYTES, LINE_I32 } from '../base/shared-memory.ts';
 import type { LimiterGeometry } from './limiter.ts';
 import { ADMITTED, BUSY, LIMITED, type Verdict } from './limiter.ts';
-import type { TokenClock } from './token-clock.ts';
+import { FROZEN, type TokenClock } from './token-clock.ts';
 
-/** Positions in a set, in Int32 words from its start. */
+/** Positions in a set's own line, in Int32 words. */
 const VERSION = 0;
 export const EVICTIONS = 1;
 export const OVERFLOWED = 2;
-const SET_HEADER = 6;
+const OVERFLOW_SLOT = 8;
 
 /** Positions in a slot, in Int32 words from its start. */
 export const LOW = 0;
 export const HIGH = 1;
-const FULL_AT = 2;
+export const BUCKET = 2;
 const FRESH = 3;
 export const ALLOWED = 6;
-export const REFUSED = 8;
-const SLOT = 10;
+export const REFUSED = 7;
+const SLOT = 8;
 /** In Float64 words from the slot's start. */
 const LAST_MS_F64 = 2;
+const SLOTS_PER_LINE = LINE_I32 / SLOT;
 
-const FROZEN = 1;
 const WAY_BITS = 6;
 const WAY_MASK = (1 << WAY_BITS) - 1;
 export const WAYS_MAX = WAY_MASK;
@@ -75,46 +79,127 @@ const RETRY = -1;
 const NONE = -1;
 const LOST = -2;
 
-/** Int32 words of a set. */
-export function setWords(ways: number): number {
-  return SET_HEADER + (ways + 1) * SLOT;
+export function tableBytes({ sets, ways }: LimiterGeometry): number {
+  return sets * (1 + Math.ceil(ways / SLOTS_PER_LINE)) * LINE_BYTES;
 }
 
-export function tableBytes({ sets, ways }: LimiterGeometry): number {
-  return sets * setWords(ways) * Int32Array.BYTES_PER_ELEMENT;
+/** The indexes of the words of a table. Sets are identified by the first word of their own line. */
+export class TableIndex {
+  readonly sets: number;
+  readonly ways: number;
+  private readonly start: number;
+  private readonly setsPerHash: number;
+  /** Words between the lines of neighbouring pairs of ways. */
+  private readonly pairWords: number;
+
+  /** @param offset bytes before the table, whole lines */
+  constructor(offset: number, { sets, ways }: LimiterGeometry) {
+    this.sets = sets;
+    this.ways = ways;
+    this.start = offset / Int32Array.BYTES_PER_ELEMENT;
+    this.setsPerHash = sets / 2 ** 32;
+    this.pairWords = sets * LINE_I32;
+  }
+
+  /** The set of a client: the low word of its hash, scaled to 0..sets (D. Lemire, 2019). */
+  setOf(low: number): number {
+    return this.set(((low >>> 0) * this.setsPerHash) | 0);
+  }
+
+  set(index: number): number {
+    return this.start + index * LINE_I32;
+  }
+
+  slot(set: number, way: number): number {
+    return set + ((way >> 1) + 1) * this.pairWords + (way & 1) * SLOT;
+  }
+
+  /** The way after `way`. */
+  next(slot: number, way: number): number {
+    return (way & 1) === 0 ? slot + SLOT : slot + this.pairWords - SLOT;
+  }
+
+  overflowSlot(set: number): number {
+    return set + OVERFLOW_SLOT;
+  }
 }
 
 export class LockFreeTable {
-  readonly ways: number;
-  readonly sets: number;
-  /** Tokens left by the last charge. */
-  tokensLeft = 0;
+  /** FULL_AT units left by the last charge. */
+  private left = 0;
+  /** The clock's constants, here because the clock is one load further away. */
+  private readonly token: number;
+  private readonly burst: number;
+  private readonly horizonMs: number;
+  private readonly refreshMs: number;
+  private readonly ticksPerMs: number;
+  private readonly tick: number;
+  private readonly lowMask: number;
+  private readonly countMask: number;
+  private readonly countBits: number;
   private readonly i32: Int32Array;
   private readonly f64: Float64Array;
   private readonly clock: TokenClock;
-  private readonly start: number;
-  private readonly setWords: number;
-  private readonly setsPerHash: number;
+  private readonly index: TableIndex;
 
-  /** @param offset bytes before the table in `memory`, a multiple of 8 */
-  constructor(memory: SharedArrayBuffer, offset: number, { sets, ways }: LimiterGeometry, clock: TokenClock) {
+  /** @param offset bytes before the table in `memory`, whole lines */
+  constructor(memory: SharedArrayBuffer, offset: number, geometry: LimiterGeometry, clock: TokenClock) {
     this.i32 = new Int32Array(memory);
     this.f64 = new Float64Array(memory);
     this.clock = clock;
-    this.ways = ways;
-    this.sets = sets;
-    this.start = offset / Int32Array.BYTES_PER_ELEMENT;
-    this.setWords = setWords(ways);
-    this.setsPerHash = sets / 2 ** 32;
+    this.token = clock.token;
+    this.burst = clock.burst;
+    this.horizonMs = clock.horizonMs;
+    this.refreshMs = clock.refreshMs;
+    this.ticksPerMs = clock.ticksPerMs;
+    this.tick = clock.tick;
+    this.lowMask = clock.lowMask;
+    this.countMask = clock.countMask;
+    this.countBits = clock.countBits;
+    this.index = new TableIndex(offset, geometry);
   }
 
-  /** Charges `tokens` to the client with this hash, all or nothing. Sets `tokensLeft`. */
+  /** Tokens left by the last charge. */
+  get tokensLeft(): number {
+    return this.left / this.token;
+  }
+
+  /** Charges `tokens` to the client with this hash, all or nothing. */
   charge(low: number, high: number, tokens: number, nowMs: number): Verdict {
-    const set = this.setOf(low);
-    const known = this.findSlot(set, low, high);
-    if (known !== NONE) {
-      const verdict = this.chargeSlot(known, low, high, tokens, nowMs);
-      if (verdict !== RETRY) return verdict;
+    const { i32, f64, token, index } = this;
+    const { ways } = index;
+    const set = index.setOf(low);
+    let slot = index.slot(set, 0);
+    let way = 0;
+    for (; way < ways; way++) {
+      if (i32[slot + LOW] === low && i32[slot + HIGH] === high) break;
+      slot = index.next(slot, way);
+    }
+    if (way === ways) return this.chargeSlowly(set, low, high, tokens, nowMs);
+    // The usual case without a call: the slot is the client's, the bucket has enough tokens, and no other thread interferes.
+    // The loads are plain, so nothing orders them. The swap shows that BUCKET is current, and the owner is checked again
+    // behind it. If the slot has a new owner after all, that one has paid for this charge; charge the client properly.
+    const bucket = i32[slot + BUCKET]!;
+    const sinceMs = nowMs - f64[(slot >> 1) + LAST_MS_F64]!;
+    const ticks = nowMs * this.ticksPerMs;
+    const floor = Math.floor(ticks);
+    const now = (floor * this.tick) | 0;
+    const fullAt = bucket & ~this.lowMask;
+    const missing = (fullAt - now) | 0;
+    const left = this.burst - (missing > 0 ? missing : 0) - tokens * token;
+    if (left >= 0 && (bucket & FROZEN) === 0 && sinceMs <= this.horizonMs) {
+      if (sinceMs > this.refreshMs) f64[(slot >> 1) + LAST_MS_F64] = nowMs;
+      const from = missing > 0 ? fullAt : floor < ticks ? now + this.tick : now;
+      const count = ((bucket >> 1) & this.countMask) + tokens;
+      const next = (from + tokens * token + ((count & this.countMask) << 1)) | 0;
+      // Publishes the charge to the loads of BUCKET in this file.
+      if (Atomics.compareExchange(i32, slot + BUCKET, bucket, next) === bucket) {
+        if (i32[slot + LOW] === low && i32[slot + HIGH] === high) {
+          this.left = left;
+          if (count > this.countMask) this.count(slot + ALLOWED, count >>> this.countBits);
+          return ADMITTED;
+        }
+      }
     }
     return this.chargeSlowly(set, low, high, tokens, nowMs);
   }
@@ -132,27 +217,13 @@ export class LockFreeTable {
     return this.chargeOverflow(set, tokens, nowMs);
   }
 
-  /** The index of the first word of the set, from the hash's low word scaled to 0..sets (D. Lemire, 2019). */
-  setOf(low: number): number {
-    return this.start + (((low >>> 0) * this.setsPerHash) | 0) * this.setWords;
-  }
-
-  /** The first slot with the client's hash, or NONE; it may be frozen. */
-  private findSlot(set: number, low: number, high: number): number {
-    let slot = set + SET_HEADER;
-    for (let way = 0; way < this.ways; way++, slot += SLOT) {
-      if (this.peek(slot + LOW) === low && this.peek(slot + HIGH) === high) return slot;
-    }
-    return NONE;
-  }
-
   /** The client's slot, or NONE. A frozen slot does not count: it is being evicted or inserted. */
   private findLive(set: number, low: number, high: number): number {
-    let slot = set + SET_HEADER;
-    for (let way = 0; way < this.ways; way++, slot += SLOT) {
+    for (let way = 0; way < this.index.ways; way++) {
+      const slot = this.index.slot(set, way);
       if (this.peek(slot + LOW) !== low || this.peek(slot + HIGH) !== high) continue;
       // Pairs with the swap in `publish`.
-      if ((Atomics.load(this.i32, slot + FULL_AT) & FROZEN) === 0) return slot;
+      if ((Atomics.load(this.i32, slot + BUCKET) & FROZEN) === 0) return slot;
     }
     return NONE;
   }
@@ -169,36 +240,37 @@ export class LockFreeTable {
     const cost = tokens * clock.token;
     const now = clock.floor(nowMs);
     for (let turn = 0; turn < CHARGE_TURNS; turn++) {
-      // Pairs with the swaps of FULL_AT: the words read below are at least as new as this value.
-      const fullAt = Atomics.load(i32, slot + FULL_AT);
-      if ((fullAt & FROZEN) !== 0) return RETRY;
+      // Pairs with the swaps of BUCKET: the words read below are at least as new as this value.
+      const bucket = Atomics.load(i32, slot + BUCKET);
+      if ((bucket & FROZEN) !== 0) return RETRY;
       if (this.peek(slot + LOW) !== low || this.peek(slot + HIGH) !== high) return RETRY;
-      const lastMs = this.peekLast(slot);
-      const missing = nowMs - lastMs > clock.horizonMs ? 0 : difference(fullAt, now);
+      const sinceMs = nowMs - this.peekLast(slot);
+      const missing = sinceMs > clock.horizonMs ? 0 : clock.missing(bucket, now);
       const left = clock.burst - Math.max(missing, 0) - cost;
       if (left < 0) {
-        this.tokensLeft = (left + cost) / clock.token;
+        this.left = left + cost;
         this.count(slot + REFUSED, tokens);
         return LIMITED;
       }
-      // Before the swap, so that whoever sees the new FULL_AT also sees a recent time.
-      if (lastMs < nowMs) this.pokeLast(slot, nowMs);
-      const next = advance(missing > 0 ? fullAt : clock.ceil(nowMs), cost);
-      // Publishes the charge to the loads of FULL_AT here and in `freeze`.
-      if (Atomics.compareExchange(i32, slot + FULL_AT, fullAt, next) === fullAt) {
-        this.tokensLeft = left / clock.token;
-        this.count(slot + ALLOWED, tokens);
+      // Before the swap, so that whoever sees the new BUCKET also sees a recent time.
+      if (sinceMs > clock.refreshMs) this.pokeLast(slot, nowMs);
+      const from = missing > 0 ? bucket & ~clock.lowMask : clock.ceil(nowMs);
+      const count = ((bucket >> 1) & clock.countMask) + tokens;
+      // Publishes the charge to the loads of BUCKET in this file.
+      if (Atomics.compareExchange(i32, slot + BUCKET, bucket, this.word(from + cost, count)) === bucket) {
+        this.left = left;
+        if (count > clock.countMask) this.count(slot + ALLOWED, count >>> clock.countBits);
         return ADMITTED;
       }
     }
-    this.tokensLeft = 0;
+    this.left = 0;
     return BUSY;
   }
 
   private chargeOverflow(set: number, tokens: number, nowMs: number): Verdict {
     // For the census only.
     Atomics.add(this.i32, set + OVERFLOWED, 1);
-    return this.chargeSlot(slotOf(set, this.ways), 0, 0, tokens, nowMs) as Verdict;
+    return this.chargeSlot(this.index.overflowSlot(set), 0, 0, tokens, nowMs) as Verdict;
   }
 
   /** Inserts a client that has no live slot, with its first charge. RETRY if another thread changed the set. */
@@ -217,74 +289,78 @@ export class LockFreeTable {
       return RETRY;
     }
     if (this.findLive(set, low, high) !== NONE) return RETRY;
-    const slot = this.freeze(set, nowMs);
-    if (slot === LOST) return RETRY;
-    if (slot === NONE) return this.chargeOverflow(set, tokens, nowMs);
+    const way = this.freeze(set, nowMs);
+    if (way === LOST) return RETRY;
+    if (way === NONE) return this.chargeOverflow(set, tokens, nowMs);
+    const slot = this.index.slot(set, way);
     const cost = tokens * clock.token;
     const fits = cost <= clock.burst;
-    this.assign(slot, low, high, advance(clock.ceil(nowMs), fits ? cost : 0), nowMs);
-    const pending = version | ((slot - set - SET_HEADER) / SLOT + 1);
+    const charged = fits ? tokens : 0;
+    this.assign(slot, low, high, this.word(clock.ceil(nowMs) + charged * clock.token, charged), nowMs);
+    this.poke(slot + ALLOWED, charged >>> clock.countBits);
+    const pending = version | (way + 1);
     // The insertion. Publishes the slot's words to the load of VERSION above and in `publish`.
     if (Atomics.compareExchange(i32, set + VERSION, version, pending) !== version) {
       this.release(slot);
       return RETRY;
     }
     this.publish(set, pending);
-    this.tokensLeft = (fits ? clock.burst - cost : clock.burst) / clock.token;
-    this.count(slot + (fits ? ALLOWED : REFUSED), tokens);
+    this.left = fits ? clock.burst - cost : clock.burst;
+    if (!fits) this.count(slot + REFUSED, tokens);
     return fits ? ADMITTED : LIMITED;
   }
 
   /** Ends the pending insertion of `version`, whichever thread began it. */
   private publish(set: number, version: number): void {
     const { i32 } = this;
-    const slot = set + SET_HEADER + ((version & WAY_MASK) - 1) * SLOT;
+    const slot = this.index.slot(set, (version & WAY_MASK) - 1);
     // Pairs with the swap in `freeze`.
-    const frozen = Atomics.load(i32, slot + FULL_AT);
+    const frozen = Atomics.load(i32, slot + BUCKET);
     const fresh = this.peek(slot + FRESH);
     // Pairs with the swaps of VERSION. If it is unchanged, `frozen` and `fresh` belong to this insertion.
     if ((frozen & FROZEN) !== 0 && Atomics.load(i32, set + VERSION) === version) {
-      // Publishes the slot to the loads of FULL_AT. Fails if another thread has done so: a frozen value never recurs.
-      Atomics.compareExchange(i32, slot + FULL_AT, frozen, fresh);
+      // Publishes the slot to the loads of BUCKET. Fails if another thread has done so: a frozen value never recurs.
+      Atomics.compareExchange(i32, slot + BUCKET, frozen, fresh);
     }
     // Ends the insertion for the load in `insert`. Fails if another thread has done so.
     Atomics.compareExchange(i32, set + VERSION, version, (version & ~WAY_MASK) + (WAY_MASK + 1));
   }
 
-  /** Freezes the slot of nobody, or else of the client whose bucket has been full for longest. NONE: all are active. */
+  /** Freezes the slot of nobody, or else of the client whose bucket has been full for longest. Returns its way; NONE: all are active. */
   private freeze(set: number, nowMs: number): number {
     const { clock, i32 } = this;
     const now = clock.floor(nowMs);
     let victim = NONE;
-    let victimFullAt = 0;
+    let victimBucket = 0;
     let longestMs = 0;
-    let slot = set + SET_HEADER;
-    for (let way = 0; way < this.ways; way++, slot += SLOT) {
-      // Pairs with the swaps of FULL_AT, as in `chargeSlot`.
-      const fullAt = Atomics.load(i32, slot + FULL_AT);
-      if ((fullAt & FROZEN) !== 0) continue;
-      const idleMs = this.idleMs(slot, fullAt, now, nowMs);
+    for (let way = 0; way < this.index.ways; way++) {
+      const slot = this.index.slot(set, way);
+      // Pairs with the swaps of BUCKET, as in `chargeSlot`.
+      const bucket = Atomics.load(i32, slot + BUCKET);
+      if ((bucket & FROZEN) !== 0) continue;
+      const idleMs = this.idleMs(slot, bucket, now, nowMs);
       if (idleMs <= longestMs) continue;
-      victim = slot;
-      victimFullAt = fullAt;
+      victim = way;
+      victimBucket = bucket;
       longestMs = idleMs;
     }
     if (victim === NONE) return NONE;
-    // Evicts the slot's client. Fails if the client was charged since the load. Pairs with the loads of FULL_AT.
-    const seen = Atomics.compareExchange(i32, victim + FULL_AT, victimFullAt, victimFullAt | FROZEN);
-    if (seen !== victimFullAt) return LOST;
+    const slot = this.index.slot(set, victim);
+    // Evicts the slot's client. Fails if the client was charged since the load. Pairs with the loads of BUCKET.
+    const seen = Atomics.compareExchange(i32, slot + BUCKET, victimBucket, victimBucket | FROZEN);
+    if (seen !== victimBucket) return LOST;
     // For the census only.
     if (longestMs < Number.POSITIVE_INFINITY) Atomics.add(i32, set + EVICTIONS, 1);
     return victim;
   }
 
   /** Time for which the slot's bucket has been full; Infinity: nobody's, at most 0: active. */
-  private idleMs(slot: number, fullAt: number, now: number, nowMs: number): number {
+  private idleMs(slot: number, bucket: number, now: number, nowMs: number): number {
     if (this.peek(slot + LOW) === 0 && this.peek(slot + HIGH) === 0) return Number.POSITIVE_INFINITY;
     const sinceChargeMs = nowMs - this.peekLast(slot);
-    // Since when the bucket has been full is unknown; at least since half of that time.
+    // The moment at which this bucket was full is lost.
     if (sinceChargeMs > this.clock.horizonMs) return sinceChargeMs;
-    return this.clock.toMs(-difference(fullAt, now));
+    return -this.clock.missingMs(bucket, now);
   }
 
   /** Writes a client into a slot that this thread froze. */
@@ -294,9 +370,7 @@ export class LockFreeTable {
     this.poke(slot + FRESH, fresh);
     this.pokeLast(slot, nowMs);
     this.poke(slot + ALLOWED, 0);
-    this.poke(slot + ALLOWED + 1, 0);
     this.poke(slot + REFUSED, 0);
-    this.poke(slot + REFUSED + 1, 0);
   }
 
   /** Empties a slot that this thread froze. */
@@ -304,15 +378,19 @@ export class LockFreeTable {
     const { i32 } = this;
     this.poke(slot + LOW, 0);
     this.poke(slot + HIGH, 0);
-    // Only this thread changes a frozen FULL_AT. Publishes the empty slot to the loads of FULL_AT.
-    Atomics.store(i32, slot + FULL_AT, (Atomics.load(i32, slot + FULL_AT) + 1) | 0);
+    // Only this thread changes a frozen BUCKET. Publishes the empty slot to the loads of BUCKET.
+    Atomics.store(i32, slot + BUCKET, (Atomics.load(i32, slot + BUCKET) + 1) | 0);
   }
 
-  /** Adds to a count of two words. The census may see the low word without its carry. */
+  /** Adds to a count. */
   private count(word: number, tokens: number): void {
     // For the census only: pairs with nothing, and is atomic because several threads count one client.
-    const before = Atomics.add(this.i32, word, tokens) >>> 0;
-    if (before + tokens >= 2 ** 32) Atomics.add(this.i32, word + 1, 1);
+    Atomics.add(this.i32, word, tokens);
+  }
+
+  /** A BUCKET that is not frozen. */
+  private word(fullAt: number, count: number): number {
+    return (fullAt + ((count & this.clock.countMask) << 1)) | 0;
   }
 
   private peek(word: number): number {
@@ -330,14 +408,4 @@ export class LockFreeTable {
   private pokeLast(slot: number, nowMs: number): void {
     this.f64[(slot >> 1) + LAST_MS_F64] = nowMs;
   }
-}
-
-/** `from` plus `cost` half ticks, modulo 2^32. */
-function advance(from: number, cost: number): number {
-  return (from + cost) | 0;
-}
-
-/** The index of a slot's first word; way WAYS is the overflow bucket. */
-export function slotOf(set: number, way: number): number {
-  return set + SET_HEADER + way * SLOT;
 }

@@ -6,9 +6,9 @@
  * and stay in the other: it leaves a table only while its bucket there is full.
  */
 import { halfSipHash } from '../base/siphash.ts';
-import { ADMITTED, type Limiter, type LimiterConfig, type LimiterModule, type Verdict } from './limiter.ts';
+import { ADMITTED, type Limiter, type LimiterModule, type Verdict } from './limiter.ts';
 import { readLockFreeCensus } from './lock-free-census.ts';
-import { createLockFreeMemory, layoutOf } from './lock-free-memory.ts';
+import { createLockFreeMemory, layoutOf, type TableLayout } from './lock-free-memory.ts';
 import { LockFreeTable } from './lock-free-table.ts';
 import { TokenClock } from './token-clock.ts';
 
@@ -20,21 +20,20 @@ class LockFreeLimiter implements Limiter {
   private readonly hash = new Int32Array(2);
   private readonly requestRate: number;
   private readonly metricRate: number;
-  /** Of the last charge: tokens left, tokens requested, and tokens refilled per second. */
-  private tokensLeft = 0;
+  /** The table last charged, and the tokens requested; null: requests are not limited. */
+  private charged: LockFreeTable | null = null;
   private tokensAsked = 0;
-  private tokensPerSecond = 1;
 
-  constructor(memory: SharedArrayBuffer, config: LimiterConfig) {
-    const { seed0, seed1, geometry, requestsOffset, metricsOffset } = layoutOf(memory);
+  constructor(memory: SharedArrayBuffer) {
+    const { seed0, seed1, geometry, requests, metrics } = layoutOf(memory);
     this.seed0 = seed0;
     this.seed1 = seed1;
-    this.requestRate = config.requestRate;
-    this.metricRate = config.metricRate;
-    const open = (offset: number, rate: number, burst: number) =>
-      offset === 0 ? null : new LockFreeTable(memory, offset, geometry, new TokenClock(rate, burst));
-    this.requests = open(requestsOffset, config.requestRate, config.requestBurst);
-    this.metrics = open(metricsOffset, config.metricRate, config.metricBurst);
+    const open = (table: TableLayout | null) =>
+      table && new LockFreeTable(memory, table.offset, geometry, new TokenClock(table.rate, table.burst));
+    this.requests = open(requests);
+    this.metrics = open(metrics);
+    this.requestRate = requests?.rate ?? 0;
+    this.metricRate = metrics?.rate ?? 0;
   }
 
   get clientHash(): number {
@@ -42,11 +41,13 @@ class LockFreeLimiter implements Limiter {
   }
 
   get remaining(): number {
-    return Math.floor(this.tokensLeft);
+    return this.charged === null ? Number.POSITIVE_INFINITY : Math.floor(this.charged.tokensLeft);
   }
 
   get retryAfterSeconds(): number {
-    return Math.max(1, Math.ceil((this.tokensAsked - this.tokensLeft) / this.tokensPerSecond));
+    if (this.charged === null) return 1;
+    const rate = this.charged === this.requests ? this.requestRate : this.metricRate;
+    return Math.max(1, Math.ceil((this.tokensAsked - this.charged.tokensLeft) / rate));
   }
 
   chargeRequest(key: Uint8Array, keyBytes: number, nowMs: number): Verdict {
@@ -54,31 +55,22 @@ class LockFreeLimiter implements Limiter {
     halfSipHash(this.seed0, this.seed1, key, keyBytes, hash);
     // Two zeros mark a slot of nobody.
     if (hash[0] === 0 && hash[1] === 0) hash[1] = 1;
-    if (requests === null) {
-      this.tokensLeft = Number.POSITIVE_INFINITY;
-      this.tokensAsked = 0;
-      return ADMITTED;
-    }
-    return this.charge(requests, 1, this.requestRate, nowMs);
+    this.charged = requests;
+    this.tokensAsked = 1;
+    return requests === null ? ADMITTED : requests.charge(hash[0]!, hash[1]!, 1, nowMs);
   }
 
   chargeMetrics(metrics: number, nowMs: number): Verdict {
-    if (this.metrics === null) return ADMITTED;
-    return this.charge(this.metrics, metrics, this.metricRate, nowMs);
-  }
-
-  private charge(table: LockFreeTable, tokens: number, rate: number, nowMs: number): Verdict {
-    const verdict = table.charge(this.hash[0]!, this.hash[1]!, tokens, nowMs);
-    this.tokensLeft = table.tokensLeft;
-    this.tokensAsked = tokens;
-    this.tokensPerSecond = rate;
-    return verdict;
+    const { hash, metrics: table } = this;
+    if (table === null) return ADMITTED;
+    this.charged = table;
+    this.tokensAsked = metrics;
+    return table.charge(hash[0]!, hash[1]!, metrics, nowMs);
   }
 }
 
 export const createLimiterMemory = createLockFreeMemory satisfies LimiterModule['createLimiterMemory'];
 
-export const openLimiter = ((memory, config) =>
-  new LockFreeLimiter(memory, config)) satisfies LimiterModule['openLimiter'];
+export const openLimiter = ((memory) => new LockFreeLimiter(memory)) satisfies LimiterModule['openLimiter'];
 
 export const readCensus = readLockFreeCensus satisfies LimiterModule['readCensus'];

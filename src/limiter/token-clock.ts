@@ -1,56 +1,85 @@
 /**
- * Time as the lock-free buckets count it: in ticks that are a whole fraction of a token.
+ * The word of a lock-free bucket, and time as it counts it.
  *
  * A bucket is the tick at which it will be full again (virtual scheduling, ITU-T I.371: GCRA), in one Int32 word that a
- * compare-and-swap can change. With ticks of a fixed length, 62.5 µs say, a limit of 10,000 a second would cost 1.6 ticks
- * per token and be wrong by a quarter. With whole ticks per token every rate is exact. Ticks are about 1 µs long, shorter
- * for rates above 60,000 a second. The word counts half ticks, so its lowest bit is free for a flag.
+ * compare-and-swap can change:
  *
- * The word wraps after 2^31 ticks (36 minutes at 1 µs), so it tells the state of a bucket only if its last charge was
- * less than `horizonMs` ago. An older bucket is full, and its owner keeps the time of the last charge to know.
+ * ```
+ *  bits 9–31   FULL_AT   ticks, modulo 2^23
+ *  bits 1–8    COUNT     tokens charged, modulo 256
+ *  bit 0       FROZEN    the slot is being evicted or inserted
+ * ```
+ * COUNT is in the word because a second atomic operation per charge would cost as much as the swap. For large bursts
+ * COUNT has 4 bits or none, and FULL_AT gets the rest.
+ *
+ * Each token has a whole number of ticks, so every rate is exact. With ticks of a fixed length, 62.5 µs say, a token of a
+ * limit of 10,000 a second would take 1.6 ticks, rounded to 2. Ticks are about 62.5 µs long, or 1/64 of a token.
+ *
+ * FULL_AT wraps, so it tells the state of a bucket only if the bucket was charged less than `horizonMs` ago. An older
+ * bucket is full. The slot keeps the time of a charge at most `refreshMs` before its last one.
  */
 
-/** Half ticks in one tick. */
-const TICK = 2;
-/** Ticks in a second, unless the rate needs more. */
-const TICKS_PER_SECOND = 1e6;
-/** Least ticks per token, so that a bucket of one token loses little by rounding. */
+const TICKS_PER_SECOND = 16_000;
+/** Wanted, and least, ticks per token: a bucket that is charged when full loses half a tick. */
+const TICKS_PER_TOKEN = 64;
 const TICKS_PER_TOKEN_MIN = 16;
-/** A burst has at most this many ticks if its tokens can be divided at all. */
-const BURST_TICKS_MAX = 2 ** 28;
-/** Ticks for which a word stays unambiguous, minus a margin for clocks that differ. */
-const HORIZON_TICKS = 2 ** 30 - 2 ** 20;
+const COUNT_BITS = [8, 4, 0] as const;
+/** Part of the range of FULL_AT that clocks of different threads may differ by. */
+const SKEW_SHARE = 2 ** -10;
+/** Part of the horizon by which the recorded time may be older than the last charge. */
+const REFRESH_SHARE = 1 / 16;
+
+export const FROZEN = 1;
 
 export class TokenClock {
-  /** Half ticks of one token, and of the whole burst. */
+  /** Words are compared, and differ, in units of a tick: this much of a word. */
+  readonly tick: number;
+  /** Of a word: the bits below FULL_AT, and the bits of COUNT shifted to bit 0. */
+  readonly lowMask: number;
+  readonly countMask: number;
+  readonly countBits: number;
+  /** FULL_AT units of one token, and of the whole burst. */
   readonly token: number;
   readonly burst: number;
-  /** After this time without a charge a bucket is full, whatever its word says. */
   readonly horizonMs: number;
-  private readonly ticksPerMs: number;
+  readonly refreshMs: number;
+  readonly ticksPerMs: number;
 
   /** @param rate tokens per second, above 0  @param burst whole tokens, at least 1 */
   constructor(rate: number, burst: number) {
-    const wanted = Math.max(TICKS_PER_SECOND / rate, TICKS_PER_TOKEN_MIN);
-    const ticks = Math.max(1, Math.floor(Math.min(wanted, BURST_TICKS_MAX / burst)));
-    this.token = ticks * TICK;
-    this.burst = burst * ticks * TICK;
+    const wanted = Math.max(TICKS_PER_SECOND / rate, TICKS_PER_TOKEN);
+    const share = (1 - 2 * SKEW_SHARE) * (1 - REFRESH_SHARE);
+    const ticksFor = (bits: number) => Math.floor(Math.min(wanted, (2 ** (30 - bits) * share) / burst));
+    const countBits = COUNT_BITS.find((bits) => ticksFor(bits) >= TICKS_PER_TOKEN_MIN) ?? 0;
+    const ticks = Math.max(1, ticksFor(countBits));
+    this.countBits = countBits;
+    this.tick = 2 << countBits;
+    this.lowMask = this.tick - 1;
+    this.countMask = (1 << countBits) - 1;
+    this.token = ticks * this.tick;
+    this.burst = burst * this.token;
     this.ticksPerMs = (rate * ticks) / 1e3;
-    this.horizonMs = HORIZON_TICKS / this.ticksPerMs;
+    this.horizonMs = (2 ** (30 - countBits) * (1 - SKEW_SHARE)) / this.ticksPerMs;
+    this.refreshMs = this.horizonMs * REFRESH_SHARE;
   }
 
-  /** The last whole tick at or before `nowMs`, modulo 2^32 half ticks. */
+  /** FULL_AT of the last tick at or before `nowMs`, with a COUNT of 0. */
   floor(nowMs: number): number {
-    return (Math.floor(nowMs * this.ticksPerMs) * TICK) | 0;
+    return (Math.floor(nowMs * this.ticksPerMs) * this.tick) | 0;
   }
 
-  /** The first whole tick at or after `nowMs`, modulo 2^32 half ticks. */
+  /** FULL_AT of the first tick at or after `nowMs`, with a COUNT of 0. */
   ceil(nowMs: number): number {
-    return (Math.ceil(nowMs * this.ticksPerMs) * TICK) | 0;
+    return (Math.ceil(nowMs * this.ticksPerMs) * this.tick) | 0;
   }
 
-  /** Milliseconds of `halfTicks`. */
-  toMs(halfTicks: number): number {
-    return halfTicks / TICK / this.ticksPerMs;
+  /** Milliseconds from `now` to the time at which the bucket of `word` is full; negative if it is. */
+  missingMs(word: number, now: number): number {
+    return this.missing(word, now) / this.tick / this.ticksPerMs;
+  }
+
+  /** FULL_AT units from `now` to the time at which the bucket of `word` is full; negative or 0 if it is. */
+  missing(word: number, now: number): number {
+    return ((word & ~this.lowMask) - now) | 0;
   }
 }
