@@ -245,7 +245,11 @@ export class LockFreeTable {
       if ((bucket & FROZEN) !== 0) return RETRY;
       if (this.peek(slot + LOW) !== low || this.peek(slot + HIGH) !== high) return RETRY;
       const sinceMs = nowMs - this.peekLast(slot);
-      const missing = sinceMs > clock.horizonMs ? 0 : clock.missing(bucket, now);
+      if (sinceMs > clock.horizonMs) {
+        this.refill(slot, bucket, now, nowMs);
+        continue;
+      }
+      const missing = clock.missing(bucket, now);
       const left = clock.burst - Math.max(missing, 0) - cost;
       if (left < 0) {
         this.left = left + cost;
@@ -265,6 +269,17 @@ export class LockFreeTable {
     }
     this.left = 0;
     return BUSY;
+  }
+
+  /**
+   * Writes "full now" into a bucket that is full, but whose word is too old to tell. The word comes first: with a recent
+   * time beside it, others would misread the old one.
+   */
+  private refill(slot: number, bucket: number, now: number, nowMs: number): void {
+    const full = this.word(now, bucket >> 1);
+    // Publishes the full bucket to the loads of BUCKET. Fails if another thread has done so, or charged.
+    if (Atomics.compareExchange(this.i32, slot + BUCKET, bucket, full) !== bucket) return;
+    if (this.peekLast(slot) < nowMs) this.pokeLast(slot, nowMs);
   }
 
   private chargeOverflow(set: number, tokens: number, nowMs: number): Verdict {
