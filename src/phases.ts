@@ -36,6 +36,7 @@ const PARSER = {
 const LIMITER = {
   'global-lock': () => import('./limiter/global-lock.ts'),
   'striped-lock': () => import('./limiter/striped-lock.ts'),
+  'lock-free': () => import('./limiter/lock-free.ts'),
 } as const satisfies Loaders<LimiterModule>;
 
 const TELEMETRY = {
@@ -109,6 +110,12 @@ const STEPS: readonly (Omit<Phase, 'slots'> & { readonly replaces: Partial<Slots
     name: 'worker pool',
     bottleneck: 'thread creation',
     replaces: { dispatch: 'worker-pool' },
+  },
+  {
+    number: 7.1,
+    name: 'lock-free limiter',
+    bottleneck: 'the last lock',
+    replaces: { limiter: 'lock-free' },
   },
   {
     number: 7.4,

@@ -103,7 +103,7 @@ const DISK_MAX_BYTES = 2 ** 50;
 const TIMEOUT_MAX_MS = 600_000;
 export const WORKERS_MAX = 64;
 /** Numbers of the rows of `PHASES` (src/phases.ts), in order. */
-export const PHASE_NUMBERS = [0, 1, 2, 3, 4, 5, 6, 7.4] as const;
+export const PHASE_NUMBERS = [0, 1, 2, 3, 4, 5, 6, 7.1, 7.4] as const;
 const LAST_PHASE = PHASE_NUMBERS[PHASE_NUMBERS.length - 1];
 
 export const OPTIONS = z.object({

@@ -4,8 +4,17 @@
  */
 import { BusiestSlots, clientName } from './busiest.ts';
 import type { ClientUsage, LimiterCensus, LimiterGeometry, ReadCensus } from './limiter.ts';
+import {
+  ALLOWED,
+  BUCKET,
+  EVICTIONS,
+  HIGH,
+  LOW,
+  OVERFLOWED,
+  REFUSED,
+  TableIndex,
+} from './lock-free-layout.ts';
 import { layoutOf, type TableLayout } from './lock-free-memory.ts';
-import { ALLOWED, BUCKET, EVICTIONS, HIGH, LOW, OVERFLOWED, REFUSED, TableIndex } from './lock-free-table.ts';
 import { TokenClock } from './token-clock.ts';
 
 /** The counts of one table. Slots are identified by the index of their first word. */

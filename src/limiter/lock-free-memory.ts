@@ -16,7 +16,7 @@ import { assert } from '../base/errors.ts';
 import { LINE_BYTES } from '../base/shared-memory.ts';
 import { SETS, waysFor } from './geometry.ts';
 import type { LimiterConfig, LimiterGeometry } from './limiter.ts';
-import { tableBytes, WAYS_MAX } from './lock-free-table.ts';
+import { tableBytes, WAYS_MAX } from './lock-free-layout.ts';
 
 const I32 = Int32Array.BYTES_PER_ELEMENT;
 const F64 = Float64Array.BYTES_PER_ELEMENT;

@@ -3,7 +3,17 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ADMITTED, LIMITED, type LimiterGeometry, type Verdict } from '../../src/limiter/limiter.ts';
-import { BUCKET, HIGH, LOW, TableIndex, tableBytes } from '../../src/limiter/lock-free-table.ts';
+import {
+  BUCKET,
+  FRESH,
+  HIGH,
+  LAST_MS_F64,
+  LOW,
+  TableIndex,
+  tableBytes,
+  VERSION,
+  WAY_MASK,
+} from '../../src/limiter/lock-free-layout.ts';
 import { FROZEN, TokenClock } from '../../src/limiter/token-clock.ts';
 import { explore, importInterruptible, type Run } from '../support/interleavings.ts';
 
@@ -32,11 +42,6 @@ async function importTable(change: (source: string) => string = (source) => sour
 const CLOCK = new TokenClock(1, 4);
 const NOW_MS = 1e6;
 const STEPS_MAX = 2000;
-/** Positions that the table keeps to itself. */
-const VERSION = 0;
-const FRESH = 3;
-const LAST_MS_F64 = 2;
-const WAY_MASK = 63;
 
 /** Clients are numbered from 1; the number is both words of the hash. */
 type Client = number;
