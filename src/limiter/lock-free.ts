@@ -51,13 +51,18 @@ class LockFreeLimiter implements Limiter {
   }
 
   chargeRequest(key: Uint8Array, keyBytes: number, nowMs: number): Verdict {
+    this.identify(key, keyBytes);
     const { hash, requests } = this;
-    halfSipHash(this.seed0, this.seed1, key, keyBytes, hash);
-    // Two zeros mark a slot of nobody.
-    if (hash[0] === 0 && hash[1] === 0) hash[1] = 1;
     this.charged = requests;
     this.tokensAsked = 1;
     return requests === null ? ADMITTED : requests.charge(hash[0]!, hash[1]!, 1, nowMs);
+  }
+
+  identify(key: Uint8Array, keyBytes: number): void {
+    const { hash } = this;
+    halfSipHash(this.seed0, this.seed1, key, keyBytes, hash);
+    // Two zeros mark a slot of nobody.
+    if (hash[0] === 0 && hash[1] === 0) hash[1] = 1;
   }
 
   chargeMetrics(metrics: number, nowMs: number): Verdict {
