@@ -53,7 +53,7 @@ const BACK_OFF_MAX = 63;
 
 /**
  * A faster implementation for runs of ordinary items, which it both parses and encodes. It refuses every other item,
- * also every invalid one, and leaves it to the single pass.
+ * including every invalid one, and leaves it to the single pass.
  */
 export interface ItemRuns {
   /**
@@ -71,7 +71,7 @@ export interface ItemRuns {
 let maxBodyBytes = 0;
 let maxBatch = 0;
 let runs: ItemRuns | null = null;
-/** Items to parse before asking `runs` again, and the number to wait for after its next refusal. */
+/** Items to parse before asking `runs` again, and the last back-off, which grows while `runs` refuses. */
 let ownItems = 0;
 let backOff = 0;
 /** Accepted items whose lines `runs` has written; the later ones are in the columns. */
