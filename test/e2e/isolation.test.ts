@@ -95,9 +95,10 @@ describe('decompression', () => {
     assert.ok(answeredBefore < 100, `${answeredBefore} of ${flood.size} bombs were answered first`);
     await flood.done;
     assert.equal(flood.count(ACCEPTED), flood.size);
-    assert.ok(readStored(server.dataDir).some((metric) => metric.name === name));
     assert.equal(await gauge(server, 'decompression_queue_depth'), 0);
     assert.equal(await gauge(server, 'inflight_body_bytes'), 0);
+    assert.equal((await server.stop()).code, 0);
+    assert.ok(readStored(server.dataDir).some((metric) => metric.name === name));
   });
 
   it('charges the client before it decompresses, once a request', async (t) => {
@@ -133,6 +134,7 @@ describe('decompression', () => {
       assert.equal(assertProblem(answer, 503).reason, 'decompression_full');
       assertRetryAfter(answer);
     }
+    assert.equal((await server.stop()).code, 0);
     const bombs = readStored(server.dataDir).filter(({ name }) => name === 'bomb');
     assert.equal(bombs.length, flood.count(ACCEPTED));
   });

@@ -99,9 +99,17 @@ export class StartFailed extends Error {
   }
 }
 
+/** Ends the servers of a data directory. A test's clean-ups run in order, so the directory's may come first. */
+const serverEnds = new Map<string, (() => Promise<unknown>)[]>();
+
 export function temporaryDirectory(owner: Owner, prefix = 'metricsstream-'): string {
   const directory = mkdtempSync(join(tmpdir(), prefix));
-  owner.after(() => rmSync(directory, { recursive: true, force: true }));
+  owner.after(async () => {
+    // A server that loses its directory creates it again, which would make the removal fail.
+    await Promise.all((serverEnds.get(directory) ?? []).map((end) => end()));
+    serverEnds.delete(directory);
+    rmSync(directory, { recursive: true, force: true });
+  });
   return directory;
 }
 
@@ -226,10 +234,12 @@ export async function startServer(owner: Owner, options: ServerOptions = {}): Pr
     alive.delete(killNow);
   });
   alive.add(killNow);
-  owner.after(async () => {
+  const end = async () => {
     killNow();
     await exited;
-  });
+  };
+  serverEnds.set(dataDir, [...(serverEnds.get(dataDir) ?? []), end]);
+  owner.after(end);
 
   const listening = await waitForLine(output, exited, (line) => line.msg === 'listening', START_TIMEOUT_MS);
   const port = Number(listening.port);
