@@ -11,15 +11,10 @@ import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { before, describe, it, type TestContext } from 'node:test';
 import { COUNTED_REASONS, UNAVAILABLE_REASONS } from '../../src/telemetry/unavailable.ts';
+import { type Owner, suiteOwner } from '../support/clean-up.ts';
 import { ROOT } from '../support/deploy-files.ts';
 import { FaultSwitch } from '../support/fault-switch.ts';
-import {
-  type Owner,
-  type ServerProcess,
-  startServer,
-  suiteOwner,
-  temporaryDirectory,
-} from '../support/server-process.ts';
+import { type ServerProcess, startServer, temporaryDirectory } from '../support/server-process.ts';
 import { countNames, readStored } from '../support/stored.ts';
 import { hasProgram, requireTool } from '../support/tools.ts';
 import { type Block, blocksOf } from './blocks.ts';

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { assertAccepted, assertProblem, assertRetryAfter, eventually } from '../support/assertions.ts';
 import { namesBody, uniqueName } from '../support/bodies.ts';
+import type { Owner } from '../support/clean-up.ts';
 import { describeEachPhase, phaseArgs } from '../support/each-phase.ts';
 import { Scrape } from '../support/exposition.ts';
 import {
@@ -16,7 +17,6 @@ import {
   RawConnection,
 } from '../support/raw-http.ts';
 import {
-  type Owner,
   runCli,
   type ServerProcess,
   StartFailed,

@@ -3,10 +3,11 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { assertAccepted, assertProblem, assertRetryAfter, eventually } from '../support/assertions.ts';
 import { namesBody, uniqueName } from '../support/bodies.ts';
+import type { Owner } from '../support/clean-up.ts';
 import { Scrape } from '../support/exposition.ts';
 import { FaultSwitch } from '../support/fault-switch.ts';
 import { fetchOnce, post, postRequest, RawConnection } from '../support/raw-http.ts';
-import { type Owner, type ServerProcess, startServer } from '../support/server-process.ts';
+import { type ServerProcess, startServer } from '../support/server-process.ts';
 import { countNames, readStored } from '../support/stored.ts';
 import { TrackedLoad } from '../support/tracked-load.ts';
 

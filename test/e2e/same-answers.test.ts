@@ -4,9 +4,10 @@ import { after, before, describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { PHASES } from '../../src/phases.ts';
 import { mutate, randomDocument, randomFrom, randomLines, testSeed } from '../parser/bodies.ts';
+import type { Owner } from '../support/clean-up.ts';
 import { phaseArgs } from '../support/each-phase.ts';
 import { postRequest, RawConnection } from '../support/raw-http.ts';
-import { type Owner, startServer } from '../support/server-process.ts';
+import { startServer } from '../support/server-process.ts';
 import { readStored } from '../support/stored.ts';
 
 const BODIES = 60;

@@ -8,10 +8,10 @@ import { gzipSync } from 'node:zlib';
 import { assertAccepted, eventually } from '../support/assertions.ts';
 import { bodyOf, metric, namesBody, uniqueName } from '../support/bodies.ts';
 import { makeCertificate, makeExpiredCertificate } from '../support/certificates.ts';
+import type { Owner } from '../support/clean-up.ts';
 import { describeEachPhase, phaseArgs } from '../support/each-phase.ts';
 import { fetchSecure, postRequest, RawConnection } from '../support/raw-http.ts';
 import {
-  type Owner,
   type ServerProcess,
   StartFailed,
   startServer,

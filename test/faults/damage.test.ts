@@ -8,8 +8,9 @@ import { basename, join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { assertAccepted } from '../support/assertions.ts';
 import { bodyOf, metric, namesBody } from '../support/bodies.ts';
+import type { Owner } from '../support/clean-up.ts';
 import { postRequest, RawConnection } from '../support/raw-http.ts';
-import { type Owner, runCli, startServer, temporaryDirectory, verify } from '../support/server-process.ts';
+import { runCli, startServer, temporaryDirectory, verify } from '../support/server-process.ts';
 import { readStored, type StoredMetric, segmentPaths } from '../support/stored.ts';
 
 const LONG = process.env.METRICSSTREAM_LONG === '1';

@@ -6,11 +6,11 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { eventually } from '../support/assertions.ts';
 import { namesBody } from '../support/bodies.ts';
+import type { Owner } from '../support/clean-up.ts';
 import { namespaceRefusal, UNSHARE } from '../support/namespaces.ts';
 import { mountRefusal, PrivateMount } from '../support/private-mount.ts';
 import { fetchOnce, post as postBody } from '../support/raw-http.ts';
 import {
-  type Owner,
   runCli,
   type ServerProcess,
   type StartFailed,

@@ -8,7 +8,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { commitText, machineText } from '../../load-test/report/machine.ts';
-import type { Owner } from '../support/server-process.ts';
+import type { Owner } from '../support/clean-up.ts';
 import { FAULT_CASES } from './cases/catalogue.ts';
 import { brokenPromises, type FaultCase, type Form } from './cases/fault-case.ts';
 import { type Row, type RunInfo, reliabilityPage, rowOf } from './reliability-page.ts';

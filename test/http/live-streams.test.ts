@@ -13,7 +13,7 @@ import { EXCLUSIVE_PORT, loadUws } from '../../src/http/uws.ts';
 import { createCounterBlock, WORKER, WORKER_SLOTS } from '../../src/telemetry/counters.ts';
 import { createSampleMemories, openRecorder } from '../../src/telemetry/ring-buffer.ts';
 import { eventually } from '../support/assertions.ts';
-import type { Owner } from '../support/server-process.ts';
+import type { Owner } from '../support/clean-up.ts';
 
 const DEAF = 8;
 const MESSAGES = 600;

@@ -5,8 +5,9 @@ import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, write
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { loadUws, type Machine, unmetRequirement } from '../../src/http/uws.ts';
+import type { Owner } from '../support/clean-up.ts';
 import { ROOT } from '../support/deploy-files.ts';
-import { type Owner, temporaryDirectory } from '../support/server-process.ts';
+import { temporaryDirectory } from '../support/server-process.ts';
 
 interface Binary {
   readonly arch: string;

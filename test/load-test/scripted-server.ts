@@ -1,7 +1,7 @@
 /** A TCP server that answers requests by a script, byte by byte, as no correct server would. */
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
-import type { Owner } from '../support/server-process.ts';
+import type { Owner } from '../support/clean-up.ts';
 
 /**
  * @param count requests so far, this one included, on all connections

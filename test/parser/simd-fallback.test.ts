@@ -4,8 +4,9 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { suiteOwner } from '../support/clean-up.ts';
 import { post } from '../support/raw-http.ts';
-import { startServer, suiteOwner, temporaryDirectory } from '../support/server-process.ts';
+import { startServer, temporaryDirectory } from '../support/server-process.ts';
 
 /** Tells V8 that the processor has no SSE4.1, which its SIMD instructions need. */
 const WITHOUT_SIMD = '--no-enable-sse4-1';

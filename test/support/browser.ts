@@ -2,7 +2,8 @@
 import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { type BrowserContext, chromium, type Page } from 'playwright-core';
-import { type Owner, temporaryDirectory } from './server-process.ts';
+import { type Owner, onEnd } from './clean-up.ts';
+import { temporaryDirectory } from './server-process.ts';
 
 const ARTIFACTS = fileURLToPath(new URL('../../../.artifacts/live-page/', import.meta.url));
 
@@ -16,7 +17,7 @@ export async function openBrowser(owner: Owner): Promise<BrowserContext> {
     ],
     viewport: { width: 1200, height: 900 },
   });
-  owner.after(() => context.close());
+  onEnd(owner, () => context.close());
   return context;
 }
 

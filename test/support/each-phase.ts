@@ -1,7 +1,8 @@
 /** Runs one suite over every phase of the journey: each must answer the same requests alike. */
 import { before, describe } from 'node:test';
 import { PHASES, type Phase } from '../../src/phases.ts';
-import { type ServerOptions, type ServerProcess, startServer, suiteOwner } from './server-process.ts';
+import { suiteOwner } from './clean-up.ts';
+import { type ServerOptions, type ServerProcess, startServer } from './server-process.ts';
 
 export const phaseArgs = ({ number }: Phase): string[] => ['--phase', String(number)];
 

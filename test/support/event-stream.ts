@@ -1,7 +1,7 @@
 /** A reader of server-sent events that parses messages as a browser does (WHATWG HTML, section 9.2). */
 import { type ClientRequest, get, type IncomingMessage } from 'node:http';
 import { EVENT_TIMEOUT_MS } from './assertions.ts';
-import type { Owner } from './server-process.ts';
+import { type Owner, onEnd } from './clean-up.ts';
 
 export class EventStream {
   readonly response: IncomingMessage;
@@ -31,7 +31,7 @@ export class EventStream {
       const request = get({ port, host: '127.0.0.1', path: '/live', agent: false });
       request.once('error', reject);
       request.once('response', (response) => resolve(new EventStream(request, response)));
-      owner.after(() => request.destroy());
+      onEnd(owner, () => request.destroy());
     });
   }
 

@@ -2,7 +2,8 @@
 import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DiskFaults, type FailAt, faultEnvironment } from '../../load-test/faults/disk-faults.ts';
-import { type Owner, temporaryDirectory } from './server-process.ts';
+import type { Owner } from './clean-up.ts';
+import { temporaryDirectory } from './server-process.ts';
 
 export class FaultSwitch {
   /** Start the server with this environment. */

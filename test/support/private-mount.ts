@@ -6,7 +6,8 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
-import { type Owner, temporaryDirectory } from './server-process.ts';
+import { type Owner, onEnd } from './clean-up.ts';
+import { temporaryDirectory } from './server-process.ts';
 
 /** Runs each line it reads and prints the exit status. */
 const HOLDER = 'while read -r line; do eval "$line"; echo "$?"; done';
@@ -48,7 +49,7 @@ export class PrivateMount {
     const inside = temporaryDirectory(owner, 'metricsstream-mount-');
     const holder = spawn('unshare', ['--mount', 'sh', '-c', HOLDER], { stdio: 'pipe' });
     const mount = new PrivateMount(inside, holder);
-    owner.after(async () => {
+    onEnd(owner, async () => {
       holder.stdin?.end();
       if (holder.exitCode === null) await once(holder, 'exit');
     });

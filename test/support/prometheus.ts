@@ -5,8 +5,9 @@ import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { eventually } from './assertions.ts';
+import { type Owner, onEnd } from './clean-up.ts';
 import { fetchOnce } from './raw-http.ts';
-import { type Owner, temporaryDirectory } from './server-process.ts';
+import { temporaryDirectory } from './server-process.ts';
 
 const START_TIMEOUT_MS = 30_000;
 
@@ -75,7 +76,7 @@ export class Prometheus {
     });
     const killNow = () => child.kill('SIGKILL');
     process.once('exit', killNow);
-    owner.after(async () => {
+    onEnd(owner, async () => {
       process.off('exit', killNow);
       killNow();
       await exited;

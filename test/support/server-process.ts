@@ -6,9 +6,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { EVENT_TIMEOUT_MS } from './assertions.ts';
+import { type Owner, onEnd } from './clean-up.ts';
 import { fetchOnce, fetchSecure } from './raw-http.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
@@ -24,20 +24,6 @@ const PATIENT_ENVIRONMENT = {
   METRICSSTREAM_DRAIN_TIMEOUT_MS: '60s',
   METRICSSTREAM_TARGET_DELAY_MS: '60s',
 } as const;
-
-/** A test context, a suite's `{ after }` or anything else that runs clean-ups. */
-export interface Owner {
-  after(cleanup: () => unknown): void;
-}
-
-/** Call it in `describe`: it runs clean-ups when the suite ends. An `after` called in a hook runs when that hook ends. */
-export function suiteOwner(): Owner {
-  const cleanups: (() => unknown)[] = [];
-  after(async () => {
-    for (const cleanup of cleanups.reverse()) await cleanup();
-  });
-  return { after: (cleanup) => void cleanups.push(cleanup) };
-}
 
 interface LogLine {
   /** trace, debug, info, warn, error or fatal. */
@@ -99,17 +85,9 @@ export class StartFailed extends Error {
   }
 }
 
-/** Ends the servers of a data directory. A test's clean-ups run in order, so the directory's may come first. */
-const serverEnds = new Map<string, (() => Promise<unknown>)[]>();
-
 export function temporaryDirectory(owner: Owner, prefix = 'metricsstream-'): string {
   const directory = mkdtempSync(join(tmpdir(), prefix));
-  owner.after(async () => {
-    // A server that loses its directory creates it again, which would make the removal fail.
-    await Promise.all((serverEnds.get(directory) ?? []).map((end) => end()));
-    serverEnds.delete(directory);
-    rmSync(directory, { recursive: true, force: true });
-  });
+  onEnd(owner, () => rmSync(directory, { recursive: true, force: true }));
   return directory;
 }
 
@@ -234,12 +212,10 @@ export async function startServer(owner: Owner, options: ServerOptions = {}): Pr
     alive.delete(killNow);
   });
   alive.add(killNow);
-  const end = async () => {
+  onEnd(owner, async () => {
     killNow();
     await exited;
-  };
-  serverEnds.set(dataDir, [...(serverEnds.get(dataDir) ?? []), end]);
-  owner.after(end);
+  });
 
   const listening = await waitForLine(output, exited, (line) => line.msg === 'listening', START_TIMEOUT_MS);
   const port = Number(listening.port);
@@ -329,7 +305,7 @@ export function startCli(owner: Owner, args: readonly string[]): CliProcess {
   const exited = new Promise<Exit>((resolve) => {
     child.once('close', (code, signal) => resolve({ code, signal }));
   });
-  owner.after(async () => {
+  onEnd(owner, async () => {
     child.kill('SIGKILL');
     await exited;
   });

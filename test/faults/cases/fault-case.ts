@@ -1,5 +1,5 @@
 /** A fault, injected into a real server and judged from outside: what a row of docs/results/reliability.md is made of. */
-import type { Owner } from '../../support/server-process.ts';
+import type { Owner } from '../../support/clean-up.ts';
 
 /** short: seconds, for every test run. long: as often as it takes to believe it. */
 export type Form = 'short' | 'long';

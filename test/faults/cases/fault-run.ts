@@ -1,11 +1,11 @@
 /** One data directory through its faults: the servers on it, the loads on them, and the tally of both. */
 import assert from 'node:assert/strict';
 import { namesBody, uniqueName } from '../../support/bodies.ts';
+import type { Owner } from '../../support/clean-up.ts';
 import { Scrape } from '../../support/exposition.ts';
 import { postRequest, RawConnection } from '../../support/raw-http.ts';
 import {
   type Exit,
-  type Owner,
   type ServerOptions,
   type ServerProcess,
   startServer,
