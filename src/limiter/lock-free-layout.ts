@@ -43,7 +43,7 @@ const SLOTS_PER_LINE = LINE_I32 / SLOT;
 
 const WAY_BITS = 6;
 export const WAY_MASK = (1 << WAY_BITS) - 1;
-export const WAYS_MAX = WAY_MASK;
+export const WAYS_MAX = 2 ** WAY_BITS - 1;
 
 export function tableBytes({ sets, ways }: LimiterGeometry): number {
   return sets * (1 + Math.ceil(ways / SLOTS_PER_LINE)) * LINE_BYTES;
