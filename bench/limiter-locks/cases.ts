@@ -1,12 +1,15 @@
 /** What is compared, and whose keys are charged. */
 
 import { halfSipHash } from '../../src/base/siphash.ts';
-import type { LimiterConfig } from '../../src/limiter/limiter.ts';
+import type { LimiterConfig, LimiterModule } from '../../src/limiter/limiter.ts';
+import * as lockFree from '../../src/limiter/lock-free.ts';
+import * as stripedLock from '../../src/limiter/striped-lock.ts';
 import { createTable, geometryFor, LimiterTable } from '../../src/limiter/table.ts';
 import { digestOf, seededRandom } from '../workloads.ts';
 
-/** The last is one for each set: as many as the striped limiter has. */
-export const LOCK_COUNTS = [1, 64, 1024, 10_007] as const;
+/** 0 is the lock-free limiter; 10,007 is one lock for each set, as in the striped limiter. */
+export const LOCK_FREE = 0;
+export const LOCK_COUNTS = [1, 64, 1024, 10_007, LOCK_FREE] as const;
 export const THREAD_COUNTS = [1, 2, 4] as const;
 export const THREADS_MAX = 4;
 
@@ -28,8 +31,8 @@ const ORDER = 1 << 16;
 const FIRST_ADDRESS = 0x0a000000;
 
 export const NEVER_REFUSING: LimiterConfig = {
-  requestRate: 1e8,
-  requestBurst: 1e8,
+  requestRate: 1e5,
+  requestBurst: 1e6,
   metricRate: 0,
   metricBurst: 0,
   clients: 65_536,
@@ -37,9 +40,18 @@ export const NEVER_REFUSING: LimiterConfig = {
 
 /** An empty table whose seed, its first two words, is the same in each run: so clients fall into the same sets. */
 export function tableFor(config: LimiterConfig, locks: number): SharedArrayBuffer {
-  const memory = createTable(config, geometryFor(config), locks);
+  const geometry = geometryFor(config);
+  const memory =
+    locks === LOCK_FREE
+      ? lockFree.createLimiterMemory(config, geometry)
+      : createTable(config, geometry, locks);
   new Int32Array(memory).set([SEED, SEED]);
   return memory;
+}
+
+/** The limiter that charges the table: a table with locks states their number itself. */
+export function limiterFor(locks: number): LimiterModule {
+  return locks === LOCK_FREE ? lockFree : stripedLock;
 }
 
 /** The IPv4 address (as an Int32 word) to charge at each call. */

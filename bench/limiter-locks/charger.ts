@@ -2,11 +2,12 @@
 import { parentPort } from 'node:worker_threads';
 import { monotonicMs } from '../../src/base/clock.ts';
 import { lockWaits } from '../../src/base/futex-lock.ts';
-import { openBucketLimiter } from '../../src/limiter/bucket-limiter.ts';
 import { ADMITTED, BUSY, type Limiter, type LimiterConfig } from '../../src/limiter/limiter.ts';
-import { KEY_BYTES } from './cases.ts';
+import { KEY_BYTES, limiterFor } from './cases.ts';
 
 export interface ChargeJob {
+  /** Locks of the table; LOCK_FREE: none. */
+  readonly locks: number;
   readonly memory: SharedArrayBuffer;
   readonly config: LimiterConfig;
   /** The key of each call in turn: Int32 words, a power of two of them, begun again at the end. */
@@ -75,7 +76,7 @@ function chargeAll(limiter: Limiter, keys: Int32Array, job: ChargeJob): void {
 }
 
 parentPort!.on('message', (job: ChargeJob) => {
-  const limiter = openBucketLimiter(job.memory, job.config);
+  const limiter = limiterFor(job.locks).openLimiter(job.memory, job.config);
   const keys = new Int32Array(job.keys);
   const { contended, slept } = lockWaits;
   meet(new Int32Array(job.barrier), job.threads);

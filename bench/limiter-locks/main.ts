@@ -1,5 +1,5 @@
 /**
- * How many locks the limiter needs: 1, 64, 1,024 or one for each of its 10,007 sets. 1, 2 and 4 threads charge 10,000
+ * How many locks the limiter needs: 1, 64, 1,024, one for each of its 10,007 sets, or none (the lock-free limiter). 1, 2 and 4 threads charge 10,000
  * clients in random order, or all of them the same client. No number of locks can help a single client; it is charged
  * once with its lock beside its slot and once with its lock elsewhere, since that does matter.
  *
@@ -15,7 +15,15 @@ import { takeTurns } from '../harness/turns.ts';
 import { lineChart } from '../report/line-chart.ts';
 import { type Column, tableOf } from '../report/table.ts';
 import { mean, medianOf, type Quartiles, quartilesOf } from '../statistics.ts';
-import { CLIENTS, type Clients, LOCK_COUNTS, SEED, THREAD_COUNTS, workloadDigest } from './cases.ts';
+import {
+  CLIENTS,
+  type Clients,
+  LOCK_COUNTS,
+  LOCK_FREE,
+  SEED,
+  THREAD_COUNTS,
+  workloadDigest,
+} from './cases.ts';
 import type { CrewFigures, CrewRound } from './crew.ts';
 
 const TITLE = 'limiter locks';
@@ -112,7 +120,7 @@ const millions = (value: number): string => (value / 1e6).toFixed(1);
 const COLUMNS: readonly Column<CellResult>[] = [
   ['clients', ({ clients }) => clients],
   ['threads', ({ threads }) => String(threads)],
-  ['locks', ({ locks }) => String(locks)],
+  ['locks', ({ locks }) => (locks === LOCK_FREE ? 'none' : String(locks))],
   ['ns/charge', ({ wallNs }) => wallNs.p50.toFixed(0)],
   ['p25–p75', ({ wallNs }) => `${wallNs.p25.toFixed(0)}–${wallNs.p75.toFixed(0)}`],
   ['CPU ns', ({ cpuNs }) => cpuNs.p50.toFixed(0)],
@@ -130,7 +138,9 @@ function chart(results: readonly CellResult[]): string {
     [...THREAD_COUNTS].reverse().map((threads) => ({
       name: `${threads} thread${threads === 1 ? '' : 's'}, ${clients === 'many' ? '10,000 clients' : 'one client'}`,
       points: results
-        .filter((result) => result.clients === clients && result.threads === threads)
+        .filter(
+          (result) => result.clients === clients && result.threads === threads && result.locks !== LOCK_FREE,
+        )
         .map(({ locks, perSecond }) => [locks, perSecond.p50 / 1e6] as const),
     })),
   );
@@ -141,7 +151,7 @@ function chart(results: readonly CellResult[]): string {
     xScale: 'log',
     yScale: 'linear',
     series,
-    xTicks: LOCK_COUNTS,
+    xTicks: LOCK_COUNTS.filter((locks) => locks !== LOCK_FREE),
     xText: (value) => value.toLocaleString('en'),
   });
 }

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { createLimiterMemory, openLimiter } from '../../src/limiter/striped-lock.ts';
+import * as lockFree from '../../src/limiter/lock-free.ts';
+import * as stripedLock from '../../src/limiter/striped-lock.ts';
 import { createEventRing, EventRingProducer } from '../../src/telemetry/ring-buffer.ts';
 import { sampleOf } from '../support/samples.ts';
 
@@ -20,18 +21,23 @@ function assertBytes(memory: SharedArrayBuffer, expected: Map<number, string>): 
 }
 
 describe('the example bytes in docs/memory-layout.md', () => {
-  it('equal those of the limiter table', () => {
-    const config = { requestRate: 10, requestBurst: 3, metricRate: 0, metricBurst: 0, clients: 65_536 };
-    const memory = createLimiterMemory(config, { sets: 2, ways: 16 });
-    new Uint8Array(memory).set([0, 1, 2, 3, 4, 5, 6, 7]);
-    const limiter = openLimiter(memory, config);
-    const key = Buffer.from('10.0.0.1');
-    for (let k = 0; k < 5; k++) limiter.chargeRequest(key, key.length, 60_000);
-    const expected = workedBytes('Limiter table');
-    assert.equal(expected.size, 9);
-    assertBytes(memory, expected);
-    assert.equal(createLimiterMemory(config).byteLength, 9_927_008);
-  });
+  for (const [section, lines, bytes, { createLimiterMemory, openLimiter }] of [
+    ['Limiter table', 9, 9_927_008, stripedLock],
+    ['Lock-free limiter table', 10, 5_764_096, lockFree],
+  ] as const) {
+    it(`equal those of the ${section}`, () => {
+      const config = { requestRate: 10, requestBurst: 3, metricRate: 0, metricBurst: 0, clients: 65_536 };
+      const memory = createLimiterMemory(config, { sets: 2, ways: 16 });
+      new Uint8Array(memory).set([0, 1, 2, 3, 4, 5, 6, 7]);
+      const limiter = openLimiter(memory, config);
+      const key = Buffer.from('10.0.0.1');
+      for (let k = 0; k < 5; k++) limiter.chargeRequest(key, key.length, 60_000);
+      const expected = workedBytes(section);
+      assert.equal(expected.size, lines);
+      assertBytes(memory, expected);
+      assert.equal(createLimiterMemory(config).byteLength, bytes);
+    });
+  }
 
   it('equal those of the event ring', () => {
     const memory = createEventRing();
