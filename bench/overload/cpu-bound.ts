@@ -25,7 +25,7 @@ import {
   type PartResult,
   withoutHistograms,
 } from './part.ts';
-import { between, HEALTH_PROBE, METRICS_PROBE, type ProbeSummary, summarize } from './probes.ts';
+import { HEALTH_PROBE, METRICS_PROBE, type ProbeSummary, summarizeEndpoints } from './probes.ts';
 import { type ServerUnderLoad, withServer } from './server-under-load.ts';
 
 const BATCHES = [1, 100, 1_000] as const;
@@ -147,10 +147,8 @@ async function measureBatch(options: PartOptions, batch: number, directory: stri
       const cost = ({ share, result, answers }: Cost): number =>
         ((share - quietShare) * result.seconds * 1e6) / answers;
       const limited = server.group === null ? 'all of a core' : `${formatShare(CPU_SHARE)} of a core`;
-      const during = (part: string, name: string, fromMs: number, lengthMs: number, isJudged: boolean) => {
-        const found = between(probes.get(name)!, fromMs, fromMs + lengthMs);
-        return summarize(`${part}, ${batch} a request`, name, found, isJudged);
-      };
+      const during = (part: string, fromMs: number, lengthMs: number, isJudged: boolean): ProbeSummary[] =>
+        summarizeEndpoints(`${part}, ${batch} a request`, probes, [fromMs, fromMs + lengthMs], isJudged);
       return {
         batch,
         fullCorePerSecond: full.result.succeeded / full.result.seconds,
@@ -169,10 +167,10 @@ async function measureBatch(options: PartOptions, batch: number, directory: stri
           refuse.result,
           overload,
         ]),
-        probes: [METRICS_PROBE, HEALTH_PROBE].flatMap(({ name }) => [
-          during('core busy', name, fullFromMs, FULL_CORE_MS, true),
-          during(`${limited}, ${FACTOR}×`, name, overloadFromMs, OVERLOAD_MS, server.group === null),
-        ]),
+        probes: [
+          ...during('core busy', fullFromMs, FULL_CORE_MS, true),
+          ...during(`${limited}, ${FACTOR}×`, overloadFromMs, OVERLOAD_MS, server.group === null),
+        ],
       };
     },
   );

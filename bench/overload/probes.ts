@@ -146,6 +146,17 @@ export function summarize(
   };
 }
 
+/** GET /metrics and GET /health in a span. */
+export const summarizeEndpoints = (
+  part: string,
+  probes: ReadonlyMap<string, readonly Probe[]>,
+  [fromMs, untilMs]: readonly [number, number],
+  isJudged = true,
+): ProbeSummary[] =>
+  [METRICS_PROBE, HEALTH_PROBE].map(({ name }) =>
+    summarize(part, name, between(probes.get(name)!, fromMs, untilMs), isJudged),
+  );
+
 function fateOf(probe: Probe): number {
   if (isFine(probe)) return FATE_ACCEPTED;
   return probe.outcome < 100 || probe.outcome === 504 ? FATE_UNKNOWN : FATE_REFUSED;

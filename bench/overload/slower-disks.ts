@@ -9,7 +9,7 @@ import { type Exposition, growth, readExposition } from '../under-test/expositio
 import { NO_LIMIT } from '../under-test/process.ts';
 import { cpuSeconds } from '../under-test/usage.ts';
 import { correctness, type PartOptions, type PartResult, withoutHistograms } from './part.ts';
-import { between, HEALTH_PROBE, METRICS_PROBE, summarize } from './probes.ts';
+import { HEALTH_PROBE, METRICS_PROBE, summarizeEndpoints } from './probes.ts';
 import { type ServerUnderLoad, withServer } from './server-under-load.ts';
 
 const BATCH = 100;
@@ -100,13 +100,7 @@ export async function fixedSync(options: PartOptions): Promise<PartResult> {
           rows.map(({ result }) => result),
         ),
         tables: { 'fixed-sync': tableOf(FIXED_COLUMNS, rows) },
-        probes: [METRICS_PROBE, HEALTH_PROBE].map(({ name }) =>
-          summarize(
-            `sync of ${FIXED_MS} ms, closed loops`,
-            name,
-            between(probes.get(name)!, fromMs, untilMs),
-          ),
-        ),
+        probes: summarizeEndpoints(`sync of ${FIXED_MS} ms, closed loops`, probes, [fromMs, untilMs]),
         data: rows.map(({ clients, result, cpuShare }) => ({
           clients,
           cpuShare,
@@ -149,9 +143,7 @@ export async function stallingSync(options: PartOptions): Promise<PartResult> {
         name: 'stalling-sync',
         findings: correctness(`sync of ${STALLING_MS} ms`, [result]),
         tables: { 'stalling-sync': tableOf(STALLING_COLUMNS, [result]) },
-        probes: [METRICS_PROBE, HEALTH_PROBE].map(({ name }) =>
-          summarize(`sync of ${STALLING_MS} ms`, name, between(probes.get(name)!, fromMs, untilMs)),
-        ),
+        probes: summarizeEndpoints(`sync of ${STALLING_MS} ms`, probes, [fromMs, untilMs]),
         data: withoutHistograms(result),
       };
     },

@@ -6,7 +6,7 @@ import { namesBody, uniqueName } from '../support/bodies.ts';
 import { Scrape } from '../support/exposition.ts';
 import { FaultSwitch } from '../support/fault-switch.ts';
 import { post } from '../support/raw-http.ts';
-import { startServer } from '../support/server-process.ts';
+import { memoryDirectory, startServer } from '../support/server-process.ts';
 import { countNames, readStored } from '../support/stored.ts';
 import { TrackedLoad } from '../support/tracked-load.ts';
 
@@ -21,7 +21,7 @@ describe('a disk slower than the load', () => {
     const faults = new FaultSwitch(t);
     faults.set({ syncMsPerMib: MS_PER_MIB });
     const args = ['--rate-limit', '0', '--target-delay-ms', '50'];
-    const server = await startServer(t, { args, env: faults.env });
+    const server = await startServer(t, { args, env: faults.env, dataDir: memoryDirectory(t) });
     const load = new TrackedLoad(server.port, { prefix: 'overload', refusalPauseMs: 20, ...CLIENTS });
     const { statuses, samples } = load.ledger;
     await eventually('requests are refused, and others stored', () => {
@@ -51,7 +51,7 @@ describe('a disk slower than the load', () => {
     const faults = new FaultSwitch(t);
     faults.set({ syncMsPerMib: MS_PER_MIB });
     const args = ['--rate-limit', '0', '--target-delay-ms', '0'];
-    const server = await startServer(t, { args, env: faults.env });
+    const server = await startServer(t, { args, env: faults.env, dataDir: memoryDirectory(t) });
     const load = new TrackedLoad(server.port, { prefix: 'static', ...CLIENTS });
     await eventually(
       'requests are stored',

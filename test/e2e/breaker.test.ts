@@ -7,7 +7,7 @@ import type { Owner } from '../support/clean-up.ts';
 import { Scrape } from '../support/exposition.ts';
 import { FaultSwitch } from '../support/fault-switch.ts';
 import { fetchOnce, post, postRequest, RawConnection } from '../support/raw-http.ts';
-import { type ServerProcess, startServer } from '../support/server-process.ts';
+import { memoryDirectory, type ServerProcess, startServer } from '../support/server-process.ts';
 import { countNames, readStored } from '../support/stored.ts';
 import { TrackedLoad } from '../support/tracked-load.ts';
 
@@ -20,6 +20,8 @@ async function start(owner: Owner, phase: string, faults: FaultSwitch, args: rea
   return startServer(owner, {
     args: ['--phase', phase, '--workers', '2', '--rate-limit', '0', ...BREAKER_ARGS, ...args],
     env: faults.env,
+    // A stall of the real disk would open the breaker, too.
+    dataDir: memoryDirectory(owner),
   });
 }
 
@@ -196,10 +198,10 @@ describe('a sync that stalls', () => {
   for (const phase of ['1', '2', '6']) {
     it(`opens the breaker: requests get 503 at once, until it returns, in phase ${phase}`, async (t) => {
       const faults = new FaultSwitch(t);
-      const server = await start(t, phase, faults, ['--sync-timeout-ms', '200']);
+      const server = await start(t, phase, faults, ['--sync-timeout-ms', '500']);
       const stored = [await store(server)];
       const waiting = await RawConnection.open(server.port);
-      faults.set({ syncDelayMs: 2_000 });
+      faults.set({ syncDelayMs: 3_000 });
       stored.push(uniqueName('waiting'));
       waiting.send(postRequest(namesBody(stored.at(-1)!)));
       await eventually('the breaker is open', async () => (await stateOf(server)) === 1);
@@ -228,8 +230,8 @@ describe('a sync that stalls', () => {
 
   it('is detected by main if the answering thread waits for it, in phase 0', async (t) => {
     const faults = new FaultSwitch(t);
-    const server = await start(t, '0', faults, ['--sync-timeout-ms', '200']);
-    faults.set({ syncDelayMs: 1_000 });
+    const server = await start(t, '0', faults, ['--sync-timeout-ms', '500']);
+    faults.set({ syncDelayMs: 1_500 });
     const stored = [await store(server)];
     faults.clear();
     stored.push(await storedAtLast(server, []));
@@ -243,9 +245,9 @@ describe('a sync that stalls', () => {
 
   it('in the background opens it under --ack written, too', async (t) => {
     const faults = new FaultSwitch(t);
-    const args = ['--sync-timeout-ms', '200', '--ack', 'written', '--sync-interval-ms', '50'];
+    const args = ['--sync-timeout-ms', '500', '--ack', 'written', '--sync-interval-ms', '50'];
     const server = await start(t, '6', faults, args);
-    faults.set({ syncDelayMs: 1_500 });
+    faults.set({ syncDelayMs: 3_000 });
     const stored = [await store(server)];
     await eventually('the breaker is open', async () => (await stateOf(server)) === 1);
     faults.clear();

@@ -6,7 +6,7 @@ import { assertAccepted, assertProblem, assertRetryAfter, eventually } from '../
 import { namesBody, uniqueName } from '../support/bodies.ts';
 import { FaultSwitch } from '../support/fault-switch.ts';
 import { fetchOnce, post, postRequest, RawConnection } from '../support/raw-http.ts';
-import { type ServerProcess, startServer } from '../support/server-process.ts';
+import { memoryDirectory, type ServerProcess, startServer } from '../support/server-process.ts';
 import { countNames, readStored } from '../support/stored.ts';
 
 const CLEAN_EXIT = { code: 0, signal: null };
@@ -16,7 +16,8 @@ const SYNC_DELAY_MS = 1_500;
 /** A server of the phase whose syncs can be delayed. */
 async function slowServer(t: TestContext, phase: number, args: readonly string[] = []) {
   const faults = new FaultSwitch(t);
-  const server = await startServer(t, { args: ['--phase', String(phase), ...args], env: faults.env });
+  const options = { args: ['--phase', String(phase), ...args], env: faults.env, dataDir: memoryDirectory(t) };
+  const server = await startServer(t, options);
   return { server, faults };
 }
 

@@ -4,13 +4,14 @@ import { assertAccepted, assertProblem, assertRetryAfter, eventually } from '../
 import { bodyOf, metric, namesBody, uniqueName } from '../support/bodies.ts';
 import { FaultSwitch } from '../support/fault-switch.ts';
 import { fetchOnce, post, postRequest, RawConnection } from '../support/raw-http.ts';
-import { type ServerProcess, startServer } from '../support/server-process.ts';
+import { memoryDirectory, type ServerProcess, startServer } from '../support/server-process.ts';
 import { countNames, readStored } from '../support/stored.ts';
 
 /** A server whose syncs can be delayed. */
 async function slowServer(t: TestContext, args: readonly string[]) {
   const faults = new FaultSwitch(t);
-  const server = await startServer(t, { args: ['--workers', '1', ...args], env: faults.env });
+  const options = { args: ['--workers', '1', ...args], env: faults.env, dataDir: memoryDirectory(t) };
+  const server = await startServer(t, options);
   return { server, faults };
 }
 

@@ -7,7 +7,7 @@ import { namesBody, uniqueName } from '../support/bodies.ts';
 import { Scrape } from '../support/exposition.ts';
 import { FaultSwitch } from '../support/fault-switch.ts';
 import { post, postRequest, RawConnection } from '../support/raw-http.ts';
-import { startServer } from '../support/server-process.ts';
+import { memoryDirectory, startServer } from '../support/server-process.ts';
 import { countNames, readStored } from '../support/stored.ts';
 
 const TIMEOUTS = 'metricsstream_timeouts_total';
@@ -41,10 +41,10 @@ for (const phase of ['2', '6']) {
   describe(`a request that storage keeps waiting, phase ${phase}`, () => {
     it('is answered 504 and counted, and so is the later outcome of its metrics', async (t) => {
       const faults = new FaultSwitch(t);
-      const args = ['--phase', phase, '--workers', '1', '--request-timeout-ms', '100'];
-      const server = await startServer(t, { args, env: faults.env });
+      const args = ['--phase', phase, '--workers', '1', '--request-timeout-ms', '500'];
+      const server = await startServer(t, { args, env: faults.env, dataDir: memoryDirectory(t) });
       assertAccepted(await post(server.port, namesBody(uniqueName('warm'))), 1);
-      faults.set({ syncDelayMs: 1_000 });
+      faults.set({ syncDelayMs: 2_000 });
       const [one, two] = [uniqueName('late'), uniqueName('late')];
       assertProblem(await post(server.port, namesBody(one, two)), 504);
       faults.clear();
@@ -63,12 +63,13 @@ describe('a sync that takes too long', () => {
   it('is counted', async (t) => {
     const faults = new FaultSwitch(t);
     const server = await startServer(t, {
-      args: ['--workers', '1', '--sync-timeout-ms', '100', '--request-timeout-ms', '2000'],
+      args: ['--workers', '1', '--sync-timeout-ms', '500', '--request-timeout-ms', '30s'],
       env: faults.env,
+      dataDir: memoryDirectory(t),
     });
     assertAccepted(await post(server.port, namesBody(uniqueName('warm'))), 1);
     assert.equal((await Scrape.of(server.port)).sum(TIMEOUTS, 'kind="sync"'), 0);
-    faults.set({ syncDelayMs: 600 });
+    faults.set({ syncDelayMs: 1_500 });
     assertAccepted(await post(server.port, namesBody(uniqueName('stalled'))), 1);
     assert.equal((await Scrape.of(server.port)).sum(TIMEOUTS, 'kind="sync"'), 1);
   });
@@ -80,8 +81,9 @@ describe('a drain that runs out', () => {
     const server = await startServer(t, {
       args: ['--workers', '1', '--drain-timeout-ms', '300'],
       env: faults.env,
+      dataDir: memoryDirectory(t),
     });
-    faults.set({ syncDelayMs: 1_500 });
+    faults.set({ syncDelayMs: 4_000 });
     const waiting = await RawConnection.open(server.port);
     waiting.send(postRequest(namesBody(uniqueName('waiting'))));
     const half = await halfPost(server.port);

@@ -3,7 +3,7 @@ import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DiskFaults, type FailAt, faultEnvironment } from '../../load-test/faults/disk-faults.ts';
 import type { Owner } from './clean-up.ts';
-import { temporaryDirectory } from './server-process.ts';
+import { memoryDirectory } from './server-process.ts';
 
 export class FaultSwitch {
   /** Start the server with this environment. */
@@ -12,7 +12,7 @@ export class FaultSwitch {
   private armed = 0;
 
   constructor(owner: Owner) {
-    this.path = join(temporaryDirectory(owner), 'faults.json');
+    this.path = join(memoryDirectory(owner), 'faults.json');
     this.env = faultEnvironment(this.path);
   }
 

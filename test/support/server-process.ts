@@ -3,7 +3,7 @@
  * the test that owns it.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -88,6 +88,22 @@ export class StartFailed extends Error {
 export function temporaryDirectory(owner: Owner, prefix = 'metricsstream-'): string {
   const directory = mkdtempSync(join(tmpdir(), prefix));
   onEnd(owner, () => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+const MEMORY_FILE_SYSTEM = '/dev/shm';
+const MEMORY_MIN_BYTES = 256 << 20;
+
+/**
+ * A directory in memory, whose writes and syncs take no longer than a test injects: for tests about time limits. Falls back
+ * to a temporary directory if the machine has too little of it.
+ */
+export function memoryDirectory(owner: Owner): string {
+  if (!existsSync(MEMORY_FILE_SYSTEM)) return temporaryDirectory(owner);
+  const { bavail, bsize } = statfsSync(MEMORY_FILE_SYSTEM);
+  if (bavail * bsize < MEMORY_MIN_BYTES) return temporaryDirectory(owner);
+  const directory = mkdtempSync(join(MEMORY_FILE_SYSTEM, 'metricsstream-'));
+  owner.after(() => rmSync(directory, { recursive: true, force: true }));
   return directory;
 }
 
