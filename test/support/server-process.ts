@@ -85,10 +85,13 @@ export class StartFailed extends Error {
   }
 }
 
-export function temporaryDirectory(owner: Owner, prefix = 'metricsstream-'): string {
-  const directory = mkdtempSync(join(tmpdir(), prefix));
+function removedWith(owner: Owner, directory: string): string {
   onEnd(owner, () => rmSync(directory, { recursive: true, force: true }));
   return directory;
+}
+
+export function temporaryDirectory(owner: Owner, prefix = 'metricsstream-'): string {
+  return removedWith(owner, mkdtempSync(join(tmpdir(), prefix)));
 }
 
 const MEMORY_FILE_SYSTEM = '/dev/shm';
@@ -102,9 +105,7 @@ export function memoryDirectory(owner: Owner): string {
   if (!existsSync(MEMORY_FILE_SYSTEM)) return temporaryDirectory(owner);
   const { bavail, bsize } = statfsSync(MEMORY_FILE_SYSTEM);
   if (bavail * bsize < MEMORY_MIN_BYTES) return temporaryDirectory(owner);
-  const directory = mkdtempSync(join(MEMORY_FILE_SYSTEM, 'metricsstream-'));
-  owner.after(() => rmSync(directory, { recursive: true, force: true }));
-  return directory;
+  return removedWith(owner, mkdtempSync(join(MEMORY_FILE_SYSTEM, 'metricsstream-')));
 }
 
 /** This process's environment without options for the server or the test runner. */
