@@ -1,4 +1,4 @@
-/** What benchmarks say about repeated measurements: quartiles of many rounds, the range of few, ratios within a round. */
+/** Statistics of repeated measurements: quartiles of many rounds, the range of few, ratios within a round. */
 
 export interface Quartiles {
   readonly p25: number;

@@ -1,4 +1,4 @@
-/** What the command line does: a load or a scenario, told while it runs, and reported at the end. */
+/** Runs a load or a scenario from the command line, with progress while it runs and a report at the end. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { MetricsStreamError } from '../src/base/errors.ts';
@@ -125,7 +125,7 @@ function output(flags: LoadFlags, value: unknown, text: string, page: () => stri
   process.stdout.write(flags.json === true ? json : `${text}\n`);
 }
 
-/** What was typed: as a program of its own, or behind the product's name. */
+/** The command as typed: a program of its own, or a subcommand of the product. */
 function commandText(): string {
   const args = process.argv.slice(2);
   return ['load', ...(args[0] === 'load' ? args.slice(1) : args)].join(' ');

@@ -37,7 +37,7 @@ export class LatencyHistogram {
     this.histogram.recordValue(us < 0 ? 0 : us > HIGHEST_US ? HIGHEST_US : us);
   }
 
-  /** What `add` takes, also in another thread. */
+  /** The argument of `add`, also in another thread. */
   encode(): Uint8Array {
     return this.histogram.encode();
   }

@@ -1,4 +1,4 @@
-/** What a load run is asked to do, what it reports while it runs, and what it found: plain data, JSON throughout. */
+/** Plan, progress and result of a load run: plain data, JSON throughout. */
 import os from 'node:os';
 import { MetricsStreamError } from '../src/base/errors.ts';
 
@@ -70,7 +70,7 @@ const CLIENTS_MAX = 50_000;
 const RATE_MAX = 5_000_000;
 const THREADS_MAX = 32;
 const DURATION_MAX_MS = 7 * 86_400_000;
-/** What one thread sends at the most without missing intended times on a slow machine. */
+/** Most requests per second that one thread sends on time on a slow machine. */
 const RATE_PER_THREAD = 25_000;
 const CLIENTS_PER_THREAD = 2_000;
 

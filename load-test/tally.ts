@@ -5,7 +5,7 @@ import type { Generator, LateSends, Outcome, Slice } from './plan.ts';
 
 /** A thread that is busier than this has no time to be punctual. */
 const BUSY_SHARE_MAX = 0.9;
-/** More late sends than this are told of. */
+/** Late sends beyond this number cause a warning. */
 export const LATE_SHARE_MAX = 0.01;
 /** Seconds at the start and the end of the load need not be whole; shorter ones say nothing of how busy a thread was. */
 const BUSY_SECONDS_MIN = 0.5;
@@ -121,7 +121,7 @@ export class Tally {
     this.endedMs = Math.max(this.endedMs, message.endedMs);
   }
 
-  /** The last second that every thread has told of. */
+  /** The last second that every thread has reported. */
   lastSlice(): Slice | undefined {
     const last = Math.max(...this.slices.keys());
     return this.slices.get(last)?.report(last);

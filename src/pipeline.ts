@@ -72,12 +72,12 @@ export interface PipelineLimits {
   readonly metricBurst: number;
 }
 
-/** What the pipeline reads of a request, and where it writes the result. http/exchange.ts implements it. */
+/** A request as the pipeline reads it, and the fields for its result. http/exchange.ts implements it. */
 export interface PipelineRequest {
   readonly format: BodyFormat;
   /** One invalid item rejects the whole request. */
   readonly strict: boolean;
-  /** What the limits identify the client by. */
+  /** Key of the client for the limits. */
   readonly clientKey: Uint8Array;
   /** The client's request limit was charged before, see http/compressed-charge.ts. */
   readonly isCharged: boolean;

@@ -13,7 +13,7 @@ const WORKERS = 2;
 const REQUEST_BYTES = 12_000;
 const DURATION_MS = 10_000;
 const WARM_UP_MS = 1_000;
-/** What a 200 MB/s disk holds for the target delay, in requests of each worker. */
+/** Requests per worker that a 200 MB/s disk holds for the target delay. */
 const FIXED_REQUESTS = 400;
 
 const numberOption = (name: string, fallback: number): number =>
@@ -60,7 +60,7 @@ function scenarioOf(storage: (nowMs: number) => Storage): Scenario {
   };
 }
 
-/** What the storage could have stored in the time measured, per second. */
+/** Capacity of the storage in the measured time, per second. */
 function meanPeak({ storage, durationMs, measureFromMs }: Scenario): number {
   let sum = 0;
   for (let nowMs = measureFromMs; nowMs < durationMs; nowMs++) sum += peakBytes(storage(nowMs));

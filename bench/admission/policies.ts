@@ -59,7 +59,7 @@ export function fixedConcurrency(most: number): Policy {
   };
 }
 
-/** What was handed over and is not stored yet, and the delay of what was. */
+/** Requests handed over and not yet stored, and the delay of stored ones. */
 class Sojourns {
   private readonly handed: { readonly cursor: number; readonly ms: number }[] = [];
 

@@ -18,7 +18,7 @@ export interface Storage {
 }
 
 export interface Scenario {
-  /** What storage is like from a time on, in order. */
+  /** The properties of storage from a time on, in order. */
   readonly storage: (nowMs: number) => Storage;
   readonly workers: number;
   readonly ringBytes: number;

@@ -22,7 +22,7 @@ export interface Encoding {
   encode(metrics: readonly TextMetric[]): string;
 }
 
-/** What MetricsStream's contract calls a batch. */
+/** A batch as in MetricsStream's contract. */
 export const METRICS_JSON: Encoding = {
   title: 'JSON',
   contentType: 'application/json',

@@ -109,7 +109,7 @@ async function untilSettled({ pid }: Child, dataDir: string, quietMs: number): P
 
 const accepted = ({ responses, refused }: WrkCounts): number => responses - refused;
 
-/** What was refused, lost or stored twice is in the result; throws only when there is nothing to measure. */
+/** The result counts refused, lost and duplicate metrics. Throws only if there is nothing to measure. */
 export function measurePeerCell({
   contender,
   workload,

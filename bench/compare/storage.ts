@@ -1,4 +1,4 @@
-/** What a server kept, asked for in its own way: by reading its files, or by its queries. */
+/** The metrics that a server kept, read from its files or by its queries. */
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
@@ -57,7 +57,7 @@ interface ExportedSeries {
 
 export function victoriaMetricsStorage(port: number): Storage {
   const exportAll = async () => {
-    // What came in the last second is not searchable yet.
+    // Metrics of the last second are not searchable yet.
     await get(port, '/internal/force_flush', {}, '*/*');
     return linesOf(await get(port, '/api/v1/export', { 'match[]': '{__name__!=""}' }, '*/*'));
   };

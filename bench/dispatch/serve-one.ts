@@ -1,4 +1,4 @@
-/** What a task's own thread does: the one task that it was started with; or, started without, it stays idle. */
+/** A task's own thread: runs the task that it was started with, or stays idle without one. */
 import { parentPort, workerData } from 'node:worker_threads';
 import zlib from 'node:zlib';
 

@@ -11,7 +11,7 @@ export const BODY_BYTES = [240, 10_000, 100_000] as const;
 const DEPTHS = [1, 16] as const;
 export const DEPTH_MAX = 16;
 
-/** What is timed: at this size, so many out at once. */
+/** The timed cases: body size, and tasks in flight. */
 export interface Setting {
   readonly bodyBytes: number;
   readonly depth: number;
@@ -32,7 +32,7 @@ export function checksum(body: Uint8Array): number {
 
 export interface Bodies {
   body(task: number): Uint8Array;
-  /** What the task has to be answered with. */
+  /** The expected answer to the task. */
   checksum(task: number): number;
 }
 

@@ -1,4 +1,4 @@
-/** What is compared, and whose keys are charged. */
+/** The compared implementations and the charged keys. */
 
 import { halfSipHash } from '../../src/base/siphash.ts';
 import type { LimiterConfig, LimiterModule } from '../../src/limiter/limiter.ts';

@@ -15,7 +15,7 @@ export interface ChargeJob {
   /** Where in `keys` this thread begins. */
   readonly firstKey: number;
   readonly charges: number;
-  /** What the limiter is told the time is: so much at the first charge, and so much more at each. */
+  /** Time that the limiter gets: its start, and its step per charge. */
   readonly nowMs: number;
   readonly stepMs: number;
   /** Charges again what was BUSY, so that all charges are decided. */

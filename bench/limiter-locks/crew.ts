@@ -27,7 +27,7 @@ export interface CrewRound {
 }
 
 export interface CrewFigures {
-  /** What a charge took the thread that made it: wall time, mean over threads. */
+  /** Wall time of a charge in its thread, mean over threads. */
   readonly wallNs: number;
   /** CPU time of the whole process for each charge. */
   readonly cpuNs: number;

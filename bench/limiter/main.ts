@@ -39,7 +39,7 @@ function shuffledClients(count: number, seed: number): Int32Array {
   });
 }
 
-/** The key of each call in turn, so that fetching keys is no part of the figure. */
+/** The key of each call, fetched in advance to keep that out of the figure. */
 function keysOf(clients: number, text: boolean): { keys: Int32Array; lengths: Uint8Array } {
   const bytes = new Uint8Array(ORDER * KEY_STRIDE);
   const lengths = new Uint8Array(ORDER);
@@ -108,7 +108,7 @@ function hashCase(name: string, bytes: number) {
   };
 }
 
-/** What one process would do that shares nothing. */
+/** The same in one process without sharing. */
 function mapCase(name: string) {
   const names = Array.from({ length: CLIENTS }, (_, client) => `10.${client & 255}.${client >> 8}.1`);
   const buckets = new Map<string, { tokens: number; refilledMs: number }>();

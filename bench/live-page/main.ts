@@ -1,5 +1,5 @@
 /**
- * What the live page costs the server: CPU time of the whole process in windows without a stream, with one, with ten
+ * The cost of the live page: CPU time of the whole process in windows without a stream, with one, with ten
  * streams, and with one while the limiter's table is full, which main then looks through once a second.
  *
  * The windows of the settings take turns, so that what else the machine does falls on all alike. Nothing is sent

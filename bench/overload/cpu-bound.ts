@@ -101,7 +101,7 @@ async function untilStatus(port: number, wanted: (status: number) => boolean): P
   }
 }
 
-/** What a refusal costs: a full disk makes the server refuse everything at the place where overload does. */
+/** The cost of a refusal: with a full disk the server refuses everything at the same place as under overload. */
 async function refusing(server: ServerUnderLoad, batch: number, fullWhile: string): Promise<Cost> {
   writeFileSync(fullWhile, '');
   try {

@@ -8,7 +8,7 @@ const SETTLED_SECONDS = 20;
 const SETTLED_PART = 1 / 3;
 /**
  * V8 collects a thread's old objects once in a minute or two under this load, and until then its heap grows by some MiB.
- * What grew with the load would be hundreds of MiB: some gigabytes of bodies pass in that time.
+ * Memory that grew with the load would reach hundreds of MiB: some gigabytes of bodies pass in that time.
  */
 const GROWTH_MAX_BYTES = 10 * 2 ** 20;
 const RANGE_MAX_BYTES = 16 * 2 ** 20;

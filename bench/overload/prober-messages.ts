@@ -1,4 +1,4 @@
-/** What the prober and the process that started it tell each other. */
+/** Messages between the prober and the process that started it. */
 
 export interface ProbeStream {
   readonly name: string;

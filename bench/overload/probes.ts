@@ -111,9 +111,9 @@ export interface ProbeSummary {
   readonly maxMs: number;
   /** The prober's own delay within these. */
   readonly ownP99Ms: number;
-  /** What the hypervisor took of a core within them. */
+  /** Share of a core that the hypervisor took within them. */
   readonly stolenP99Ms: number;
-  /** What is left without both. */
+  /** The rest without both. */
   readonly serverP99Ms: number;
   /** False where the server is kept from its core by the benchmark itself: a figure, and no requirement. */
   readonly isJudged: boolean;
@@ -162,7 +162,7 @@ function fateOf(probe: Probe): number {
   return probe.outcome < 100 || probe.outcome === 504 ? FATE_UNKNOWN : FATE_REFUSED;
 }
 
-/** Whether the files hold what a POST stream was told is accepted, and nothing of what was refused. */
+/** Whether the files hold every metric accepted of a POST stream, and none refused. */
 export async function checkProbes(
   dataDir: string,
   stream: ProbeStream,

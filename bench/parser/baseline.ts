@@ -1,4 +1,4 @@
-/** What a competent developer writes first: `JSON.parse`, and a walk that checks the contract's rules. */
+/** A competent first version: `JSON.parse`, and a walk that checks the contract's rules. */
 
 const TYPES = new Set(['gauge', 'counter', 'histogram', 'summary']);
 

@@ -1,5 +1,5 @@
 /**
- * What a competent developer would build first: Fastify, a JSON schema, `@fastify/rate-limit`, and lines appended
+ * A competent first version: Fastify, a JSON schema, `@fastify/rate-limit`, and lines appended
  * to a file through a stream. An answer means that the lines were handed to the stream, which is less than
  * MetricsStream's `written`. Usage: `fastify.js FILE`. Prints the same "listening" line as MetricsStream.
  */
@@ -64,7 +64,7 @@ function append(lines: string): Promise<unknown> | undefined {
 
 const app = fastify({
   bodyLimit: 8 << 20,
-  // A string is no number, as in MetricsStream's contract.
+  // A string is not a number, as in MetricsStream's contract.
   ajv: { customOptions: { coerceTypes: false } },
 });
 // High rather than off, so that its cost is paid.

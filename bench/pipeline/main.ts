@@ -48,7 +48,7 @@ function isValid({ name, value, type, timestamp, tags }: Metric): boolean {
   return values.length <= 64 && values.every((tag) => typeof tag === 'string');
 }
 
-/** What a service without this parser would do for each body. */
+/** The work per body of a service without this parser. */
 function builtinLines(body: Buffer, out: Buffer): number {
   const { metrics } = JSON.parse(body.toString()) as { metrics: Metric[] };
   let text = '';

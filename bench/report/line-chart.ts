@@ -150,7 +150,7 @@ function drawNames(series: readonly LineSeries[], top: (value: number) => number
     free = place + NAME_STEP;
     return place;
   });
-  // What was pushed below the plot moves up again.
+  // Labels pushed below the plot move up again.
   const overflow = Math.max(0, free - NAME_STEP - (TOP + PLOT_HEIGHT));
   return names.map(({ name, at }, order) => {
     const y = round(places[order]! - overflow);

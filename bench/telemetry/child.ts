@@ -27,7 +27,7 @@ const THREAD = new URL('./thread.js', import.meta.url);
 /** For the message that starts a round to reach all threads. */
 const START_AFTER_MS = 5;
 
-/** What main has taken so far. */
+/** Samples that main has drained so far. */
 interface Taken {
   readonly requests: number;
   readonly requestsSum: number;

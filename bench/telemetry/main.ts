@@ -31,7 +31,7 @@ const ROUND_MS = smokeRun ? 10 : 200;
 /** Settings that a smoke run covers: both kinds of gap, all numbers of threads. */
 const SMOKE_SETTINGS = 6;
 
-/** What a small request costs besides: 8 µs of CPU. */
+/** The remaining cost of a small request: 8 µs of CPU. */
 const REQUEST_NS = 8000;
 const SETTINGS: readonly Setting[] = [
   ...[1, 2, 4].map((threads) => ({ threads, gapNs: 0 })),

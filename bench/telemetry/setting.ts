@@ -1,4 +1,4 @@
-/** What the telemetry benchmark runs: implementations, settings of a round, the samples recorded, and its figures. */
+/** The telemetry benchmark's implementations, settings of a round, recorded samples and figures. */
 import { LINE_I32 } from '../../src/base/shared-memory.ts';
 import { createHistogramBlock } from '../../src/telemetry/histogram.ts';
 import type { TelemetryModule } from '../../src/telemetry/recorder.ts';
@@ -80,7 +80,7 @@ export function makeUnits(): Int32Array {
 /** The class of the status changes from request to request. */
 export const STATUSES = [200, 200, 429, 200, 200, 503, 200, 200] as const;
 
-/** What one thread did in a round. */
+/** The result of one thread in a round. */
 export interface ThreadFigures {
   readonly records: number;
   readonly elapsedNs: number;
@@ -92,10 +92,10 @@ export interface ThreadFigures {
   readonly callsNs: Float64Array;
 }
 
-/** What a round came to, over all threads. */
+/** The result of a round over all threads. */
 export interface RoundFigures {
   readonly records: number;
-  /** What a record takes the thread that makes it; with a gap the mean of the middle half, clock included. */
+  /** Time of a record in its thread; with a gap the mean of the middle half, clock included. */
   readonly wallNs: number;
   /** CPU time of the whole process for each record; with a gap that is mostly the gap. */
   readonly cpuNs: number;

@@ -1,4 +1,4 @@
-/** What the command lines of the benchmarks share: values of options, the scratch directory, exit codes. */
+/** Shared by the command lines of the benchmarks: values of options, the scratch directory, exit codes. */
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { InvalidArgumentError, Option } from 'commander';

@@ -1,4 +1,4 @@
-/** What a run needs of the machine: programs, two cores, a real disk. */
+/** Requirements of a run: programs, two cores, a real disk. */
 import { execFileSync } from 'node:child_process';
 import { accessSync, constants, mkdirSync, readdirSync, rmdirSync, statfsSync } from 'node:fs';
 import os from 'node:os';

@@ -72,7 +72,7 @@ export function forEachTimestamp(files: readonly string[], visit: (timestamp: nu
   for (const file of files) {
     const descriptor = openSync(file, 'r');
     try {
-      // What is left of the last read: the beginning of a line.
+      // The rest of the last read: the beginning of a line.
       let kept = 0;
       for (;;) {
         const length = readSync(descriptor, buffer, kept, buffer.length - kept, null);

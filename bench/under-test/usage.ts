@@ -1,4 +1,4 @@
-/** What the operating system says of a server: CPU time of all its threads, and whether it is idle. */
+/** A server's usage as the operating system reports it: CPU time of all threads, and whether it is idle. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 

@@ -121,7 +121,7 @@ ${WRK_DONE}`;
 
 export interface WrkFiles {
   readonly script: string;
-  /** What the script is given. */
+  /** Arguments of the script. */
   readonly args: readonly string[];
 }
 

@@ -1,4 +1,4 @@
-/** What is stored: lines as the encoder writes them, from a seed. */
+/** The stored lines, as the encoder writes them, from a seed. */
 import { digestOf, seededRandom } from '../workloads.ts';
 
 /** Lines of a request, which under the synchronous writer are a commit. */

@@ -73,7 +73,7 @@ interface Load {
   readonly batch: number;
 }
 
-/** What the generator sends, for wrk. */
+/** The generator's request, for wrk. */
 function bodiesOf(batch: number): string[] {
   const template = new RequestTemplate({
     authority: '',

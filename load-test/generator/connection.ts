@@ -4,7 +4,7 @@ import { READ_ANSWER, READ_MALFORMED, ResponseReader } from './response-reader.t
 
 export type Failure = 'timeout' | 'reset' | 'connect' | 'malformed';
 
-/** What a connection sends. */
+/** The requests that a connection sends. */
 export interface RequestSource {
   readonly bytes: Buffer;
   /** Makes it the request of this number. */
@@ -126,7 +126,7 @@ export class Connection {
   private read(bytes: number): void {
     const { reader } = this;
     if (!this.isBusy) {
-      // What nobody asked for: the next request would take it for its answer.
+      // An unrequested answer: the next request would mistake it for its own.
       this.close();
       return;
     }

@@ -1,4 +1,4 @@
-/** What the main thread and the generator threads tell each other. */
+/** Messages between the main thread and the generator threads. */
 import type { LoadPlan } from '../plan.ts';
 
 /** One thread's part of the load. */
@@ -10,7 +10,7 @@ export interface GeneratorData {
   /** Its clients: numbers `firstClient` to `firstClient + clients - 1`. */
   readonly firstClient: number;
   readonly clients: number;
-  /** Where it tells of the requests to look for in the files; null when nobody looks. */
+  /** Port for the requests to find in the files; null if nobody watches them. */
   readonly samples: SharedArrayBuffer | null;
 }
 
@@ -38,7 +38,7 @@ interface ConnectedMessage {
   readonly connections: number;
 }
 
-/** What happened since the slice before. Latencies are encoded histograms. */
+/** Events since the previous slice. Latencies are encoded histograms. */
 export interface SliceMessage {
   readonly kind: 'slice';
   readonly thread: number;

@@ -79,7 +79,7 @@ export class Recorder {
   }
 }
 
-/** What became of each request: one byte each, for the check of what was stored. */
+/** The outcome of each request, one byte each, for the check against the files. */
 export class Fates {
   private bytes = new Uint8Array(1 << 16);
   private count = 0;

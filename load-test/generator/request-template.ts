@@ -34,7 +34,7 @@ export interface TemplateOptions {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** What a metric's line contains as its tag, up to the mark. */
+/** The tag in a metric's line, up to the mark. */
 export const idPrefix = (runId: string): string => `"id":"${runId}`;
 
 /** Marsaglia's xorshift32: good enough to vary digits, the same everywhere. */

@@ -1,7 +1,7 @@
 /**
  * Frames HTTP/1.1 answers (RFC 9112) as they arrive: split anywhere, or several in one piece.
  *
- * What a load generator needs and no more: the status, whether the connection goes on, Retry-After, and the first
+ * Reads only what a load generator needs: the status, whether the connection stays open, Retry-After, and the first
  * bytes of the body. Interim answers (1xx) are read over. Content-Length, chunked, no body (204, 304) and bodies
  * that end with the connection are understood; what is not HTTP/1.1 is an outcome, not an exception.
  */
@@ -32,7 +32,7 @@ export type ReadResult = typeof READ_MORE | typeof READ_ANSWER | typeof READ_MAL
 const GO_ON = 3;
 
 export class ResponseReader {
-  /** Of the answer that READ_ANSWER told of. */
+  /** Of the answer that READ_ANSWER reported. */
   status = 0;
   /** The connection ends with this answer. */
   isLast = false;

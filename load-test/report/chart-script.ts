@@ -1,4 +1,4 @@
-/** What draws the charts in the reader's browser, from the JSON in the page: see `Chart` in `page.ts`. */
+/** Draws the charts in the reader's browser, from the JSON in the page: see `Chart` in `page.ts`. */
 export const CHART_SCRIPT = `(() => {
   'use strict';
   const charts = JSON.parse(document.getElementById('charts').textContent);

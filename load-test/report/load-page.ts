@@ -15,7 +15,7 @@ const LATENCY_TEXT =
   'Latency counts from the moment a request was due, not from the moment it was sent: a server that keeps the ' +
   'load waiting cannot make its own figures look better (no coordinated omission).';
 
-/** What comes after the last whole second is too short to be drawn as one. */
+/** The part after the last whole second is too short to draw. */
 const DRAWN_SECONDS_MIN = 0.5;
 
 const xOf = (timeline: readonly Slice[]): number[] =>

@@ -93,7 +93,7 @@ export function checkText({ check }: LoadResult): string {
   return `accepted = stored: ${verdict}: ${formatCount(check.accepted)} accepted, ${stored} stored (${check.detail})`;
 }
 
-/** What a person reads at the end. */
+/** The tables printed at the end. */
 export function summaryText(result: LoadResult): string {
   const { plan, runId, interrupted, seconds, warnings } = result;
   const storage = storageText(result);

@@ -27,7 +27,7 @@ async function breakerSamples({ host, port }: Target): Promise<string[]> {
   return (await response.text()).split('\n').filter((line) => /^[a-z_]*breaker/.test(line));
 }
 
-/** What the gauge says: one stage has a breaker. */
+/** Value of the gauge: one stage has a breaker. */
 function stateOf(samples: readonly string[]): number | undefined {
   const sample = samples.find((line) => line.includes('breaker_state'));
   return sample === undefined ? undefined : Number(sample.slice(sample.lastIndexOf(' ')));
@@ -47,7 +47,7 @@ export const breaker: Scenario = {
   expects:
     'requests get 503 with Retry-After while writes fail, the breaker says in GET /metrics that it is open, and ' +
     'requests succeed again soon after',
-  needs: 'a server whose GET /metrics tells of a breaker; it is not available on one that has none',
+  needs: 'a server whose GET /metrics has the state of a breaker',
   async run(stage) {
     const directory = mkdtempSync(join(tmpdir(), 'metricsstream-breaker-'));
     const failsWhile = join(directory, 'fails');

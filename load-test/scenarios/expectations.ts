@@ -1,4 +1,4 @@
-/** What several scenarios expect, in one place. */
+/** Expectations that several scenarios share. */
 import { formatCount, formatShare } from '../format.ts';
 import { countOf, isSuccess, type LoadResult } from '../plan.ts';
 import { outcomesText } from '../progress.ts';

@@ -54,7 +54,7 @@ class ScenarioStage implements Stage {
     const result = await this.tryOut(target, plan);
     this.steps.push({ name, result });
     this.options.tell(`${name}: ${stepText(result)}`);
-    // What is expected of a load that was ended early means nothing.
+    // Expectations do not apply to a load that was stopped early.
     this.options.signal?.throwIfAborted();
     return result;
   }
@@ -82,7 +82,7 @@ class ScenarioStage implements Stage {
     this.charts.push(chart);
   }
 
-  /** What every scenario expects. */
+  /** The expectations of every scenario. */
   expectStored(): void {
     const failed = this.steps.filter(({ result }) => !result.check.ok);
     const accepted = this.steps.reduce((sum, { result }) => sum + result.check.accepted, 0);

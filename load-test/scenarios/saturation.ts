@@ -35,7 +35,7 @@ class Ramp {
     this.target = target;
   }
 
-  /** A rate that does not hold gets a second try: one hiccup of the machine is no saturation. */
+  /** Tries a failed rate a second time: one hiccup of the machine does not show saturation. */
   async holds(rate: number): Promise<boolean> {
     return (await this.tryRate(rate)) || (await this.tryRate(rate));
   }

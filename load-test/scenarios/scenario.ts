@@ -1,4 +1,4 @@
-/** What a scenario is: loads, what it expects of them, and whether that held. */
+/** A scenario: loads, its expectations, and whether they held. */
 import type { LoadPlan, LoadResult, Progress } from '../plan.ts';
 import type { Chart, Table } from '../report/page.ts';
 import type { OwnServer } from './own-server.ts';
@@ -19,7 +19,7 @@ export interface ScenarioOptions {
 }
 
 export interface Expectation {
-  /** What is expected, whether it held, and what was measured. */
+  /** An expectation, whether it held, and the measurement. */
   readonly text: string;
   readonly ok: boolean;
   readonly measured: string;
@@ -36,14 +36,14 @@ export interface ScenarioResult {
   readonly ok: boolean;
   readonly expectations: readonly Expectation[];
   readonly steps: readonly Step[];
-  /** Findings that are no expectation, such as where a server saturates. */
+  /** Findings without an expectation, such as the saturation rate. */
   readonly notes: readonly string[];
   readonly table: Table;
   readonly charts: readonly Chart[];
   readonly interrupted: boolean;
 }
 
-/** What a running scenario works with. */
+/** Context of a running scenario. */
 export interface Stage {
   readonly options: ScenarioOptions;
   /**
@@ -74,7 +74,7 @@ export interface Scenario {
   readonly title: string;
   /** In a sentence or two. */
   readonly expects: string;
-  /** What not every server has; the scenario says so and ends without it. */
+  /** A feature that not every server has; without it the scenario ends with this reason. */
   readonly needs?: string;
   run(stage: Stage): Promise<void>;
 }

@@ -12,7 +12,7 @@ import { type FilePlace, SegmentFollower } from './segment-follower.ts';
 const LOOK_AGAIN_MS = 50;
 const DIGIT_0 = 0x30;
 
-/** What the answers said, warm-up included. */
+/** The outcomes by the answers, including the warm-up. */
 export interface Answers {
   readonly acceptedMetrics: number;
   /** Requests without an answer that tells their fate. */
@@ -121,7 +121,7 @@ function fileProblems(problems: {
   return texts.join('; ');
 }
 
-/** What `GET /metrics` says in JSON. */
+/** The JSON of `GET /metrics`. */
 export interface ServerCounters {
   readonly accepted: number;
   readonly stored: number;

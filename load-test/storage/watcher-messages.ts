@@ -1,4 +1,4 @@
-/** What the main thread and the thread that watches the files tell each other. */
+/** Messages between the main thread and the thread that watches the files. */
 import type { FilePlace } from './segment-follower.ts';
 
 export interface WatcherData {

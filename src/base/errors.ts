@@ -45,7 +45,7 @@ const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
   EROFS: 'read-only file system',
 };
 
-/** What a system call failed with, for people; the message itself for other errors. One line. */
+/** The reason of a failed system call in words; for other errors, the message. One line. */
 export function systemErrorText(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
   const text = code === undefined ? undefined : SYSTEM_ERRORS[code];

@@ -25,7 +25,7 @@ export function dataDirOption(): Option {
 }
 
 /**
- * What was given to a command made by `addServerOptions`.
+ * The values given to a command made by `addServerOptions`.
  * @throws MetricsStreamError CONFIG_INVALID for an unknown variable
  */
 export function givenTo(command: Command): Given {

@@ -2,7 +2,7 @@
  * `metricsstream verify`: checks every seal of every segment, and that every commit of the log is in one of them.
  *
  * Exit code 0: everything is proved. 1: damage or missing commits, with their place. An unfinished commit at the very end
- * is what a running or killed server leaves: it is reported, and is no damage.
+ * is what a running or killed server leaves: it is reported and does not count as damage.
  */
 import { constants } from 'node:fs';
 import { join } from 'node:path';

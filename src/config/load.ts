@@ -12,7 +12,7 @@ export type Revert = Config['revert'];
 
 type Source = 'flag' | 'environment' | 'file' | 'default' | 'derived';
 
-/** What the command line and the environment say, before any check. */
+/** Values of the command line and the environment, before any check. */
 export interface Given {
   /** Values by option; a missing one is not given. */
   readonly values: ReadonlyMap<

@@ -22,7 +22,7 @@ export interface Dispatcher extends RequestSink {
   expireAll(nowMs: number): void;
 }
 
-/** What an implementation may use. All of it belongs to the thread that owns the connections. */
+/** Parts that an implementation may use. All belong to the thread that owns the connections. */
 export interface DispatcherParts {
   readonly config: Config;
   readonly control: Control;

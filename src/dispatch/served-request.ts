@@ -1,4 +1,4 @@
-/** What the accepting thread and a request's own thread send each other. */
+/** Messages between the accepting thread and a request's own thread. */
 import type { BodyFormat } from '../parser/parser.ts';
 import type { Status } from '../telemetry/counters.ts';
 

@@ -3,7 +3,7 @@
  *
  * The last segment is read from its first to its last seal. Then:
  *
- * - *A torn tail*: bytes after the last good seal that an interrupted write left. Nobody was told that they were stored.
+ * - *A torn tail*: bytes after the last good seal that an interrupted write left. Nobody got an acknowledgement for them.
  *   They are cut off.
  * - *A damaged end*: bytes after the last good seal that no crash leaves, such as a commit with a flipped bit, lines
  *   without seals, changed line ends. The file is set aside whole; its good commits stay in place.
@@ -52,7 +52,7 @@ export interface RecoveryReport {
   readonly setAside: string | null;
   /** Commits that the record knows and no segment here holds: at most this many at the end of the log. */
   readonly missingCommits: number;
-  /** What was wrong with the record, or null. */
+  /** The defect of the record, or null. */
   readonly recordProblem: string | null;
   /** False when the disk was too full to write the record: the writer tries again. */
   readonly isRecorded: boolean;
@@ -81,7 +81,7 @@ interface Tally {
   /** End and number of the last good commit. */
   goodEnd: number;
   lastCommit: number;
-  /** What follows the last good commit: nothing, a torn tail, or damage that claims this commit number. */
+  /** The bytes after the last good commit: none, a torn tail, or damage that claims this commit number. */
   end: 'whole' | 'torn' | 'damaged';
   claimedCommit: number;
 }

@@ -29,7 +29,7 @@ export function pageAlignedBytes(atLeast: number): Buffer {
   return Buffer.from(new WebAssembly.Memory({ initial: Math.ceil(atLeast / WASM_PAGE_BYTES) }).buffer);
 }
 
-/** What the segments of one thread share. */
+/** Shared by the segments of one thread. */
 export interface AppendContext {
   readonly ops: FileOps;
   readonly staging: Buffer;

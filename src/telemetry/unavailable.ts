@@ -9,7 +9,7 @@
 interface UnavailableEntry {
   /** Sentence for the client, after "Nothing was stored:" and before "Try again later." */
   readonly detail: string;
-  /** Longest Retry-After in seconds. What takes longer to mend asks clients to wait longer. */
+  /** Longest Retry-After in seconds. Causes that last longer ask clients to wait longer. */
   readonly retryMaxSeconds: number;
   /** Refused POSTs are counted by reason; answers of GET /ready and GET /live are not. */
   readonly isCounted: boolean;

@@ -25,7 +25,7 @@ import { PHASES } from '../../src/phases.ts';
 
 const SCRIPT = fileURLToPath(new URL('../../bench/journey/main.js', import.meta.url));
 
-/** What a run of the smoke check may take on a busy machine. */
+/** Longest run of the smoke check on a busy machine. */
 const RUN_TIMEOUT_MS = 180_000;
 
 function runJourney(...args: string[]) {

@@ -12,7 +12,7 @@ import { overloadBlocks } from '../../bench/overload/tables.ts';
 import { percentileOf } from '../../bench/under-test/exposition.ts';
 
 const SCRIPT = fileURLToPath(new URL('../../bench/overload/main.js', import.meta.url));
-/** What the short run may take on a busy machine. */
+/** Longest short run on a busy machine. */
 const RUN_TIMEOUT_MS = 180_000;
 
 function runOverload(...args: string[]) {
@@ -127,7 +127,7 @@ describe('a probe', () => {
     assert.equal(latencyMs(probe({ dueMs: 10, sentMs: 110, doneMs: 120, waited: true })), 110);
   });
 
-  test('is told apart from the delay of the prober itself', () => {
+  test('is distinguished from the delay of the prober itself', () => {
     const slow = probe({ doneMs: 40, ownDelayMs: 25, stolenMs: 10 });
     const { p99Ms, serverP99Ms } = summarize('idle', 'GET /health', [slow]);
     assert.deepEqual([p99Ms, serverP99Ms], [40, 5]);

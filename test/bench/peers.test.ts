@@ -1,4 +1,4 @@
-/** What `bench:server --peers` rests on: encodings, stamped requests, and the words that stand for figures. */
+/** The parts of `bench:server --peers`: encodings, stamped requests, and the words for figures. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';

@@ -10,7 +10,7 @@ export interface Row {
   readonly tally?: FaultTally;
   /** Why it could not be tried here. */
   readonly skipped?: string;
-  /** What did not hold; empty where all did. */
+  /** Broken promises; empty if all held. */
   readonly broken: readonly string[];
 }
 

@@ -48,7 +48,7 @@ test('a run never spans the end of the data, also when a line ends exactly there
   ]);
 });
 
-test('claims that come to nothing leave no trace, also when they would have wrapped', () => {
+test('abandoned claims leave no trace, also if they would have wrapped', () => {
   const { producer, consumer } = ring(1_024);
   put(producer, 600);
   takeAll(consumer);

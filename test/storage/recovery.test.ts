@@ -25,7 +25,7 @@ const flip = (bytes: Buffer, at: number): Buffer => {
   return flipped;
 };
 
-/** What other hands do to the end of a segment, and how many of its three commits stay provable. */
+/** Changes by others to the end of a segment, and how many of its three commits stay provable. */
 const DAMAGED_ENDS: readonly (readonly [string, number, (bytes: Buffer) => Buffer | string])[] = [
   ['a flipped byte in the last commit', 2, (bytes) => flip(bytes, commitRanges(bytes)[2]!.from + 20)],
   [

@@ -1,7 +1,7 @@
 /**
  * The several-scan parser of phases 0 to 2: a separate scan answers each question.
  *
- * 1. Is the body JSON, and is its text UTF-8? One scan over all bytes.
+ * 1. Check that the body is JSON in UTF-8: one scan over all bytes.
  * 2. Where does each item begin and end? A second scan, which counts brackets.
  * 3. Where are the item's name, value, type, timestamp and tags? One `indexOf` for each field (`item.ts`), and another
  *    one to detect duplicates.

@@ -54,7 +54,7 @@ interface Dribble {
   readonly isBody: boolean;
 }
 
-/** What a dribbling client says at once, and what byte by byte. */
+/** The part that a slow client sends at once, and the part it sends byte by byte. */
 const DRIBBLES: readonly ((body: string) => Dribble)[] = [
   (body) => ({
     head: `POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${body.length + 100}\r\n\r\n`,
@@ -124,7 +124,7 @@ const DEAF: Readonly<Record<Form, { readonly clients: number; readonly rounds: n
   short: { clients: 100, rounds: 20 },
   long: { clients: 1_000, rounds: 60 },
 };
-/** What the server may take beyond what each connection holds: an answer of 50 KB, in transit between threads and in send buffers. */
+/** Memory allowed beyond that of each connection: answers of 50 KB between threads and in send buffers. */
 const DEAF_GROWTH_BYTES = 64 * MIB;
 const DEAF_CONNECTION_BYTES = MIB / 4;
 /** Requests in one write of a client that never reads. */

@@ -13,7 +13,7 @@ import { type Ack, answered, FaultRun, serveArgs, statusText } from './fault-run
 
 const DISK_BYTES = 64 << 20;
 const MIN_FREE_BYTES = 16 << 20;
-/** What is left on the full disk for the load to use up. */
+/** Bytes left on the full disk for the load to fill. */
 const LEFT_BYTES = 128 << 10;
 const FILLS: Readonly<Record<Form, number>> = { short: 2, long: 8 };
 

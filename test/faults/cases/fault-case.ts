@@ -24,16 +24,16 @@ export interface FaultTally {
   readonly segments: number;
   /** Slowest: from the end of the fault (or from the restart) to the first success; null where nothing fails. */
   readonly recoveryMs: number | null;
-  /** What else was seen, in a few words. */
+  /** Further observations in a few words. */
   readonly note?: string;
 }
 
 export interface FaultCase {
   /** `<fault>, phase <n>, <ack>`, or as much of it as tells it from the others. */
   readonly name: string;
-  /** What is done to the server, for people. */
+  /** The injury to the server, in words. */
   readonly fault: string;
-  /** What the server promises meanwhile and after. */
+  /** The server's promise during and after it. */
   readonly promise: string;
   /** Why it cannot be tried on this machine, or null. */
   readonly unavailable?: () => string | null;
@@ -41,7 +41,7 @@ export interface FaultCase {
   readonly run: (owner: Owner, form: Form) => Promise<FaultTally>;
 }
 
-/** What the figures of a tally say against its promise; empty when it holds. */
+/** Broken parts of the promise by the figures of a tally; empty if it holds. */
 export function brokenPromises(tally: FaultTally): string[] {
   const { tries, acknowledged, lost, lossBound, refusedButStored } = tally;
   return [

@@ -48,7 +48,7 @@ const LOAD: Omit<LoadOptions, 'prefix'> = {
 
 let nextLoad = 0;
 
-/** What a fault may take with it: lines in the queue, lines written and not yet synced. */
+/** Lines that a fault may lose: queued, or written and not yet synced. */
 export interface Unsafe {
   readonly queued: boolean;
   readonly unsynced: boolean;
@@ -168,7 +168,7 @@ export class FaultRun {
     }
   }
 
-  /** Compares what the loads since the last time were told with the files; for when nothing is being stored. */
+  /** Compares the ledgers of the loads since the last call with the files. Call it only while nothing is being stored. */
   judge(): string[] {
     const names = this.reader.newNames();
     const byLoad = new Map<string, Map<string, number>>();

@@ -1,4 +1,4 @@
-/** What happens to the process from outside: signals, and a wall clock that jumps. */
+/** Events from outside the process: signals, and jumps of the wall clock. */
 import assert from 'node:assert/strict';
 import { accessSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

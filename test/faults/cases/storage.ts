@@ -1,4 +1,4 @@
-/** Storage that fails, does half of what it is told, or takes its time. */
+/** Storage that fails, does only a part of its work, or is slow. */
 import assert from 'node:assert/strict';
 import { eventually } from '../../support/assertions.ts';
 import { Scrape } from '../../support/exposition.ts';
