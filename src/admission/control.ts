@@ -7,6 +7,7 @@
  * an accepted request costs a few comparisons.
  */
 import { US_PER_MS } from '../base/units.ts';
+import { difference } from '../base/wrapped.ts';
 import type { Config } from '../config/load.ts';
 import type { Journal } from '../journal/journal.ts';
 import { WORKER, WRITER } from '../telemetry/counters.ts';
@@ -111,7 +112,7 @@ export class AdmissionControl {
     let deepestBytes = 0;
     while (this.head !== this.tail) {
       const slot = this.head & NOTE_MASK;
-      if (((storedCursor - this.cursors[slot]!) | 0) < 0) break;
+      if (difference(storedCursor, this.cursors[slot]!) < 0) break;
       notes++;
       delaysMs += Math.max(0, storedMs - this.publishedMs[slot]!);
       deepestBytes = Math.max(deepestBytes, this.depthsBytes[slot]!);

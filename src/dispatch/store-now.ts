@@ -1,6 +1,8 @@
 /** Storing while the thread waits, for dispatchers that serve one request at a time in a thread. */
+
 import type { Bell } from '../base/bell.ts';
 import { monotonicMs } from '../base/clock.ts';
+import { difference } from '../base/wrapped.ts';
 import type { Journal, Outcome } from '../journal/journal.ts';
 
 /**
@@ -12,7 +14,7 @@ export function storeNow(journal: Journal, cursor: number, bell: Bell, timeoutMs
   const deadlineMs = monotonicMs() + timeoutMs;
   for (;;) {
     const stored = journal.storedCursor();
-    if (((stored - cursor) | 0) >= 0) return journal.outcome(cursor);
+    if (difference(stored, cursor) >= 0) return journal.outcome(cursor);
     const leftMs = deadlineMs - monotonicMs();
     if (leftMs <= 0) return null;
     journal.blockUntilStored(stored, leftMs);

@@ -6,6 +6,7 @@
  * the work that storage still owes.
  */
 import { powerOfTwoAtLeast } from '../base/shared-memory.ts';
+import { difference } from '../base/wrapped.ts';
 
 export class TaskQueue<Task> {
   readonly capacity: number;
@@ -56,7 +57,7 @@ export class TaskQueue<Task> {
 
   /** True when the oldest task's cursor is at or before `storedCursor`. */
   headIsSettled(storedCursor: number): boolean {
-    return this.head !== this.tail && ((storedCursor - this.headCursor) | 0) >= 0;
+    return this.head !== this.tail && difference(storedCursor, this.headCursor) >= 0;
   }
 
   shift(): Task {

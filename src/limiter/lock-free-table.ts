@@ -22,7 +22,6 @@
  * Each Atomics operation names its partner; docs/memory-ordering.md lists them. Plain accesses to a slot's other words
  * are ordered by BUCKET and VERSION.
  */
-
 import { ADMITTED, BUSY, LIMITED, type LimiterGeometry, type Verdict } from './limiter.ts';
 import {
   ALLOWED,

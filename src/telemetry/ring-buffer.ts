@@ -21,6 +21,7 @@
  */
 import { monotonicMs } from '../base/clock.ts';
 import { LINE_BYTES, LINE_I32 } from '../base/shared-memory.ts';
+import { difference } from '../base/wrapped.ts';
 import type { HistogramReading } from './histogram.ts';
 import type {
   Recorder,
@@ -83,12 +84,12 @@ export class EventRingProducer implements Recorder {
 
   record(sample: Sample): void {
     const { i32, f64, written } = this;
-    if (((written - this.consumed) | 0) === EVENT_RING_RECORDS) {
+    if (difference(written, this.consumed) === EVENT_RING_RECORDS) {
       // The consumer can only make room for published records.
       this.publish();
       // Pairs with the store in `drain`: the consumer no longer reads the records before this cursor.
       this.consumed = Atomics.load(i32, CONSUMED_I32);
-      if (((written - this.consumed) | 0) === EVENT_RING_RECORDS) {
+      if (difference(written, this.consumed) === EVENT_RING_RECORDS) {
         f64[DROPPED_F64]! += 1;
         return;
       }
@@ -138,7 +139,7 @@ export class EventRingConsumer {
   drain(sink: SampleSink, max: number = EVENT_RING_RECORDS): number {
     const { i32, f64, sample } = this;
     // Pairs with the store in `publish`: all records before this cursor are complete.
-    const ready = (Atomics.load(i32, PUBLISHED_I32) - this.consumed) | 0;
+    const ready = difference(Atomics.load(i32, PUBLISHED_I32), this.consumed);
     const count = Math.min(ready, max);
     for (let taken = 0; taken < count; taken++) {
       const line = HEADER_LINES + ((this.consumed + taken) & RECORD_MASK);
