@@ -3,6 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { buildNative } from './build-native.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 process.chdir(root);
@@ -38,3 +39,4 @@ if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== lock) {
 run('node_modules/.bin/tsc', ['-p', '.'], 'The TypeScript sources do not compile; see the errors above.');
 run(process.execPath, ['scripts/relax-uws.mjs'], 'See the error above.');
 run(process.execPath, ['scripts/build-wasm.mjs'], 'See the error above.');
+buildNative();

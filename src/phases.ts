@@ -25,6 +25,7 @@ const DISPATCH = {
 const WRITER = {
   synchronous: () => import('./writer/synchronous/synchronous.ts'),
   'group-commit': () => import('./writer/group-commit/group-commit.ts'),
+  'write-ahead': () => import('./writer/write-ahead/write-ahead.ts'),
 } as const satisfies Loaders<WriterModule>;
 
 const PARSER = {
@@ -118,6 +119,12 @@ const STEPS: readonly (Omit<Phase, 'slots'> & { readonly replaces: Partial<Slots
     replaces: { limiter: 'lock-free' },
   },
   {
+    number: 7.2,
+    name: 'write-ahead log',
+    bottleneck: 'a file-system journal commit for each sync',
+    replaces: { writer: 'write-ahead' },
+  },
+  {
     number: 7.4,
     name: 'SIMD parser',
     bottleneck: 'JavaScript handles few bytes at a time',
@@ -139,8 +146,21 @@ export function phaseOf(number: number): Phase {
   return phase;
 }
 
+export interface Selection {
+  readonly phase: number;
+  readonly revert: Revert;
+  /** `off`: the write-ahead log does not work here, or is not wanted. */
+  readonly wal?: string;
+}
+
 /** The slots of a phase; with `revert` one of them as it was before its last change. */
-export function slotsOf({ phase, revert }: { readonly phase: number; readonly revert: Revert }): Slots {
+export function slotsOf(selection: Selection): Slots {
+  const slots = selectedSlots(selection);
+  const isOff = slots.writer === 'write-ahead' && selection.wal === 'off';
+  return isOff ? { ...slots, writer: 'group-commit' } : slots;
+}
+
+function selectedSlots({ phase, revert }: Selection): Slots {
   const { slots } = phaseOf(phase);
   if (revert === 'none') return slots;
   const before = PHASES.findLast((row) => row.number < phase && row.slots[revert] !== slots[revert]);

@@ -21,7 +21,7 @@ import { LiveFeed } from './live/feed.ts';
 import { loadDispatch, loadLimiter, loadTelemetry, loadWriter, phaseOf, slotsOf } from './phases.ts';
 import { acquireDataDir, type DataDirLock } from './storage/data-dir.ts';
 import { nodeFileOps } from './storage/file-ops.ts';
-import { countRecovery, type RecoveryReport, recover } from './storage/recovery.ts';
+import { countRecovery } from './storage/recovery.ts';
 import { WORKER } from './telemetry/counters.ts';
 import { AcceptThreads } from './threads/accept-threads.ts';
 import type { IngestWorkerData } from './threads/messages.ts';
@@ -32,6 +32,9 @@ import {
   servingData,
   totalBytes,
 } from './threads/shared-memory.ts';
+import { chooseBackend, type WalChoice } from './wal/choose.ts';
+import { newGeneration, type OpenedLog, openLog } from './wal/open-log.ts';
+import { writeWalSettings } from './writer/write-ahead/wal-settings.ts';
 import type { WriterMessage, WriterThreadData } from './writer/writer.ts';
 
 const WRITER_ENTRY = new URL('./threads/writer-worker.js', import.meta.url);
@@ -44,7 +47,9 @@ export interface RunningServer {
   /** Version and build of uWebSockets.js. */
   readonly uws: string;
   readonly port: number;
-  readonly recovery: RecoveryReport;
+  readonly opened: OpenedLog;
+  /** Back-end of the write-ahead log, and why it is not a better one. */
+  readonly wal: WalChoice;
   readonly sharedBytes: number;
   /** Threads that own connections. */
   readonly workers: number;
@@ -63,7 +68,8 @@ export interface RunningServer {
 class Server implements RunningServer {
   uws = '';
   port = 0;
-  recovery!: RecoveryReport;
+  opened!: OpenedLog;
+  readonly wal: WalChoice;
   readonly sharedBytes: number;
   readonly workers: number;
   readonly queueCapacity: number;
@@ -85,8 +91,9 @@ class Server implements RunningServer {
   private ending = false;
   private hasLoggedFallback = false;
 
-  constructor(config: Config, log: Logger, lostLogLines: () => number, modules: Modules) {
+  constructor(config: Config, log: Logger, lostLogLines: () => number, modules: Modules, wal: WalChoice) {
     this.lostLogLines = lostLogLines;
+    this.wal = wal;
     this.config = config;
     this.log = log;
     this.modules = modules;
@@ -112,8 +119,8 @@ class Server implements RunningServer {
     await probePort(config.host, config.port);
     try {
       this.lock = await acquireDataDir(config.dataDir);
-      this.recovery = recover(nodeFileOps, config.dataDir);
-      countRecovery(memories.writerCounters, this.recovery);
+      this.opened = this.openLog();
+      countRecovery(memories.writerCounters, this.opened.recovery);
       await this.startWriter();
       this.watchDirectory(this.lock);
       this.watchStalls();
@@ -135,6 +142,19 @@ class Server implements RunningServer {
     }
   }
 
+  private openLog(): OpenedLog {
+    const { config, memories, wal } = this;
+    const { journals, common } = memories.writer;
+    if (wal.backend === 'off') return openLog(nodeFileOps, config.dataDir, null);
+    const generation = newGeneration();
+    const fileBytes = writeWalSettings(common, {
+      backend: wal.backend,
+      generation,
+      fileBytes: config.walBytes,
+    });
+    return openLog(nodeFileOps, config.dataDir, { count: journals.length, generation, fileBytes });
+  }
+
   private workerData(version: string, startedMs: number, uws: Uws): IngestWorkerData[] {
     const { config, memories, queueCapacity } = this;
     const { acceptThreads, counters: allCounters } = memories;
@@ -146,6 +166,7 @@ class Server implements RunningServer {
       index,
       acceptThreads,
       uwsPath: uws.path,
+      wal: this.wal.backend,
       version,
       startedMs,
       queueCapacity,
@@ -167,7 +188,7 @@ class Server implements RunningServer {
       counters: memories.writerCounters,
       histograms: memories.writerHistograms,
       stats: memories.writerStats,
-      recovered: this.recovery,
+      recovered: this.opened.recovery,
       directory: this.lock!.directory,
     };
     const writer = new Worker(WRITER_ENTRY, { workerData, name: 'writer' });
@@ -193,7 +214,7 @@ class Server implements RunningServer {
       const reason = lock.unprotected;
       this.log.warn({ reason }, 'servers in other network namespaces are not kept out of the data directory');
     }
-    lock.watch(this.recovery.log, {
+    lock.watch(this.opened.recovery.log, {
       warn: (text) => this.log.warn(text),
       lost: (reason) => void this.storageFailed({ kind: 'fatal', reason, doubtful: null }),
     });
@@ -218,6 +239,7 @@ class Server implements RunningServer {
       version,
       phase: config.phase,
       uws,
+      wal: this.wal.backend,
       queueCapacity: this.queueCapacity,
       disk: { dataDir: config.dataDir, reserveBytes: config.minFreeBytes },
       breaker: memories.breaker,
@@ -330,13 +352,31 @@ export function endProcess(): never {
   process.abort();
 }
 
+/** The configuration with `wal: 'off'` where the phase has no write-ahead log or the machine cannot run it. */
+async function settleWal(given: Config): Promise<{ config: Config; wal: WalChoice }> {
+  const slots = slotsOf(given);
+  if (slots.writer !== 'write-ahead') return { config: given, wal: { backend: 'off', reason: '' } };
+  const dispatch = await loadDispatch(slots);
+  const wal = chooseBackend({
+    option: given.wal,
+    dataDir: given.dataDir,
+    ack: given.ack,
+    lanes: dispatch.requestThreads(given) || dispatch.acceptThreads(given),
+    threadsBlock: slots.dispatch !== 'worker-pool',
+    journalBytes: given.journalBytes,
+    walBytes: given.walBytes,
+  });
+  return { config: wal.backend === 'off' ? { ...given, wal: 'off' } : given, wal };
+}
+
 /** @param lostLogLines log lines that could not be written so far, for `GET /metrics` */
 export async function startServer(
-  config: Config,
+  given: Config,
   log: Logger,
   lostLogLines: () => number,
   version: string,
 ): Promise<RunningServer> {
+  const { config, wal } = await settleWal(given);
   const slots = slotsOf(config);
   const [dispatch, limiter, telemetry, writer] = await Promise.all([
     loadDispatch(slots),
@@ -344,7 +384,7 @@ export async function startServer(
     loadTelemetry(slots),
     loadWriter(slots),
   ]);
-  const server = new Server(config, log, lostLogLines, { dispatch, limiter, telemetry, writer });
+  const server = new Server(config, log, lostLogLines, { dispatch, limiter, telemetry, writer }, wal);
   await server.start(version);
   return server;
 }

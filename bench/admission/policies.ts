@@ -1,6 +1,5 @@
 /** Admission policies that all see the same storage: ours, and those it is compared with. */
 import { AdmissionControl } from '../../src/admission/control.ts';
-import { WRITER, WRITER_SLOTS } from '../../src/telemetry/counters.ts';
 import type { Admitting } from './storage-model.ts';
 
 export interface Policy {
@@ -16,11 +15,11 @@ export function adaptive(targetMs: number): Policy {
       // The model's storage in the place of the journal, and its costs where the writer reports them.
       let lastStored = 0;
       const journal = { usedBytes: 0, storedCursor: () => lastStored };
-      const writerCounters = new Float64Array(WRITER_SLOTS.length);
+      const cost = { storedAtMs: 0, fixedMs: 0, bytesPerMs: 0 };
       const control = new AdmissionControl(
-        { targetDelayMs: targetMs, ack: 'synced', workers: 1, journalBytes: ringBytes },
+        { targetDelayMs: targetMs, ack: 'synced', journalBytes: ringBytes },
         journal,
-        writerCounters,
+        cost,
       );
       return {
         admits: (usedBytes, _tasks, nowMs) => {
@@ -33,9 +32,7 @@ export function adaptive(targetMs: number): Policy {
         },
         stored: (cursor, storedMs, fixedMs, shareBytesPerMs, nowMs) => {
           lastStored = cursor;
-          writerCounters[WRITER.released_at_ms_now] = storedMs;
-          writerCounters[WRITER.commit_fixed_ms_now] = fixedMs;
-          writerCounters[WRITER.commit_bytes_per_ms_now] = shareBytesPerMs;
+          Object.assign(cost, { storedAtMs: storedMs, fixedMs, bytesPerMs: shareBytesPerMs });
           control.stored(cursor, nowMs);
         },
       };

@@ -9,8 +9,8 @@
 import { US_PER_MS } from '../base/units.ts';
 import { difference } from '../base/wrapped.ts';
 import type { Config } from '../config/load.ts';
-import type { Journal } from '../journal/journal.ts';
-import { WORKER, WRITER } from '../telemetry/counters.ts';
+import type { Journal, StorageCost } from '../journal/journal.ts';
+import { WORKER } from '../telemetry/counters.ts';
 import { AdaptiveLimit } from './adaptive-limit.ts';
 import { TurnGuard } from './turn-guard.ts';
 
@@ -20,15 +20,14 @@ const STALE_MS = 1_000;
 const NOTES = 256;
 const NOTE_MASK = NOTES - 1;
 
-export type AdmissionConfig = Pick<Config, 'targetDelayMs' | 'ack' | 'workers' | 'journalBytes'>;
+export type AdmissionConfig = Pick<Config, 'targetDelayMs' | 'ack' | 'journalBytes'>;
 
 export class AdmissionControl {
   private readonly isOn: boolean;
   /** Under `received` no request waits for storage, so its delay steers nothing. */
   private readonly measures: boolean;
-  private readonly workers: number;
   private readonly journal: Pick<Journal, 'usedBytes' | 'storedCursor'>;
-  private readonly writerCounters: Float64Array;
+  private readonly cost: StorageCost;
   private readonly limit: AdaptiveLimit;
   private readonly guard: TurnGuard;
   /** Ring of notes: what storage has to pass, when it was published, and the bytes in flight then. */
@@ -39,17 +38,15 @@ export class AdmissionControl {
   private tail = 0;
   private storedMs = Number.NEGATIVE_INFINITY;
 
-  /** @param writerCounters where the writer reports the cost of its commits */
   constructor(
-    { targetDelayMs, ack, workers, journalBytes }: AdmissionConfig,
+    { targetDelayMs, ack, journalBytes }: AdmissionConfig,
     journal: Pick<Journal, 'usedBytes' | 'storedCursor'>,
-    writerCounters: Float64Array,
+    cost: StorageCost,
   ) {
     this.isOn = targetDelayMs > 0;
     this.measures = this.isOn && ack !== 'received';
-    this.workers = workers;
     this.journal = journal;
-    this.writerCounters = writerCounters;
+    this.cost = cost;
     this.limit = new AdaptiveLimit(targetDelayMs, journalBytes);
     this.guard = new TurnGuard(targetDelayMs);
   }
@@ -103,10 +100,9 @@ export class AdmissionControl {
   /** Storage has passed `storedCursor`. */
   stored(storedCursor: number, nowMs: number): void {
     if (!this.measures) return;
-    const { writerCounters } = this;
-    // The writer stores this before it moves the cursor. The time until this thread noticed is not storage delay.
-    const releasedMs = writerCounters[WRITER.released_at_ms_now]!;
-    const storedMs = releasedMs > 0 ? Math.min(releasedMs, nowMs) : nowMs;
+    const { cost } = this;
+    // The time until this thread noticed is not storage delay.
+    const storedMs = cost.storedAtMs > 0 ? Math.min(cost.storedAtMs, nowMs) : nowMs;
     let notes = 0;
     let delaysMs = 0;
     let deepestBytes = 0;
@@ -120,13 +116,7 @@ export class AdmissionControl {
     }
     if (notes === 0) return;
     this.storedMs = storedMs;
-    this.limit.measured(
-      delaysMs / notes,
-      deepestBytes,
-      writerCounters[WRITER.commit_fixed_ms_now]!,
-      writerCounters[WRITER.commit_bytes_per_ms_now]! / this.workers,
-      nowMs,
-    );
+    this.limit.measured(delaysMs / notes, deepestBytes, cost.fixedMs, cost.bytesPerMs, nowMs);
   }
 
   /** @param nowMs when the turn's last request was done */

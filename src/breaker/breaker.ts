@@ -11,7 +11,7 @@
  *  line 3     progress  RETRY_MS, BACKOFF, FAILED_IN_A_ROW, PERMIT_PERIOD, PERMITS_USED; counts: TO_CLOSED, TO_OPEN,
  *                       TO_HALF_OPEN, STALLS
  *  lines 4–5  window    10 buckets of NUMBER, COMMITS, FAILED
- *  line 6, 7  SYNCING   start time of the running foreground sync, background sync; 0: none runs
+ *  line 6..   SYNCING   one line a kind of sync: when the running one started; 0: none runs
  * ```
  * All words are Int32. Each request costs one atomic load, of STATE. The rest is used once per commit, or while the breaker
  * is not closed, under the lock: state, times and window change together. Times are monotonic ms modulo 2^32, compared by
@@ -32,7 +32,15 @@ export const STATE_NAMES = ['closed', 'open', 'half_open'] as const;
 /** Kinds of sync: the writing thread waits for it, or it runs on the thread pool. */
 export const FOREGROUND = 0;
 export const BACKGROUND = 1;
-export type SyncKind = typeof FOREGROUND | typeof BACKGROUND;
+/** A kind of sync: FOREGROUND, BACKGROUND, or the writes of one lane of the write-ahead log. */
+export type SyncKind = number;
+export const LANES_MAX = 64;
+export const SYNC_KINDS = 2 + LANES_MAX;
+
+/** @param lane 0 to LANES_MAX - 1 */
+export function laneSync(lane: number): SyncKind {
+  return 2 + lane;
+}
 
 const STATE = 0;
 const STATE_BITS = 2;
@@ -61,7 +69,7 @@ const COMMITS = 1;
 const FAILED = 2;
 
 const SYNCING = 6 * LINE_I32;
-const MEMORY_BYTES = 8 * LINE_BYTES;
+const MEMORY_BYTES = (6 + SYNC_KINDS) * LINE_BYTES;
 
 /** With fewer commits in the window, their failure rate does not open the breaker. */
 export const COMMITS_MIN = 10;
@@ -305,7 +313,7 @@ export class Breaker {
 
   /** Milliseconds that the breaker stays open at least; Infinity while a sync runs, because its end comes first. */
   private openForMs(nowMs: number): number {
-    for (const kind of [FOREGROUND, BACKGROUND] as const) {
+    for (let kind = 0; kind < SYNC_KINDS; kind++) {
       if (this.syncSince(kind) !== 0) return Number.POSITIVE_INFINITY;
     }
     return Math.max(0, difference(this.words[RETRY_MS]!, nowMs));

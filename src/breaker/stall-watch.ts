@@ -3,13 +3,13 @@
  * call. Without this watch each request would wait for its whole timeout.
  */
 import { difference } from '../base/wrapped.ts';
-import { BACKGROUND, type Breaker, FOREGROUND } from './breaker.ts';
+import { type Breaker, SYNC_KINDS } from './breaker.ts';
 
 export class StallWatch {
   private readonly breaker: Breaker;
   private readonly timeoutMs: number;
   /** Start time of the last counted stall, by kind of sync. */
-  private readonly counted = [0, 0];
+  private readonly counted = new Int32Array(SYNC_KINDS);
 
   /** @param timeoutMs a sync that runs longer is a stall */
   constructor(breaker: Breaker, timeoutMs: number) {
@@ -19,7 +19,7 @@ export class StallWatch {
 
   /** @param nowMs monotonic */
   check(nowMs: number): void {
-    for (const kind of [FOREGROUND, BACKGROUND] as const) {
+    for (let kind = 0; kind < SYNC_KINDS; kind++) {
       const since = this.breaker.syncSince(kind);
       const tookMs = difference(nowMs, since);
       if (since === 0 || tookMs < this.timeoutMs) continue;

@@ -44,10 +44,19 @@ function exampleCommand(address: string, { tokens, tls }: Credentials): string {
   return `curl ${authorization}-H 'Content-Type: application/json' -d '${EXAMPLE}' ${url}`;
 }
 
+function logRecovery(log: Logger, { recovery, replay, repairedBytes }: RunningServer['opened']): void {
+  const facts = { ...recovery, replay, repairedBytes };
+  const hasReplayed = replay.records + replay.damaged + replay.dropped + repairedBytes > 0;
+  if (hasReplayed || needsAttention(recovery)) log.warn(facts, 'recovered');
+  else log.debug(facts, 'recovered');
+}
+
+function walText({ backend, reason }: RunningServer['wal']): string {
+  return reason === '' ? backend : `${backend} (${reason})`;
+}
+
 function logStart(log: Logger, config: Config, server: RunningServer): void {
-  const { recovery } = server;
-  if (needsAttention(recovery)) log.warn(recovery, 'recovered');
-  else log.debug(recovery, 'recovered');
+  logRecovery(log, server.opened);
   const address = `${config.host.includes(':') ? `[${config.host}]` : config.host}:${server.port}`;
   const facts = {
     address,
@@ -63,6 +72,7 @@ function logStart(log: Logger, config: Config, server: RunningServer): void {
     auth: authText(server.credentials),
     tls: tlsText(server.credentials),
     uws: server.uws,
+    wal: walText(server.wal),
     sharedMiB: Math.round(server.sharedBytes / MIB),
   };
   log.info(facts, 'listening');

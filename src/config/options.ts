@@ -103,7 +103,7 @@ const DISK_MAX_BYTES = 2 ** 50;
 const TIMEOUT_MAX_MS = 600_000;
 export const WORKERS_MAX = 64;
 /** Numbers of the rows of `PHASES` (src/phases.ts), in order. */
-export const PHASE_NUMBERS = [0, 1, 2, 3, 4, 5, 6, 7.1, 7.4] as const;
+export const PHASE_NUMBERS = [0, 1, 2, 3, 4, 5, 6, 7.1, 7.2, 7.4] as const;
 const LAST_PHASE = PHASE_NUMBERS[PHASE_NUMBERS.length - 1];
 
 export const OPTIONS = z.object({
@@ -205,6 +205,19 @@ export const OPTIONS = z.object({
   ),
   retentionAgeMs: bounded('duration', '0', 0, 3_650 * DAY_MS, 'delete files older than this; 0 keeps all'),
   minFreeBytes: bounded('size', '64m', 0, DISK_MAX_BYTES, 'free disk space below which requests are refused'),
+  wal: choice(
+    z.enum(['auto', 'io_uring', 'pool', 'off']),
+    '<back-end>',
+    'auto',
+    'write-ahead log of phase 7.2: auto takes the best back-end that works here',
+  ),
+  walBytes: bounded(
+    'size',
+    '64m',
+    2 << 20,
+    64 * GIB,
+    'write-ahead file of each worker; at least --journal-bytes',
+  ),
   directBytes: bounded('size', '512k', 0, GIB, 'commits of this size on bypass the page cache; 0 never does'),
   syncIntervalMs: bounded('duration', '1s', 10, 60_000, 'background sync for --ack received and written'),
   requestTimeoutMs: bounded('duration', '5s', 50, TIMEOUT_MAX_MS, 'longest wait for storage before 504'),

@@ -9,6 +9,7 @@
  */
 import { AdmissionControl } from '../admission/control.ts';
 import { Gate } from '../admission/gate.ts';
+import { WriterCost } from '../admission/writer-cost.ts';
 import type { Bell } from '../base/bell.ts';
 import { monotonicMs } from '../base/clock.ts';
 import type { Config } from '../config/load.ts';
@@ -53,7 +54,11 @@ class PoolWorker implements Dispatcher {
     this.journal = pipeline.journal;
     this.queue = new TaskQueue(Math.floor(config.queueTasks / config.workers));
     this.intake = new Intake(pipeline, counters, histograms, config, this.queue, control);
-    this.admission = new AdmissionControl(config, pipeline.journal, writerCounters);
+    this.admission = new AdmissionControl(
+      config,
+      pipeline.journal,
+      pipeline.journal.cost ?? new WriterCost(writerCounters, config.workers),
+    );
     this.gate = new Gate(control, breaker, this.queue, this.admission);
     this.turn = new Turn(() => this.endTurn());
     this.outbox = new Outbox(this.turn, this.gate, counters, recorder);

@@ -26,6 +26,8 @@ export interface TelemetrySources {
   readonly phase: string | number;
   /** The uWebSockets.js in use. */
   readonly uws: string;
+  /** Back-end of the write-ahead log, or `off`. */
+  readonly wal: string;
   readonly queueCapacity: number;
   /** The data directory, and the free space below which the server refuses requests. */
   readonly disk: { readonly dataDir: string; readonly reserveBytes: number };

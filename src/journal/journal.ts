@@ -15,7 +15,19 @@ export type Outcome = typeof STORED | typeof REFUSED | typeof UNKNOWN;
 /** There is no room: the caller answers 503. */
 export const FULL = -1;
 
+/** What storing costs, as admission control reads it; values may lag. */
+export interface StorageCost {
+  /** Monotonic ms at which storage last moved the stored cursor; 0 while that is unknown. */
+  readonly storedAtMs: number;
+  /** Ms that a commit of no bytes would take. */
+  readonly fixedMs: number;
+  /** Bytes per ms that storage accepts of this journal while it works. */
+  readonly bytesPerMs: number;
+}
+
 export interface Journal {
+  /** Undefined where the writer's own gauges tell. */
+  readonly cost?: StorageCost;
   /** The memory that lines are encoded into; claimed offsets index it. */
   readonly bytes: Uint8Array;
   readonly view: DataView;

@@ -44,11 +44,14 @@ export class CommitBuffer {
     this.ring = null;
   }
 
-  /** Ends the commit with its seal. Needs at least one line. */
-  seal(commit: number): void {
+  /**
+   * Ends the commit with its seal. Needs at least one line.
+   * @param mark where the lines come from, for recovery; see seal.ts
+   */
+  seal(commit: number, mark = ''): void {
     this.closeRange(LINE_END_BYTES);
     const dataBytes = this.bytes - LINE_END_BYTES;
-    const headBytes = writeSealHead(this.sealText, commit, dataBytes, this.lines);
+    const headBytes = writeSealHead(this.sealText, commit, dataBytes, this.lines, mark);
     let crc = 0;
     for (const piece of this.pieces) crc = zlib.crc32(piece, crc);
     crc = zlib.crc32(this.sealText.subarray(0, headBytes), crc);

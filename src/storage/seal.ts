@@ -9,7 +9,8 @@
  * ```
  * `bytes` counts from the end of the previous seal's line up to the comma before "seal". The CRC-32 (that of zlib,
  * IEEE 802.3) covers those bytes and the seal up to its own eight digits. Digits and END are compared byte by byte, so
- * every flipped bit is detected. MARKER occurs nowhere else: in a metric line a string follows each key, and a quote
+ * every flipped bit is detected. A commit that was copied from a write-ahead log also has a *mark* before its CRC,
+ * `"wal":"<generation>:<sequence of lane 0>,…"`: the last record of each lane that the segments hold. MARKER occurs nowhere else: in a metric line a string follows each key, and a quote
  * inside a string is escaped. Commit numbers increase by one across segments and restarts, so a missing commit shows
  * as a gap.
  */
@@ -18,7 +19,11 @@
 export const MARKER = Buffer.from(',"seal":{"commit":');
 const BYTES_KEY = Buffer.from(',"bytes":');
 const LINES_KEY = Buffer.from(',"lines":');
+const MARK_KEY = Buffer.from(',"wal":"');
 const CRC_KEY = Buffer.from(',"crc32":"');
+const QUOTE = 0x22;
+/** Enough for a generation and the sequences of 64 lanes. */
+const MARK_BYTES_MAX = 1_200;
 const END = Buffer.from('"}}\n');
 const CRC_DIGITS = 8;
 const DIGIT_0 = 0x30;
@@ -31,14 +36,28 @@ export const SEAL_MAX_BYTES =
   MARKER.length +
   BYTES_KEY.length +
   LINES_KEY.length +
+  MARK_KEY.length +
+  MARK_BYTES_MAX +
+  1 +
   CRC_KEY.length +
   3 * NUMBER_DIGITS_MAX +
   CRC_DIGITS +
   END.length;
 
-/** Writes the seal up to its CRC digits; returns how many bytes that is. */
-export function writeSealHead(target: Buffer, commit: number, bytes: number, lines: number): number {
-  return target.write(`,"seal":{"commit":${commit},"bytes":${bytes},"lines":${lines},"crc32":"`, 0, 'latin1');
+/**
+ * Writes the seal up to its CRC digits; returns how many bytes that is.
+ * @param mark at most MARK_BYTES_MAX characters without a quote; '' for none
+ */
+export function writeSealHead(
+  target: Buffer,
+  commit: number,
+  bytes: number,
+  lines: number,
+  mark: string,
+): number {
+  const member = mark === '' ? '' : `,"wal":"${mark}"`;
+  const text = `,"seal":{"commit":${commit},"bytes":${bytes},"lines":${lines}${member},"crc32":"`;
+  return target.write(text, 0, 'latin1');
 }
 
 /** Writes the CRC digits and the end of the line; returns the length of the whole seal. */
@@ -59,6 +78,8 @@ export class SealReader {
   bytes = 0;
   lines = 0;
   crc = 0;
+  /** What the seal records of a write-ahead log; '' for nothing. */
+  mark = '';
   /** Length of the seal before its CRC digits, and of the whole seal. */
   headBytes = 0;
   sealBytes = 0;
@@ -76,8 +97,10 @@ export class SealReader {
     if (state !== SEAL_WHOLE) return state;
     this.bytes = this.number;
     state = this.readNumber(text, end, CRC_KEY);
-    if (state !== SEAL_WHOLE) return state;
     this.lines = this.number;
+    this.mark = '';
+    if (state === SEAL_BROKEN) state = this.readMark(text, end);
+    if (state !== SEAL_WHOLE) return state;
     this.headBytes = this.next - at;
     state = this.readCrc(text, end);
     this.sealBytes = this.next - at;
@@ -98,6 +121,20 @@ export class SealReader {
     this.number = number;
     this.next = at + key.length;
     return at === start ? SEAL_BROKEN : compare(text, at, end, key);
+  }
+
+  /** The mark, if that is what follows the number of lines, then the key of the CRC. */
+  private readMark(text: Buffer, end: number): SealState {
+    const at = this.next - CRC_KEY.length;
+    const state = compare(text, at, end, MARK_KEY);
+    if (state !== SEAL_WHOLE) return state;
+    const start = at + MARK_KEY.length;
+    let quote = start;
+    while (quote < end && text[quote] !== QUOTE && quote - start <= MARK_BYTES_MAX) quote++;
+    if (quote === end) return SEAL_CUT;
+    this.mark = text.toString('latin1', start, quote);
+    this.next = quote + 1 + CRC_KEY.length;
+    return compare(text, quote + 1, end, CRC_KEY);
   }
 
   private readCrc(text: Buffer, end: number): SealState {

@@ -21,6 +21,8 @@ export type SegmentItem =
       readonly dataBytes: number;
       readonly lines: number;
       readonly commit: number;
+      /** What the seal records of a write-ahead log; '' for nothing. */
+      readonly mark: string;
     }
   /** Bytes that no seal proves, before a good commit or with an end that no crash leaves. */
   | {
@@ -130,8 +132,8 @@ class SegmentReader {
       this.suspect ||= 'its CRC does not match';
       return null;
     }
-    const { commit, lines, sealBytes, bytes: dataBytes } = seal;
-    return { kind: 'good', offset, bytes: dataBytes + sealBytes, dataBytes, lines, commit };
+    const { commit, lines, mark, sealBytes, bytes: dataBytes } = seal;
+    return { kind: 'good', offset, bytes: dataBytes + sealBytes, dataBytes, lines, commit, mark };
   }
 
   /** Continues the running CRC to a file offset within the buffer. */

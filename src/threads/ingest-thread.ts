@@ -186,6 +186,7 @@ export class IngestThread {
       status: 'ok',
       version: data.version,
       phase: data.config.phase,
+      wal: data.wal,
       uptimeSeconds: Math.floor((monotonicMs() - data.startedMs) / 1e3),
       queueDepth: allCounters.reduce((sum, counters) => sum + counters[WORKER.queue_tasks_now]!, 0),
       queueCapacity: data.queueCapacity,

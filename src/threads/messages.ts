@@ -34,6 +34,8 @@ export interface IngestWorkerData extends ServingData {
   readonly acceptThreads: number;
   /** Binary of uWebSockets.js that main has loaded. */
   readonly uwsPath: string;
+  /** Back-end of the write-ahead log, or `off`. */
+  readonly wal: string;
   readonly version: string;
   /** Monotonic ms at which the server started, for its uptime. */
   readonly startedMs: number;

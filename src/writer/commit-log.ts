@@ -89,13 +89,15 @@ export class CommitLog {
     state.running = true;
   }
 
-  /** Stores a commit that is not yet sealed, to the configured level. */
-  store(buffer: CommitBuffer, nowMs: number): Outcome {
-    const outcome = this.accepts(buffer.bytes, nowMs) ? this.storeCommit(buffer, nowMs) : REFUSED;
-    if (outcome === REFUSED) this.countRefused(buffer.lines);
-    return outcome;
+  /**
+   * Stores a commit that is not yet sealed, to the configured level.
+   * @param mark what its seal records besides its own figures
+   */
+  store(buffer: CommitBuffer, nowMs: number, mark = ''): Outcome {
+    return this.accepts(buffer.bytes, nowMs) ? this.storeCommit(buffer, nowMs, mark) : REFUSED;
   }
 
+  /** A refused commit is lost. */
   countRefused(lines: number): void {
     const { counters, config } = this.parts;
     const slot = config.ack === 'received' ? WRITER.lost_acknowledged_lines : WRITER.refused_lines;
@@ -117,7 +119,7 @@ export class CommitLog {
     return control.disk === DISK_OK && breaker.state !== OPEN;
   }
 
-  private storeCommit(buffer: CommitBuffer, nowMs: number): Outcome {
+  private storeCommit(buffer: CommitBuffer, nowMs: number, mark: string): Outcome {
     const { breaker, config, control } = this.parts;
     const { episode } = breaker;
     let startMs = nowMs;
@@ -129,7 +131,7 @@ export class CommitLog {
         if (this.isFullFor(buffer.bytes, nowMs)) this.rotate(nowMs);
         // The rotation failed for good.
         if (control.disk === DISK_FAILED) return REFUSED;
-        if (!isSealed) buffer.seal(this.state.nextCommit);
+        if (!isSealed) buffer.seal(this.state.nextCommit, mark);
         isSealed = true;
         startMs = monotonicMs();
         this.append(buffer, nowMs);
@@ -148,7 +150,8 @@ export class CommitLog {
     if (this.unsyncedBytes >= SYNC_EARLY_BYTES) this.events.syncIsDue();
     breaker.succeeded(episode, nowMs);
     this.lastStoreMs = monotonicMs() - startMs;
-    this.record.keepAhead();
+    // Durable first: after a power loss every commit that the record knows has to be there.
+    if (this.record.isDue && this.sync()) this.record.write(false);
     return STORED;
   }
 
@@ -293,6 +296,7 @@ export class CommitLog {
       return false;
     }
     this.recordSync(this.state.bytes, this.state.unsyncedLines, startMs);
+    this.events.synced();
     return true;
   }
 

@@ -8,6 +8,8 @@ export interface LogEvents {
   writeFailed(code: string): void;
   rotationFailed(code: string): void;
   segmentCreated(): void;
+  /** Everything appended is durable. */
+  synced(): void;
   /** Another process deleted, moved, replaced or changed the open segment. */
   segmentLost(segment: string, how: string): void;
   /** The log record could not be written; it is tried again. */

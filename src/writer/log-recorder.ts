@@ -46,11 +46,10 @@ export class LogRecorder {
     state.reservedCommit = nextCommit - 1 + RESERVED_COMMITS;
   }
 
-  /** Call before a commit is acknowledged: writes the record if it is the first of a segment or uses up the reserve. */
-  keepAhead(): void {
+  /** True when the last commit was the first of its segment or used up the reserve: record it before acknowledging. */
+  get isDue(): boolean {
     const { state } = this;
-    if (state.recordedSegment !== state.sequence || state.nextCommit > state.reservedCommit)
-      this.write(false);
+    return state.recordedSegment !== state.sequence || state.nextCommit > state.reservedCommit;
   }
 
   /** Retention is about to delete all commits up to this number. */

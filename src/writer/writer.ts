@@ -54,9 +54,16 @@ export interface DoubtfulRange {
   readonly lines: number;
 }
 
+/** Which writer of the phase table runs; see src/phases.ts. */
+interface Selection {
+  readonly phase: number;
+  readonly revert: Revert;
+  readonly wal?: string;
+}
+
 /** The data that the writer thread starts with. */
 export interface WriterThreadData {
-  readonly config: WriterConfig & { readonly phase: number; readonly revert: Revert };
+  readonly config: WriterConfig & Selection;
   readonly memory: WriterMemory;
   readonly bell: SharedArrayBuffer;
   readonly control: SharedArrayBuffer;

@@ -1,29 +1,42 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { assertAccepted, assertProblem } from '../support/assertions.ts';
+import { assertAccepted, assertProblem, eventually } from '../support/assertions.ts';
 import { bodyOf, type MetricInput, metric, namesBody, ndjsonBody, uniqueName } from '../support/bodies.ts';
 import { describeEachPhase } from '../support/each-phase.ts';
 import { post, postRequest, RawConnection } from '../support/raw-http.ts';
+import { WITH_WAL } from '../support/server-process.ts';
 import { readStored, type StoredMetric } from '../support/stored.ts';
 
-describeEachPhase({ args: ['--workers', '2', '--rate-limit', '0'] }, (server) => {
-  function storedNamed(...names: string[]): StoredMetric[] {
+describeEachPhase({ args: ['--workers', '2', '--rate-limit', '0'], env: WITH_WAL }, (server, phase) => {
+  async function storedNamed(...names: string[]): Promise<StoredMetric[]> {
+    if (phase.slots.writer === 'write-ahead') await settled();
     return readStored(server.dataDir).filter((stored) => names.includes(stored.name));
+  }
+
+  /** Lines reach the files behind the answers, those of a commit together: two later lines come after all others. */
+  async function settled(): Promise<void> {
+    for (let k = 0; k < 2; k++) {
+      const name = uniqueName('settled');
+      assertAccepted(await post(server.port, namesBody(name)), 1);
+      await eventually('the line is in the files', () =>
+        readStored(server.dataDir).some((stored) => stored.name === name),
+      );
+    }
   }
 
   describe('posting metrics', () => {
     it('stores one metric with all its fields before it answers', async () => {
       const sent = metric(uniqueName('one'), 42.5);
       assertAccepted(await post(server.port, bodyOf([sent])), 1);
-      assert.deepEqual(storedNamed(sent.name), [sent]);
+      assert.deepEqual(await storedNamed(sent.name), [sent]);
     });
 
     it('stores a batch in the order sent', async () => {
       const names = Array.from({ length: 1000 }, () => uniqueName('batch'));
       assertAccepted(await post(server.port, namesBody(...names)), 1000);
       assert.deepEqual(
-        storedNamed(...names).map((stored) => stored.name),
+        (await storedNamed(...names)).map((stored) => stored.name),
         names,
       );
     });
@@ -42,7 +55,7 @@ describeEachPhase({ args: ['--workers', '2', '--rate-limit', '0'] }, (server) =>
       const name = uniqueName('defaults');
       const before = Date.now();
       assertAccepted(await post(server.port, bodyOf([{ name, value: 1 }])), 1);
-      const [stored] = storedNamed(name);
+      const [stored] = await storedNamed(name);
       assert.equal(stored?.type, 'gauge');
       assert.equal(stored?.value, 1);
       assert.ok(
@@ -57,7 +70,7 @@ describeEachPhase({ args: ['--workers', '2', '--rate-limit', '0'] }, (server) =>
       const name = uniqueName('types');
       assertAccepted(await post(server.port, bodyOf(types.map((type) => ({ name, value: 1, type })))), 4);
       assert.deepEqual(
-        storedNamed(name).map((stored) => stored.type),
+        (await storedNamed(name)).map((stored) => stored.type),
         types,
       );
     });
@@ -75,7 +88,7 @@ describeEachPhase({ args: ['--workers', '2', '--rate-limit', '0'] }, (server) =>
       ];
       const body = `{"metrics":[${texts.map((text) => `{"name":"${name}","value":${text}}`).join(',')}]}`;
       assertAccepted(await post(server.port, body), texts.length);
-      const values = storedNamed(name).map((stored) => stored.value);
+      const values = (await storedNamed(name)).map((stored) => stored.value);
       assert.deepEqual(values, texts.map(Number));
     });
 
@@ -93,7 +106,7 @@ describeEachPhase({ args: ['--workers', '2', '--rate-limit', '0'] }, (server) =>
       );
       assertAccepted(await post(server.port, escaped), 1);
       assertAccepted(await post(server.port, bodyOf([sent])), 1);
-      assert.deepEqual(storedNamed(sent.name), [sent, sent]);
+      assert.deepEqual(await storedNamed(sent.name), [sent, sent]);
     });
 
     it('skips unknown members', async () => {
@@ -104,7 +117,7 @@ describeEachPhase({ args: ['--workers', '2', '--rate-limit', '0'] }, (server) =>
         trailer: 'x',
       });
       assertAccepted(await post(server.port, body), 1);
-      assert.equal(storedNamed(name).length, 1);
+      assert.equal((await storedNamed(name)).length, 1);
     });
 
     for (const type of [
@@ -127,7 +140,7 @@ describeEachPhase({ args: ['--workers', '2', '--rate-limit', '0'] }, (server) =>
         1,
       );
       connection.close();
-      assert.equal(storedNamed(name).length, 1);
+      assert.equal((await storedNamed(name)).length, 1);
     });
 
     it('ignores a query string', async () => {
@@ -156,7 +169,7 @@ describeEachPhase({ args: ['--workers', '2', '--rate-limit', '0'] }, (server) =>
       const itemStart = body.indexOf('{"name":"x"');
       const offset = errors[0]?.offset ?? -1;
       assert.ok(offset >= itemStart && offset < body.indexOf('}', itemStart), `offset ${offset}`);
-      assert.equal(storedNamed(first, second).length, 2);
+      assert.equal((await storedNamed(first, second)).length, 2);
     });
 
     it('lists the first ten errors and counts all', async () => {
@@ -209,7 +222,7 @@ describeEachPhase({ args: ['--workers', '2', '--rate-limit', '0'] }, (server) =>
         };
         assert.deepEqual([answer.accepted, answer.rejected, answer.errors[0]?.index], [1, 1, 0]);
         if (field !== '') assert.ok(answer.errors[0]?.field.startsWith(field), response.body.toString());
-        assert.equal(storedNamed(name).length, 1);
+        assert.equal((await storedNamed(name)).length, 1);
       });
     }
 
@@ -221,7 +234,7 @@ describeEachPhase({ args: ['--workers', '2', '--rate-limit', '0'] }, (server) =>
         400,
       );
       assert.ok(problem.errors !== undefined || problem.field !== undefined, JSON.stringify(problem));
-      assert.equal(storedNamed(name).length, 0);
+      assert.equal((await storedNamed(name)).length, 0);
     });
 
     it('accepts a valid request under Prefer: handling=strict', async () => {
@@ -240,14 +253,14 @@ describeEachPhase({ args: ['--workers', '2', '--rate-limit', '0'] }, (server) =>
     it('stores one metric per line', async () => {
       const sent = [metric(uniqueName('nd'), 1), metric(uniqueName('nd'), 2)];
       assertAccepted(await post(server.port, ndjsonBody(sent), { headers }), 2);
-      assert.deepEqual(storedNamed(...sent.map((item) => item.name)), sent);
+      assert.deepEqual(await storedNamed(...sent.map((item) => item.name)), sent);
     });
 
     it('accepts a last line without its newline, CRLF line ends and empty lines', async () => {
       const names = [uniqueName('nd'), uniqueName('nd'), uniqueName('nd')];
       const [a, b, c] = names.map((name) => JSON.stringify(metric(name)));
       assertAccepted(await post(server.port, `\n${a}\r\n\n${b}\n\n\n${c}`, { headers }), 3);
-      assert.equal(storedNamed(...names).length, 3);
+      assert.equal((await storedNamed(...names)).length, 3);
     });
 
     it('uses the line number as the index of an error, without counting empty lines', async () => {
@@ -261,7 +274,7 @@ describeEachPhase({ args: ['--workers', '2', '--rate-limit', '0'] }, (server) =>
         answer.errors.map((error) => error.index),
         [1, 2],
       );
-      assert.equal(storedNamed(...names).length, 2);
+      assert.equal((await storedNamed(...names)).length, 2);
     });
 
     it('answers 400 when no line is a metric', async () => {
@@ -278,7 +291,7 @@ describeEachPhase({ args: ['--workers', '2', '--rate-limit', '0'] }, (server) =>
       const name = uniqueName('gzip');
       const headers = { 'Content-Encoding': 'gzip' };
       assertAccepted(await post(server.port, gzipSync(namesBody(name)), { headers }), 1);
-      assert.equal(storedNamed(name).length, 1);
+      assert.equal((await storedNamed(name)).length, 1);
     });
 
     it('stores a gzip NDJSON body', async () => {
@@ -301,7 +314,7 @@ describeEachPhase({ args: ['--workers', '2', '--rate-limit', '0'] }, (server) =>
       const flipped = Buffer.from(compressed);
       flipped[flipped.length - 6] = flipped[flipped.length - 6]! ^ 1;
       assertProblem(await post(server.port, flipped, { headers }), 400);
-      assert.equal(storedNamed(name).length, 0);
+      assert.equal((await storedNamed(name)).length, 0);
     });
   });
 
@@ -332,7 +345,7 @@ describeEachPhase({ args: ['--workers', '2', '--rate-limit', '0'] }, (server) =>
         const problem = assertProblem(await post(server.port, body), 400);
         assert.ok(Number.isInteger(problem.offset), JSON.stringify(problem));
         assert.equal(typeof problem.reason, 'string');
-        assert.equal(storedNamed(name).length, 0);
+        assert.equal((await storedNamed(name)).length, 0);
       });
     }
 

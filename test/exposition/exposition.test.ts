@@ -63,6 +63,7 @@ function emptyRig(): Rig {
   const sources: TelemetrySources = {
     version: '1.2.3',
     phase: 'pool',
+    wal: 'off',
     uws: '20.57.0',
     queueCapacity: 500,
     disk: { dataDir: '.', reserveBytes: 1000 },

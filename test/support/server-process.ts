@@ -108,12 +108,20 @@ export function memoryDirectory(owner: Owner): string {
   return removedWith(owner, mkdtempSync(join(MEMORY_FILE_SYSTEM, 'metricsstream-')));
 }
 
+/**
+ * Most tests read the files right after an answer, or make file operations fail. The write-ahead log copies lines into
+ * the files behind the answers, and writes by its own calls, so it has tests of its own; see `WITH_WAL`.
+ */
+const WITHOUT_WAL = { METRICSSTREAM_WAL: 'off' } as const;
+/** For `ServerOptions.env`: the best back-end that works here. Lines reach the files behind the answers then. */
+export const WITH_WAL = { METRICSSTREAM_WAL: 'auto' } as const;
+
 /** This process's environment without options for the server or the test runner. */
 function childEnvironment(extra: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
   const inherited = Object.entries(process.env).filter(
     ([name]) => !name.startsWith('METRICSSTREAM_') && name !== 'NODE_TEST_CONTEXT' && name !== 'NODE_OPTIONS',
   );
-  return { ...Object.fromEntries(inherited), ...extra };
+  return { ...Object.fromEntries(inherited), ...WITHOUT_WAL, ...extra };
 }
 
 const alive = new Set<() => void>();

@@ -14,7 +14,7 @@ import { createCounterBlock, WRITER, WRITER_SLOTS, type WriterSlot } from '../..
 import { createHistogramBlock, Histograms, WRITER_HISTOGRAM_NAMES } from '../../src/telemetry/histogram.ts';
 import {
   createMemory as createGroupCommitMemory,
-  GroupCommitWriter,
+  createWriter as createGroupCommitWriter,
 } from '../../src/writer/group-commit/group-commit.ts';
 import { MaintenanceWriter } from '../../src/writer/synchronous/maintenance.ts';
 import {
@@ -74,7 +74,7 @@ export const groupCommit: TestedWriter = {
   name: 'group commit',
   createMemory: createGroupCommitMemory,
   openJournal: ({ memory }, lane) => new JournalProducer(memory.journals[lane]!),
-  createWriter: (parts) => new GroupCommitWriter(parts),
+  createWriter: (parts) => createGroupCommitWriter(parts),
 };
 
 export const synchronous: TestedWriter = {

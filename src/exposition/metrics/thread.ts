@@ -4,13 +4,13 @@ import { type MetricDescription, scalar } from '../metric-description.ts';
 import type { Readings } from '../readings.ts';
 
 export function processMetrics(readings: Readings): MetricDescription[] {
-  const { version, phase, uws, lostLogLines } = readings.sources;
-  const build = { version, phase: `${phase}`, uws, node: process.version };
+  const { version, phase, uws, wal, lostLogLines } = readings.sources;
+  const build = { version, phase: `${phase}`, uws, wal, node: process.version };
   return [
     scalar(
       'gauge',
       'build_info',
-      'Version, phase, uWebSockets.js and Node.js in use; always 1.',
+      'Version, phase, uWebSockets.js, write-ahead log and Node.js in use; always 1.',
       () => [{ value: 1, labels: build }],
       [...Object.keys(build)],
     ),

@@ -67,6 +67,8 @@ export class SharedLog {
         memory.setText(RECORD_ERROR, code);
         bell.ring();
       },
+      // A thread that appends syncs for itself.
+      synced: () => {},
       syncIsDue: () => bell.ring(),
     };
   }

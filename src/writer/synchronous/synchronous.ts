@@ -102,7 +102,11 @@ export class SynchronousJournal implements Journal {
   private store(): Outcome {
     const { buffer, shared } = this;
     return shared.locked<Outcome>(
-      () => shared.log.store(buffer, this.now()),
+      () => {
+        const outcome = shared.log.store(buffer, this.now());
+        if (outcome === REFUSED) shared.log.countRefused(buffer.lines);
+        return outcome;
+      },
       () => {
         shared.memory.addUnlockedLines(buffer.lines);
         this.parts.bell.ring();

@@ -16,6 +16,8 @@ interface Kills {
   readonly kills: { readonly short: number; readonly long: number };
   /** The load runs this long before the kill, so that kills fall at different places of a commit. */
   readonly loadMs: { readonly least: number; readonly spread: number };
+  /** Back-end of the write-ahead log. */
+  readonly wal?: 'io_uring' | 'pool';
   /** Writes take so long that there is a queue to lose. */
   readonly writeDelayMs?: number;
 }
@@ -27,6 +29,8 @@ const THREADS = { kills: { short: 1, long: 10 }, loadMs: { least: 800, spread: 4
 const ALL: readonly Kills[] = [
   { ...LAST, ack: 'written' },
   { ...LAST, ack: 'synced' },
+  { ...LAST, phase: 7.2, ack: 'synced', wal: 'io_uring' },
+  { ...LAST, phase: 7.2, ack: 'synced', wal: 'pool' },
   { ...LAST, ack: 'received', kills: { short: 2, long: 20 }, writeDelayMs: 40 },
   { ...EARLIER, phase: 0, ack: 'written' },
   { ...EARLIER, phase: 0, ack: 'synced' },
@@ -34,9 +38,9 @@ const ALL: readonly Kills[] = [
   { ...THREADS, phase: 5, ack: 'synced' },
 ];
 
-function killCase({ phase, ack, kills, loadMs, writeDelayMs }: Kills): FaultCase {
+function killCase({ phase, ack, kills, loadMs, writeDelayMs, wal }: Kills): FaultCase {
   return {
-    name: `kill, phase ${phase}, ${ack}`,
+    name: `kill, phase ${phase}, ${ack}${wal === undefined ? '' : `, ${wal}`}`,
     fault: `\`kill -9\` under load${writeDelayMs === undefined ? '' : `, writes taking ${writeDelayMs} ms`}`,
     promise:
       ack === 'received'
@@ -45,7 +49,10 @@ function killCase({ phase, ack, kills, loadMs, writeDelayMs }: Kills): FaultCase
     run: async (owner, form) => {
       const faults = new FaultSwitch(owner);
       if (writeDelayMs !== undefined) faults.set({ writeDelayMs });
-      const run = await FaultRun.start(owner, { args: serveArgs(phase, ack, LIMITS), env: faults.env });
+      const run = await FaultRun.start(owner, {
+        args: serveArgs(phase, ack, wal === undefined ? LIMITS : [...LIMITS, '--wal', wal]),
+        env: faults.env,
+      });
       let limited = 0;
       for (; run.tries < kills[form]; run.tries++) {
         const free = run.startLoad({ headersOf: (connection) => ({ 'X-Client': `free-${connection}` }) });

@@ -1,7 +1,7 @@
 /** The background sync of group commit: on the thread pool, while writing continues. */
-import { monotonicMs } from '../../base/clock.ts';
-import type { FileOps } from '../../storage/file-ops.ts';
-import type { Segment } from '../../storage/segment.ts';
+import { monotonicMs } from '../base/clock.ts';
+import type { FileOps } from '../storage/file-ops.ts';
+import type { Segment } from '../storage/segment.ts';
 
 export interface BackgroundSyncOutcome {
   readonly segment: Segment;

@@ -1,0 +1,52 @@
+/** Opens the log of a data directory: recovers the segments, replays the write-ahead log, and renews its files. */
+import { randomInt } from 'node:crypto';
+import type { FileOps } from '../storage/file-ops.ts';
+import { readLogRecord, writeLogRecord } from '../storage/log-record.ts';
+import { RESERVED_COMMITS, type RecoveryReport, recover } from '../storage/recovery.ts';
+import type { Generation } from './record.ts';
+import { type ReplayReport, readWal, renewWal, repairUnsynced, replayWal } from './recovery.ts';
+
+/** Bounds of crypto.randomInt: its range is below 2^48. */
+const GENERATION_MAX = 2 ** 48 - 1;
+
+export interface OpenedLog {
+  /** With the numbers that follow the replay. */
+  readonly recovery: RecoveryReport;
+  readonly replay: ReplayReport;
+  /** Bytes that an unsynced segment lost and the replay restored. */
+  readonly repairedBytes: number;
+}
+
+/** A number that no other run has. */
+export function newGeneration(): Generation {
+  return randomInt(1, GENERATION_MAX);
+}
+
+/**
+ * @param lanes the lanes that this run has, or null without a write-ahead log: then its files are removed
+ * @throws the file system's error when the log cannot be read, repaired or written
+ */
+export function openLog(
+  ops: FileOps,
+  dataDir: string,
+  lanes: { readonly count: number; readonly generation: Generation; readonly fileBytes: number } | null,
+): OpenedLog {
+  const logs = readWal(ops, dataDir);
+  const repairedBytes = repairUnsynced(ops, dataDir, logs);
+  const recovered = recover(ops, dataDir);
+  const replay = replayWal(ops, dataDir, logs, recovered);
+  renewWal(ops, dataDir, lanes?.count ?? 0, lanes ?? { generation: 0, fileBytes: 0 });
+  const { nextCommit, nextSegment } = replay;
+  if (replay.records === 0) return { recovery: recovered, replay, repairedBytes };
+  const startSegment = nextSegment - 1;
+  recordReplay(ops, dataDir, startSegment, nextCommit - 1);
+  return { recovery: { ...recovered, startSegment, nextCommit, nextSegment }, replay, repairedBytes };
+}
+
+/** The log record has to know the commits of the replay before any later one: numbers never restart. */
+function recordReplay(ops: FileOps, dataDir: string, segment: number, commit: number): void {
+  const { record } = readLogRecord(ops, dataDir);
+  if (record === null) return;
+  const reserved = commit + RESERVED_COMMITS;
+  writeLogRecord(ops, dataDir, { ...record, segment, startSegment: segment, commit, reserved });
+}

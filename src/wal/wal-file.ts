@@ -1,0 +1,125 @@
+/**
+ * The files of the write-ahead log, `DATA_DIR/wal-<lane>.bin`: written whole once, then overwritten round robin.
+ *
+ * ```
+ *  block 0     header       magic FF 'W' 'A' 'F', version, lane, generation, checkpoint, crc32
+ *  block 1..   records      see record.ts; a record never spans the end of the file
+ * ```
+ * The blocks are *written* when the file is created. A file whose blocks are merely allocated (fallocate) changes its
+ * extents with each first write, so each sync would commit the file system's journal as well.
+ */
+
+/**
+ * The files of the write-ahead log, `DATA_DIR/wal-<lane>.bin`: written whole once, then overwritten round robin.
+ *
+ * ```
+ *  block 0     header       magic FF 'W' 'A' 'F', version, lane, generation, checkpoint, crc32
+ *  block 1..   records      see record.ts; a record never spans the end of the file
+ * ```
+ * The blocks are *written* when the file is created. A file whose blocks are merely allocated (fallocate) changes its
+ * extents with each first write, so each sync would commit the file system's journal as well.
+ */
+import fs, { constants } from 'node:fs';
+import { join } from 'node:path';
+import zlib from 'node:zlib';
+import type { FileOps } from '../storage/file-ops.ts';
+import { BLOCK_BYTES, type Generation } from './record.ts';
+
+const HEADER_MAGIC = 0x4641_57ff;
+const VERSION = 1;
+const HEADER_CRC_OFFSET = 60;
+const TWO_32 = 2 ** 32;
+const FILL_BYTES = 1 << 20;
+const NAME = /^wal-(\d+)\.bin$/;
+
+export interface WalHeader {
+  readonly lane: number;
+  readonly generation: Generation;
+  /** Sequence of the last record whose segment is known to be synced. */
+  readonly checkpoint: number;
+}
+
+export function walPath(dataDir: string, lane: number): string {
+  return join(dataDir, `wal-${lane}.bin`);
+}
+
+/** The lanes that have a file in the directory, ascending. */
+export function listWalFiles(ops: FileOps, dataDir: string): number[] {
+  return ops
+    .readdir(dataDir)
+    .flatMap((name) => NAME.exec(name)?.[1] ?? [])
+    .map(Number)
+    .sort((a, b) => a - b);
+}
+
+/** Opens for direct, data-synchronous writes of whole blocks. */
+export function openDirect(path: string): number {
+  return fs.openSync(path, constants.O_WRONLY | constants.O_DIRECT | constants.O_DSYNC);
+}
+
+function encodeHeader({ lane, generation, checkpoint }: WalHeader): Buffer {
+  const block = Buffer.alloc(BLOCK_BYTES);
+  block.writeUInt32LE(HEADER_MAGIC, 0);
+  block.writeUInt32LE(VERSION, 4);
+  block.writeUInt32LE(lane, 8);
+  block.writeUInt32LE(generation % TWO_32, 16);
+  block.writeUInt32LE(Math.floor(generation / TWO_32), 20);
+  block.writeUInt32LE(checkpoint % TWO_32, 24);
+  block.writeUInt32LE(Math.floor(checkpoint / TWO_32), 28);
+  block.writeUInt32LE(zlib.crc32(block.subarray(0, HEADER_CRC_OFFSET)), HEADER_CRC_OFFSET);
+  return block;
+}
+
+/** The header, or null when the block is not one or its CRC does not match. */
+export function decodeHeader(block: Buffer): WalHeader | null {
+  if (block.length < BLOCK_BYTES || block.readUInt32LE(0) !== HEADER_MAGIC) return null;
+  if (block.readUInt32LE(4) !== VERSION) return null;
+  if (zlib.crc32(block.subarray(0, HEADER_CRC_OFFSET)) !== block.readUInt32LE(HEADER_CRC_OFFSET)) return null;
+  return {
+    lane: block.readUInt32LE(8),
+    generation: block.readUInt32LE(16) + block.readUInt32LE(20) * TWO_32,
+    checkpoint: block.readUInt32LE(24) + block.readUInt32LE(28) * TWO_32,
+  };
+}
+
+/**
+ * Makes the lane's file: every block written, file and name durable. Replaces one that exists.
+ * @param fileBytes a multiple of BLOCK_BYTES
+ */
+export function createWalFile(ops: FileOps, dataDir: string, fileBytes: number, header: WalHeader): void {
+  const path = walPath(dataDir, header.lane);
+  const temporary = `${path}.new`;
+  if (ops.exists(temporary)) ops.unlink(temporary);
+  const fd = ops.open(temporary, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL);
+  try {
+    const zeros = Buffer.alloc(FILL_BYTES);
+    for (let at = 0; at < fileBytes; )
+      at += ops.write(fd, zeros, 0, Math.min(FILL_BYTES, fileBytes - at), at);
+    ops.write(fd, encodeHeader(header), 0, BLOCK_BYTES, 0);
+    ops.fsync(fd);
+  } finally {
+    ops.close(fd);
+  }
+  ops.rename(temporary, path);
+  syncDirectory(ops, dataDir);
+}
+
+export function syncDirectory(ops: FileOps, path: string): void {
+  const fd = ops.open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    ops.fsync(fd);
+  } finally {
+    ops.close(fd);
+  }
+}
+
+/** Writes the header of a file that exists; durable when `sync` says so. */
+export function writeHeader(ops: FileOps, path: string, header: WalHeader, sync: boolean): void {
+  const fd = ops.open(path, constants.O_RDWR);
+  try {
+    ops.write(fd, encodeHeader(header), 0, BLOCK_BYTES, 0);
+    if (sync) ops.fdatasync(fd);
+  } finally {
+    ops.close(fd);
+  }
+}

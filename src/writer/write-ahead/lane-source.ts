@@ -1,0 +1,216 @@
+/**
+ * The lanes of the write-ahead log as the source of segment commits: the copier.
+ *
+ * The lines are acknowledged already, so the copier may wait for large commits, and a commit that the segments do not
+ * accept is offered again. It records in each seal how far it has come, and after each sync of the segments it frees
+ * the records they hold for reuse (the *checkpoint*).
+ */
+import { type Control, DISK_FAILED } from '../../base/control.ts';
+import { type Outcome, STORED } from '../../journal/journal.ts';
+import type { CommitBuffer } from '../../storage/commit-buffer.ts';
+import { isFileError } from '../../storage/file-ops.ts';
+import { WRITER } from '../../telemetry/counters.ts';
+import { LaneConsumer } from '../../wal/lane-consumer.ts';
+import { formatMark } from '../../wal/mark.ts';
+import { createWalFile, walPath, writeHeader } from '../../wal/wal-file.ts';
+import type { CommitSource } from '../grouped-writer.ts';
+import type { WriterParts } from '../writer.ts';
+import { readWalSettings, type WalSettings } from './wal-settings.ts';
+
+/** A commit is closed when it has this many bytes; one record may exceed it. */
+const COMMIT_BYTES = 4 << 20;
+/** Records gather for so long between two commits. Readers of the segments lag by about this much. */
+const GATHER_MS = 20;
+/** A commit that the segments did not accept is offered again after so long. */
+const RETRY_MS = 100;
+
+export class LaneSource implements CommitSource {
+  readonly losesRefused = false;
+  private readonly parts: WriterParts;
+  private readonly control: Control;
+  private readonly settings: WalSettings;
+  private readonly lanes: readonly LaneConsumer[];
+  /** Device and inode of each lane's file, to see that it was replaced or removed. */
+  private readonly identities: string[];
+  /** Last sequence of each lane that is in a segment, and that is in a synced one. */
+  private readonly copied: number[];
+  private readonly checkpoints: number[];
+  /** Earliest time of the next commit. */
+  private nextMs = 0;
+  private isStalled = false;
+  private firstLane = 0;
+  private failureIsReported = false;
+
+  constructor(parts: WriterParts) {
+    this.parts = parts;
+    this.control = parts.control;
+    this.settings = readWalSettings(parts.memory.common);
+    this.lanes = parts.memory.journals.map((memory) => new LaneConsumer(memory));
+    this.copied = this.lanes.map(() => 0);
+    this.checkpoints = this.lanes.map(() => 0);
+    this.identities = this.lanes.map((_, lane) => this.identityOf(lane));
+  }
+
+  gather(buffer: CommitBuffer, nowMs: number): void {
+    this.reportFailure();
+    const isEnding = this.control.writerShouldStop;
+    if (isEnding ? this.isStalled : nowMs < this.nextMs) return;
+    this.collect(buffer);
+    if (buffer.lines > 0) {
+      this.nextMs = nowMs + GATHER_MS;
+      for (const lane of this.lanes) lane.wake();
+      return;
+    }
+    for (const lane of this.lanes) lane.sleep();
+    // What was published between the two would otherwise wait for the next record.
+    this.collect(buffer);
+  }
+
+  private collect(buffer: CommitBuffer): void {
+    const { lanes } = this;
+    for (let i = 0; i < lanes.length && buffer.bytes < COMMIT_BYTES; i++) {
+      const lane = lanes[(this.firstLane + i) % lanes.length]!;
+      while (buffer.bytes < COMMIT_BYTES && lane.next()) {
+        buffer.add(lane.bytes, lane.runOffset, lane.runBytes, lane.runLines);
+      }
+    }
+    this.firstLane = (this.firstLane + 1) % lanes.length;
+  }
+
+  mark(): string {
+    return formatMark(
+      this.settings.generation,
+      this.lanes.map(({ taken }) => taken),
+    );
+  }
+
+  settle(outcome: Outcome, nowMs: number): void {
+    this.isStalled = outcome !== STORED;
+    if (this.isStalled) this.nextMs = nowMs + RETRY_MS;
+    for (const [lane, consumer] of this.lanes.entries()) {
+      if (this.isStalled) consumer.rewind();
+      else {
+        consumer.release();
+        this.copied[lane] = consumer.taken;
+      }
+    }
+  }
+
+  pollInMs(nowMs: number): number {
+    const isGathering = this.nextMs > nowMs;
+    return isGathering ? this.nextMs - nowMs : Number.POSITIVE_INFINITY;
+  }
+
+  stored(): void {
+    // Workers measure their own writes: the copy delays no answer.
+  }
+
+  syncStarts(): readonly number[] {
+    return [...this.copied];
+  }
+
+  synced(token: unknown = this.copied): void {
+    const sequences = token as readonly number[];
+    for (const [lane, sequence] of sequences.entries()) {
+      if (sequence === this.checkpoints[lane]) continue;
+      this.checkpoints[lane] = sequence;
+      this.lanes[lane]!.checkpoint(sequence);
+      this.recordCheckpoint(lane, false);
+    }
+  }
+
+  /** True when a producer's file runs full. */
+  syncIsWanted(): boolean {
+    let isWanted = false;
+    for (const lane of this.lanes) if (lane.checkpointIsWanted()) isWanted = true;
+    return isWanted;
+  }
+
+  /** Without a sync a power loss may take it back; then the next start replays what the seals do not record. */
+  private recordCheckpoint(lane: number, sync: boolean): void {
+    const { ops, config } = this.parts;
+    const header = { lane, generation: this.settings.generation, checkpoint: this.checkpoints[lane]! };
+    try {
+      writeHeader(ops, walPath(config.dataDir, lane), header, sync);
+    } catch (error) {
+      // The file was removed: `maintain` replaces it.
+      if (!isFileError(error)) throw error;
+    }
+  }
+
+  maintain(): void {
+    this.updateMetrics();
+    for (const lane of this.lanes.keys()) this.replaceIfGone(lane);
+  }
+
+  private updateMetrics(): void {
+    const { counters } = this.parts;
+    let bytes = 0;
+    let records = 0;
+    let fill = 0;
+    for (const { figures } of this.lanes) {
+      bytes += figures.bytes;
+      records += figures.records;
+      fill = Math.max(fill, figures.fill);
+    }
+    counters[WRITER.wal_bytes] = bytes;
+    counters[WRITER.wal_records] = records;
+    counters[WRITER.wal_fill_now] = fill;
+  }
+
+  private identityOf(lane: number): string {
+    try {
+      const { dev, ino } = this.parts.ops.stat(walPath(this.parts.config.dataDir, lane));
+      return `${dev}:${ino}`;
+    } catch {
+      return '';
+    }
+  }
+
+  /** A file that others removed or replaced is created anew; the producer opens it before its next write. */
+  private replaceIfGone(lane: number): void {
+    const { ops, config, report } = this.parts;
+    if (this.failureIsReported || this.identityOf(lane) === this.identities[lane]) return;
+    const path = walPath(config.dataDir, lane);
+    try {
+      const header = { lane, generation: this.settings.generation, checkpoint: this.checkpoints[lane]! };
+      createWalFile(ops, config.dataDir, this.settings.fileBytes, header);
+    } catch (error) {
+      if (!isFileError(error)) throw error;
+      return;
+    }
+    this.identities[lane] = this.identityOf(lane);
+    this.lanes[lane]!.replaceFile();
+    report({
+      kind: 'log',
+      level: 'error',
+      fields: { file: path },
+      text: 'a write-ahead file was removed or replaced; created it anew',
+    });
+  }
+
+  /** A write to a lane's file failed: nothing more is acknowledged, and the process has to end. */
+  private reportFailure(): void {
+    const { control, config, counters, report } = this.parts;
+    if (this.failureIsReported || control.disk !== DISK_FAILED) return;
+    for (const [lane, consumer] of this.lanes.entries()) {
+      if (consumer.failure === 0) continue;
+      this.failureIsReported = true;
+      const { from, to, lines } = consumer.doubt;
+      const segment = walPath(config.dataDir, lane);
+      counters[WRITER.sync_errors]! += 1;
+      counters[WRITER.unknown_lines]! += lines;
+      const reason = `a write to the write-ahead log failed (errno ${consumer.failure})`;
+      report({ kind: 'fatal', reason, doubtful: { segment, from, to, lines } });
+    }
+  }
+
+  close(failed: boolean): void {
+    this.updateMetrics();
+    if (failed) return;
+    for (const lane of this.lanes.keys()) {
+      this.checkpoints[lane] = this.copied[lane]!;
+      this.recordCheckpoint(lane, true);
+    }
+  }
+}

@@ -1,0 +1,211 @@
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import { before, describe, it } from 'node:test';
+import { FULL, REFUSED, STORED, UNKNOWN } from '../../src/journal/journal.ts';
+import type { OpenBlockWriter } from '../../src/wal/block-writer.ts';
+import { openBlockingWriter } from '../../src/wal/blocking-writer.ts';
+import { openPoolWriter } from '../../src/wal/pool-writer.ts';
+import { BLOCK_BYTES } from '../../src/wal/record.ts';
+import { loadUring, openUringWriter } from '../../src/wal/uring-writer.ts';
+import { eventually } from '../support/assertions.ts';
+import { EIO, heldRig, LaneRig } from './rig.ts';
+
+before(() => fs.mkdirSync('.artifacts', { recursive: true }));
+
+function uringIsMissing(): string | false {
+  try {
+    loadUring();
+    return false;
+  } catch (error) {
+    return `the io_uring addon was not built: ${(error as Error).message.split('\n')[0]}`;
+  }
+}
+
+const BACKENDS: readonly (readonly [string, OpenBlockWriter, string | false])[] = [
+  ['io_uring', openUringWriter, uringIsMissing()],
+  ['pool', openPoolWriter, false],
+  ['blocking', openBlockingWriter, false],
+];
+
+/** A line whose length varies from one byte to several blocks. */
+const lineOf = (id: number): string => `${id}:${'x'.repeat((id * 1_237) % (3 * BLOCK_BYTES))}\n`;
+
+for (const [name, open, skip] of BACKENDS) {
+  it(`${name}: copies and disk hold every line in order, around both ends many times`, { skip }, async () => {
+    const rig = new LaneRig({ open });
+    let sent = '';
+    let copied = '';
+    for (let id = 0; id < 1_500; id++) {
+      if (rig.commit(lineOf(id)) === FULL) {
+        await eventually('room', () => {
+          rig.lane.publish();
+          copied += rig.copyAll();
+          rig.consumer.checkpoint(rig.consumer.taken);
+          return rig.lane.usedBytes === 0;
+        });
+        rig.commit(lineOf(id));
+      }
+      sent += lineOf(id);
+      if (id % 3 === 0) rig.lane.publish();
+      if (id % 11 === 0) {
+        await new Promise(setImmediate);
+        copied += rig.copyAll();
+        rig.consumer.checkpoint(rig.consumer.taken);
+      }
+    }
+    await eventually('every line is stored', () => {
+      rig.lane.publish();
+      copied += rig.copyAll();
+      if (rig.lane.usedBytes > 0) rig.consumer.checkpoint(rig.consumer.taken);
+      return rig.lane.usedBytes === 0;
+    });
+    copied += rig.copyAll();
+    assert.equal(copied, sent);
+    const last = rig.onDisk(rig.consumer.taken - 1);
+    assert.ok(last.endsWith(lineOf(1_499)) && sent.endsWith(last));
+    assert.deepEqual(rig.failures, []);
+    rig.remove();
+  });
+}
+
+describe('a lane', () => {
+  it('acknowledges and hands over only the contiguous finished prefix', () => {
+    const { rig, writer } = heldRig();
+    const cursors = [0, 1, 2].map((id) => {
+      const cursor = rig.commit(`${id}\n`);
+      rig.lane.publish();
+      return cursor;
+    });
+    assert.equal(writer.held.length, 3);
+    writer.held[2]!.run();
+    writer.held[1]!.run();
+    assert.equal(rig.copyAll(), '');
+    assert.ok(((rig.lane.storedCursor() - cursors[0]!) | 0) < 0);
+    writer.held[0]!.run();
+    assert.ok(((rig.lane.storedCursor() - cursors[2]!) | 0) >= 0);
+    for (const cursor of cursors) assert.equal(rig.lane.outcome(cursor), STORED);
+    assert.equal(rig.copyAll(), '0\n1\n2\n');
+    rig.remove();
+  });
+
+  it('gathers what is committed beyond the depth into one record', () => {
+    const { rig, writer } = heldRig();
+    for (let id = 0; id < 9; id++) {
+      rig.commit(`${id}\n`);
+      rig.lane.publish();
+    }
+    assert.equal(writer.held.length, 4);
+    writer.held.shift()!.run();
+    // Five lines waited: they are one record, submitted as soon as a place is free.
+    assert.equal(writer.held.length, 4);
+    for (const write of writer.held.splice(0)) write.run();
+    assert.equal(rig.copyAll(), '0\n1\n2\n3\n4\n5\n6\n7\n8\n');
+    assert.equal(rig.consumer.taken, 5);
+    rig.remove();
+  });
+
+  it('completes short writes', () => {
+    const { rig, writer } = heldRig();
+    const line = `${'y'.repeat(3 * BLOCK_BYTES)}\n`;
+    const cursor = rig.commit(line);
+    rig.lane.publish();
+    writer.held.shift()!.run(BLOCK_BYTES);
+    assert.ok(((rig.lane.storedCursor() - cursor) | 0) < 0);
+    writer.held.shift()!.run();
+    assert.equal(rig.copyAll(), line);
+    assert.equal(rig.onDisk(), line);
+    rig.remove();
+  });
+
+  it('leaves writes in flight unknown and waiting ones refused when one fails, and accepts nothing more', () => {
+    const { rig, writer } = heldRig();
+    const cursors = Array.from({ length: 6 }, (_, id) => {
+      const cursor = rig.commit(`${id}\n`);
+      rig.lane.publish();
+      return cursor;
+    });
+    writer.held[0]!.run();
+    // The fifth and sixth line became one record when the first write completed.
+    writer.held[1]!.fail(EIO);
+    assert.deepEqual(rig.failures, [EIO]);
+    assert.equal(rig.consumer.failure, EIO);
+    const settled = rig.lane.storedCursor();
+    for (const cursor of cursors) assert.ok(((settled - cursor) | 0) >= 0);
+    assert.deepEqual(
+      cursors.map((cursor) => rig.lane.outcome(cursor)),
+      [STORED, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN],
+    );
+    assert.equal(rig.commit('7\n'), FULL);
+    // Completions that still come change nothing.
+    writer.held[2]!.run();
+    assert.equal(rig.copyAll(), '0\n');
+    rig.remove();
+  });
+
+  it('refuses what was never submitted when a write fails', () => {
+    const { rig, writer } = heldRig();
+    const cursors = Array.from({ length: 5 }, (_, id) => {
+      const cursor = rig.commit(`${id}\n`);
+      rig.lane.publish();
+      return cursor;
+    });
+    writer.held[0]!.fail(EIO);
+    assert.deepEqual(
+      cursors.map((cursor) => rig.lane.outcome(cursor)),
+      [UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, REFUSED],
+    );
+    rig.remove();
+  });
+
+  it('never overwrites a record before its checkpoint, and goes on after it', () => {
+    const rig = new LaneRig({ fileBlocks: 5 });
+    let sent = '';
+    for (let id = 0; id < 4; id++) {
+      sent += `${id}\n`;
+      rig.commit(`${id}\n`);
+      rig.lane.publish();
+    }
+    // Four blocks hold four records: the fifth has no place.
+    const cursor = rig.commit('4\n');
+    rig.lane.publish();
+    assert.ok(((rig.lane.storedCursor() - cursor) | 0) < 0);
+    assert.equal(rig.consumer.checkpointIsWanted(), true);
+    assert.equal(rig.copyAll(), sent);
+    rig.lane.publish();
+    // Copied, but not synced: still no place.
+    assert.ok(((rig.lane.storedCursor() - cursor) | 0) < 0);
+    assert.equal(rig.onDisk(), sent);
+    rig.consumer.checkpoint(1);
+    rig.lane.publish();
+    assert.ok(((rig.lane.storedCursor() - cursor) | 0) >= 0);
+    assert.equal(rig.onDisk(1), '1\n2\n3\n4\n');
+    rig.remove();
+  });
+
+  it('refuses a claim while the copier still reads the memory', () => {
+    const rig = new LaneRig({ memoryBytes: 4 * BLOCK_BYTES });
+    const line = `${'z'.repeat(BLOCK_BYTES)}\n`;
+    let accepted = 0;
+    while (rig.commit(line) !== FULL) {
+      accepted++;
+      rig.lane.publish();
+    }
+    assert.ok(accepted > 0);
+    assert.equal(rig.copyAll(), line.repeat(accepted));
+    assert.notEqual(rig.commit(line), FULL);
+    rig.remove();
+  });
+
+  it('opens its file anew after it was replaced', () => {
+    const rig = new LaneRig();
+    rig.commit('0\n');
+    rig.lane.publish();
+    fs.copyFileSync(rig.path, `${rig.path}.new`);
+    fs.renameSync(`${rig.path}.new`, rig.path);
+    rig.consumer.replaceFile();
+    rig.commit('1\n');
+    rig.lane.publish();
+    assert.equal(rig.onDisk(), '0\n1\n');
+    rig.remove();
+  });
+});
