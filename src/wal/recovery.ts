@@ -68,7 +68,8 @@ function* segmentItems(ops: FileOps, path: string) {
 }
 
 /**
- * Cuts the last segment off at its first damage if the log holds everything that the segment lost there and behind.
+ * Cuts the last segment off at its first damage if good commits follow, no sync had covered it, and the log holds
+ * everything from there on. Other damage is left to the segments' own recovery, which deletes nothing.
  * @returns bytes cut off
  */
 export function repairUnsynced(ops: FileOps, dataDir: string, logs: readonly WalLog[]): number {
@@ -82,13 +83,15 @@ export function repairUnsynced(ops: FileOps, dataDir: string, logs: readonly Wal
   let last: Mark | null = null;
   for (const item of segmentItems(ops, path)) {
     if (item.kind === 'good') {
-      last = parseMark(item.mark);
-      if (damageAt >= 0) continue;
-      before = last;
+      if (damageAt >= 0) {
+        last = parseMark(item.mark);
+        continue;
+      }
+      before = parseMark(item.mark);
       goodEnd = item.offset + item.bytes;
     } else if (damageAt < 0) damageAt = goodEnd;
   }
-  if (damageAt < 0 || last === null) return 0;
+  if (last === null) return 0;
   // A segment whose first commit is damaged continues the one before, which was synced when it was closed.
   before ??= lastMark(ops, dataDir, segments.slice(0, -1));
   if (!holdsAllBetween(logs, before, last)) return 0;
@@ -103,13 +106,13 @@ export function repairUnsynced(ops: FileOps, dataDir: string, logs: readonly Wal
   return bytes;
 }
 
-/** True when the lanes hold every record behind `before` up to `last` or further. */
+/** True when no sync covered the records behind `before`, and the lanes hold all of them up to `last`. */
 function holdsAllBetween(logs: readonly WalLog[], before: Mark | null, last: Mark): boolean {
   return last.sequences.every((end, lane) => {
     const start = copiedOf(before, lane, last.generation);
     const log = logs.find((found) => found.lane === lane);
     if (end === start) return true;
-    if (log === undefined || log.header?.generation !== last.generation) return false;
+    if (log?.header?.generation !== last.generation || start < log.header.checkpoint) return false;
     const held = log.records.filter(({ sequence: at }) => at > start && at <= end);
     return held.length === end - start;
   });

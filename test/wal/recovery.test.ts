@@ -1,0 +1,160 @@
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import { join } from 'node:path';
+import { before, describe, it } from 'node:test';
+import { CommitBuffer } from '../../src/storage/commit-buffer.ts';
+import { nodeFileOps } from '../../src/storage/file-ops.ts';
+import { segmentName } from '../../src/storage/segment-name.ts';
+import { formatMark } from '../../src/wal/mark.ts';
+import { openLog } from '../../src/wal/open-log.ts';
+import { BLOCK_BYTES } from '../../src/wal/record.ts';
+import { writeHeader } from '../../src/wal/wal-file.ts';
+import { verified } from '../support/damage.ts';
+import { readStored } from '../support/stored.ts';
+import { line } from '../support/writer-rig.ts';
+import { GENERATION, LaneRig } from './rig.ts';
+
+before(() => fs.mkdirSync('.artifacts', { recursive: true }));
+
+/** A directory as a killed server leaves it: records 1 to `records` in the file, commits 1 to `copied` in a segment. */
+function killed({
+  records,
+  copied,
+  checkpoint = 0,
+}: {
+  records: number;
+  copied: number;
+  checkpoint?: number;
+}) {
+  const rig = new LaneRig();
+  const { dataDir } = rig;
+  // The rig's directory has no log record yet; recovery makes one.
+  let segment = '';
+  for (let id = 1; id <= records; id++) {
+    rig.commit(line(id));
+    rig.lane.publish();
+    if (id <= copied) segment += sealed(id);
+  }
+  rig.lane.close();
+  if (copied > 0) fs.writeFileSync(join(dataDir, segmentName(1)), segment);
+  writeHeader(nodeFileOps, rig.path, { lane: 0, generation: GENERATION, checkpoint }, false);
+  return { rig, dataDir, segment: join(dataDir, segmentName(1)) };
+}
+
+/** Commit `id`, which holds the line of record `id`. */
+function sealed(id: number): string {
+  const bytes = Buffer.from(line(id));
+  const buffer = new CommitBuffer();
+  buffer.add(bytes, 0, bytes.length, 1);
+  buffer.seal(id, formatMark(GENERATION, [id]));
+  return Buffer.concat(buffer.pieces).toString('latin1');
+}
+
+const start = (dataDir: string, generation = GENERATION + 1) =>
+  openLog(nodeFileOps, dataDir, { count: 1, generation, fileBytes: 64 * BLOCK_BYTES });
+
+const valuesIn = (dataDir: string): number[] => readStored(dataDir).map(({ value }) => value);
+
+/** Damages the commit of `id` in the segment. */
+function flip(segment: string, id: number): void {
+  const text = fs.readFileSync(segment);
+  const at = text.indexOf(`"value":${id},`) + '"value":'.length;
+  text[at]! ^= 1;
+  fs.writeFileSync(segment, text);
+}
+
+async function assertWhole(dataDir: string, count: number): Promise<void> {
+  assert.deepEqual(
+    valuesIn(dataDir),
+    Array.from({ length: count }, (_, k) => k + 1),
+  );
+  const { code, text } = await verified(dataDir);
+  assert.equal(code, 0, text);
+}
+
+describe('opening a log', () => {
+  it('appends the records that the segments lack, once', async () => {
+    const { dataDir } = killed({ records: 6, copied: 4 });
+    const { replay } = start(dataDir);
+    assert.equal(replay.records, 2);
+    await assertWhole(dataDir, 6);
+    assert.equal(start(dataDir, GENERATION + 2).replay.records, 0);
+    await assertWhole(dataDir, 6);
+    fs.rmSync(dataDir, { recursive: true });
+  });
+
+  it('appends all of them when no segment was written', async () => {
+    const { dataDir } = killed({ records: 3, copied: 0 });
+    assert.equal(start(dataDir).replay.records, 3);
+    await assertWhole(dataDir, 3);
+    fs.rmSync(dataDir, { recursive: true });
+  });
+
+  it('continues a replay that was interrupted at any byte', async () => {
+    const { dataDir, rig } = killed({ records: 5, copied: 2 });
+    start(dataDir);
+    const whole = fs.readFileSync(join(dataDir, segmentName(2)));
+    const files = fs.readdirSync(dataDir).filter((name) => name !== segmentName(2));
+    const copyOf = (name: string) => fs.readFileSync(join(dataDir, name));
+    const log = fs.readFileSync(rig.path);
+    for (let length = 0; length < whole.length; length += 7) {
+      const again = fs.mkdtempSync(join(process.cwd(), '.artifacts', 'wal-'));
+      for (const name of files) fs.writeFileSync(join(again, name), copyOf(name));
+      // The header of the first run: the interrupted start had not renewed the file.
+      fs.writeFileSync(join(again, 'wal-0.bin'), log);
+      writeHeader(
+        nodeFileOps,
+        join(again, 'wal-0.bin'),
+        { lane: 0, generation: GENERATION, checkpoint: 0 },
+        false,
+      );
+      fs.rmSync(join(again, 'log.json'), { force: true });
+      fs.rmSync(join(again, '.log.json'), { force: true });
+      fs.writeFileSync(join(again, segmentName(2)), whole.subarray(0, length));
+      start(again);
+      assert.deepEqual(valuesIn(again), [1, 2, 3, 4, 5], `interrupted after ${length} bytes`);
+      fs.rmSync(again, { recursive: true });
+    }
+    fs.rmSync(dataDir, { recursive: true });
+  });
+
+  it('restores a damaged commit that no sync had covered, with those behind it', async () => {
+    const { dataDir, segment } = killed({ records: 6, copied: 6, checkpoint: 2 });
+    flip(segment, 4);
+    const { repairedBytes, replay } = start(dataDir);
+    assert.ok(repairedBytes > 0);
+    assert.equal(replay.records, 3);
+    await assertWhole(dataDir, 6);
+    fs.rmSync(dataDir, { recursive: true });
+  });
+
+  it('deletes nothing of damage that a sync had covered', () => {
+    const { dataDir, segment } = killed({ records: 6, copied: 6, checkpoint: 5 });
+    flip(segment, 4);
+    const damaged = fs.readFileSync(segment);
+    const { repairedBytes, recovery } = start(dataDir);
+    assert.equal(repairedBytes, 0);
+    assert.equal(recovery.damagedCommits, 1);
+    assert.deepEqual(fs.readFileSync(segment), damaged);
+    fs.rmSync(dataDir, { recursive: true });
+  });
+
+  it('restores the first commit of a segment after the one before', async () => {
+    const { dataDir, segment } = killed({ records: 5, copied: 2, checkpoint: 2 });
+    const second = join(dataDir, segmentName(2));
+    fs.writeFileSync(second, sealed(3) + sealed(4) + sealed(5));
+    flip(second, 3);
+    assert.ok(fs.existsSync(segment));
+    assert.ok(start(dataDir).repairedBytes > 0);
+    await assertWhole(dataDir, 5);
+    fs.rmSync(dataDir, { recursive: true });
+  });
+
+  it('removes the files of lanes that no longer exist, after their replay', async () => {
+    const { dataDir } = killed({ records: 2, copied: 1 });
+    assert.equal(openLog(nodeFileOps, dataDir, null).replay.records, 1);
+    assert.equal(fs.existsSync(join(dataDir, 'wal-0.bin')), false);
+    await assertWhole(dataDir, 2);
+    fs.rmSync(dataDir, { recursive: true });
+  });
+});
