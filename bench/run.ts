@@ -15,6 +15,7 @@ const COMPONENTS = {
   crc: 'CRC of the seals',
   writer: 'journal ring',
   'writer-batches': 'lines per commit, for both writers',
+  wal: 'from commit to durable, by append and by the write-ahead log',
   pipeline: 'a body from the limiter into the journal',
 } as const;
 

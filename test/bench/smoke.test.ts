@@ -26,6 +26,7 @@ const TITLES = [
   'CRC-32',
   'journal ring',
   'writer batches',
+  'write-ahead log',
   'pipeline',
 ];
 

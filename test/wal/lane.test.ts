@@ -6,20 +6,11 @@ import type { OpenBlockWriter } from '../../src/wal/block-writer.ts';
 import { openBlockingWriter } from '../../src/wal/blocking-writer.ts';
 import { openPoolWriter } from '../../src/wal/pool-writer.ts';
 import { BLOCK_BYTES } from '../../src/wal/record.ts';
-import { loadUring, openUringWriter } from '../../src/wal/uring-writer.ts';
+import { openUringWriter } from '../../src/wal/uring-writer.ts';
 import { eventually } from '../support/assertions.ts';
-import { EIO, heldRig, LaneRig } from './rig.ts';
+import { EIO, heldRig, LaneRig, uringIsMissing } from './rig.ts';
 
 before(() => fs.mkdirSync('.artifacts', { recursive: true }));
-
-function uringIsMissing(): string | false {
-  try {
-    loadUring();
-    return false;
-  } catch (error) {
-    return `the io_uring addon was not built: ${(error as Error).message.split('\n')[0]}`;
-  }
-}
 
 const BACKENDS: readonly (readonly [string, OpenBlockWriter, string | false])[] = [
   ['io_uring', openUringWriter, uringIsMissing()],

@@ -11,6 +11,7 @@ import { LaneConsumer } from '../../src/wal/lane-consumer.ts';
 import { createLaneMemory } from '../../src/wal/lane-memory.ts';
 import { BLOCK_BYTES } from '../../src/wal/record.ts';
 import { readLaneLog } from '../../src/wal/replay.ts';
+import { loadUring } from '../../src/wal/uring-writer.ts';
 import { createWalFile, walPath } from '../../src/wal/wal-file.ts';
 
 export const GENERATION = 0x1234_5678_9abc;
@@ -144,3 +145,15 @@ export function heldRig(options: LaneRigOptions = {}): { rig: LaneRig; writer: H
 }
 
 export const EIO = os.constants.errno.EIO;
+
+/** Why tests of io_uring are skipped, or false. Fails where all tools must be there. */
+export function uringIsMissing(): string | false {
+  try {
+    loadUring();
+    return false;
+  } catch (error) {
+    const reason = `the io_uring addon was not built: ${(error as Error).message.split('\n')[0]}`;
+    if (process.env.METRICSSTREAM_REQUIRE_TOOLS === '1') throw new Error(reason);
+    return reason;
+  }
+}
