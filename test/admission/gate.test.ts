@@ -12,7 +12,6 @@ import {
   READY,
 } from '../../src/base/control.ts';
 import { Breaker, createBreakerMemory, PERMITS } from '../../src/breaker/breaker.ts';
-import { WRITER_SLOTS } from '../../src/telemetry/counters.ts';
 
 const NOW_MS = 10_000;
 const TARGET_MS = 50;
@@ -26,9 +25,9 @@ function open() {
   const queue = { depth: 3, capacity: 8, isFull: false };
   const journal = { usedBytes: 1 << 20, storedCursor: () => 0 };
   const admission = new AdmissionControl(
-    { targetDelayMs: TARGET_MS, ack: 'synced', workers: 1, journalBytes: 8 << 20 },
+    { targetDelayMs: TARGET_MS, ack: 'synced', journalBytes: 8 << 20 },
     journal,
-    new Float64Array(WRITER_SLOTS.length),
+    { storedAtMs: 0, fixedMs: 0, bytesPerMs: 0 },
   );
   return { control, breaker, queue, admission, gate: new Gate(control, breaker, queue, admission) };
 }

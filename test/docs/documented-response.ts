@@ -11,7 +11,7 @@ interface Response {
 /** Headers whose numbers depend on the moment. */
 const COUNTING_HEADERS = new Set(['retry-after', 'ratelimit']);
 /** Members whose values depend on the moment or the version. */
-const VARYING_MEMBERS = new Set(['version', 'uptimeSeconds', 'retryAfterSeconds']);
+const VARYING_MEMBERS = new Set(['version', 'wal', 'uptimeSeconds', 'retryAfterSeconds']);
 
 /** @param text one response, or several of which the last counts, as behind `100 Continue` */
 function parseResponse(text: string): Response {
