@@ -89,10 +89,7 @@ export class CommitLog {
     state.running = true;
   }
 
-  /**
-   * Stores a commit that is not yet sealed, to the configured level.
-   * @param mark what its seal records besides its own figures
-   */
+  /** Stores a commit that is not yet sealed, to the configured level. @param mark for its seal; see storage/seal.ts */
   store(buffer: CommitBuffer, nowMs: number, mark = ''): Outcome {
     return this.accepts(buffer.bytes, nowMs) ? this.storeCommit(buffer, nowMs, mark) : REFUSED;
   }
@@ -150,7 +147,7 @@ export class CommitLog {
     if (this.unsyncedBytes >= SYNC_EARLY_BYTES) this.events.syncIsDue();
     breaker.succeeded(episode, nowMs);
     this.lastStoreMs = monotonicMs() - startMs;
-    // Durable first: after a power loss every commit that the record knows has to be there.
+    // Synced first: after a power loss every commit that the record knows has to be there.
     if (this.record.isDue && this.sync()) this.record.write(false);
     return STORED;
   }
