@@ -51,13 +51,15 @@ const LINES_VIEW = new DataView(memory, LINES_AT);
 
 /** The lines of the current body, in the module's memory. */
 class ModuleLines implements ItemRuns {
-  /** Number of lines, and of each type of metric. */
+  /** Number of lines. */
   count = 0;
-  readonly counts = new Int32Array(TYPES);
   end = 0;
   refused = false;
   private readonly run: Run;
+  /** Types of the metrics that came from rows; valid if there are any. */
+  private hasRows = false;
   private readonly rowCounts = new Int32Array(TYPES);
+  private readonly newCounts = new Int32Array(TYPES);
   private bodyEnd = 0;
   private isNdjson = 0;
   private isFirst = 1;
@@ -80,7 +82,7 @@ class ModuleLines implements ItemRuns {
     this.first = offset & (WORD_BYTES - 1);
     this.last = this.first;
     this.count = 0;
-    for (let type = 0; type < TYPES; type++) this.counts[type] = 0;
+    this.hasRows = false;
   }
 
   private setReceipt(receiptMs: number): void {
@@ -93,7 +95,7 @@ class ModuleLines implements ItemRuns {
 
   parse(i: number, rows: number, limit: number): number {
     if (rows > 0) this.writeRows(rows);
-    const { bodyEnd, last, receiptBytes, isNdjson, isFirst, counts } = this;
+    const { bodyEnd, last, receiptBytes, isNdjson, isFirst } = this;
     const most = limit < RUN_MAX ? limit : RUN_MAX;
     const items = this.run(INPUT_AT + i, bodyEnd, LINES_AT + last, most, receiptBytes, isNdjson, isFirst);
     this.isFirst = 0;
@@ -101,7 +103,6 @@ class ModuleLines implements ItemRuns {
     this.last = RESULT[LINES_END]! - LINES_AT;
     this.refused = RESULT[REFUSED] === 1;
     this.count += items;
-    for (let type = 0; type < TYPES; type++) counts[type]! += RESULT[FIRST_COUNT + type]!;
     return items;
   }
 
@@ -110,8 +111,18 @@ class ModuleLines implements ItemRuns {
     columns.count = rows;
     this.last = encodeLines(columns, this.receiptMs, LINES, LINES_VIEW, this.last);
     this.count += rows;
-    countTypes(columns.type, rows, this.rowCounts);
-    for (let type = 0; type < TYPES; type++) this.counts[type]! += this.rowCounts[type]!;
+    const { rowCounts, newCounts } = this;
+    if (!this.hasRows) rowCounts.fill(0);
+    this.hasRows = true;
+    countTypes(columns.type, rows, newCounts);
+    for (let type = 0; type < TYPES; type++) rowCounts[type]! += newCounts[type]!;
+  }
+
+  countTypes(counts: Int32Array): void {
+    for (let type = 0; type < TYPES; type++) {
+      const inRuns = this.isFirst === 1 ? 0 : RESULT[FIRST_COUNT + type]!;
+      counts[type] = inRuns + (this.hasRows ? this.rowCounts[type]! : 0);
+    }
   }
 
   /** Copies the lines; may write up to 7 bytes after them. Returns the offset after them. */
@@ -166,7 +177,7 @@ export class SimdParser implements Parser {
   }
 
   countTypes(counts: Int32Array): void {
-    counts.set(this.lines.counts);
+    this.lines.countTypes(counts);
   }
 
   failure(): ParseFailure {
