@@ -1,6 +1,7 @@
 /** Runs a load or a scenario from the command line, with progress while it runs and a report at the end. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { makeDirectories } from '../src/base/directories.ts';
 import { MetricsStreamError } from '../src/base/errors.ts';
 import { LoadError } from './errors.ts';
 import type { LoadFlags, Positionals } from './flags.ts';
@@ -104,7 +105,7 @@ function abortOnSignal(): { readonly signal: AbortSignal; readonly release: () =
 /** Writes a file and the directory that it is in. */
 function save(path: string, text: string): void {
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    makeDirectories(dirname(path), 0o777);
     writeFileSync(path, text);
   } catch (error) {
     throw new LoadError(`cannot write ${path}: ${(error as Error).message}`);

@@ -20,6 +20,7 @@ const PACKAGE_OF = {
   strace: 'strace',
   'systemd-analyze': 'systemd',
   unshare: 'util-linux',
+  script: 'bsdutils',
   wrk: 'wrk',
   xfs_io: 'xfsprogs',
 };

@@ -1,9 +1,10 @@
 /** `metricsstream config`: the effective value of every option and its source. */
 import { ignoredText } from '../config/environment.ts';
-import { type Given, type LoadedConfig, loadConfig } from '../config/load.ts';
+import type { Given, LoadedConfig } from '../config/load.ts';
 import { OPTION_KEYS, type OptionKey, specOf } from '../config/options.ts';
 import { formatQuantity } from '../config/units.ts';
 import { warningsOf } from '../config/warnings.ts';
+import { effectiveConfig } from './effective-config.ts';
 import { checkStart } from './preflight.ts';
 import { tableText } from './table.ts';
 
@@ -29,7 +30,7 @@ export async function printConfig(
   injectedVariables: readonly string[],
   { json, check }: ConfigCommandOptions,
 ): Promise<number> {
-  const loaded = loadConfig(given);
+  const loaded = await effectiveConfig(given);
   const { config, sources } = loaded;
   if (injectedVariables.length > 0) process.stderr.write(`note: ${ignoredText(injectedVariables)}\n`);
   printWarnings(warningsOf(config));

@@ -1,5 +1,5 @@
 /** The checks of `config --check`: everything that `serve` would refuse at its start, without leaving a trace. */
-import { accessSync, constants, statSync } from 'node:fs';
+import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { ClassNames } from '../auth/class-names.ts';
 import { readCredentials, tlsFilesOf } from '../auth/credentials.ts';
@@ -16,6 +16,7 @@ import { loadUws } from '../http/uws.ts';
  * @throws MetricsStreamError
  */
 export async function checkStart(config: Config): Promise<readonly string[]> {
+  rejectLowDescriptorLimit(config);
   const { warnings } = readCredentials(config, new ClassNames());
   rejectUnusableCertificate(loadUws().module, tlsFilesOf(config));
   checkDirectory('--data-dir', config.dataDir);
@@ -43,8 +44,8 @@ function checkDirectory(option: string, path: string): void {
 }
 
 function checkLogFile(path: string): void {
-  const stats = statSync(path, { throwIfNoEntry: false });
   try {
+    const stats = statSync(path, { throwIfNoEntry: false });
     if (stats?.isDirectory()) throw new Error('is a directory; name a file');
     if (stats === undefined) accessSync(dirname(resolve(path)), constants.W_OK | constants.X_OK);
     else accessSync(path, constants.W_OK);
@@ -64,4 +65,19 @@ async function checkAddress({ host, port }: Config): Promise<void> {
 
 function invalid(option: string, path: string, problem: string): MetricsStreamError {
   return new MetricsStreamError('CONFIG_INVALID', `${option} ${path}: ${problem}`);
+}
+
+/** Measured: threads open their modules' files at the same time, and keep about 10 descriptors each. */
+const DESCRIPTORS_BASE = 96;
+const DESCRIPTORS_PER_WORKER = 48;
+
+/** @throws MetricsStreamError CONFIG_INVALID if the threads could not open their files */
+export function rejectLowDescriptorLimit({ workers }: Config): void {
+  const [, limit] = /^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? [];
+  const needed = DESCRIPTORS_BASE + workers * DESCRIPTORS_PER_WORKER;
+  if (limit === undefined || Number(limit) >= needed) return;
+  throw new MetricsStreamError(
+    'CONFIG_INVALID',
+    `the limit of open files is ${limit}, --workers ${workers} needs ${needed}; raise it with ulimit -n (LimitNOFILE), or lower --workers`,
+  );
 }

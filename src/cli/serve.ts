@@ -7,11 +7,13 @@ import { createLogger, type Logger } from '../base/log.ts';
 import { LogOutput } from '../base/log-output.ts';
 import { MIB } from '../base/units.ts';
 import { ignoredText } from '../config/environment.ts';
-import { type Config, type Given, loadConfig } from '../config/load.ts';
+import type { Config, Given } from '../config/load.ts';
 import { warningsOf } from '../config/warnings.ts';
 import { phaseOf } from '../phases.ts';
 import { endProcess, type RunningServer, startServer } from '../server.ts';
 import { needsAttention } from '../storage/recovery.ts';
+import { effectiveConfig, type MemoryPlan, planText } from './effective-config.ts';
+import { rejectLowDescriptorLimit } from './preflight.ts';
 import { publishAddress } from './published-address.ts';
 import type { SignalActions, Signals } from './signals.ts';
 
@@ -55,7 +57,7 @@ function walText({ backend, reason }: RunningServer['wal']): string {
   return reason === '' ? backend : `${backend} (${reason})`;
 }
 
-function logStart(log: Logger, config: Config, server: RunningServer): void {
+function logStart(log: Logger, config: Config, plan: MemoryPlan, server: RunningServer): void {
   logRecovery(log, server.opened);
   const address = `${config.host.includes(':') ? `[${config.host}]` : config.host}:${server.port}`;
   const facts = {
@@ -73,6 +75,7 @@ function logStart(log: Logger, config: Config, server: RunningServer): void {
     tls: tlsText(server.credentials),
     uws: server.uws,
     wal: walText(server.wal),
+    memory: planText(plan),
     sharedMiB: Math.round(server.sharedBytes / MIB),
   };
   log.info(facts, 'listening');
@@ -155,7 +158,8 @@ export async function serve(
   given: Given,
   { signals, injectedVariables, version }: ServeContext,
 ): Promise<number> {
-  const { config } = loadConfig(given);
+  const { config, plan } = await effectiveConfig(given);
+  rejectLowDescriptorLimit(config);
   const output = openLog(config);
   const log = createLogger(config.logLevel, output, config.logFile !== undefined);
   const handler = new SignalHandler(log, output, config);
@@ -166,7 +170,7 @@ export async function serve(
   const server = await startServer(config, log, () => output.lostLines, version);
   const { host } = config;
   await publishAddress({ host, port: server.port, tls: server.credentials.tls !== null });
-  logStart(log, config, server);
+  logStart(log, config, plan, server);
   handler.started(server);
   const code = await server.ended;
   log.info({ code }, code === 0 ? 'stopped: everything acknowledged is on disk' : 'stopped after a failure');

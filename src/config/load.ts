@@ -28,6 +28,8 @@ export interface LoadedConfig {
   readonly sources: ReadonlyMap<OptionKey, Source>;
   /** True when `workers` was `auto`; `config.workers` is the number chosen. */
   readonly workersAreAuto: boolean;
+  /** The configuration that other values of some options lead to. */
+  readonly changed: (changes: Partial<Settings>) => Config;
 }
 
 /** @throws MetricsStreamError CONFIG_INVALID */
@@ -117,6 +119,7 @@ export function loadConfig(given: Given): LoadedConfig {
     config,
     sources: new Map([...inputs].map(([key, { source }]) => [key, source])),
     workersAreAuto: settings.workers === 'auto',
+    changed: (changes) => derive({ ...settings, ...changes }, availableCpus()),
   };
 }
 
@@ -144,7 +147,7 @@ function derive(settings: Settings, cpus: number) {
 }
 
 /** Bytes of the largest bodies while they arrive, one in each worker: their buffers are powers of two. */
-function largestBodiesBytes(workers: number, maxBodyBytes: number): number {
+export function largestBodiesBytes(workers: number, maxBodyBytes: number): number {
   return workers * powerOfTwoAtLeast(maxBodyBytes);
 }
 

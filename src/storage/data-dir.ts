@@ -9,6 +9,7 @@ import fs from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
 import { join } from 'node:path';
+import { makeDirectories } from '../base/directories.ts';
 import { MetricsStreamError } from '../base/errors.ts';
 import { lockAddress, takeLock } from '../base/process-lock.ts';
 import {
@@ -243,7 +244,7 @@ export function segmentsOf(dataDir: string): number[] {
 
 function makeUsable(path: string): void {
   try {
-    fs.mkdirSync(path, { recursive: true, mode: 0o750 });
+    makeDirectories(path, 0o750);
     fs.accessSync(path, fs.constants.R_OK | fs.constants.W_OK | fs.constants.X_OK);
   } catch (error) {
     throw new MetricsStreamError(

@@ -1,0 +1,41 @@
+/**
+ * The memory plan: an upper estimate of what the process takes under the worst mix of bodies and batches, made before
+ * anything is allocated.
+ *
+ * ```
+ * base        code, main thread and writer, limiter, buffers of connections
+ * each thread V8 heap and stack; the parser's input, and its scratch space for keys with escapes
+ * each lane   a journal ring
+ * each worker idle body buffers; one decompressed body
+ * bodies      --inflight-body-bytes, for all workers together
+ * ```
+ * The constants are measured: test/e2e/memory.test.ts runs the server in a control group of 512 MiB, where a plan that is
+ * too low ends in the kernel's out-of-memory killer.
+ */
+import { powerOfTwoAtLeast } from '../base/shared-memory.ts';
+import { MIB } from '../base/units.ts';
+import type { Config } from '../config/load.ts';
+import type { DispatcherModule } from '../dispatch/dispatcher.ts';
+
+const BASE_BYTES = 88 * MIB;
+const THREAD_BYTES = 32 * MIB;
+/** Body buffers that a worker keeps for the next bodies; see http/body-buffers.ts. */
+const IDLE_BODY_BYTES = 16 * MIB;
+
+/** Bytes of the worst case. */
+export function plannedBytes(config: Config, dispatch: DispatcherModule): number {
+  const { journalBytes, inflightBodyBytes, maxBodyBytes } = config;
+  const workers = dispatch.acceptThreads(config);
+  const requestThreads = dispatch.requestThreads(config);
+  const body = powerOfTwoAtLeast(maxBodyBytes);
+  const lanes = requestThreads || workers;
+  const perThread = THREAD_BYTES + 2 * body;
+  const perWorker = Math.max(IDLE_BODY_BYTES, body) + 2 * body;
+  return (
+    BASE_BYTES +
+    (workers + requestThreads) * perThread +
+    lanes * journalBytes +
+    workers * perWorker +
+    inflightBodyBytes
+  );
+}

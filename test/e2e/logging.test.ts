@@ -1,0 +1,183 @@
+/** A log that cannot be written never stops or delays the server. */
+import assert from 'node:assert/strict';
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
+import { openSync, readdirSync, readFileSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { assertAccepted, eventually } from '../support/assertions.ts';
+import { namesBody, uniqueName } from '../support/bodies.ts';
+import { Scrape } from '../support/exposition.ts';
+import { freePort } from '../support/free-port.ts';
+import { fetchOnce, post } from '../support/raw-http.ts';
+import { startServer, temporaryDirectory } from '../support/server-process.ts';
+import { requireTool } from '../support/tools.ts';
+
+const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
+const START_MS = 30_000;
+
+interface Running {
+  readonly child: ChildProcess;
+  readonly port: number;
+  readonly exited: Promise<number | null>;
+}
+
+/** A server whose output goes elsewhere. */
+async function start(t: TestContext, stdio: StdioOptions, wrapper: readonly string[] = []): Promise<Running> {
+  const port = await freePort();
+  const dataDir = temporaryDirectory(t);
+  const serve = [
+    process.execPath,
+    MAIN,
+    'serve',
+    '--port',
+    String(port),
+    '--workers',
+    '1',
+    '--data-dir',
+    dataDir,
+  ];
+  const [program = '', ...args] =
+    wrapper.length === 0 ? serve : [...wrapper, serve.map((part) => `'${part}'`).join(' '), '/dev/null'];
+  const child = spawn(program, args, { stdio });
+  const exited = new Promise<number | null>((resolve) => child.once('close', (code) => resolve(code)));
+  t.after(async () => {
+    child.kill('SIGKILL');
+    await exited;
+  });
+  const ready = () =>
+    fetchOnce(port, { path: '/ready' }).then(
+      ({ status }) => status === 200,
+      () => false,
+    );
+  await eventually('the server is ready', ready, START_MS);
+  return { child, port, exited };
+}
+
+const lostLines = async (port: number): Promise<number> =>
+  (await Scrape.of(port)).sum('metricsstream_log_lines_lost_total');
+
+async function assertServes(port: number): Promise<void> {
+  assertAccepted(await post(port, namesBody(uniqueName('log'))), 1);
+}
+
+describe('a log that cannot be written', () => {
+  it('because the disk is full is counted, and the server serves and drains', async (t) => {
+    const { child, port, exited } = await start(t, ['ignore', openSync('/dev/full', 'w'), 'ignore']);
+    await assertServes(port);
+    const before = await lostLines(port);
+    assert.ok(before >= 2, 'the lines of the start');
+    child.kill('SIGHUP');
+    await eventually('another line is lost', async () => (await lostLines(port)) > before);
+    await assertServes(port);
+    child.kill('SIGTERM');
+    assert.equal(await exited, 0);
+  });
+
+  it('because nobody reads the pipe holds up neither scrapes nor the drain', async (t) => {
+    const { child, port, exited } = await start(t, ['ignore', 'pipe', 'ignore']);
+    child.stdout?.pause();
+    // Each reload logs more than a hundred bytes; a pipe holds 64 KiB.
+    for (let k = 0; k < 1_000; k++) {
+      child.kill('SIGHUP');
+      if (k % 100 === 0) await assertServes(port);
+    }
+    assert.equal((await fetchOnce(port, { path: '/metrics' })).status, 200);
+    child.kill('SIGTERM');
+    const code = new Promise((resolve) => child.once('exit', resolve));
+    assert.equal(await code, 0);
+    child.stdout?.destroy();
+    await exited;
+  });
+
+  it('because the reader has gone away is counted', async (t) => {
+    const { child, port, exited } = await start(t, ['ignore', 'pipe', 'ignore']);
+    child.stdout?.destroy();
+    child.kill('SIGHUP');
+    await eventually('a line is lost', async () => {
+      child.kill('SIGHUP');
+      return (await lostLines(port)) > 0;
+    });
+    await assertServes(port);
+    child.kill('SIGTERM');
+    assert.equal(await exited, 0);
+  });
+
+  it('because its terminal was closed is counted', { skip: requireTool('script', 'bsdutils') }, async (t) => {
+    // `script` runs the server on a terminal of its own, which closes when `script` is killed.
+    const { child, port } = await start(t, ['ignore', 'ignore', 'ignore'], ['script', '-qfc']);
+    const pid = serverOn(port);
+    t.after(() => {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        // It has ended, as it should.
+      }
+    });
+    child.kill('SIGKILL');
+    await eventually('a line is lost', async () => {
+      process.kill(pid, 'SIGHUP');
+      return (await lostLines(port)) > 0;
+    });
+    await assertServes(port);
+    process.kill(pid, 'SIGTERM');
+    await eventually('it ends', () => !readdirSync('/proc').includes(String(pid)));
+  });
+});
+
+/** The process that was started with this port. */
+function serverOn(port: number): number {
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      const args = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+      if (args[1] === MAIN && args.includes(String(port))) return Number(pid);
+    } catch {
+      // It ended meanwhile.
+    }
+  }
+  throw new Error(`no server on port ${port}`);
+}
+
+describe('a log that logrotate has renamed', () => {
+  it('is opened again on SIGUSR2, with --log-file', async (t) => {
+    const path = join(temporaryDirectory(t), 'server.log');
+    const port = await freePort();
+    const starting = startServer(t, {
+      args: ['--workers', '1', '--port', String(port), '--log-file', path],
+    });
+    // The harness waits for a line on standard output, which stays empty.
+    starting.catch(() => {});
+    const ready = () =>
+      fetchOnce(port, { path: '/ready' }).then(
+        ({ status }) => status === 200,
+        () => false,
+      );
+    await eventually('the server is ready', ready, START_MS);
+    const [, pid = ''] = /"pid":(\d+)/.exec(readFileSync(path, 'utf8')) ?? [];
+    renameSync(path, `${path}.1`);
+    process.kill(Number(pid), 'SIGUSR2');
+    await eventually('the new file has a line', () => {
+      try {
+        return /reopened the log/.test(readFileSync(path, 'utf8'));
+      } catch {
+        return false;
+      }
+    });
+    assert.match(readFileSync(`${path}.1`, 'utf8'), /"listening"/);
+  });
+
+  it('is opened again when standard output is that file', async (t) => {
+    const path = join(temporaryDirectory(t), 'server.log');
+    const { child, port } = await start(t, ['ignore', openSync(path, 'a'), 'ignore']);
+    renameSync(path, `${path}.1`);
+    child.kill('SIGUSR2');
+    await eventually('the new file has a line', () => {
+      try {
+        return /reopened the log/.test(readFileSync(path, 'utf8'));
+      } catch {
+        return false;
+      }
+    });
+    await assertServes(port);
+  });
+});
