@@ -112,7 +112,10 @@ export class LockFreeTable {
     const fullAt = bucket & ~this.lowMask;
     const missing = (fullAt - now) | 0;
     const left = this.burst - (missing > 0 ? missing : 0) - tokens * token;
-    if (left >= 0 && (bucket & FROZEN) === 0 && sinceMs <= this.horizonMs) {
+    if ((bucket & FROZEN) !== 0 || sinceMs > this.horizonMs) {
+      return this.chargeSlowly(set, low, high, tokens, nowMs);
+    }
+    if (left >= 0) {
       if (sinceMs > this.refreshMs) f64[(slot >> 1) + LAST_MS_F64] = nowMs;
       const from = missing > 0 ? fullAt : floor < ticks ? now + this.tick : now;
       const count = ((bucket >> 1) & this.countMask) + tokens;
@@ -125,6 +128,10 @@ export class LockFreeTable {
           return ADMITTED;
         }
       }
+    } else if (i32[slot + LOW] === low && i32[slot + HIGH] === high) {
+      this.left = left + tokens * token;
+      this.count(slot + REFUSED, tokens);
+      return LIMITED;
     }
     return this.chargeSlowly(set, low, high, tokens, nowMs);
   }

@@ -39,7 +39,8 @@ async function importTable(change: (source: string) => string = (source) => sour
   return { LockFreeTable: module.LockFreeTable as TableConstructor, onRead };
 }
 
-const CLOCK = new TokenClock(1, 4);
+const BURST = 4;
+const CLOCK = new TokenClock(1, BURST);
 const NOW_MS = 1e6;
 const STEPS_MAX = 2000;
 
@@ -140,6 +141,7 @@ function start(LockFreeTable: TableConstructor, { ways, present, threads }: Scen
       assert.ok(paid >= charged, `${charged} charges, ${paid} tokens`);
       assert.ok(paid <= charged + threads.length - 1, `${charged} charges, ${paid} tokens`);
       const overflow = missing.get(0) ?? 0;
+      for (const tokens of missing.values()) assert.ok(tokens <= BURST, `${tokens} tokens of ${BURST}`);
       for (const [client, count] of admitted) {
         assert.ok((missing.get(client) ?? 0) + overflow >= count, `client ${client} was not charged`);
       }
@@ -152,6 +154,14 @@ const active = (client: Client) => ({ client, active: true });
 
 const SCENARIOS: Readonly<Record<string, Scenario>> = {
   'two threads charge one client': { ways: 1, present: [active(1)], threads: [[1], [1]] },
+  'two threads charge more than one client may': {
+    ways: 1,
+    present: [active(1)],
+    threads: [
+      [1, 1],
+      [1, 1],
+    ],
+  },
   'two threads insert one client': { ways: 2, present: [], threads: [[1], [1]] },
   'two threads insert one client beside idle ones': {
     ways: 2,
