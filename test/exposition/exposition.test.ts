@@ -353,7 +353,7 @@ describe('a slot', () => {
 
 /** The row of docs/operating.md that documents a metric. */
 function documentationOf({ name, type, labels, help }: MetricDescription): string {
-  const unit = /_(seconds|bytes)(_per_second)?(_total)?$/.exec(name);
+  const unit = /_(seconds|bytes|ratio)(_per_second)?(_total)?$/.exec(name);
   const units = unit === null ? '' : `${unit[1]}${unit[2] === undefined ? '' : ' per second'}`;
   const cells = [
     `\`${name.replace('metricsstream_', '')}\``,
