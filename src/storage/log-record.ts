@@ -6,45 +6,36 @@
  * segment before it is acknowledged, and while the log is in use at least every ten seconds. `reserved` bounds the
  * commit numbers in use between two writes. `.log.json` is a copy, in case only one of the two is lost or damaged.
  */
-import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import { join } from 'node:path';
-import { z } from 'zod';
 import { codeOf, type FileOps } from './file-ops.ts';
 
 const LOG_FILE = 'log.json';
 const COPY_FILE = '.log.json';
 
-const schema = z.object({
-  id: z.uuid(),
-  createdAt: z.iso.datetime(),
+/** Commit numbers that the record reserves: it is written again when they are used up. */
+export const RESERVED_COMMITS = 1 << 20;
+
+export interface LogRecord {
+  /** A UUID. */
+  readonly id: string;
+  /** ISO 8601. */
+  readonly createdAt: string;
   /** The highest segment that was created, now and at the last start. */
-  segment: z.int().nonnegative(),
-  startSegment: z.int().nonnegative(),
+  readonly segment: number;
+  readonly startSegment: number;
   /** The highest commit that was durable when this was written. */
-  commit: z.int().nonnegative(),
+  readonly commit: number;
   /** Commits up to this number may have been stored since. */
-  reserved: z.int().nonnegative(),
+  readonly reserved: number;
   /** Commits up to this number were deleted by retention. */
-  deletedCommit: z.int().nonnegative(),
+  readonly deletedCommit: number;
   /** True after an orderly stop: no commit follows `commit`. */
-  clean: z.boolean(),
-});
-
-export type LogRecord = Readonly<z.infer<typeof schema>>;
-
-export function newLogRecord(): LogRecord {
-  return {
-    id: randomUUID(),
-    createdAt: new Date().toISOString(),
-    segment: 0,
-    startSegment: 0,
-    commit: 0,
-    reserved: 0,
-    deletedCommit: 0,
-    clean: true,
-  };
+  readonly clean: boolean;
 }
+
+const NUMBERS = ['segment', 'startSegment', 'commit', 'reserved', 'deletedCommit'] as const;
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export interface FoundRecord {
   /** Null when neither copy exists or is readable. */
@@ -77,12 +68,24 @@ function isNewer(a: LogRecord, b: LogRecord): boolean {
   return a.commit > b.commit || a.segment > b.segment || a.reserved > b.reserved;
 }
 
+/** Checked by hand: threads that live for one request load this module, and a schema library costs them too much. */
 function parse(text: string): LogRecord | null {
   try {
-    return schema.parse(JSON.parse(text));
+    const record = JSON.parse(text) as LogRecord;
+    return isRecord(record) ? record : null;
   } catch {
     return null;
   }
+}
+
+function isRecord(record: LogRecord): boolean {
+  const { id, createdAt, clean } = record;
+  return (
+    UUID.test(id) &&
+    typeof createdAt === 'string' &&
+    typeof clean === 'boolean' &&
+    NUMBERS.every((name) => Number.isSafeInteger(record[name]) && record[name] >= 0)
+  );
 }
 
 function readText(ops: FileOps, path: string): string | null {

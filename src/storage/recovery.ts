@@ -12,19 +12,17 @@
  * File and directory are synced, since the last process may have ended between a write and its sync. Numbers continue
  * after the highest that the files or the log record know. The next segment is a new file: no old one is appended to.
  */
+import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
 import { join } from 'node:path';
 import { MetricsStreamError } from '../base/errors.ts';
 import { WRITER } from '../telemetry/counters.ts';
 import { codeOf, type FileOps, isFileError } from './file-ops.ts';
-import { type LogRecord, newLogRecord, readLogRecord, writeLogRecord } from './log-record.ts';
+import { type LogRecord, RESERVED_COMMITS, readLogRecord, writeLogRecord } from './log-record.ts';
 import { listSegments, segmentName } from './segment-name.ts';
 import { readSegment } from './segment-reader.ts';
 import { setAside } from './set-aside.ts';
 import { isDiskFull } from './space-guard.ts';
-
-/** Commit numbers that the record reserves: it is written again when they are used up. */
-export const RESERVED_COMMITS = 1 << 20;
 
 export interface RecoveryReport {
   /** The log's id, for ever. */
@@ -157,6 +155,19 @@ function recoverDirectory(ops: FileOps, dataDir: string): RecoveryReport {
     recordProblem: recordProblem(found.damaged, found.record === null && files.length > 0),
     isRecorded,
     tookMs: Math.round(performance.now() - startMs),
+  };
+}
+
+function newLogRecord(): LogRecord {
+  return {
+    id: randomUUID(),
+    createdAt: new Date().toISOString(),
+    segment: 0,
+    startSegment: 0,
+    commit: 0,
+    reserved: 0,
+    deletedCommit: 0,
+    clean: true,
   };
 }
 

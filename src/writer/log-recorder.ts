@@ -1,7 +1,7 @@
 /** Keeps the log record (storage/log-record.ts) ahead of what is acknowledged. */
 import { codeOf, type FileOps, isFileError } from '../storage/file-ops.ts';
-import { hasLogRecord, type LogRecord, writeLogRecord } from '../storage/log-record.ts';
-import { RESERVED_COMMITS, type RecoveryReport } from '../storage/recovery.ts';
+import { hasLogRecord, type LogRecord, RESERVED_COMMITS, writeLogRecord } from '../storage/log-record.ts';
+import type { RecoveryReport } from '../storage/recovery.ts';
 import type { LogState } from './log-state.ts';
 
 /** Members that do not change while the process runs. */
