@@ -1,8 +1,8 @@
 /** Opens the log of a data directory: recovers the segments, replays the write-ahead log, and renews its files. */
 import { randomInt } from 'node:crypto';
 import type { FileOps } from '../storage/file-ops.ts';
-import { readLogRecord, writeLogRecord } from '../storage/log-record.ts';
-import { RESERVED_COMMITS, type RecoveryReport, recover } from '../storage/recovery.ts';
+import { RESERVED_COMMITS, readLogRecord, writeLogRecord } from '../storage/log-record.ts';
+import { type RecoveryReport, recover } from '../storage/recovery.ts';
 import type { Generation } from './record.ts';
 import { type ReplayReport, readWal, renewWal, repairUnsynced, replayWal } from './recovery.ts';
 
