@@ -147,8 +147,7 @@ export class CommitLog {
     if (this.unsyncedBytes >= SYNC_EARLY_BYTES) this.events.syncIsDue();
     breaker.succeeded(episode, nowMs);
     this.lastStoreMs = monotonicMs() - startMs;
-    // Synced first: after a power loss every commit that the record knows has to be there.
-    if (this.record.isDue && this.sync()) this.record.write(false);
+    if (this.record.isDue) this.record.write(false);
     return STORED;
   }
 
