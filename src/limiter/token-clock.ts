@@ -24,6 +24,11 @@ const TICKS_PER_SECOND = 16_000;
 const TICKS_PER_TOKEN = 64;
 const TICKS_PER_TOKEN_MIN = 16;
 const COUNT_BITS = [8, 4, 0] as const;
+/**
+ * Part of the range of FULL_AT that a burst may take. The rest is for threads that are preempted between their clock and
+ * their charge: beyond the range, an empty bucket would look full.
+ */
+const BURST_SHARE = 1 / 2;
 /** Part of the range of FULL_AT that clocks of different threads may differ by. */
 const SKEW_SHARE = 2 ** -10;
 /** Part of the horizon by which the recorded time may be older than the last charge. */
@@ -48,8 +53,7 @@ export class TokenClock {
   /** @param rate tokens per second, above 0  @param burst whole tokens, at least 1 */
   constructor(rate: number, burst: number) {
     const wanted = Math.max(TICKS_PER_SECOND / rate, TICKS_PER_TOKEN);
-    const share = (1 - 2 * SKEW_SHARE) * (1 - REFRESH_SHARE);
-    const ticksFor = (bits: number) => Math.floor(Math.min(wanted, (2 ** (30 - bits) * share) / burst));
+    const ticksFor = (bits: number) => Math.floor(Math.min(wanted, (2 ** (30 - bits) * BURST_SHARE) / burst));
     const countBits = COUNT_BITS.find((bits) => ticksFor(bits) >= TICKS_PER_TOKEN_MIN) ?? 0;
     const ticks = Math.max(1, ticksFor(countBits));
     this.countBits = countBits;
