@@ -15,7 +15,7 @@ export type Outcome = typeof STORED | typeof REFUSED | typeof UNKNOWN;
 /** There is no room: the caller answers 503. */
 export const FULL = -1;
 
-/** What storing costs, as admission control reads it; values may lag. */
+/** The cost of storing, read by admission control; values may lag. */
 export interface StorageCost {
   /** Monotonic ms at which storage last moved the stored cursor; 0 while that is unknown. */
   readonly storedAtMs: number;

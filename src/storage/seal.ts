@@ -78,7 +78,7 @@ export class SealReader {
   bytes = 0;
   lines = 0;
   crc = 0;
-  /** What the seal records of a write-ahead log; '' for nothing. */
+  /** The mark of a write-ahead log in the seal; '' without one. */
   mark = '';
   /** Length of the seal before its CRC digits, and of the whole seal. */
   headBytes = 0;

@@ -21,7 +21,7 @@ export type SegmentItem =
       readonly dataBytes: number;
       readonly lines: number;
       readonly commit: number;
-      /** What the seal records of a write-ahead log; '' for nothing. */
+      /** The mark of a write-ahead log in the seal; '' without one. */
       readonly mark: string;
     }
   /** Bytes that no seal proves, before a good commit or with an end that no crash leaves. */

@@ -106,7 +106,7 @@ export class LaneConsumer {
     return { bytes: state[STATE_BYTES]!, records: state[STATE_RECORDS]!, fill: state[STATE_FILL]! };
   }
 
-  /** What the write that failed leaves in doubt: a range of the file, and its lines. */
+  /** The doubtful range after a failed write: its place in the file, and its lines. */
   get doubt(): { readonly from: number; readonly to: number; readonly lines: number } {
     const { state } = this;
     return { from: state[STATE_DOUBT_FROM]!, to: state[STATE_DOUBT_TO]!, lines: state[STATE_DOUBT_LINES]! };

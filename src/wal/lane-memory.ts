@@ -1,6 +1,6 @@
 /**
- * What the thread that serves requests (the producer of a lane) shares with the writer thread, which copies the
- * lane's records into segments.
+ * Memory that a serving thread (the producer of a lane) shares with the writer thread, which copies the lane's
+ * records into segments.
  *
  * ```
  *  Int32 words (lines of 64 bytes)
@@ -57,7 +57,7 @@ export const DATA_OFFSET = alignToBlock((ENTRIES + ENTRY_SLOTS * ENTRY_I32) * In
 export const STATE_SEQUENCE = 0;
 export const STATE_FILE_HEAD = 1;
 export const STATE_HEAD = 2;
-/** What the producer counts: bytes and records written to the file, and the share of the file in use. */
+/** Counts of the producer: bytes and records written to the file, and the share of the file in use. */
 export const STATE_BYTES = 3;
 export const STATE_RECORDS = 4;
 export const STATE_FILL = 5;

@@ -347,7 +347,7 @@ export class Lane implements Journal {
     this.settle();
   }
 
-  /** What was in flight may be on disk or not. */
+  /** Records in flight may be on disk or not. */
   private recordDoubt(): void {
     const { words, doubles, state } = this.views;
     const first = this.acknowledged + 1;

@@ -1,5 +1,5 @@
 /**
- * What a start does with the write-ahead log that the last process left, before and after the segments' own recovery.
+ * Recovers the write-ahead log that the last process left, before and after the segments' own recovery.
  *
  * 1. *Repair*: segments are synced behind the answers, so a power loss may leave a damaged commit with good ones after
  *    it. If the log still holds everything from the damage on, the segment is cut off there.

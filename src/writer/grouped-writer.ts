@@ -30,7 +30,7 @@ const SHORT_SLEEP_MS = 2;
 export interface CommitSource {
   /** Adds what is published to the empty `buffer`, within bounds. */
   gather(buffer: CommitBuffer, nowMs: number): void;
-  /** What the commit's seal records besides its own figures; '' for nothing. */
+  /** The mark for the commit's seal; '' for none. */
   mark(): string;
   /** The commit is stored, or an outcome says what became of it: releases its memory. */
   settle(outcome: Outcome, nowMs: number): void;

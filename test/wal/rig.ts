@@ -69,7 +69,7 @@ export class LaneRig {
     return this.lane.commit(offset + text.length, 1);
   }
 
-  /** What the copier finds, as one text. */
+  /** Lines that the copier finds, as one text. */
   copyAll(): string {
     let text = '';
     while (this.consumer.next()) {

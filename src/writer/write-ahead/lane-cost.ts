@@ -1,4 +1,4 @@
-/** What the records of one lane cost, measured by the thread that writes them. */
+/** The cost of the records of one lane, measured by the thread that writes them. */
 import type { StorageCost } from '../../journal/journal.ts';
 import { CommitCost } from '../commit-cost.ts';
 

@@ -62,7 +62,7 @@ export class LaneSource implements CommitSource {
       return;
     }
     for (const lane of this.lanes) lane.sleep();
-    // What was published between the two would otherwise wait for the next record.
+    // Otherwise a record published between the two would wait for the next one.
     this.collect(buffer);
   }
 

@@ -1,4 +1,4 @@
-/** What main decides about the write-ahead log at the start, and every thread reads: three Float64 words. */
+/** Settings of the write-ahead log that main decides at the start and every thread reads: three Float64 words. */
 import { BACKENDS, type Backend } from '../../wal/block-writer.ts';
 import { BLOCK_BYTES, type Generation } from '../../wal/record.ts';
 
