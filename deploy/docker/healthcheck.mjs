@@ -34,11 +34,17 @@ const ownVariables = (variables) =>
     .sort()
     .join('\n');
 
-/** A container has one server. On a shared machine, the servers with the environment of this check are meant. */
+/** The main process of a container, or the child of its init. */
+const isMain = (pid) => pid === '1' || /^PPid:\t1$/m.test(read(`/proc/${pid}/status`));
+
+/**
+ * The server with the environment of this check, as `docker exec` passes it on. A wrapper may have changed it: then the
+ * main process of the container. Other servers of a shared machine are not meant.
+ */
 function choose(pids) {
   const environment = ownVariables(Object.entries(process.env).map(([name, value]) => `${name}=${value}`));
   const same = pids.filter((pid) => ownVariables(read(`/proc/${pid}/environ`).split('\0')) === environment);
-  return same.length > 0 ? same : pids;
+  return same.length > 0 ? same : pids.filter(isMain);
 }
 
 function receive(path) {

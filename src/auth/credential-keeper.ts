@@ -1,9 +1,16 @@
 /** Reads tokens and certificate at the start and on request, and passes valid ones to the threads. Runs in main. */
+import { statSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '../base/log.ts';
 import type { Config } from '../config/load.ts';
 import { ClassNames } from './class-names.ts';
 import { type Credentials, readCredentials } from './credentials.ts';
 import type { TokenSet } from './token-set.ts';
+
+/** A file that changed this recently may still be written. */
+const RECENT_MS = 1_000;
+const SETTLE_MS = 200;
+const SETTLE_TRIES = 10;
 
 /** The threads that use the credentials. */
 export interface CredentialUsers {
@@ -61,6 +68,8 @@ export class CredentialKeeper {
 
   /** @returns null, or why nothing has changed */
   private async apply(users: CredentialUsers): Promise<string | null> {
+    if (!(await this.areFilesSettled()))
+      return 'the files are still being written; send SIGHUP when they are complete';
     let next: Credentials;
     try {
       next = readCredentials(this.config, this.classes);
@@ -74,6 +83,30 @@ export class CredentialKeeper {
     this.current = next;
     return null;
   }
+
+  /** Waits, for about two seconds at most, until no file has changed for a moment. */
+  private async areFilesSettled(): Promise<boolean> {
+    const { tokensFile, tlsCert, tlsKey } = this.config;
+    const paths = [tokensFile, tlsCert, tlsKey].filter((path) => path !== undefined);
+    let before = stateOf(paths);
+    for (let tries = 0; tries < SETTLE_TRIES; tries++) {
+      if (Date.now() - before.changedMs > RECENT_MS) return true;
+      await delay(SETTLE_MS);
+      const after = stateOf(paths);
+      if (after.text === before.text) return true;
+      before = after;
+    }
+    return false;
+  }
+}
+
+/** What changes while files are written; a missing file is reported when it is read. */
+function stateOf(paths: readonly string[]): { readonly text: string; readonly changedMs: number } {
+  const stats = paths.map((path) => statSync(path, { throwIfNoEntry: false }));
+  return {
+    text: stats.map((file) => `${file?.ino} ${file?.size} ${file?.mtimeMs}`).join(),
+    changedMs: Math.max(...stats.map((file) => file?.mtimeMs ?? 0)),
+  };
 }
 
 /** The authentication of POST, for the log. */

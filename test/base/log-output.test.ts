@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { LogOutput } from '../../src/base/log-output.ts';
 import { eventually } from '../support/assertions.ts';
+import { onEnd } from '../support/clean-up.ts';
 import { temporaryDirectory } from '../support/server-process.ts';
 
 const FLUSH_MS = 10_000;
@@ -51,7 +52,7 @@ describe('the log output', () => {
   it('never blocks on a pipe that nobody reads, loses whole lines, and reports them when the reader reads', async (t) => {
     const path = pipeIn(t);
     const reader = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    t.after(() => closeSync(reader));
+    onEnd(t, () => closeSync(reader));
     const output = new LogOutput(path);
     let reported = 0;
     output.onRecovered = (lines) => {
@@ -86,7 +87,7 @@ describe('the log output', () => {
     output.write('two\n');
     assert.equal(output.lostLines, 1);
     const second = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    t.after(() => closeSync(second));
+    onEnd(t, () => closeSync(second));
     output.write('three\n');
     assert.equal(drain(second), 'three\n');
   });

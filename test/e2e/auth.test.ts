@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
-import { renameSync, writeFileSync } from 'node:fs';
+import { createHash, randomBytes } from 'node:crypto';
+import { appendFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { assertAccepted, assertProblem, assertRetryAfter, eventually } from '../support/assertions.ts';
@@ -204,6 +204,63 @@ describeEachPhase(
 );
 
 describe('SIGHUP', () => {
+  it('keeps the old tokens while the file is half-written, however it was cut', async (t) => {
+    const tokens = new TokensFile(t, `web ${WEB}`);
+    const server = await startServer(t, { args: ['--workers', '1', '--tokens-file', tokens.path] });
+    const status = async (token: string): Promise<number> =>
+      (await post(server.port, namesBody(uniqueName('half')), { headers: bearer(token) })).status;
+    for (const [text, reason] of [
+      [`web ${WEB_NEXT.slice(0, 20)}`, /half-written/],
+      [`web ${WEB_NEXT}`, /half-written/],
+      [`web ${WEB}\nweb ${WEB_NEXT}\nedge sha256:`, /half-written/],
+      [`edge sha256:${sha256(EDGE).slice(0, 40)}\n`, /64 hexadecimal/],
+      ['', /holds no token/],
+    ] as const) {
+      const before = server.logs.length;
+      writeFileSync(tokens.path, text, { mode: 0o600 });
+      server.kill('SIGHUP');
+      const line = await server.logged(
+        (line) => server.logs.indexOf(line) >= before && /reload failed/.test(String(line.msg)),
+      );
+      assert.match(String(line.reason), reason);
+      assert.equal(await status(WEB), 200);
+      assert.equal(await status(WEB_NEXT), 401);
+    }
+    await assertSecretsKept(server);
+  });
+
+  it('waits for a writer that is slower than the signal', async (t) => {
+    const tokens = new TokensFile(t, `web ${WEB}`);
+    const server = await startServer(t, { args: ['--workers', '1', '--tokens-file', tokens.path] });
+    /** Writes whole lines one after another. @returns the longest pause, which a busy machine may stretch */
+    const writeSlowly = async (): Promise<number> => {
+      let longestMs = 0;
+      let writtenMs = performance.now();
+      writeFileSync(tokens.path, `edge ${EDGE}\n`, { mode: 0o600 });
+      server.kill('SIGHUP');
+      for (let k = 0; k < 10; k++) {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        appendFileSync(tokens.path, `more-${k} ${randomBytes(16).toString('hex')}\n`);
+        longestMs = Math.max(longestMs, performance.now() - writtenMs);
+        writtenMs = performance.now();
+      }
+      return longestMs;
+    };
+    const WHOLE = 'tokens (11 of 11 clients)';
+    for (let attempt = 0; attempt < 50; attempt++) {
+      const before = server.logs.length;
+      const longestMs = await writeSlowly();
+      await server.logged((line) => server.logs.indexOf(line) >= before && line.msg === 'reloaded');
+      if (longestMs > 100) continue;
+      assert.deepEqual(
+        server.logs.slice(before).flatMap(({ msg, auth }) => (msg === 'reloaded' ? [auth] : [])),
+        [WHOLE],
+      );
+      return;
+    }
+    assert.fail('this machine never wrote a file without a long pause');
+  });
+
   for (const phase of [0, 1, 6]) {
     it(`in phase ${phase} applies new tokens and revokes old ones, while connections stay open`, async (t) => {
       const tokens = new TokensFile(t, `web ${WEB}`);

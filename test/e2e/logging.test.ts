@@ -7,6 +7,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { assertAccepted, eventually } from '../support/assertions.ts';
 import { namesBody, uniqueName } from '../support/bodies.ts';
+import { onEnd } from '../support/clean-up.ts';
 import { Scrape } from '../support/exposition.ts';
 import { freePort } from '../support/free-port.ts';
 import { fetchOnce, post } from '../support/raw-http.ts';
@@ -41,7 +42,7 @@ async function start(t: TestContext, stdio: StdioOptions, wrapper: readonly stri
     wrapper.length === 0 ? serve : [...wrapper, serve.map((part) => `'${part}'`).join(' '), '/dev/null'];
   const child = spawn(program, args, { stdio });
   const exited = new Promise<number | null>((resolve) => child.once('close', (code) => resolve(code)));
-  t.after(async () => {
+  onEnd(t, async () => {
     child.kill('SIGKILL');
     await exited;
   });
@@ -107,7 +108,7 @@ describe('a log that cannot be written', () => {
     // `script` runs the server on a terminal of its own, which closes when `script` is killed.
     const { child, port } = await start(t, ['ignore', 'ignore', 'ignore'], ['script', '-qfc']);
     const pid = serverOn(port);
-    t.after(() => {
+    onEnd(t, () => {
       try {
         process.kill(pid, 'SIGKILL');
       } catch {

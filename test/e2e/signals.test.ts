@@ -7,6 +7,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { assertAccepted, eventually } from '../support/assertions.ts';
 import { namesBody, uniqueName } from '../support/bodies.ts';
+import { onEnd } from '../support/clean-up.ts';
 import { post } from '../support/raw-http.ts';
 import { startServer, temporaryDirectory } from '../support/server-process.ts';
 
@@ -52,7 +53,7 @@ async function startEarly(t: TestContext) {
   const exited = new Promise((resolve) => {
     child.once('close', (code, signal) => resolve({ code, signal }));
   });
-  t.after(async () => {
+  onEnd(t, async () => {
     child.kill('SIGKILL');
     await exited;
   });
@@ -110,7 +111,7 @@ describe('a server that is starting', () => {
     const child = spawn(process.execPath, ['--inspect-port=0', ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    t.after(() => child.kill('SIGKILL'));
+    onEnd(t, () => child.kill('SIGKILL'));
     let output = '';
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (text: string) => {

@@ -1,0 +1,95 @@
+/** The image's health check finds the server however the server was configured. */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { makeCertificate } from '../support/certificates.ts';
+import { deployPath } from '../support/deploy-files.ts';
+import { freePort } from '../support/free-port.ts';
+import { type ServerOptions, startServer, temporaryDirectory } from '../support/server-process.ts';
+
+/** Distinguishes the servers of one test from all others on this machine, as a container would. */
+let marks = 0;
+const markOf = (): string => `${process.pid}-${++marks}`;
+
+/** The options in the environment of a process; a health check in its container has the same. */
+function environmentOf(pid: number): Record<string, string> {
+  const variables = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0');
+  const pairs = variables.map((variable) => variable.split(/=(.*)/s, 2) as [string, string]);
+  return Object.fromEntries(pairs.filter(([name]) => name.startsWith('METRICSSTREAM_')));
+}
+
+/** The exit code of the check in this environment, and its output. */
+function check(env: Readonly<Record<string, string>>): Promise<{ code: number; output: string }> {
+  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('METRICSSTREAM_'));
+  return new Promise((resolve) => {
+    execFile(
+      process.execPath,
+      [deployPath('docker', 'healthcheck.mjs')],
+      { env: { ...Object.fromEntries(inherited), ...env } },
+      (error, stdout, stderr) => {
+        resolve({ code: error === null ? 0 : Number(error.code), output: stdout + stderr });
+      },
+    );
+  });
+}
+
+describe('the health check', () => {
+  const cases: readonly (readonly [
+    string,
+    (t: Parameters<typeof temporaryDirectory>[0]) => ServerOptions,
+  ])[] = [
+    ['a port that the kernel picked', () => ({})],
+    ['an address by flag', () => ({ args: ['--host', '0.0.0.0'] })],
+    ['an IPv6 address', () => ({ args: ['--host', '::'] })],
+    [
+      'variables that a platform injected',
+      () => ({ env: { METRICSSTREAM_PORT: 'tcp://10.0.0.1:8080', METRICSSTREAM_TLS_CERT: '' } }),
+    ],
+    [
+      'a configuration file',
+      (t) => {
+        const file = join(temporaryDirectory(t), 'config.json');
+        writeFileSync(file, JSON.stringify({ host: '0.0.0.0', workers: 1 }));
+        return { env: { METRICSSTREAM_CONFIG: file } };
+      },
+    ],
+    [
+      'HTTPS by flag, and tokens',
+      (t) => {
+        const directory = temporaryDirectory(t);
+        const { cert, key } = makeCertificate(directory, 'health.test');
+        const tokens = join(directory, 'tokens');
+        writeFileSync(tokens, 'web correct-horse-battery-staple\n', { mode: 0o600 });
+        return { args: ['--tls-cert', cert, '--tls-key', key, '--tokens-file', tokens] };
+      },
+    ],
+  ];
+  for (const [how, optionsOf] of cases) {
+    it(`passes with ${how}, and fails once the server has ended`, async (t) => {
+      const options = optionsOf(t);
+      const env = { ...options.env, METRICSSTREAM_TEST_MARK: markOf() };
+      const server = await startServer(t, {
+        ...options,
+        args: ['--workers', '1', ...(options.args ?? [])],
+        env,
+      });
+      const environment = environmentOf(server.pid);
+      const { code, output } = await check(environment);
+      assert.equal(code, 0, output);
+      await server.stop();
+      assert.equal((await check({ ...environment, METRICSSTREAM_PORT: String(await freePort()) })).code, 1);
+    });
+  }
+
+  it('fails with one line if the server has stopped answering', async (t) => {
+    const env = { METRICSSTREAM_TEST_MARK: markOf() };
+    const server = await startServer(t, { args: ['--workers', '1'], env });
+    server.kill('SIGSTOP');
+    const { code, output } = await check(environmentOf(server.pid));
+    server.kill('SIGCONT');
+    assert.equal(code, 1);
+    assert.match(output, /^unhealthy: [^\n]+\n$/);
+  });
+});
