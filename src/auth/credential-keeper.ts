@@ -100,7 +100,7 @@ export class CredentialKeeper {
   }
 }
 
-/** What changes while files are written; a missing file is reported when it is read. */
+/** Differs after a file was written. A missing file is reported when it is read. */
 function stateOf(paths: readonly string[]): { readonly text: string; readonly changedMs: number } {
   const stats = paths.map((path) => statSync(path, { throwIfNoEntry: false }));
   return {
