@@ -12,6 +12,7 @@ import type { Owner } from '../support/clean-up.ts';
 import { describeEachPhase, phaseArgs } from '../support/each-phase.ts';
 import { fetchSecure, postRequest, RawConnection } from '../support/raw-http.ts';
 import {
+  runCli,
   type ServerProcess,
   StartFailed,
   startServer,
@@ -257,6 +258,43 @@ describe('TLS', { skip: requireTool('openssl') }, () => {
         },
       );
     });
+
+    for (const [kind, ...newkey] of [
+      ['P-384', 'ec', '-pkeyopt', 'ec_paramgen_curve:secp384r1'],
+      ['P-521', 'ec', '-pkeyopt', 'ec_paramgen_curve:secp521r1'],
+      ['Ed25519', 'ed25519'],
+      ['RSA', 'rsa:2048'],
+    ] as const) {
+      it(`accepts a key of the kind ${kind}, and serves with it`, async (t) => {
+        const { cert, key } = makeCertificate(directory, `${kind}.test`, 30, newkey);
+        const server = await startServer(t, { args: ['--tls-cert', cert, '--tls-key', key] });
+        const connection = await RawConnection.openSecure(server.port);
+        assertAccepted(await postOn(connection, 'kind'), 1);
+        connection.close();
+      });
+    }
+
+    // OpenSSL accepts all of them.
+    for (const [kind, ...newkey] of [
+      ['rsa-pss', 'rsa-pss', '-pkeyopt', 'rsa_keygen_bits:2048'],
+      ['ed448', 'ed448'],
+      ...['secp256k1', 'secp224r1', 'brainpoolP256r1'].map((curve) => [
+        curve,
+        ...['ec', '-pkeyopt', `ec_paramgen_curve:${curve}`],
+      ]),
+    ] as [string, ...string[]][]) {
+      it(`refuses a key of the kind ${kind}, as config --check does`, async () => {
+        const { cert, key } = makeCertificate(directory, `${kind}.test`, 30, newkey);
+        for (const command of [
+          ['config', '--check'],
+          ['serve', '--port', '0'],
+        ]) {
+          const { code, stderr } = await runCli([...command, '--tls-cert', cert, '--tls-key', key]);
+          assert.equal(code, 2, stderr);
+          assert.match(stderr, new RegExp(`^metricsstream: --tls-key .*${kind}.*use an RSA key[^\n]*\n$`));
+        }
+      });
+    }
 
     it('accepts a certificate that has expired, and warns', async (t) => {
       const old = makeExpiredCertificate(directory, 'old.test');

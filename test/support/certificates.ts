@@ -11,12 +11,22 @@ function openssl(...args: string[]): void {
   execFileSync('openssl', args, { stdio: ['ignore', 'ignore', 'pipe'] });
 }
 
-/** A self-signed certificate for 127.0.0.1 under this common name, valid for `days` from now. */
-export function makeCertificate(directory: string, name: string, days = 30): CertificateFiles {
+const P256 = ['ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1'];
+
+/**
+ * A self-signed certificate for 127.0.0.1 under this common name, valid for `days` from now.
+ * @param keyKind as `openssl req -newkey` reads it
+ */
+export function makeCertificate(
+  directory: string,
+  name: string,
+  days = 30,
+  keyKind: readonly string[] = P256,
+): CertificateFiles {
   const cert = join(directory, `${name}.crt`);
   const key = join(directory, `${name}.key`);
   openssl(
-    ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'],
+    ...['req', '-x509', '-newkey', ...keyKind, '-nodes'],
     ...['-days', String(days), '-subj', `/CN=${name}`, '-addext', 'subjectAltName=IP:127.0.0.1'],
     ...['-keyout', key, '-out', cert],
   );
