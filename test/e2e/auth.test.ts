@@ -9,6 +9,7 @@ import type { Owner } from '../support/clean-up.ts';
 import { describeEachPhase, phaseArgs } from '../support/each-phase.ts';
 import { Scrape } from '../support/exposition.ts';
 import {
+  CLOSED_WITHIN_MS,
   chunkedBytes,
   fetchOnce,
   type HttpResponse,
@@ -168,7 +169,7 @@ describeEachPhase(
         connection.write(`POST /metrics HTTP/1.1\r\nHost: localhost\r\n${headers}\r\n\r\n`);
         assertUnauthorized(await connection.read(), false);
         connection.write(rest);
-        assert.ok(await connection.waitClosed(5_000), `still open: ${headers}`);
+        assert.ok(await connection.waitClosed(CLOSED_WITHIN_MS), `still open: ${headers}`);
         connection.close();
       }
     });

@@ -3,7 +3,14 @@ import { after, describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { assertAccepted, assertProblem } from '../support/assertions.ts';
 import { bodyOf, metric, namesBody, uniqueName } from '../support/bodies.ts';
-import { chunkedBytes, post, postRequest, RawConnection, requestBytes } from '../support/raw-http.ts';
+import {
+  CLOSED_WITHIN_MS,
+  chunkedBytes,
+  post,
+  postRequest,
+  RawConnection,
+  requestBytes,
+} from '../support/raw-http.ts';
 import { startServer } from '../support/server-process.ts';
 import { countNames, readStored } from '../support/stored.ts';
 
@@ -111,7 +118,7 @@ describe('a body in pieces', () => {
   it('refuses an empty body and closes, since broken framing can look like one', async () => {
     const connection = await RawConnection.open(server.port);
     assertProblem(await connection.request(postRequest('')), 400);
-    assert.ok(await connection.waitClosed(1_000));
+    assert.ok(await connection.waitClosed(CLOSED_WITHIN_MS));
   });
 
   it('answers a client that waits for 100-continue', async () => {

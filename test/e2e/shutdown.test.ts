@@ -10,6 +10,8 @@ import { countNames, readStored } from '../support/stored.ts';
 import { TrackedLoad } from '../support/tracked-load.ts';
 
 const CLEAN_EXIT = { code: 0, signal: null };
+/** Well before the drain time of 60 s ends, also on a busy machine. */
+const DRAIN_AHEAD_MS = 30_000;
 const IN_FLIGHT = 200;
 
 /** The head of a POST and the first bytes of its body; the rest never arrives. */
@@ -49,13 +51,13 @@ describe('SIGTERM', () => {
 
   it(`under the load of ${IN_FLIGHT} connections stores exactly what it acknowledged, and exits 0 in time`, async (t) => {
     const server = await startServer(t, {
-      args: ['--workers', '2', '--rate-limit', '0', '--drain-timeout-ms', '5000'],
+      args: ['--workers', '2', '--rate-limit', '0', '--drain-timeout-ms', '60000'],
     });
     const load = new TrackedLoad(server.port, { prefix: 'drain', connections: IN_FLIGHT, batchMax: 10 });
     await eventually('the load runs', () => (load.ledger.statuses.get(200) ?? 0) > 2 * IN_FLIGHT);
     const startedAt = performance.now();
     assert.deepEqual(await server.stop(), CLEAN_EXIT);
-    assert.ok(performance.now() - startedAt < 10_000);
+    assert.ok(performance.now() - startedAt < DRAIN_AHEAD_MS);
     await load.done;
     const { unknownStored } = load.ledger.check(countNames(readStored(server.dataDir)), 'drain');
     assert.equal(unknownStored, 0, 'stored without having been acknowledged');
@@ -117,7 +119,7 @@ describe('SIGTERM', () => {
     const startedAt = performance.now();
     server.kill('SIGTERM');
     await server.exited;
-    assert.ok(performance.now() - startedAt < 5_000);
+    assert.ok(performance.now() - startedAt < DRAIN_AHEAD_MS);
     holding.close();
     await load.done;
     const again = await startServer(t, { args: ['--workers', '1'], dataDir: server.dataDir });

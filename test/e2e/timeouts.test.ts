@@ -6,7 +6,7 @@ import { assertAccepted, assertProblem, eventually } from '../support/assertions
 import { namesBody, uniqueName } from '../support/bodies.ts';
 import { Scrape } from '../support/exposition.ts';
 import { FaultSwitch } from '../support/fault-switch.ts';
-import { post, postRequest, RawConnection } from '../support/raw-http.ts';
+import { CLOSED_WITHIN_MS, post, postRequest, RawConnection } from '../support/raw-http.ts';
 import { memoryDirectory, startServer } from '../support/server-process.ts';
 import { countNames, readStored } from '../support/stored.ts';
 
@@ -29,7 +29,7 @@ describe('a body that does not arrive', () => {
     const connections = await Promise.all([halfPost(server.port), halfPost(server.port)]);
     for (const connection of connections) {
       assertProblem(await connection.read(), 408);
-      assert.ok(await connection.waitClosed(5_000));
+      assert.ok(await connection.waitClosed(CLOSED_WITHIN_MS));
     }
     const scrape = await Scrape.of(server.port);
     assert.equal(scrape.sum(TIMEOUTS, 'kind="body"'), 2);

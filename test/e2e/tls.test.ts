@@ -10,7 +10,7 @@ import { bodyOf, metric, namesBody, uniqueName } from '../support/bodies.ts';
 import { makeCertificate, makeExpiredCertificate } from '../support/certificates.ts';
 import type { Owner } from '../support/clean-up.ts';
 import { describeEachPhase, phaseArgs } from '../support/each-phase.ts';
-import { fetchSecure, postRequest, RawConnection } from '../support/raw-http.ts';
+import { CLOSED_WITHIN_MS, fetchSecure, postRequest, RawConnection } from '../support/raw-http.ts';
 import {
   runCli,
   type ServerProcess,
@@ -186,7 +186,7 @@ describe('TLS', { skip: requireTool('openssl') }, () => {
         // With connections of three certificates open.
         assert.deepEqual(await server.stop(), CLEAN_EXIT);
         for (const connection of [...open, late]) {
-          assert.ok(await connection.waitClosed(5_000));
+          assert.ok(await connection.waitClosed(CLOSED_WITHIN_MS));
           connection.close();
         }
       });

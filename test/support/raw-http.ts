@@ -144,6 +144,8 @@ export function requestBytes(options: RequestOptions = {}): Buffer {
 }
 
 const DEFAULT_TIMEOUT_MS = 60_000;
+/** Longer than a busy machine needs, and shorter than the time after which the server closes any idle connection. */
+export const CLOSED_WITHIN_MS = 8_000;
 
 export class RawConnection {
   readonly socket: Socket;
