@@ -1,5 +1,5 @@
 /**
- * The control block: what every thread has to know about the process, one word a cache line.
+ * The control block: the state of the process that every thread reads, one word per cache line.
  *
  * ```
  *  line 0  LIFECYCLE    Int32  STARTING → READY → DRAINING, or FAILED      written by main
@@ -17,14 +17,14 @@ const STOP_WRITER = 2 * LINE_I32;
 const STARTING = 0;
 export const READY = 1;
 export const DRAINING = 2;
-/** Ends, as in DRAINING, because storage has failed. */
+/** The process ends, as in DRAINING, because storage failed. */
 export const FAILED = 3;
 export type Lifecycle = typeof STARTING | typeof READY | typeof DRAINING | typeof FAILED;
 
 export const DISK_OK = 0;
-/** Not writable for now (full, say): requests get 503, the writer probes and resumes by itself. */
+/** Not writable now, for example full: requests get 503; the writer probes and resumes. */
 export const DISK_REFUSING = 1;
-/** A sync failed: nothing more will be stored, the process is about to end. */
+/** A sync failed: nothing more is stored, and the process ends. */
 export const DISK_FAILED = 2;
 export type DiskState = typeof DISK_OK | typeof DISK_REFUSING | typeof DISK_FAILED;
 

@@ -20,7 +20,7 @@ export function lockAddress(name: string): string {
  * @param greeting sent to every process that connects
  * @throws EADDRINUSE if another process holds it
  */
-export async function takeLock(name: string, greeting = ''): Promise<() => Promise<void>> {
+export async function acquireLock(name: string, greeting = ''): Promise<() => Promise<void>> {
   const server = net.createServer((socket) => {
     socket.on('error', () => socket.destroy());
     // Closed as soon as the greeting is sent, because a release waits for all connections.

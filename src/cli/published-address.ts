@@ -6,7 +6,7 @@
  * container only, even if containers share a network namespace. deploy/docker/healthcheck.mjs reads it.
  */
 import { readlinkSync } from 'node:fs';
-import { takeLock } from '../base/process-lock.ts';
+import { acquireLock } from '../base/process-lock.ts';
 
 interface PublishedAddress {
   readonly host: string;
@@ -18,7 +18,7 @@ interface PublishedAddress {
 export async function publishAddress(address: PublishedAddress): Promise<void> {
   try {
     const namespace = readlinkSync('/proc/self/ns/pid').replace(/\D/g, '');
-    await takeLock(`address-${namespace}-${process.pid}`, `${JSON.stringify(address)}\n`);
+    await acquireLock(`address-${namespace}-${process.pid}`, `${JSON.stringify(address)}\n`);
   } catch {
     // No /proc, or no abstract sockets: the server itself needs neither.
   }

@@ -11,7 +11,7 @@ import os from 'node:os';
 import { join } from 'node:path';
 import { makeDirectories } from '../base/directories.ts';
 import { MetricsStreamError } from '../base/errors.ts';
-import { lockAddress, takeLock } from '../base/process-lock.ts';
+import { acquireLock, lockAddress } from '../base/process-lock.ts';
 import {
   createDirectoryIdentity,
   DirectoryIdentity,
@@ -193,7 +193,7 @@ async function hold(path: string, ownerText: string): Promise<Hold> {
 
 async function lockSocket(path: string, ownerText: string): Promise<() => Promise<void>> {
   try {
-    return await takeLock(lockNameOf(path), ownerText);
+    return await acquireLock(lockNameOf(path), ownerText);
   } catch (error) {
     const code = codeOf(error);
     if (code === 'EADDRINUSE') throw ownedError(path, await ownerOf(path));

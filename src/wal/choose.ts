@@ -4,6 +4,7 @@
  */
 import fs from 'node:fs';
 import { join } from 'node:path';
+import { makeDirectories } from '../base/directories.ts';
 import { LANES_MAX } from '../breaker/breaker.ts';
 import type { Config } from '../config/load.ts';
 import type { Backend, OpenBlockWriter } from './block-writer.ts';
@@ -58,7 +59,7 @@ export function chooseBackend(facts: WalFacts): WalChoice {
 /** Where that fails, the start reports it when it acquires the directory. */
 function makeDirectory(dataDir: string): void {
   try {
-    fs.mkdirSync(dataDir, { recursive: true, mode: 0o750 });
+    makeDirectories(dataDir, 0o750);
   } catch {
     // The probe fails too.
   }
