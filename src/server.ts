@@ -111,7 +111,7 @@ class Server implements RunningServer {
   async start(version: string): Promise<void> {
     const { config, memories } = this;
     const startedMs = monotonicMs();
-    const uws = loadUws();
+    const uws = loadUws(config.maxHeaderBytes);
     this.uws = `${uws.version} (${uws.build})`;
     if (uws.passedOver !== null) this.log.warn(`uWebSockets.js is installed but not used: ${uws.passedOver}`);
     rejectUnusableCertificate(uws.module, tlsFilesOf(config));

@@ -175,6 +175,16 @@ function refuseContradictions(settings: Settings, config: Config): void {
       `--inflight-body-bytes ${inflightBodyBytes}: ${workers} workers with a body of --max-body-bytes ${maxBodyBytes} each take ${bodies}; raise it, or lower --workers or --max-body-bytes`,
     );
   }
+  if (config.clientId === 'forwarded' && config.trustedProxies === undefined) {
+    fail(
+      '--client-id forwarded: needs --trusted-proxies with the addresses of your proxies; otherwise any client could choose its identity',
+    );
+  }
+  if (config.clientId !== 'forwarded' && config.trustedProxies !== undefined) {
+    fail(
+      `--trusted-proxies: has no effect with --client-id ${config.clientId}; add --client-id forwarded or drop the list`,
+    );
+  }
   if ((config.tlsCert === undefined) !== (config.tlsKey === undefined)) {
     fail('--tls-cert and --tls-key: give both, or none to serve plain HTTP');
   }

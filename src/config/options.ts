@@ -5,6 +5,7 @@
  * docs/operating.md follow from the entries of `OPTIONS`.
  */
 import { z } from 'zod';
+import { IpRanges } from '../base/ip-address.ts';
 import { BATCH_CEILING, BODY_CEILING_BYTES } from '../parser/parser.ts';
 import { DAY_MS, formatQuantity, GIB, type Kind, parseQuantity } from './units.ts';
 
@@ -97,7 +98,13 @@ function choice<Schema extends z.ZodEnum>(
   return option(schema, { placeholder, allowed: schema.options.join(', '), fallback, help });
 }
 
-const CLIENT_ID = /^(address|authorization|header:[!#$%&'*+.^_`|~0-9A-Za-z-]+)$/;
+const CLIENT_ID = /^(address|authorization|forwarded|header:[!#$%&'*+.^_`|~0-9A-Za-z-]+)$/;
+/** Names the member of the list that is neither an address nor a range. */
+function invalidRange(list: string): string {
+  const parsed = IpRanges.parse(list);
+  return parsed instanceof IpRanges ? '' : `${JSON.stringify(parsed.invalid)} is neither`;
+}
+
 const RATE_MAX = 1e9;
 const DISK_MAX_BYTES = 2 ** 50;
 const TIMEOUT_MAX_MS = 600_000;
@@ -151,10 +158,24 @@ export const OPTIONS = z.object({
   ),
   clientId: optional(z.string().regex(CLIENT_ID), {
     placeholder: '<source>',
-    allowed: 'address, authorization or header:<name>',
+    allowed: 'address, authorization, forwarded or header:<name>',
     derived: 'authorization with --tokens-file, else address',
     help: 'identifies a client to the limits',
   }),
+  trustedProxies: optional(
+    z
+      .string()
+      .max(PATH_MAX_CHARS)
+      .refine((list) => IpRanges.parse(list) instanceof IpRanges, {
+        error: ({ input }) => invalidRange(String(input)),
+      }),
+    {
+      placeholder: '<list>',
+      allowed: 'IP addresses and CIDR ranges, separated by commas',
+      derived: 'none',
+      help: 'proxies whose Forwarded or X-Forwarded-For counts, with --client-id forwarded',
+    },
+  ),
   limiterClients: bounded('count', '65536', 16, 4_194_304, 'clients the limiter remembers at once'),
   maxBodyBytes: bounded(
     'size',
@@ -222,6 +243,13 @@ export const OPTIONS = z.object({
   syncIntervalMs: bounded('duration', '1s', 10, 60_000, 'background sync for --ack received and written'),
   requestTimeoutMs: bounded('duration', '5s', 50, TIMEOUT_MAX_MS, 'longest wait for storage before 504'),
   bodyTimeoutMs: bounded('duration', '8s', 100, 9_000, 'longest time for a body to arrive before 408'),
+  keepAliveMs: bounded(
+    'duration',
+    '65s',
+    1_000,
+    TIMEOUT_MAX_MS,
+    'idle time that Keep-Alive announces; connections live 5 s longer',
+  ),
   syncTimeoutMs: bounded(
     'duration',
     '3s',

@@ -2,25 +2,31 @@
 import { authenticate, challengeFor } from '../auth/bearer.ts';
 import type { TokenSet } from '../auth/token-set.ts';
 import { TokenTable } from '../auth/token-table.ts';
+import { IpRanges } from '../base/ip-address.ts';
 import type { Exchange } from './exchange.ts';
+import { clientAddress } from './forwarded.ts';
 import type { HeaderScan } from './header-scan.ts';
 import { headerLine, type Problem } from './response.ts';
 
-type KeySource = 'token' | 'header' | 'address';
+type KeySource = 'token' | 'header' | 'forwarded' | 'address';
 
 export class ClientIdentity {
   /** Lower-case name of the header that limits apply to; '' when they apply to the token or the address. */
   readonly header: string;
   private readonly keySource: KeySource;
+  private readonly trusted: IpRanges | null;
   private table: TokenTable | null;
 
   /**
    * @param clientId as the option `--client-id`
+   * @param trustedProxies as the option `--trusted-proxies`, which the configuration has checked
    * @param tokens null: every client may post
    */
-  constructor(clientId: string, tokens: TokenSet | null) {
+  constructor(clientId: string, trustedProxies: string | undefined, tokens: TokenSet | null) {
     this.table = tokens && new TokenTable(tokens);
-    if (clientId === 'address') this.keySource = 'address';
+    const trusted = trustedProxies === undefined ? null : IpRanges.parse(trustedProxies);
+    this.trusted = trusted instanceof IpRanges ? trusted : null;
+    if (clientId === 'address' || clientId === 'forwarded') this.keySource = clientId;
     else this.keySource = clientId === 'authorization' && tokens !== null ? 'token' : 'header';
     this.header = this.keySource === 'header' ? clientId.replace(/^header:/, '').toLowerCase() : '';
   }
@@ -41,24 +47,23 @@ export class ClientIdentity {
   }
 
   /** Sets the key that limits apply to. Call it after `admits`. */
-  setKey(exchange: Exchange, { clientKey }: HeaderScan): void {
-    if (this.keySource === 'header') exchange.clientKey = Buffer.from(clientKey, 'latin1');
-    else if (this.keySource === 'address') {
-      exchange.clientKey = new Uint8Array(exchange.response.getRemoteAddress());
+  setKey(exchange: Exchange, { clientKey, forwarded, xForwardedFor }: HeaderScan): void {
+    if (this.keySource === 'header') {
+      exchange.clientKey = Buffer.from(clientKey, 'latin1');
+      return;
     }
+    if (this.keySource === 'token') return;
+    const remote = new Uint8Array(exchange.response.getRemoteAddress());
+    const { trusted } = this;
+    exchange.clientKey = trusted === null ? remote : clientAddress(trusted, remote, forwarded, xForwardedFor);
   }
 }
 
-/**
- * A 401.
- * @param close true when the server would have to read a body of unknown or excessive size to find the next request
- */
-export function unauthorizedProblem(authorization: string, close: boolean): Problem {
+export function unauthorizedProblem(authorization: string): Problem {
   return {
     status: 401,
     code: 'unauthorized',
     detail: 'Nothing was stored: send Authorization: Bearer <token> with a token that this server knows.',
     lines: headerLine('WWW-Authenticate', challengeFor(authorization)),
-    close,
   };
 }

@@ -21,6 +21,10 @@ export class Exchange implements PipelineRequest {
   open = false;
   /** True from asking for the body to its last chunk: meanwhile uWebSockets.js may still call `onData`. */
   streaming = false;
+  /** The response ends the connection even if the body is still arriving. */
+  cutsBody = false;
+  /** Answered, but the body is still arriving, see body-drain.ts. */
+  draining = false;
   /** Monotonic ms: headers complete, body complete, end of the pipeline, metrics journaled (0: not reached). */
   startedMs = 0;
   receivedMs = 0;
@@ -74,6 +78,7 @@ export class Exchange implements PipelineRequest {
     this.response = response;
     this.open = true;
     this.streaming = false;
+    this.cutsBody = false;
     this.startedMs = startedMs;
     this.receivedMs = 0;
     this.journaledMs = 0;

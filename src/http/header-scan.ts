@@ -28,6 +28,8 @@ export class HeaderScan {
   authorization = '';
   /** Value of the header that identifies the client; empty when it is absent or the address identifies clients. */
   clientKey = '';
+  forwarded = '';
+  xForwardedFor = '';
   /** Why the framing is broken, for the response. */
   problem = '';
   private bytes = 0;
@@ -52,6 +54,8 @@ export class HeaderScan {
     this.accept = '';
     this.authorization = '';
     this.clientKey = '';
+    this.forwarded = '';
+    this.xForwardedFor = '';
     this.problem = '';
     this.bytes = 0;
     this.hosts = 0;
@@ -81,6 +85,9 @@ export class HeaderScan {
         if (name === 'prefer') this.prefer = joined(this.prefer, value);
         else if (name === 'accept') this.accept = joined(this.accept, value);
         return;
+      case 9:
+        if (name === 'forwarded') this.forwarded = joined(this.forwarded, value);
+        return;
       case 12:
         if (name === 'content-type') this.contentType = value;
         return;
@@ -91,6 +98,9 @@ export class HeaderScan {
         if (name !== 'content-length') return;
         this.lengths++;
         this.parseLength(value);
+        return;
+      case 15:
+        if (name === 'x-forwarded-for') this.xForwardedFor = joined(this.xForwardedFor, value);
         return;
       case 16:
         if (name === 'content-encoding') this.contentEncoding = joined(this.contentEncoding, value);

@@ -8,9 +8,19 @@
 import { readdirSync } from 'node:fs';
 import { type TlsFiles, USABLE_KEYS } from '../auth/tls-files.ts';
 import { MetricsStreamError } from '../base/errors.ts';
+import { MS_PER_SECOND } from '../base/units.ts';
 import type { App, Uws } from './uws.ts';
 
-const IDLE_TIMEOUT_SECONDS = 10;
+/** From opening a connection to the end of its first headers, and between parts of a body; uSockets rounds to 4 s. */
+const RECEIVE_TIMEOUT_SECONDS = 10;
+/** How much longer than announced a connection stays open: a request that was just sent needs time to arrive. */
+const KEEP_ALIVE_MARGIN_SECONDS = 5;
+
+export interface ListenerConfig {
+  readonly tls: TlsFiles | null;
+  /** Idle time that responses announce. */
+  readonly keepAliveMs: number;
+}
 
 /**
  * For TLS 1.2: ephemeral keys and authenticated encryption only. TLS 1.3 has nothing else, and uWebSockets.js speaks no
@@ -57,15 +67,15 @@ const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(reso
 
 export class Listener {
   private readonly module: Uws['module'];
-  private readonly tls: TlsFiles | null;
+  private readonly config: ListenerConfig;
   private readonly register: (app: App) => void;
   private readonly apps: App[] = [];
   private prepared: App | null = null;
 
   /** @param register adds the routes to an app */
-  constructor(module: Uws['module'], tls: TlsFiles | null, register: (app: App) => void) {
+  constructor(module: Uws['module'], config: ListenerConfig, register: (app: App) => void) {
     this.module = module;
-    this.tls = tls;
+    this.config = config;
     this.register = register;
   }
 
@@ -75,10 +85,11 @@ export class Listener {
    * @throws if uWebSockets.js rejects certificate or key
    */
   prepare(): unknown {
-    const app = createApp(this.module, this.tls);
-    // The default of 30 s would suit clients that send their headers byte by byte.
-    app.setIdleTimeout(IDLE_TIMEOUT_SECONDS);
-    app.setResponseTimeout(IDLE_TIMEOUT_SECONDS);
+    const { tls, keepAliveMs } = this.config;
+    const app = createApp(this.module, tls);
+    // uWebSockets.js calls the time to receive idle, and the idle time after a response its response timeout.
+    app.setIdleTimeout(RECEIVE_TIMEOUT_SECONDS);
+    app.setResponseTimeout(Math.ceil(keepAliveMs / MS_PER_SECOND) + KEEP_ALIVE_MARGIN_SECONDS);
     this.register(app);
     this.prepared = app;
     return app.getDescriptor();
@@ -105,7 +116,7 @@ export class Listener {
    */
   async close(): Promise<void> {
     this.adopt();
-    const turns = this.tls === null ? 1 : Math.ceil(openDescriptors() / HANDSHAKES_A_TURN) + 1;
+    const turns = this.config.tls === null ? 1 : Math.ceil(openDescriptors() / HANDSHAKES_A_TURN) + 1;
     for (let turn = 0; turn < turns; turn++) {
       for (const app of this.apps) app.close();
       await nextTurn();

@@ -5,7 +5,7 @@
  * Main makes the messages once for all workers, and only while a worker has streams. A stream begins when main has
  * sent its opening text. A client that does not read costs what the system's buffers hold, at most an opening text
  * and two messages: while an earlier message is unsent, `LiveStreams` skips further ones, and uWebSockets.js closes
- * the connection after its timeout of 10 s.
+ * the connection after the idle time after a response.
  */
 import type { Gate } from '../admission/gate.ts';
 import { WORKER } from '../telemetry/counters.ts';

@@ -10,6 +10,7 @@ import { monotonicMs } from '../base/clock.ts';
 import { WORKER } from '../telemetry/counters.ts';
 import type { CountedReason } from '../telemetry/unavailable.ts';
 import { BodyBuffers } from './body-buffers.ts';
+import { BodyDrain } from './body-drain.ts';
 import { type ClientIdentity, unauthorizedProblem } from './client-identity.ts';
 import { ClientShares } from './client-shares.ts';
 import type { CompressedCharge } from './compressed-charge.ts';
@@ -45,6 +46,7 @@ export class Receiver implements ExchangeOwner, InflaterOwner {
   private readonly shares = new ClientShares();
   private readonly inflater: Inflater;
   private readonly receiving = new ReceivingList();
+  private readonly drain = new BodyDrain();
   private readonly canYield = (exchange: Exchange): boolean => !this.inflater.isReading(exchange);
 
   constructor(sink: RequestSink, identity: ClientIdentity, charge: CompressedCharge, config: ReceiverConfig) {
@@ -58,9 +60,9 @@ export class Receiver implements ExchangeOwner, InflaterOwner {
     this.inflater = new Inflater(config.maxBodyBytes, config.decompressionQueue, this);
   }
 
-  /** True while no body is being received or decompressed. */
+  /** True while no body is being received, dropped or decompressed. */
   get idle(): boolean {
-    return this.receiving.oldest === null && this.inflater.pending === 0;
+    return this.receiving.oldest === null && this.drain.idle && this.inflater.pending === 0;
   }
 
   /** An exchange for a request whose headers have just arrived, whatever it asks for. */
@@ -71,20 +73,21 @@ export class Receiver implements ExchangeOwner, InflaterOwner {
     return exchange;
   }
 
+  /**
+   * Drops the body of a request that is rejected by its headers. uWebSockets.js itself skips a body of known length,
+   * and the connection stays usable. A larger or open one is drained within bounds, and then the connection closes.
+   */
+  discard(exchange: Exchange, { contentLength }: HeaderScan): void {
+    exchange.receivedMs = exchange.startedMs;
+    if (contentLength >= 0 && contentLength <= this.config.maxBodyBytes) return;
+    exchange.streaming = true;
+    exchange.response.onData(exchange.onData);
+  }
+
   /** Receives the body of a POST whose framing is sound; `scan` holds its headers. */
   receive(exchange: Exchange, scan: HeaderScan): void {
     exchange.measured = true;
-    if (!this.identity.admits(exchange, scan)) return this.rejectUnauthorized(exchange, scan);
-    const format = bodyFormatOf(scan.contentType);
-    if (format === UNSUPPORTED)
-      return this.outbox.enqueueProblem(exchange, unsupportedType(scan.contentType));
-    const coding = codingOf(scan.contentEncoding);
-    if (coding === UNSUPPORTED) return this.outbox.enqueueProblem(exchange, UNSUPPORTED_CODING);
-    if (scan.contentLength > this.config.maxBodyBytes) return this.rejectTooLarge(exchange);
-    const reason = this.sink.gate.atHeaders(exchange.startedMs);
-    if (reason !== null) return this.outbox.enqueueUnavailable(exchange, reason);
-    exchange.format = format;
-    exchange.coding = coding;
+    if (this.rejectByHeaders(exchange, scan)) return this.discard(exchange, scan);
     exchange.strict = prefersStrict(scan.prefer);
     this.identity.setKey(exchange, scan);
     this.receiving.add(exchange);
@@ -92,8 +95,33 @@ export class Receiver implements ExchangeOwner, InflaterOwner {
     exchange.response.onData(exchange.onData);
   }
 
+  /** @returns true if the request is rejected; otherwise `format` and `coding` of the body are known */
+  private rejectByHeaders(exchange: Exchange, scan: HeaderScan): boolean {
+    const problem = this.problemOfHeaders(exchange, scan);
+    if (problem !== null) {
+      this.outbox.enqueueProblem(exchange, problem);
+      return true;
+    }
+    const reason = this.sink.gate.atHeaders(exchange.startedMs);
+    if (reason !== null) this.outbox.enqueueUnavailable(exchange, reason);
+    return reason !== null;
+  }
+
+  private problemOfHeaders(exchange: Exchange, scan: HeaderScan): Problem | null {
+    if (!this.identity.admits(exchange, scan)) return unauthorizedProblem(scan.authorization);
+    const format = bodyFormatOf(scan.contentType);
+    if (format === UNSUPPORTED) return unsupportedType(scan.contentType);
+    const coding = codingOf(scan.contentEncoding);
+    if (coding === UNSUPPORTED) return UNSUPPORTED_CODING;
+    if (scan.contentLength > this.config.maxBodyBytes) return this.tooLarge();
+    exchange.format = format;
+    exchange.coding = coding;
+    return null;
+  }
+
   received(exchange: Exchange, chunk: ArrayBuffer, isLast: boolean): void {
     exchange.streaming = !isLast;
+    if (exchange.draining) return this.drain.received(exchange, chunk.byteLength, isLast);
     // The request was answered before: drop what still arrives.
     if (!exchange.open || exchange.receivedMs > 0) return;
     this.counters[WORKER.body_bytes]! += chunk.byteLength;
@@ -183,22 +211,20 @@ export class Receiver implements ExchangeOwner, InflaterOwner {
     this.outbox.enqueueProblem(exchange, problem);
   }
 
-  private rejectUnauthorized(exchange: Exchange, { authorization, contentLength }: HeaderScan): void {
-    // If the body has a known and allowed size, drop it as it arrives. The connection stays for a better token.
-    const isBounded = contentLength >= 0 && contentLength <= this.config.maxBodyBytes;
-    this.outbox.enqueueProblem(exchange, unauthorizedProblem(authorization, !isBounded));
+  private rejectTooLarge(exchange: Exchange): void {
+    this.giveUp(exchange, this.tooLarge());
   }
 
-  private rejectTooLarge(exchange: Exchange): void {
+  /** A 413, counted. */
+  private tooLarge(): Problem {
+    const { maxBodyBytes } = this.config;
     this.counters[WORKER.rejected_too_large]! += 1;
-    this.giveUp(exchange, {
+    return {
       status: 413,
       code: 'body_too_large',
-      detail: `Nothing was stored: a body may have at most ${this.config.maxBodyBytes} bytes, after decompression too. Send smaller batches.`,
-      members: { limit: this.config.maxBodyBytes },
-      // Otherwise the server would have to read the rest of the body to find the next request.
-      close: true,
-    });
+      detail: `Nothing was stored: a body may have at most ${maxBodyBytes} bytes, after decompression too. Send smaller batches.`,
+      members: { limit: maxBodyBytes },
+    };
   }
 
   private giveUp(exchange: Exchange, problem: Problem): void {
@@ -229,6 +255,7 @@ export class Receiver implements ExchangeOwner, InflaterOwner {
 
   /** The client is gone. While the thread pool reads the buffer, `inflated` releases it later. */
   aborted(exchange: Exchange): void {
+    if (exchange.draining) return this.drain.aborted(exchange);
     if (!exchange.open) return;
     exchange.open = false;
     this.counters[WORKER.requests_aborted]! += 1;
@@ -237,17 +264,23 @@ export class Receiver implements ExchangeOwner, InflaterOwner {
   }
 
   released(exchange: Exchange): void {
-    this.exchanges.release(exchange);
+    if (exchange.streaming && !exchange.cutsBody) this.drain.add(exchange, monotonicMs());
+    else this.exchanges.release(exchange);
   }
 
-  /** Answers 408 to bodies that have been arriving for too long, and 503 to those that wait for decompression. */
+  /**
+   * Answers 408 to bodies that have been arriving for too long and 503 to those that wait for decompression, and stops
+   * draining the bodies of answered requests.
+   */
   expire(nowMs: number): void {
+    this.drain.expire(nowMs);
     this.inflater.expire(nowMs - this.config.decompressionTimeoutMs);
     this.counters[WORKER.decompressions_now] = this.inflater.pending;
     for (;;) {
       const exchange = this.receiving.oldest;
       if (exchange === null || nowMs - exchange.startedMs < this.config.bodyTimeoutMs) return;
       this.counters[WORKER.timeouts_body]! += 1;
+      exchange.cutsBody = true;
       this.giveUp(exchange, {
         status: 408,
         code: 'body_timeout',
@@ -260,12 +293,14 @@ export class Receiver implements ExchangeOwner, InflaterOwner {
 
   /** Refuses every body that is still arriving or waits for decompression, at the end of a drain. */
   refuseAll(): void {
+    this.drain.closeAll();
     for (let next = this.receiving.oldest; next !== null; next = this.receiving.oldest) this.refuseLate(next);
     for (const exchange of this.inflater.removeAll()) this.refuseLate(exchange);
   }
 
   private refuseLate(exchange: Exchange): void {
     this.counters[WORKER.timeouts_drain]! += 1;
+    exchange.cutsBody = true;
     this.refuseBody(exchange, 'draining');
   }
 }

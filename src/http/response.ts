@@ -6,6 +6,7 @@
  * constants and numbers; nothing that a client sent gets into them.
  */
 import type { QueueFacts } from '../admission/gate.ts';
+import { MS_PER_SECOND } from '../base/units.ts';
 import type { ItemError, ParseFailure } from '../parser/parser.ts';
 import { type Status, WORKER } from '../telemetry/counters.ts';
 import { type CountedReason, UNAVAILABLE, type UnavailableReason } from '../telemetry/unavailable.ts';
@@ -27,11 +28,28 @@ const STATUS_LINES: Readonly<Record<Status, string>> = {
   504: '504 Gateway Timeout',
 };
 
+/** The `Keep-Alive` line of this thread's responses; '' until `announceKeepAlive`. */
+let keepAliveLine = '';
+
+/**
+ * Tells clients how long an idle connection stays open. The hint has to be below the real time, so that a client that
+ * follows it never sends into a connection that is about to close (draft-thomson-hybi-http-timeout, section 2.1).
+ * Call it before the thread makes its first head.
+ */
+export function announceKeepAlive(keepAliveMs: number): void {
+  keepAliveLine = headerLine('Keep-Alive', `timeout=${Math.floor(keepAliveMs / MS_PER_SECOND)}`);
+}
+
+const CRLF = '\r\n';
+
 export const headerLine = (name: string, value: string | number): string => `\r\n${name}: ${value}`;
 
-/** Status line and Content-Type, with which every head begins. */
+/** Status line, Content-Type and Keep-Alive, with which every head begins. */
 export const headOf = (status: Status, contentType: string): string =>
-  `${STATUS_LINES[status]}${headerLine('Content-Type', contentType)}`;
+  `${STATUS_LINES[status]}${headerLine('Content-Type', contentType)}${keepAliveLine}`;
+
+/** The head of a response that closes the connection. */
+const closingHead = (head: string): string => head.replace(keepAliveLine, '');
 
 const PROBLEM_TYPE = 'application/problem+json';
 
@@ -157,17 +175,31 @@ export function prepareUnavailable(
   });
 }
 
+/**
+ * A whole response as one status text, to which uWebSockets.js adds CRLF. The client sees a complete response, while
+ * uWebSockets.js waits for its end and goes on to pass the rest of the request's body on. See body-drain.ts.
+ */
+function earlyResponse(head: string, body: string): string {
+  const lines =
+    closingHead(head) +
+    headerLine('Date', new Date().toUTCString()) +
+    headerLine('Connection', 'close') +
+    headerLine('Content-Length', body === '' ? 0 : Buffer.byteLength(body) + CRLF.length);
+  return body === '' ? `${lines}${CRLF}` : `${lines}${CRLF}${CRLF}${body}`;
+}
+
 let writing: Exchange | null = null;
 
 /** Runs inside `cork`; static, so that no response makes a closure. */
 function writeCorked(): void {
-  const { response, head, body, close, headOnly } = writing!;
-  if (headOnly && !close) {
+  const { response, head, body, close, headOnly, streaming, cutsBody } = writing!;
+  if (streaming && !cutsBody) response.writeStatus(earlyResponse(head, headOnly ? '' : body));
+  else if (headOnly && !close) {
     // If uWebSockets.js gets a length to report, it waits for that body for ever. So write the header line here.
     response.writeStatus(`${head}${headerLine('Content-Length', Buffer.byteLength(body))}`);
     response.endWithoutBody();
   } else {
-    response.writeStatus(head);
+    response.writeStatus(close ? closingHead(head) : head);
     response.end(headOnly ? '' : body, close);
   }
 }

@@ -71,6 +71,7 @@ export class Routes {
         detail: 'Nothing is served at this path. POST metrics to /metrics.',
         members: { path: path.slice(0, 200) },
       });
+      this.receiver.discard(exchange, this.scan);
     });
   }
 
@@ -109,6 +110,7 @@ export class Routes {
         detail: `${path} answers ${allow}.`,
         lines: headerLine('Allow', allow),
       });
+      this.receiver.discard(exchange, this.scan);
     });
   }
 
@@ -125,6 +127,7 @@ export class Routes {
         members: { limit: this.config.maxHeaderBytes },
         close: true,
       });
+      this.receiver.discard(exchange, this.scan);
     } else {
       this.outbox.enqueueProblem(exchange, {
         status: 400,

@@ -47,8 +47,9 @@ export interface App {
   /** Hands new connections to that app, in turn with the other ones that were added. */
   addChildAppDescriptor(descriptor: unknown): App;
   removeChildAppDescriptor(descriptor: unknown): App;
-  /** Seconds to wait for a request and its headers, and for the next one. */
+  /** Seconds from opening a connection to its first request, and between parts of a body. */
   setIdleTimeout(seconds: number): unknown;
+  /** Seconds from a response to the next request, whose headers have to be complete by then, or to its being read. */
   setResponseTimeout(seconds: number): unknown;
 }
 
@@ -93,6 +94,9 @@ const BUNDLED = '@btc-vision/uwebsockets.js';
 /** Must agree with scripts/relax-uws.mjs, which makes the copy. */
 const RELAXED_SUFFIX = '.glibc-2.36.node';
 
+/** Room for a long request line beside few headers; the default of uWebSockets.js. */
+const HEADER_BUFFER_MIN_BYTES = 4096;
+
 const require = createRequire(import.meta.url);
 
 /** The binary of an installed package for this Node.js, or null. Its main module requires that and nothing else. */
@@ -116,11 +120,22 @@ function open({ path, version, build }: Candidate, passedOver: string | null): U
 }
 
 /**
+ * uWebSockets.js buffers the request line and headers that arrive in several packets, and answers 431 itself beyond
+ * this. Twice the server's own limit leaves room for the server's answer, which names the limit. It reads the variable
+ * once per process, when the binary is loaded, so main has to set it: the environment of a worker is a copy.
+ */
+function setHeaderBuffer(maxHeaderBytes: number): void {
+  process.env.UWS_HTTP_MAX_HEADERS_SIZE = String(Math.max(2 * maxHeaderBytes, HEADER_BUFFER_MIN_BYTES));
+}
+
+/**
  * Loads uWebSockets.js: the official package if the user has installed it, else the bundled build, else the copy of
  * it that glibc 2.36 accepts.
+ * @param maxHeaderBytes as the option `--max-header-bytes`; only the first load in a process applies it
  * @throws MetricsStreamError TRANSPORT_UNAVAILABLE with the requirement that this machine does not meet
  */
-export function loadUws(): Uws {
+export function loadUws(maxHeaderBytes = HEADER_BUFFER_MIN_BYTES): Uws {
+  setHeaderBuffer(maxHeaderBytes);
   let passedOver: string | null = null;
   const official = binaryOf(OFFICIAL);
   if (official !== null) {

@@ -13,7 +13,7 @@ import { CompressedCharge } from '../http/compressed-charge.ts';
 import { Listener } from '../http/listener.ts';
 import { LiveStreams } from '../http/live-streams.ts';
 import { Receiver } from '../http/receiver.ts';
-import type { Page } from '../http/response.ts';
+import { announceKeepAlive, type Page } from '../http/response.ts';
 import { Routes } from '../http/routes.ts';
 import { loadSameUws } from '../http/uws.ts';
 import type { Limiter } from '../limiter/limiter.ts';
@@ -89,6 +89,7 @@ export class IngestThread {
   private quietFromMs = 0;
 
   static async open(data: IngestWorkerData, port: MessagePort, died: Died): Promise<IngestThread> {
+    announceKeepAlive(data.config.keepAliveMs);
     const [dispatcher, limiter] = await Promise.all([openDispatcher(data, port, died), openLimiter(data)]);
     return new IngestThread(data, port, dispatcher, limiter);
   }
@@ -99,7 +100,7 @@ export class IngestThread {
     this.port = port;
     this.dispatcher = dispatcher;
     this.allCounters = data.allCounters.map((block) => new Float64Array(block));
-    this.identity = new ClientIdentity(config.clientId, data.tokens);
+    this.identity = new ClientIdentity(config.clientId, config.trustedProxies, data.tokens);
     const charge = new CompressedCharge(limiter, limiterConfigOf(config));
     this.receiver = new Receiver(dispatcher, this.identity, charge, {
       maxBodyBytes: config.maxBodyBytes,
@@ -124,8 +125,10 @@ export class IngestThread {
       },
       { maxHeaderBytes: config.maxHeaderBytes, clientHeader: this.identity.header },
     );
-    this.listener = new Listener(loadSameUws(data.uwsPath), tlsFilesOf(config), (app) =>
-      routes.register(app),
+    this.listener = new Listener(
+      loadSameUws(data.uwsPath),
+      { tls: tlsFilesOf(config), keepAliveMs: config.keepAliveMs },
+      (app) => routes.register(app),
     );
     this.stopThreadStats = startThreadStats(data.stats);
   }

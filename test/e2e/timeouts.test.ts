@@ -104,7 +104,8 @@ describe('a drain that runs out', () => {
 
 describe('connections that the transport watches', { concurrency: true }, async () => {
   const server = await startServer({ after }, { args: ['--workers', '1'] });
-  /** The transport's timer is 10 s with a clock of 4 s steps; the rest is a margin for a busy machine. */
+  const hasty = await startServer({ after }, { args: ['--workers', '1', '--keep-alive-ms', '3s'] });
+  /** The transport's timers are 10 s and 8 s with a clock of 4 s steps; the rest is a margin for a busy machine. */
   const CUT_MS = 20_000;
 
   it('are cut when their headers arrive too slowly', async () => {
@@ -118,9 +119,29 @@ describe('connections that the transport watches', { concurrency: true }, async 
     assert.ok(connection.closed);
   });
 
-  it('are closed when they stay idle after an answer', async () => {
+  it('are cut when they send nothing', async () => {
     const connection = await RawConnection.open(server.port);
+    assert.ok(await connection.waitClosed(CUT_MS));
+  });
+
+  it('are cut when a rejected body stops arriving', async () => {
+    const connection = await RawConnection.open(server.port);
+    connection.write('POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900000000\r\n\r\n');
+    assertProblem(await connection.read(), 413);
+    assert.ok(await connection.waitClosed(CUT_MS));
+  });
+
+  it('are closed when they stay idle for longer than announced', async () => {
+    const connection = await RawConnection.open(hasty.port);
     assertAccepted(await connection.request(postRequest(namesBody(uniqueName('idle')))), 1);
     assert.ok(await connection.waitClosed(CUT_MS));
+  });
+
+  it('serve again after an idle time below the announced one', async () => {
+    const connection = await RawConnection.open(server.port);
+    assertAccepted(await connection.request(postRequest(namesBody(uniqueName('idle')))), 1);
+    assert.equal(await connection.waitClosed(CUT_MS), false);
+    assertAccepted(await connection.request(postRequest(namesBody(uniqueName('idle')))), 1);
+    connection.close();
   });
 });
