@@ -11,9 +11,12 @@ function isExecutable(path: string): boolean {
   }
 }
 
-/** Whether the program is on the PATH. */
+/** Debian keeps some programs outside the PATH of ordinary users. */
+export const PATH_WITH_SYSTEM = [process.env.PATH ?? '', '/usr/sbin'].join(delimiter);
+
+/** Whether the program is on the PATH, or among the system's. */
 export function hasProgram(program: string): boolean {
-  const directories = (process.env.PATH ?? '').split(delimiter);
+  const directories = PATH_WITH_SYSTEM.split(delimiter);
   return directories.some((directory) => isExecutable(join(directory, program)));
 }
 
