@@ -1,5 +1,5 @@
 /**
- * The files of the write-ahead log, `DATA_DIR/wal-<lane>.bin`: written whole once, then overwritten round robin.
+ * The files of the write-ahead log, `DATA_DIR/.wal-<lane>.bin`: written whole once, then overwritten round robin.
  *
  * ```
  *  block 0     header       magic FF 'W' 'A' 'F', version, lane, generation, checkpoint, crc32
@@ -10,7 +10,7 @@
  */
 
 /**
- * The files of the write-ahead log, `DATA_DIR/wal-<lane>.bin`: written whole once, then overwritten round robin.
+ * The files of the write-ahead log, `DATA_DIR/.wal-<lane>.bin`: written whole once, then overwritten round robin.
  *
  * ```
  *  block 0     header       magic FF 'W' 'A' 'F', version, lane, generation, checkpoint, crc32
@@ -30,7 +30,7 @@ const VERSION = 1;
 const HEADER_CRC_OFFSET = 60;
 const TWO_32 = 2 ** 32;
 const FILL_BYTES = 1 << 20;
-const NAME = /^wal-(\d+)\.bin$/;
+const NAME = /^\.wal-(\d+)\.bin$/;
 
 export interface WalHeader {
   readonly lane: number;
@@ -40,7 +40,7 @@ export interface WalHeader {
 }
 
 export function walPath(dataDir: string, lane: number): string {
-  return join(dataDir, `wal-${lane}.bin`);
+  return join(dataDir, `.wal-${lane}.bin`);
 }
 
 /** The lanes that have a file in the directory, ascending. */

@@ -101,10 +101,10 @@ describe('opening a log', () => {
       const again = fs.mkdtempSync(join(process.cwd(), '.artifacts', 'wal-'));
       for (const name of files) fs.writeFileSync(join(again, name), copyOf(name));
       // The header of the first run: the interrupted start had not renewed the file.
-      fs.writeFileSync(join(again, 'wal-0.bin'), log);
+      fs.writeFileSync(join(again, '.wal-0.bin'), log);
       writeHeader(
         nodeFileOps,
-        join(again, 'wal-0.bin'),
+        join(again, '.wal-0.bin'),
         { lane: 0, generation: GENERATION, checkpoint: 0 },
         false,
       );
@@ -153,7 +153,7 @@ describe('opening a log', () => {
   it('removes the files of lanes that no longer exist, after their replay', async () => {
     const { dataDir } = killed({ records: 2, copied: 1 });
     assert.equal(openLog(nodeFileOps, dataDir, null).replay.records, 1);
-    assert.equal(fs.existsSync(join(dataDir, 'wal-0.bin')), false);
+    assert.equal(fs.existsSync(join(dataDir, '.wal-0.bin')), false);
     await assertWhole(dataDir, 2);
     fs.rmSync(dataDir, { recursive: true });
   });

@@ -3,8 +3,8 @@
  * writer thread copies them into the segments behind that, and syncs those in the background.
  *
  * ```
- *  worker 0 ─► lane 0 ─► wal-0.bin  direct, data-synchronous ─► answered
- *  worker 1 ─► lane 1 ─► wal-1.bin  direct, data-synchronous ─► answered
+ *  worker 0 ─► lane 0 ─► .wal-0.bin direct, data-synchronous ─► answered
+ *  worker 1 ─► lane 1 ─► .wal-1.bin direct, data-synchronous ─► answered
  *                 └─────────┴──────► copier (writer thread) ─► metrics-*.ndjson ─► background sync ─► checkpoint
  * ```
  * Only for `--ack synced`: the weaker levels wait for no sync, and gain nothing from a second file.
