@@ -8,17 +8,6 @@
  * The blocks are *written* when the file is created. A file whose blocks are merely allocated (fallocate) changes its
  * extents with each first write, so each sync would commit the file system's journal as well.
  */
-
-/**
- * The files of the write-ahead log, `DATA_DIR/.wal-<lane>.bin`: written whole once, then overwritten round robin.
- *
- * ```
- *  block 0     header       magic FF 'W' 'A' 'F', version, lane, generation, checkpoint, crc32
- *  block 1..   records      see record.ts; a record never spans the end of the file
- * ```
- * The blocks are *written* when the file is created. A file whose blocks are merely allocated (fallocate) changes its
- * extents with each first write, so each sync would commit the file system's journal as well.
- */
 import fs, { constants } from 'node:fs';
 import { join } from 'node:path';
 import zlib from 'node:zlib';
