@@ -1,4 +1,4 @@
-/** The page of one load run: what was asked, what happened, second by second. */
+/** The page of one load: its figures, and its course second by second. */
 import {
   countOf,
   FAILURE_TEXTS,
@@ -7,13 +7,13 @@ import {
   type OutcomeCounts,
   type Slice,
 } from '../plan.ts';
-import { commitText, machineText } from './machine.ts';
+import { originSection } from './machine.ts';
 import { type Callout, type Chart, type ChartSeries, renderPage, type Section, type Tone } from './page.ts';
 import { checkText, countRows, latencyRows, loadText, type Row, storageText } from './summary.ts';
 
 const LATENCY_TEXT =
-  'Latency counts from the moment a request was due, not from the moment it was sent: a server that keeps the ' +
-  'load waiting cannot make its own figures look better (no coordinated omission).';
+  'Latency counts from the moment a request was due, not from the moment it was sent: a slow server cannot improve ' +
+  'its own figures by delaying the load (no coordinated omission).';
 
 /** The part after the last whole second is too short to draw. */
 const DRAWN_SECONDS_MIN = 0.5;
@@ -102,7 +102,7 @@ function distributions(result: LoadResult): Chart {
       ? []
       : [{ label: 'due → in the files', latency: storageLatency.latency }]),
   ].filter(({ latency }) => latency.count > 0);
-  // 100% is no place on this axis; the last point before it stands for one request.
+  // This axis has no place for 100%; the last point before it is one request.
   const points = curves.map(({ latency }) =>
     latency.distribution.slice(0, -1).map(([percentile, ms]) => [100 / (100 - percentile), ms] as const),
   );
@@ -128,7 +128,7 @@ function callouts(result: LoadResult): Callout[] {
   return [
     { tone, text: checkText(result) },
     ...(interrupted
-      ? [{ tone: 'warn', text: 'ended early: the figures cover what was measured' } as const]
+      ? [{ tone: 'warn', text: 'ended early: the figures cover the part that was measured' } as const]
       : []),
     ...warnings.map((text) => ({ tone: 'warn', text }) as const),
   ];
@@ -138,13 +138,12 @@ function tableOf([head = [], ...rows]: readonly Row[]) {
   return { head, rows };
 }
 
-/** @param command what was typed */
+/** @param command as typed */
 export function loadPage(result: LoadResult, command: string): string {
   const { plan, startedAt, runId, seconds } = result;
   const whole = result.timeline.filter((slice) => slice.seconds >= DRAWN_SECONDS_MIN);
   const timeline = whole.length > 0 ? whole : result.timeline;
   const storage = storageText(result);
-  const commit = commitText();
   const sections: Section[] = [
     { heading: 'Result', callouts: callouts(result) },
     {
@@ -158,24 +157,14 @@ export function loadPage(result: LoadResult, command: string): string {
       table: { head: ['', 'count', ''], rows: countRows(result) },
       charts: [throughput(timeline, plan.batch), statusMix(timeline)],
     },
-    {
-      heading: 'How it was measured',
-      table: {
-        head: ['', ''],
-        kind: 'text',
-        rows: [
-          ['command', `\`${command}\``],
-          ['load', loadText(plan)],
-          ['target', `${plan.host}:${plan.port}`],
-          ['seed, run id', `${plan.seed}, ${runId}`],
-          ['started', startedAt],
-          ['measured', `${seconds.toFixed(2)} s after ${plan.warmUpMs / 1e3} s of warm-up`],
-          ['timeout of a request', `${plan.timeoutMs} ms`],
-          ['machine', machineText()],
-          ...(commit === '' ? [] : [['commit', commit]]),
-        ],
-      },
-    },
+    originSection(command, [
+      ['load', loadText(plan)],
+      ['target', `${plan.host}:${plan.port}`],
+      ['seed, run id', `${plan.seed}, ${runId}`],
+      ['started', startedAt],
+      ['measured', `${seconds.toFixed(2)} s after ${plan.warmUpMs / 1e3} s of warm-up`],
+      ['timeout of a request', `${plan.timeoutMs} ms`],
+    ]),
   ];
   return renderPage({ title: 'Load test', intro: loadText(plan), sections });
 }

@@ -1,7 +1,8 @@
-/** Where a run was made, for its report. */
+/** Command, machine and commit of a run, for its report. */
 import { execFileSync } from 'node:child_process';
 import os from 'node:os';
 import { fileURLToPath } from 'node:url';
+import type { Section } from './page.ts';
 
 const GIB = 2 ** 30;
 
@@ -26,4 +27,16 @@ export function machineText(): string {
   const model = os.cpus()[0]?.model.trim() ?? 'unknown processor';
   const memory = `${(os.totalmem() / GIB).toFixed(1)} GiB`;
   return `${model}, ${cores} cores, ${memory}, ${os.type()} ${os.release()}, Node.js ${process.version}`;
+}
+
+/** The section that every page ends with. @param rows further facts about the run */
+export function originSection(command: string, rows: readonly (readonly string[])[]): Section {
+  const commit = commitText();
+  const all = [
+    ['command', `\`${command}\``],
+    ...rows,
+    ['machine', machineText()],
+    ...(commit === '' ? [] : [['commit', commit]]),
+  ];
+  return { heading: 'The run', table: { head: ['', ''], kind: 'text', rows: all } };
 }

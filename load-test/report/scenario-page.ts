@@ -1,9 +1,14 @@
 /** A scenario's outcome, as text and as a page. */
 import { textTable } from '../format.ts';
 import type { ScenarioResult } from '../scenarios/scenario.ts';
-import { commitText, machineText } from './machine.ts';
+import { originSection } from './machine.ts';
 import { renderPage, type Section } from './page.ts';
 import { checkText, loadText } from './summary.ts';
+
+function summaryOf({ ok, interrupted }: ScenarioResult): string {
+  if (interrupted) return 'Ended early.';
+  return ok ? 'All expectations hold.' : 'Not all expectations hold.';
+}
 
 const verdict = (ok: boolean): string => (ok ? 'holds' : 'DOES NOT HOLD');
 
@@ -13,7 +18,7 @@ function warningsOf({ steps }: ScenarioResult): string[] {
 }
 
 export function scenarioText(result: ScenarioResult): string {
-  const { title, table, expectations, notes, ok, interrupted } = result;
+  const { title, table, expectations, notes } = result;
   return [
     '',
     title,
@@ -24,26 +29,18 @@ export function scenarioText(result: ScenarioResult): string {
     ...notes,
     ...warningsOf(result).map((warning) => `warning: ${warning}`),
     '',
-    interrupted ? 'ended early' : ok ? 'everything expected holds' : 'not everything expected holds',
+    summaryOf(result),
   ].join('\n');
 }
 
-/** @param expects what the scenario says of itself */
+/** @param expects the scenario's own text */
 export function scenarioPage(result: ScenarioResult, expects: string, command: string): string {
   const { title, table, expectations, notes, charts, steps, ok, interrupted } = result;
-  const commit = commitText();
   const sections: Section[] = [
     {
-      heading: 'What was expected, and what happened',
+      heading: 'Expectations',
       callouts: [
-        {
-          tone: ok && !interrupted ? 'good' : 'bad',
-          text: interrupted
-            ? 'Ended early.'
-            : ok
-              ? 'Everything expected holds.'
-              : 'Not everything expected holds.',
-        },
+        { tone: ok && !interrupted ? 'good' : 'bad', text: summaryOf(result) },
         ...warningsOf(result).map((text) => ({ tone: 'warn', text }) as const),
       ],
       text: [...notes],
@@ -59,20 +56,10 @@ export function scenarioPage(result: ScenarioResult, expects: string, command: s
       table,
       charts,
     },
-    {
-      heading: 'How it was measured',
-      table: {
-        head: ['', ''],
-        kind: 'text',
-        rows: [
-          ['command', `\`${command}\``],
-          ...steps.map(({ name, result: { plan } }) => [name, loadText(plan)]),
-          ...steps.map((step) => [`${step.name}: check`, checkText(step.result)]),
-          ['machine', machineText()],
-          ...(commit === '' ? [] : [['commit', commit]]),
-        ],
-      },
-    },
+    originSection(command, [
+      ...steps.map(({ name, result: { plan } }) => [name, loadText(plan)]),
+      ...steps.map((step) => [`${step.name}: check`, checkText(step.result)]),
+    ]),
   ];
   return renderPage({ title, intro: `Expects: ${expects}.`, sections });
 }

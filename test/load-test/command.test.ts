@@ -162,11 +162,11 @@ describe('a scenario', { concurrency: 3 }, () => {
     const options = ['--duration', '1s', '--json', file, '--report', page];
     const { code, stdout, stderr } = await runLoadCommand(['--scenario', 'slow-disk', ...options]);
     assert.equal(code, 0, stdout + stderr);
-    assert.match(stdout, /everything expected holds/);
+    assert.match(stdout, /All expectations hold/);
     const result = JSON.parse(readFileSync(file, 'utf8')) as ScenarioResult;
     assert.equal(result.ok, true);
     assert.ok(result.expectations.length >= 5);
-    assert.match(readFileSync(page, 'utf8'), /Everything expected holds/);
+    assert.match(readFileSync(page, 'utf8'), /All expectations hold/);
   });
 
   it('fails when an expectation does not hold', async (context) => {
