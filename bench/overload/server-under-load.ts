@@ -1,4 +1,5 @@
 /** The built server on its core, in its control group, with a disk that may be slow. */
+import { FAULTS_REACH_PHASE } from '../../load-test/faults/disk-faults.ts';
 import { createPlan, type LoadPlan, type LoadResult } from '../../load-test/plan.ts';
 import { type RunOptions, runLoad } from '../../load-test/run.ts';
 import { memoryOf } from '../../load-test/server-process.ts';
@@ -37,7 +38,7 @@ let started = 0;
 /** Starts a server and a prober, and ends them when `work` is done. */
 export function withServer<T>(
   { scratch, smoke }: PartOptions,
-  { args, env = {} }: ServerOptions,
+  { args, env }: ServerOptions,
   streams: readonly ProbeStream[],
   work: (server: ServerUnderLoad, prober: Prober) => Promise<T>,
 ): Promise<T> {
@@ -45,8 +46,9 @@ export function withServer<T>(
     const group = smoke
       ? null
       : createControlGroup(`metricsstream-overload-${process.pid}-${++started}`, MEMORY_BYTES);
-    const starting = startChild(serveArgs(dataDir, ...args), smoke ? undefined : SERVER_CORE, {
-      env,
+    const phase = env === undefined ? [] : ['--phase', String(FAULTS_REACH_PHASE)];
+    const starting = startChild(serveArgs(dataDir, ...phase, ...args), smoke ? undefined : SERVER_CORE, {
+      ...(env === undefined ? {} : { env }),
       ...(group === null ? {} : { wrap: group.wrap }),
     });
     try {

@@ -37,6 +37,12 @@ export interface DiskFaults {
   readonly crash?: boolean;
 }
 
+/**
+ * The last phase whose stored bytes all pass through file operations. Writes to the write-ahead log of later phases
+ * bypass them, so a fault would only reach the segments that are copied behind the answers.
+ */
+export const FAULTS_REACH_PHASE = 6;
+
 /** The faults as JSON, or the path of a file with them that is read again before each call. */
 const FAULTS_VARIABLE = 'METRICSSTREAM_TEST_FAULTS';
 

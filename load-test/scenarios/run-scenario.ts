@@ -1,5 +1,6 @@
 /** Runs a scenario: its server, its loads one after the other, and the verdict. */
 import { LoadError } from '../errors.ts';
+import { FAULTS_REACH_PHASE } from '../faults/disk-faults.ts';
 import { formatCount, formatMs, formatShare } from '../format.ts';
 import { createPlan, type LoadPlan, type LoadResult } from '../plan.ts';
 import { outcomesText } from '../progress.ts';
@@ -35,7 +36,8 @@ class ScenarioStage implements Stage {
   }
 
   async server({ args = [], env, onlyOwn }: ServerNeeds = {}): Promise<Target> {
-    const { external, phase } = this.options;
+    const { external } = this.options;
+    const phase = this.options.phase ?? (env === undefined ? undefined : FAULTS_REACH_PHASE);
     if (external !== undefined) {
       if (onlyOwn !== undefined) throw new LoadError(`this scenario needs a server of its own: ${onlyOwn}`);
       return external;
