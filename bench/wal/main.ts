@@ -61,7 +61,7 @@ function openAppend(dataDir: string): Store {
 }
 
 function openWal(dataDir: string, open: OpenBlockWriter): Store {
-  createWalFile(nodeFileOps, dataDir, FILE_BYTES, { lane: 0, generation: 1, checkpoint: 0 });
+  createWalFile(nodeFileOps, dataDir, FILE_BYTES, { lane: 0, generation: 1, checkpoint: 0, start: 0 });
   const path = walPath(dataDir, 0);
   let wake: (result: number) => void = () => {};
   const writer = open(path, memory, (_, result) => wake(result));

@@ -69,6 +69,8 @@ export interface LaneOptions {
   readonly generation: Generation;
   readonly path: string;
   readonly fileBytes: number;
+  /** Where this generation's first record goes in the file: bytes behind block 0. */
+  readonly start: number;
   readonly open: OpenBlockWriter;
   /** Called when the oldest write in flight changes, with the time it was submitted; 0 when none is in flight. */
   readonly writing: (sinceMs: number) => void;
@@ -123,7 +125,7 @@ export class Lane implements Journal {
     this.usableBytes = options.fileBytes - BLOCK_BYTES;
     this.recordBytesMax = Math.min(RECORD_BYTES, Math.floor(this.usableBytes / FILE_SHARE));
     this.closed = this.submitted = this.acknowledged = state[STATE_SEQUENCE]!;
-    this.fileHead = state[STATE_FILE_HEAD]!;
+    this.fileHead = this.closed === 0 ? options.start : state[STATE_FILE_HEAD]!;
     this.head = this.recordStart = this.stored = this.submittedCursor = state[STATE_HEAD]! | 0;
     this.reopenSeen = Atomics.load(words, REOPEN);
     this.writer = options.open(options.path, bytes, this.completed);
@@ -256,8 +258,8 @@ export class Lane implements Journal {
     // Pairs with the store in `LaneConsumer.checkpoint`.
     const behind = ((this.submitted | 0) - Atomics.load(words, CHECKPOINT)) | 0;
     const checkpoint = this.submitted - behind;
-    // Before the first checkpoint of this generation nothing in the file is free but what was never written.
-    const tail = checkpoint > 0 ? doubles[fileEndOf(checkpoint)]! : 0;
+    // Before the first checkpoint this generation's records begin at its start.
+    const tail = checkpoint > 0 ? doubles[fileEndOf(checkpoint)]! : this.options.start;
     const usedBytes = start + bytes - tail;
     state[STATE_FILL] = usedBytes / this.usableBytes;
     if (usedBytes > this.usableBytes / 2) this.askForCheckpoint();

@@ -35,7 +35,7 @@ export function openLog(
   const repairedBytes = repairUnsynced(ops, dataDir, logs);
   const recovered = recover(ops, dataDir);
   const replay = replayWal(ops, dataDir, logs, recovered);
-  renewWal(ops, dataDir, lanes?.count ?? 0, lanes ?? { generation: 0, fileBytes: 0 });
+  renewWal(ops, dataDir, logs, lanes?.count ?? 0, lanes ?? { generation: 0, fileBytes: 0 });
   const { nextCommit, nextSegment } = replay;
   if (replay.records === 0) return { recovery: recovered, replay, repairedBytes };
   const startSegment = nextSegment - 1;

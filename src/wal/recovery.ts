@@ -15,7 +15,7 @@ import { listSegments, segmentName } from '../storage/segment-name.ts';
 import { type GoodCommit, readSegment } from '../storage/segment-reader.ts';
 import { createCounterBlock, WRITER_SLOTS } from '../telemetry/counters.ts';
 import { copiedOf, formatMark, type Mark, parseMark } from './mark.ts';
-import { type Generation, RECORD_HEADER_BYTES } from './record.ts';
+import { BLOCK_BYTES, type Generation, RECORD_HEADER_BYTES, recordBytes } from './record.ts';
 import { type FoundRecord, type LaneLog, planReplay, readLaneLog } from './replay.ts';
 import { createWalFile, listWalFiles, syncDirectory, walPath, writeHeader } from './wal-file.ts';
 
@@ -248,15 +248,30 @@ function readLines(ops: FileOps, fd: number, { offset, bytes }: FoundRecord): Bu
 export function renewWal(
   ops: FileOps,
   dataDir: string,
+  logs: readonly WalLog[],
   lanes: number,
   { generation, fileBytes }: { readonly generation: Generation; readonly fileBytes: number },
 ): void {
   for (let lane = 0; lane < lanes; lane++) {
     const path = walPath(dataDir, lane);
-    const header = { lane, generation, checkpoint: 0 };
+    const start = farFromLastWrite(logs.find((log) => log.lane === lane)?.records ?? [], fileBytes);
+    const header = { lane, generation, checkpoint: 0, start };
     const isReusable = ops.exists(path) && ops.stat(path).size === fileBytes;
     if (isReusable) writeHeader(ops, path, header, true);
     else createWalFile(ops, dataDir, fileBytes, header);
   }
   for (const lane of listWalFiles(ops, dataDir)) if (lane >= lanes) ops.unlink(walPath(dataDir, lane));
+}
+
+/**
+ * Half the file behind the last record. The kernel may complete a killed process's io_uring writes after its lock is
+ * released: such a write must not land on a record of this run.
+ */
+function farFromLastWrite(records: readonly FoundRecord[], fileBytes: number): number {
+  const last = records.at(-1);
+  const usableBytes = fileBytes - BLOCK_BYTES;
+  if (last === undefined || usableBytes <= 0) return 0;
+  const end = last.offset - BLOCK_BYTES + recordBytes(last.bytes);
+  const half = Math.floor(usableBytes / 2 / BLOCK_BYTES) * BLOCK_BYTES;
+  return (end + half) % usableBytes;
 }

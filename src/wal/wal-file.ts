@@ -2,7 +2,7 @@
  * The files of the write-ahead log, `DATA_DIR/.wal-<lane>.bin`: written whole once, then overwritten round robin.
  *
  * ```
- *  block 0     header       magic FF 'W' 'A' 'F', version, lane, generation, checkpoint, crc32
+ *  block 0     header       magic FF 'W' 'A' 'F', version, lane, generation, checkpoint, start, crc32
  *  block 1..   records      see record.ts; a record never spans the end of the file
  * ```
  * The blocks are *written* when the file is created. A file whose blocks are merely allocated (fallocate) changes its
@@ -26,6 +26,8 @@ export interface WalHeader {
   readonly generation: Generation;
   /** Sequence of the last record whose segment is known to be synced. */
   readonly checkpoint: number;
+  /** Where the generation's first record goes: bytes behind block 0. */
+  readonly start: number;
 }
 
 export function walPath(dataDir: string, lane: number): string {
@@ -46,7 +48,7 @@ export function openDirect(path: string): number {
   return fs.openSync(path, constants.O_WRONLY | constants.O_DIRECT | constants.O_DSYNC);
 }
 
-function encodeHeader({ lane, generation, checkpoint }: WalHeader): Buffer {
+function encodeHeader({ lane, generation, checkpoint, start }: WalHeader): Buffer {
   const block = Buffer.alloc(BLOCK_BYTES);
   block.writeUInt32LE(HEADER_MAGIC, 0);
   block.writeUInt32LE(VERSION, 4);
@@ -55,6 +57,8 @@ function encodeHeader({ lane, generation, checkpoint }: WalHeader): Buffer {
   block.writeUInt32LE(Math.floor(generation / TWO_32), 20);
   block.writeUInt32LE(checkpoint % TWO_32, 24);
   block.writeUInt32LE(Math.floor(checkpoint / TWO_32), 28);
+  block.writeUInt32LE(start % TWO_32, 32);
+  block.writeUInt32LE(Math.floor(start / TWO_32), 36);
   block.writeUInt32LE(zlib.crc32(block.subarray(0, HEADER_CRC_OFFSET)), HEADER_CRC_OFFSET);
   return block;
 }
@@ -68,6 +72,7 @@ export function decodeHeader(block: Buffer): WalHeader | null {
     lane: block.readUInt32LE(8),
     generation: block.readUInt32LE(16) + block.readUInt32LE(20) * TWO_32,
     checkpoint: block.readUInt32LE(24) + block.readUInt32LE(28) * TWO_32,
+    start: block.readUInt32LE(32) + block.readUInt32LE(36) * TWO_32,
   };
 }
 
@@ -111,4 +116,18 @@ export function writeHeader(ops: FileOps, path: string, header: WalHeader, sync:
   } finally {
     ops.close(fd);
   }
+}
+
+/** @throws the system's error when the file cannot be read, or an Error when block 0 is not a header */
+export function readHeader(ops: FileOps, path: string): WalHeader {
+  const block = Buffer.alloc(BLOCK_BYTES);
+  const fd = ops.open(path, constants.O_RDONLY);
+  try {
+    ops.read(fd, block, 0, BLOCK_BYTES, 0);
+  } finally {
+    ops.close(fd);
+  }
+  const header = decodeHeader(block);
+  if (header === null) throw new Error(`${path} does not start with the header of a write-ahead file`);
+  return header;
 }

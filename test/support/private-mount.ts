@@ -6,6 +6,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
+import { eventually } from './assertions.ts';
 import { type Owner, onEnd } from './clean-up.ts';
 import { temporaryDirectory } from './server-process.ts';
 
@@ -55,6 +56,20 @@ export class PrivateMount {
     });
     await mount.run('true');
     return mount;
+  }
+
+  /** Unmounts what was mounted, as soon as the kernel has ended all use of it. */
+  async unmount(): Promise<void> {
+    await eventually('the file system is not busy', async () => {
+      this.stderr = '';
+      try {
+        await this.run(`umount ${this.inside}`);
+        return true;
+      } catch (error) {
+        if (!/busy/.test(this.stderr)) throw error;
+        return false;
+      }
+    });
   }
 
   /** Runs a shell command in the namespace. @throws if it fails */

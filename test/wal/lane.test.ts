@@ -148,30 +148,32 @@ describe('a lane', () => {
     rig.remove();
   });
 
-  it('never overwrites a record before its checkpoint, and goes on after it', () => {
-    const rig = new LaneRig({ fileBlocks: 5 });
-    let sent = '';
-    for (let id = 0; id < 4; id++) {
-      sent += `${id}\n`;
-      rig.commit(`${id}\n`);
+  for (const start of [0, 2 * BLOCK_BYTES]) {
+    it(`never overwrites a record before its checkpoint, and goes on after it, from ${start}`, () => {
+      const rig = new LaneRig({ fileBlocks: 5, start });
+      let sent = '';
+      for (let id = 0; id < 4; id++) {
+        sent += `${id}\n`;
+        rig.commit(`${id}\n`);
+        rig.lane.publish();
+      }
+      // Four blocks hold four records: the fifth has no place.
+      const cursor = rig.commit('4\n');
       rig.lane.publish();
-    }
-    // Four blocks hold four records: the fifth has no place.
-    const cursor = rig.commit('4\n');
-    rig.lane.publish();
-    assert.ok(((rig.lane.storedCursor() - cursor) | 0) < 0);
-    assert.equal(rig.consumer.checkpointIsWanted(), true);
-    assert.equal(rig.copyAll(), sent);
-    rig.lane.publish();
-    // Copied, but not synced: still no place.
-    assert.ok(((rig.lane.storedCursor() - cursor) | 0) < 0);
-    assert.equal(rig.onDisk(), sent);
-    rig.consumer.checkpoint(1);
-    rig.lane.publish();
-    assert.ok(((rig.lane.storedCursor() - cursor) | 0) >= 0);
-    assert.equal(rig.onDisk(1), '1\n2\n3\n4\n');
-    rig.remove();
-  });
+      assert.ok(((rig.lane.storedCursor() - cursor) | 0) < 0);
+      assert.equal(rig.consumer.checkpointIsWanted(), true);
+      assert.equal(rig.copyAll(), sent);
+      rig.lane.publish();
+      // Copied, but not synced: still no place.
+      assert.ok(((rig.lane.storedCursor() - cursor) | 0) < 0);
+      assert.equal(rig.onDisk(), sent);
+      rig.consumer.checkpoint(1);
+      rig.lane.publish();
+      assert.ok(((rig.lane.storedCursor() - cursor) | 0) >= 0);
+      assert.equal(rig.onDisk(1), '1\n2\n3\n4\n');
+      rig.remove();
+    });
+  }
 
   it('refuses a claim while the copier still reads the memory', () => {
     const rig = new LaneRig({ memoryBytes: 4 * BLOCK_BYTES });

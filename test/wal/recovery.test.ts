@@ -8,7 +8,7 @@ import { segmentName } from '../../src/storage/segment-name.ts';
 import { formatMark } from '../../src/wal/mark.ts';
 import { openLog } from '../../src/wal/open-log.ts';
 import { BLOCK_BYTES } from '../../src/wal/record.ts';
-import { writeHeader } from '../../src/wal/wal-file.ts';
+import { readHeader, writeHeader } from '../../src/wal/wal-file.ts';
 import { verified } from '../support/damage.ts';
 import { readStored } from '../support/stored.ts';
 import { line } from '../support/writer-rig.ts';
@@ -37,7 +37,7 @@ function killed({
   }
   rig.lane.close();
   if (copied > 0) fs.writeFileSync(join(dataDir, segmentName(1)), segment);
-  writeHeader(nodeFileOps, rig.path, { lane: 0, generation: GENERATION, checkpoint }, false);
+  writeHeader(nodeFileOps, rig.path, { lane: 0, generation: GENERATION, checkpoint, start: 0 }, false);
   return { rig, dataDir, segment: join(dataDir, segmentName(1)) };
 }
 
@@ -105,7 +105,7 @@ describe('opening a log', () => {
       writeHeader(
         nodeFileOps,
         join(again, '.wal-0.bin'),
-        { lane: 0, generation: GENERATION, checkpoint: 0 },
+        { lane: 0, generation: GENERATION, checkpoint: 0, start: 0 },
         false,
       );
       fs.rmSync(join(again, 'log.json'), { force: true });
@@ -147,6 +147,15 @@ describe('opening a log', () => {
     assert.ok(fs.existsSync(segment));
     assert.ok(start(dataDir).repairedBytes > 0);
     await assertWhole(dataDir, 5);
+    fs.rmSync(dataDir, { recursive: true });
+  });
+
+  it('starts writing far from where the last run may still complete writes', () => {
+    const { dataDir, rig } = killed({ records: 6, copied: 6 });
+    start(dataDir);
+    const { start: first } = readHeader(nodeFileOps, rig.path);
+    // Six records of one block; half of the 63 usable blocks further on.
+    assert.equal(first, (6 + 31) * BLOCK_BYTES);
     fs.rmSync(dataDir, { recursive: true });
   });
 

@@ -44,7 +44,7 @@ describe('replay', () => {
     const { dataDir } = rig;
     rig.lane.close();
     // The next run starts at the first block again: blocks 3 to 6 keep records 3 to 6 of the run before.
-    writeHeader(nodeFileOps, rig.path, { lane: 0, generation: GENERATION, checkpoint: 0 }, false);
+    writeHeader(nodeFileOps, rig.path, { lane: 0, generation: GENERATION, checkpoint: 0, start: 0 }, false);
     const reused = new LaneRig({ dataDir, generation: GENERATION });
     reused.commit('new 0\n');
     reused.lane.publish();

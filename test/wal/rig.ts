@@ -23,6 +23,7 @@ export interface LaneRigOptions {
   /** A directory that holds a file already. */
   readonly dataDir?: string;
   readonly generation?: number;
+  readonly start?: number;
 }
 
 export class LaneRig {
@@ -41,7 +42,12 @@ export class LaneRig {
     this.path = walPath(this.dataDir, 0);
     const fileBytes = fileBlocks * BLOCK_BYTES;
     if (options.dataDir === undefined) {
-      createWalFile(nodeFileOps, this.dataDir, fileBytes, { lane: 0, generation, checkpoint: 0 });
+      createWalFile(nodeFileOps, this.dataDir, fileBytes, {
+        lane: 0,
+        generation,
+        checkpoint: 0,
+        start: options.start ?? 0,
+      });
     }
     this.memory = createLaneMemory(memoryBytes);
     this.lane = new Lane({
@@ -50,6 +56,7 @@ export class LaneRig {
       generation,
       path: this.path,
       fileBytes,
+      start: options.start ?? 0,
       open,
       cost: { storedAtMs: 0, fixedMs: 0, bytesPerMs: 0 },
       writing: () => {},

@@ -24,7 +24,7 @@ for (const [what, exits] of [
   }, async () => {
     fs.mkdirSync('.artifacts', { recursive: true });
     const dataDir = fs.mkdtempSync(join(process.cwd(), '.artifacts', 'wal-'));
-    const header = { lane: 0, generation: 1, checkpoint: 0 };
+    const header = { lane: 0, generation: 1, checkpoint: 0, start: 0 };
     createWalFile(nodeFileOps, dataDir, FILE_BLOCKS * BLOCK_BYTES, header);
     const path = walPath(dataDir, 0);
     for (let round = 0; round < ROUNDS; round++) {

@@ -12,7 +12,7 @@ import { isFileError } from '../../storage/file-ops.ts';
 import { WRITER } from '../../telemetry/counters.ts';
 import { LaneConsumer } from '../../wal/lane-consumer.ts';
 import { formatMark } from '../../wal/mark.ts';
-import { createWalFile, walPath, writeHeader } from '../../wal/wal-file.ts';
+import { createWalFile, readHeader, type WalHeader, walPath, writeHeader } from '../../wal/wal-file.ts';
 import type { CommitSource } from '../grouped-writer.ts';
 import type { WriterParts } from '../writer.ts';
 import { readWalSettings, type WalSettings } from './wal-settings.ts';
@@ -35,6 +35,7 @@ export class LaneSource implements CommitSource {
   /** Last sequence of each lane that is in a segment, and that is in a synced one. */
   private readonly copied: number[];
   private readonly checkpoints: number[];
+  private readonly starts: readonly number[];
   /** Earliest time of the next commit. */
   private nextMs = 0;
   private isStalled = false;
@@ -48,6 +49,9 @@ export class LaneSource implements CommitSource {
     this.lanes = parts.memory.journals.map((memory) => new LaneConsumer(memory));
     this.copied = this.lanes.map(() => 0);
     this.checkpoints = this.lanes.map(() => 0);
+    this.starts = this.lanes.map(
+      (_, lane) => readHeader(parts.ops, walPath(parts.config.dataDir, lane)).start,
+    );
     this.identities = this.lanes.map((_, lane) => this.identityOf(lane));
   }
 
@@ -129,13 +133,18 @@ export class LaneSource implements CommitSource {
   /** Without a sync a power loss may take it back; then the next start replays what the seals do not record. */
   private recordCheckpoint(lane: number, sync: boolean): void {
     const { ops, config } = this.parts;
-    const header = { lane, generation: this.settings.generation, checkpoint: this.checkpoints[lane]! };
+    const header = this.headerOf(lane);
     try {
       writeHeader(ops, walPath(config.dataDir, lane), header, sync);
     } catch (error) {
       // The file was removed: `maintain` replaces it.
       if (!isFileError(error)) throw error;
     }
+  }
+
+  private headerOf(lane: number): WalHeader {
+    const { generation } = this.settings;
+    return { lane, generation, checkpoint: this.checkpoints[lane]!, start: this.starts[lane]! };
   }
 
   maintain(): void {
@@ -173,8 +182,7 @@ export class LaneSource implements CommitSource {
     if (this.failureIsReported || this.identityOf(lane) === this.identities[lane]) return;
     const path = walPath(config.dataDir, lane);
     try {
-      const header = { lane, generation: this.settings.generation, checkpoint: this.checkpoints[lane]! };
-      createWalFile(ops, config.dataDir, this.settings.fileBytes, header);
+      createWalFile(ops, config.dataDir, this.settings.fileBytes, this.headerOf(lane));
     } catch (error) {
       if (!isFileError(error)) throw error;
       return;

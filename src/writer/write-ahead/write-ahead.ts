@@ -18,7 +18,7 @@ import { Lane } from '../../wal/lane.ts';
 import { createLaneMemory, laneIsSettled } from '../../wal/lane-memory.ts';
 import { openPoolWriter } from '../../wal/pool-writer.ts';
 import { openUringWriter } from '../../wal/uring-writer.ts';
-import { walPath } from '../../wal/wal-file.ts';
+import { readHeader, walPath } from '../../wal/wal-file.ts';
 import { GroupedWriter } from '../grouped-writer.ts';
 import type { JournalParts, WriterModule } from '../writer.ts';
 import { LaneCost } from './lane-cost.ts';
@@ -40,12 +40,14 @@ export const openJournal = ((parts: JournalParts) => {
   const { memory, lane, config, breaker, control, bell } = parts;
   const { backend, generation, fileBytes } = readWalSettings(memory.common);
   const cost = new LaneCost();
+  const path = walPath(config.dataDir, lane);
   return new Lane({
     memory: memory.journals[lane]!,
     lane,
     generation,
-    path: walPath(config.dataDir, lane),
+    path,
     fileBytes,
+    start: readHeader(parts.ops, path).start,
     open: OPEN[backend]!,
     writing: (sinceMs) => {
       if (sinceMs > 0) breaker.syncBegins(laneSync(lane), sinceMs);

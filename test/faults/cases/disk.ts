@@ -9,7 +9,7 @@ import { fetchOnce } from '../../support/raw-http.ts';
 import { temporaryDirectory } from '../../support/server-process.ts';
 import { requireTool } from '../../support/tools.ts';
 import type { FaultCase, Form } from './fault-case.ts';
-import { type Ack, answered, FaultRun, serveArgs, statusText } from './fault-run.ts';
+import { type Ack, answered, FaultRun, serveArgs, statusText, type Wal, walArgs } from './fault-run.ts';
 
 const DISK_BYTES = 64 << 20;
 const MIN_FREE_BYTES = 16 << 20;
@@ -78,9 +78,9 @@ const CUTS: Readonly<Record<Form, number>> = { short: 2, long: 10 };
  * The ioctl stops the file system at once, as a machine without power would: what was not flushed is not written any
  * more, not even the file system's own log. Then it is mounted anew, its log replayed, and the server started on it.
  */
-function powerCase(phase: number, ack: Ack): FaultCase {
+function powerCase(phase: number, ack: Ack, wal?: Wal): FaultCase {
   return {
-    name: `power loss, phase ${phase}, ${ack}`,
+    name: `power loss, phase ${phase}, ${ack}${wal === undefined ? '' : `, ${wal}`}`,
     fault: 'an ext4 file system is shut down under load without flushing, and mounted again',
     promise: {
       received: 'loses at most what the gauges name as queued and unsynced',
@@ -96,7 +96,7 @@ function powerCase(phase: number, ack: Ack): FaultCase {
       const mountImage = `mount -o loop ${image} ${mount.inside}`;
       await mount.run(mountImage);
       const run = await FaultRun.start(owner, {
-        args: serveArgs(phase, ack, ['--min-free-bytes', '0']),
+        args: serveArgs(phase, ack, ['--min-free-bytes', '0', ...walArgs(wal)]),
         dataDir: join(mount.directory, 'data'),
       });
       const unsafe = { queued: ack === 'received', unsynced: ack !== 'synced' };
@@ -110,7 +110,9 @@ function powerCase(phase: number, ack: Ack): FaultCase {
           await mount.run(`xfs_io -x -c shutdown ${mount.inside}`);
           run.server.kill('SIGKILL');
         });
-        await mount.run(`umount ${mount.inside} && ${mountImage}`);
+        // The kernel ends the writes of an io_uring behind the process that was killed.
+        await mount.unmount();
+        await mount.run(mountImage);
         await run.restart();
       }
       return run.finish();
@@ -121,6 +123,8 @@ function powerCase(phase: number, ack: Ack): FaultCase {
 export const DISK_CASES: readonly FaultCase[] = [
   ...FILL_CASES.map(fillCase),
   powerCase(6, 'synced'),
+  powerCase(7.2, 'synced', 'io_uring'),
+  powerCase(7.2, 'synced', 'pool'),
   powerCase(6, 'written'),
   powerCase(6, 'received'),
   powerCase(0, 'synced'),

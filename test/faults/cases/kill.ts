@@ -5,7 +5,7 @@ import { eventually } from '../../support/assertions.ts';
 import { FaultSwitch } from '../../support/fault-switch.ts';
 import { residentBytes } from '../../support/server-process.ts';
 import type { FaultCase } from './fault-case.ts';
-import { type Ack, answered, FaultRun, serveArgs } from './fault-run.ts';
+import { type Ack, answered, FaultRun, serveArgs, type Wal, walArgs } from './fault-run.ts';
 
 const READY_MS = 2_000;
 const LIMITS = ['--client-id', 'header:x-client', '--rate-limit', '300', '--rate-burst', '20'];
@@ -17,7 +17,7 @@ interface Kills {
   /** The load runs this long before the kill, so that kills fall at different places of a commit. */
   readonly loadMs: { readonly least: number; readonly spread: number };
   /** Back-end of the write-ahead log. */
-  readonly wal?: 'io_uring' | 'pool';
+  readonly wal?: Wal;
   /** Writes take so long that there is a queue to lose. */
   readonly writeDelayMs?: number;
 }
@@ -50,7 +50,7 @@ function killCase({ phase, ack, kills, loadMs, writeDelayMs, wal }: Kills): Faul
       const faults = new FaultSwitch(owner);
       if (writeDelayMs !== undefined) faults.set({ writeDelayMs });
       const run = await FaultRun.start(owner, {
-        args: serveArgs(phase, ack, wal === undefined ? LIMITS : [...LIMITS, '--wal', wal]),
+        args: serveArgs(phase, ack, [...LIMITS, ...walArgs(wal)]),
         env: faults.env,
       });
       let limited = 0;

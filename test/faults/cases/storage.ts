@@ -5,7 +5,16 @@ import { Scrape } from '../../support/exposition.ts';
 import { FaultSwitch } from '../../support/fault-switch.ts';
 import { requireTool } from '../../support/tools.ts';
 import type { FaultCase, Form } from './fault-case.ts';
-import { type Ack, answered, FaultRun, PATIENT, serveArgs, statusText } from './fault-run.ts';
+import {
+  type Ack,
+  answered,
+  FaultRun,
+  PATIENT,
+  serveArgs,
+  statusText,
+  type Wal,
+  walArgs,
+} from './fault-run.ts';
 
 const UNHARMED = 'nothing acknowledged is lost, nothing refused is stored';
 /** So that large commits, written in several calls past the page cache, are among those hit. */
@@ -107,6 +116,48 @@ const kernelSync: FaultCase = {
   },
 };
 
+const WAL_BYTES = 64 << 20;
+
+const kernelWal: FaultCase = {
+  name: 'write-ahead EIO by the kernel, phase 7.2, synced, pool',
+  fault: 'EIO from the system call itself (strace), from the 400th write with a position on',
+  promise: '504 to what was in flight, exit non-zero; nothing acknowledged is lost',
+  unavailable: () => requireTool('strace') || null,
+  run: async (owner) => {
+    // The files of two workers take some 130 writes; all later ones are commits and checkpoints.
+    const wrapper = kernelFault('pwrite64', 'error=EIO:when=400+');
+    const args = serveArgs(7.2, 'synced', ['--wal-bytes', String(WAL_BYTES), ...walArgs('pool')]);
+    const run = await FaultRun.start(owner, { args, wrapper });
+    const load = run.startLoad();
+    await run.endsInFailure();
+    run.tries += 1;
+    const note = statusText([load]);
+    assert.ok(answered(200, load) > 0 && answered(504, load) > 0, note);
+    await run.restart();
+    return run.finish(note);
+  },
+};
+
+function kernelCopy(wal: Wal): FaultCase {
+  return {
+    name: `copy ENOSPC by the kernel, phase 7.2, synced, ${wal}`,
+    fault:
+      'ENOSPC from the system call itself (strace), at every 20th append to a segment from the 20th to the 120th',
+    promise: `${UNHARMED}; copying and storing resume without a restart`,
+    unavailable: () => requireTool('strace') || null,
+    run: async (owner) => {
+      const wrapper = kernelFault('pwritev', 'error=ENOSPC:when=20..120+20');
+      const run = await FaultRun.start(owner, { args: serveArgs(7.2, 'synced', walArgs(wal)), wrapper });
+      const load = run.startLoad();
+      const errors = async () => (await Scrape.of(run.server.port)).sum('metricsstream_write_errors_total');
+      await eventually('appends fail', async () => (await errors()) >= 4, 60_000);
+      await run.storesAgain(performance.now());
+      run.tries = await errors();
+      return run.finish(statusText([load]));
+    },
+  };
+}
+
 const LOAD_MS: Readonly<Record<Form, number>> = { short: 1_000, long: 5_000 };
 
 function shortWriteCase(phase: number, ack: Ack): FaultCase {
@@ -163,6 +214,9 @@ export const STORAGE_CASES: readonly FaultCase[] = [
   syncCase(0, 'synced'),
   kernelWrite,
   kernelSync,
+  kernelWal,
+  kernelCopy('io_uring'),
+  kernelCopy('pool'),
   slowSyncCase(6),
   slowSyncCase(0),
 ];
