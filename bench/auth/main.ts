@@ -22,7 +22,7 @@ const wrongTokens = tokens.map((_, k) => tokenOf(`wrong ${k}`));
 
 function tableOf(count: number): TokenTable {
   const lines = tokens.slice(0, count).map((token, k) => `client-${k} ${token}`);
-  return new TokenTable(parseTokens(lines.join('\n'), 'bench', new ClassNames()));
+  return new TokenTable(parseTokens(`${lines.join('\n')}\n`, 'bench', new ClassNames()));
 }
 
 /** Header values as they come from the transport: each a string of its own, never seen before. */

@@ -22,7 +22,12 @@ function terminated(): Terminated | undefined {
 function isLastIngestThread(): boolean {
   const data = workerData as { index?: number; config?: { workers: number; phase: number } } | null;
   // In the phases before the pool one thread owns all connections; there the bug is in a request's own thread.
-  return data?.index !== undefined && data.config?.phase === 6 && data.index === data.config.workers - 1;
+  return (
+    data?.index !== undefined &&
+    data.config !== undefined &&
+    data.config.phase >= 6 &&
+    data.index === data.config.workers - 1
+  );
 }
 
 function isRequestThread(): boolean {
