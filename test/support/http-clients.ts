@@ -10,7 +10,7 @@ interface LargePost {
   readonly chunked: boolean;
 }
 
-/** What a client saw of the response. */
+/** The response as a client saw it. */
 interface Seen {
   readonly status: number;
   readonly body: string;
