@@ -209,7 +209,10 @@ describe('the tables', () => {
     const block = journeyBlocks(journey())['reverted-100'];
     const before = (slot: 'writer' | 'limiter') => slotsOf({ phase: LAST_PHASE, revert: slot })[slot];
     assert.equal(rowOf(block, `phase ${LAST_PHASE} as it is`)[2], '–');
-    assert.deepEqual(rowOf(block, `writer: ${before('writer')}`).slice(2, 4), ['0.33× (0.33×–0.34×)', 'less']);
+    assert.deepEqual(rowOf(block, `writer: ${before('writer')}`).slice(2, 4), [
+      '0.33× (0.33×–0.34×)',
+      'less',
+    ]);
     assert.equal(rowOf(block, `limiter: ${before('limiter')}`)[3], 'within the spread');
   });
 
