@@ -72,8 +72,9 @@ export class LaneConsumer {
     if (!this.holdsRuns) return;
     this.released = this.taken;
     Atomics.store(this.words, COPIED, this.taken | 0);
-    // Publishes "no longer read"; pairs with the load in `Lane.hasRoom`.
+    // Publishes "no longer read"; pairs with the loads in `Lane.hasRoom` and `Lane.copierIsBehind`, and with its wait.
     Atomics.store(this.words, RELEASED, this.takenCursor);
+    Atomics.notify(this.words, RELEASED);
   }
 
   /** Segments are synced up to record `sequence`: its place in the file may be written again. */

@@ -19,7 +19,7 @@ import {
   type StorageCost,
   UNKNOWN,
 } from '../journal/journal.ts';
-import type { BlockWriter, OpenBlockWriter } from './block-writer.ts';
+import type { BlockWriter } from './block-writer.ts';
 import {
   CHECKPOINT,
   ENTRY_BYTES,
@@ -47,14 +47,8 @@ import {
   viewsOf,
   WANTED,
 } from './lane-memory.ts';
-import {
-  alignToBlock,
-  BLOCK_BYTES,
-  type Generation,
-  RECORD_HEADER_BYTES,
-  recordBytes,
-  sealRecord,
-} from './record.ts';
+import type { LaneOptions } from './lane-options.ts';
+import { alignToBlock, BLOCK_BYTES, RECORD_HEADER_BYTES, recordBytes, sealRecord } from './record.ts';
 
 /** A record of several commits ends at this size, so that the copier can bound its own. */
 const RECORD_BYTES = 1 << 20;
@@ -62,27 +56,8 @@ const RECORD_BYTES = 1 << 20;
 const FILE_SHARE = 4;
 /** The copier is woken when this share of the memory waits for it, also while it gathers. */
 const WAKE_SHARE = 4;
-
-export interface LaneOptions {
-  readonly memory: SharedArrayBuffer;
-  readonly lane: number;
-  readonly generation: Generation;
-  readonly path: string;
-  readonly fileBytes: number;
-  /** Where this generation's first record goes in the file: bytes behind block 0. */
-  readonly start: number;
-  readonly open: OpenBlockWriter;
-  /** Called when the oldest write in flight changes, with the time it was submitted; 0 when none is in flight. */
-  readonly writing: (sinceMs: number) => void;
-  readonly cost: StorageCost;
-  /** Called for each record made durable: its bytes in the file, and when it was submitted. */
-  readonly stored: (bytes: number, submittedMs: number) => void;
-  /** Called once when a write fails: the process has to end. */
-  readonly failed: (errno: number) => void;
-  /** Wakes the copier. */
-  readonly ring: () => void;
-  readonly now: () => number;
-}
+/** Nothing is submitted, so nothing is answered, while this share waits: clients slow down instead of getting 503. */
+const WAIT_SHARE = 2;
 
 export class Lane implements Journal {
   readonly bytes: Uint8Array;
@@ -112,6 +87,7 @@ export class Lane implements Journal {
   private readonly written = new Int32Array(ENTRY_SLOTS);
   private readonly submittedMs = new Float64Array(ENTRY_SLOTS);
   private hasFailed = false;
+  private awaitsCopier = false;
   private wake: (() => void) | null = null;
   private readonly completed = (tag: number, result: number): void => this.complete(tag, result);
 
@@ -223,7 +199,7 @@ export class Lane implements Journal {
 
   private submit(): void {
     while (this.submitted < this.closed && this.inFlight < this.writer.depth && !this.hasFailed) {
-      if (!this.fileIsCurrent()) return;
+      if (!this.fileIsCurrent() || this.copierIsBehind()) return;
       const sequence = this.submitted + 1;
       const bytes = recordBytes(this.views.words[entryOf(sequence) + ENTRY_BYTES]!);
       const fileStart = this.placeFor(bytes);
@@ -236,6 +212,23 @@ export class Lane implements Journal {
       if (this.inFlight++ === 0) this.options.writing(this.submittedMs[sequence % ENTRY_SLOTS]!);
       this.write(sequence);
     }
+  }
+
+  /** True while too much waits for the copier; submits again as soon as it has released some. */
+  private copierIsBehind(): boolean {
+    const { words, capacityBytes } = this.views;
+    // Pairs with the store in `LaneConsumer.release`.
+    const released = Atomics.load(words, RELEASED);
+    if (((this.stored - released) | 0) <= capacityBytes / WAIT_SHARE) return false;
+    if (this.awaitsCopier) return true;
+    const wait = Atomics.waitAsync(words, RELEASED, released);
+    if (!wait.async) return false;
+    this.awaitsCopier = true;
+    wait.value.then(() => {
+      this.awaitsCopier = false;
+      this.advance();
+    });
+    return true;
   }
 
   /** Opens the file anew if it was replaced on disk; false while writes to the former one are in flight. */

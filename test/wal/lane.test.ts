@@ -175,7 +175,7 @@ describe('a lane', () => {
     });
   }
 
-  it('refuses a claim while the copier still reads the memory', () => {
+  it('refuses a claim while the copier still reads the memory', async () => {
     const rig = new LaneRig({ memoryBytes: 4 * BLOCK_BYTES });
     const line = `${'z'.repeat(BLOCK_BYTES)}\n`;
     let accepted = 0;
@@ -184,8 +184,29 @@ describe('a lane', () => {
       rig.lane.publish();
     }
     assert.ok(accepted > 0);
-    assert.equal(rig.copyAll(), line.repeat(accepted));
+    let copied = '';
+    await eventually('all are copied', () => {
+      copied += rig.copyAll();
+      return copied.length >= accepted * line.length;
+    });
+    assert.equal(copied, line.repeat(accepted));
     assert.notEqual(rig.commit(line), FULL);
+    rig.remove();
+  });
+
+  it('answers nothing more while half its memory waits for the copier, and goes on when it has copied', async () => {
+    const rig = new LaneRig({ memoryBytes: 16 * BLOCK_BYTES });
+    const line = `${'z'.repeat(2 * BLOCK_BYTES)}\n`;
+    let last = 0;
+    for (let k = 0; k < 4; k++) {
+      last = rig.commit(line);
+      rig.lane.publish();
+    }
+    // Three records of three blocks wait: more than half of the memory.
+    assert.ok(((rig.lane.storedCursor() - last) | 0) < 0);
+    assert.equal(rig.copyAll(), line.repeat(3));
+    await eventually('the fourth is stored', () => rig.lane.usedBytes === 0);
+    assert.equal(rig.copyAll(), line);
     rig.remove();
   });
 
