@@ -3,14 +3,14 @@ import { describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { assertAccepted, assertProblem, assertRetryAfter } from '../support/assertions.ts';
 import { metric, namesBody, ndjsonBody, uniqueName } from '../support/bodies.ts';
-import { describeEachPhase, phaseArgs, tooManyThreads } from '../support/each-phase.ts';
+import { describeEachImplementation, phaseArgs, tooManyThreads } from '../support/each-phase.ts';
 import { fetchOnce, post, postRequest, RawConnection } from '../support/raw-http.ts';
 import { startServer } from '../support/server-process.ts';
 import { countNames, readStored } from '../support/stored.ts';
 
 const MAX_BODY_BYTES = 50_000;
 const BURST = 3;
-describeEachPhase(
+describeEachImplementation(
   {
     args: [
       ...['--workers', '2', '--max-body-bytes', String(MAX_BODY_BYTES), '--max-batch', '20'],

@@ -1,4 +1,4 @@
-/** Runs one suite over every phase of the journey: each must answer the same requests alike. */
+/** Runs one suite over several phases of the journey: each must answer the same requests alike. */
 import { before, describe } from 'node:test';
 import { PHASES, type Phase } from '../../src/phases.ts';
 import { suiteOwner } from './clean-up.ts';
@@ -12,12 +12,30 @@ export function tooManyThreads({ slots }: Phase, requests: number): string | fal
   return `each of ${requests} requests would start a thread, which takes minutes; the phases beside it run this`;
 }
 
-/** Registers `suite` once per phase, each time with a server of that phase, which starts before the tests. */
-export function describeEachPhase(
+const implementationsOf = ({ slots }: Phase): string[] =>
+  Object.entries(slots).map(([slot, name]) => `${slot}/${name}`);
+
+/** The fewest phases that together run every implementation of every slot, by the greedy rule. */
+function coveringPhases(): readonly Phase[] {
+  const missing = new Set(PHASES.flatMap(implementationsOf));
+  const added = (phase: Phase): number => implementationsOf(phase).filter((name) => missing.has(name)).length;
+  const chosen: Phase[] = [];
+  while (missing.size > 0) {
+    const best = PHASES.reduce((most, phase) => (added(phase) >= added(most) ? phase : most));
+    for (const name of implementationsOf(best)) missing.delete(name);
+    chosen.push(best);
+  }
+  return chosen.sort((a, b) => a.number - b.number);
+}
+
+type Suite = (server: ServerProcess, phase: Phase) => void;
+
+function describePhases(
+  phases: readonly Phase[],
   { args = [], ...options }: ServerOptions,
-  suite: (server: ServerProcess, phase: Phase) => void,
+  suite: Suite,
 ): void {
-  for (const phase of PHASES) {
+  for (const phase of phases) {
     describe(`phase ${phase.number}, ${phase.name}:`, () => {
       // Filled by the hook; tests read it when they run.
       const server = {} as ServerProcess;
@@ -28,4 +46,14 @@ export function describeEachPhase(
       suite(server, phase);
     });
   }
+}
+
+/** Registers `suite` once per phase, each time with a server of that phase, which starts before the tests. */
+export function describeEachPhase(options: ServerOptions, suite: Suite): void {
+  describePhases(PHASES, options, suite);
+}
+
+/** As `describeEachPhase`, over as few phases as it takes to run every implementation of every slot. */
+export function describeEachImplementation(options: ServerOptions, suite: Suite): void {
+  describePhases(coveringPhases(), options, suite);
 }

@@ -8,7 +8,7 @@ import { loopRefusal, mountRefusal, PrivateMount } from '../../support/private-m
 import { fetchOnce } from '../../support/raw-http.ts';
 import { temporaryDirectory } from '../../support/server-process.ts';
 import { requireTool } from '../../support/tools.ts';
-import type { FaultCase, Form } from './fault-case.ts';
+import { type FaultCase, type Form, inLongFormOnly } from './fault-case.ts';
 import { type Ack, answered, FaultRun, serveArgs, statusText, type Wal, walArgs } from './fault-run.ts';
 
 const DISK_BYTES = 64 << 20;
@@ -125,7 +125,7 @@ export const DISK_CASES: readonly FaultCase[] = [
   powerCase(6, 'synced'),
   powerCase(7.2, 'synced', 'io_uring'),
   powerCase(7.2, 'synced', 'pool'),
-  powerCase(6, 'written'),
+  inLongFormOnly(powerCase(6, 'written')),
   powerCase(6, 'received'),
-  powerCase(0, 'synced'),
+  inLongFormOnly(powerCase(0, 'synced')),
 ];

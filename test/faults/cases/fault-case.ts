@@ -35,11 +35,15 @@ export interface FaultCase {
   readonly fault: string;
   /** The server's promise during and after it. */
   readonly promise: string;
+  /** Left to the long form: its neighbours in the catalogue run the same code in every test run. */
+  readonly longOnly?: boolean;
   /** Why it cannot be tried on this machine, or null. */
   readonly unavailable?: () => string | null;
   /** @throws when anything promised beside the figures of the tally does not hold */
   readonly run: (owner: Owner, form: Form) => Promise<FaultTally>;
 }
+
+export const inLongFormOnly = (faultCase: FaultCase): FaultCase => ({ ...faultCase, longOnly: true });
 
 /** Broken parts of the promise by the figures of a tally; empty if it holds. */
 export function brokenPromises(tally: FaultTally): string[] {

@@ -18,11 +18,12 @@ interface Kills {
   readonly loadMs: { readonly least: number; readonly spread: number };
   /** Back-end of the write-ahead log. */
   readonly wal?: Wal;
+  readonly longOnly?: boolean;
   /** Writes take so long that there is a queue to lose. */
   readonly writeDelayMs?: number;
 }
 
-const LAST = { phase: 6, kills: { short: 5, long: 30 }, loadMs: { least: 150, spread: 450 } } as const;
+const LAST = { phase: 6, kills: { short: 3, long: 30 }, loadMs: { least: 150, spread: 450 } } as const;
 const EARLIER = { kills: { short: 2, long: 10 }, loadMs: { least: 400, spread: 450 } } as const;
 /** Enough for requests to be served although each starts a thread. */
 const THREADS = { kills: { short: 1, long: 10 }, loadMs: { least: 800, spread: 450 } } as const;
@@ -32,14 +33,15 @@ const ALL: readonly Kills[] = [
   { ...LAST, phase: 7.2, ack: 'synced', wal: 'io_uring' },
   { ...LAST, phase: 7.2, ack: 'synced', wal: 'pool' },
   { ...LAST, ack: 'received', kills: { short: 2, long: 20 }, writeDelayMs: 40 },
-  { ...EARLIER, phase: 0, ack: 'written' },
+  { ...EARLIER, phase: 0, ack: 'written', longOnly: true },
   { ...EARLIER, phase: 0, ack: 'synced' },
-  { ...THREADS, phase: 1, ack: 'synced' },
+  { ...THREADS, phase: 1, ack: 'synced', longOnly: true },
   { ...THREADS, phase: 5, ack: 'synced' },
 ];
 
-function killCase({ phase, ack, kills, loadMs, writeDelayMs, wal }: Kills): FaultCase {
+function killCase({ phase, ack, kills, loadMs, writeDelayMs, wal, longOnly = false }: Kills): FaultCase {
   return {
+    longOnly,
     name: `kill, phase ${phase}, ${ack}${wal === undefined ? '' : `, ${wal}`}`,
     fault: `\`kill -9\` under load${writeDelayMs === undefined ? '' : `, writes taking ${writeDelayMs} ms`}`,
     promise:

@@ -7,7 +7,7 @@ import { eventually } from '../../support/assertions.ts';
 import { FaultSwitch } from '../../support/fault-switch.ts';
 import { temporaryDirectory } from '../../support/server-process.ts';
 import { requireTool } from '../../support/tools.ts';
-import type { FaultCase, Form } from './fault-case.ts';
+import { type FaultCase, type Form, inLongFormOnly } from './fault-case.ts';
 import { type Ack, answered, FaultRun, PATIENT, serveArgs, statusText } from './fault-run.ts';
 
 const SIGNALS: Readonly<Record<Form, number>> = { short: 1, long: 8 };
@@ -140,8 +140,8 @@ function clockCase(phase: number): FaultCase {
 
 export const PROCESS_CASES: readonly FaultCase[] = [
   signalCase(6, 'synced'),
-  signalCase(6, 'written'),
-  signalCase(0, 'synced'),
+  inLongFormOnly(signalCase(6, 'written')),
+  inLongFormOnly(signalCase(0, 'synced')),
   clockCase(6),
-  clockCase(0),
+  inLongFormOnly(clockCase(0)),
 ];

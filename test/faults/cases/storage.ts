@@ -4,7 +4,7 @@ import { eventually } from '../../support/assertions.ts';
 import { Scrape } from '../../support/exposition.ts';
 import { FaultSwitch } from '../../support/fault-switch.ts';
 import { requireTool } from '../../support/tools.ts';
-import type { FaultCase, Form } from './fault-case.ts';
+import { type FaultCase, type Form, inLongFormOnly } from './fault-case.ts';
 import {
   type Ack,
   answered,
@@ -204,13 +204,13 @@ function slowSyncCase(phase: number): FaultCase {
 
 export const STORAGE_CASES: readonly FaultCase[] = [
   writeCase('ENOSPC', 6, 'synced'),
-  writeCase('EIO', 6, 'written'),
-  writeCase('ENOSPC', 0, 'written'),
+  inLongFormOnly(writeCase('EIO', 6, 'written')),
+  inLongFormOnly(writeCase('ENOSPC', 0, 'written')),
   writeCase('EIO', 0, 'synced'),
   shortWriteCase(6, 'written'),
   shortWriteCase(0, 'synced'),
   syncCase(6, 'synced'),
-  syncCase(6, 'written'),
+  inLongFormOnly(syncCase(6, 'written')),
   syncCase(0, 'synced'),
   kernelWrite,
   kernelSync,
@@ -218,5 +218,5 @@ export const STORAGE_CASES: readonly FaultCase[] = [
   kernelCopy('io_uring'),
   kernelCopy('pool'),
   slowSyncCase(6),
-  slowSyncCase(0),
+  inLongFormOnly(slowSyncCase(0)),
 ];
