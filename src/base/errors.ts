@@ -9,6 +9,7 @@ export type ErrorCode =
   | 'TRANSPORT_UNAVAILABLE'
   | 'WRITER_FAILED'
   | 'PAGE_MISSING'
+  | 'DUCKDB_UNAVAILABLE'
   | 'INVARIANT';
 
 export class MetricsStreamError extends Error {

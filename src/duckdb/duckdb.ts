@@ -1,0 +1,73 @@
+/**
+ * DuckDB, an optional package that only the commands on stored metrics load.
+ *
+ * Every database is in memory, with bounded memory and threads, and loads no extension. `restrictFiles` closes it: after
+ * that its SQL reads the files named and nothing else, and no setting changes any more.
+ */
+import type { DuckDBConnection } from '@duckdb/node-api';
+import { MetricsStreamError } from '../base/errors.ts';
+
+export interface DuckDBLimits {
+  /** For what DuckDB allocates; the process needs about 100 MiB beside it. */
+  readonly maxMemoryBytes: number;
+  readonly threads: number;
+  /** Where larger sorts and joins than memory holds may spill. '' spills nothing: they fail. */
+  readonly spillDirectory: string;
+}
+
+type Module = typeof import('@duckdb/node-api');
+
+/** @throws MetricsStreamError DUCKDB_UNAVAILABLE, with the remedy */
+export async function loadDuckDB(): Promise<Module> {
+  try {
+    return await import('@duckdb/node-api');
+  } catch (cause) {
+    const { code, message = '' } = cause as NodeJS.ErrnoException;
+    const isMissing = code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND';
+    const reason = isMissing ? 'it is not installed' : (message.split('\n')[0] ?? '');
+    throw new MetricsStreamError(
+      'DUCKDB_UNAVAILABLE',
+      `this command needs DuckDB: ${reason}. Run npm install --include=optional where MetricsStream is installed, or use its image with DuckDB.`,
+      { cause },
+    );
+  }
+}
+
+/** An empty database in memory, and a connection to it. Times are in UTC. */
+export async function openDuckDB(limits: DuckDBLimits): Promise<DuckDBConnection> {
+  const { DuckDBInstance } = await loadDuckDB();
+  const instance = await DuckDBInstance.create(':memory:', {
+    memory_limit: `${limits.maxMemoryBytes}B`,
+    threads: String(limits.threads),
+    temp_directory: limits.spillDirectory,
+    autoinstall_known_extensions: 'false',
+    autoload_known_extensions: 'false',
+  });
+  const connection = await instance.connect();
+  await connection.run(`SET TimeZone = 'UTC'`);
+  return connection;
+}
+
+/** Closes a database: its SQL reads these files and no other, loads nothing, and cannot change a setting. */
+export async function restrictFiles(connection: DuckDBConnection, paths: readonly string[]): Promise<void> {
+  await connection.run(`SET allowed_paths = ${sqlList(paths)}`);
+  await connection.run('SET enable_external_access = false');
+  await connection.run('SET lock_configuration = true');
+}
+
+/** A string literal of SQL. */
+export function sqlText(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
+}
+
+/** A list of string literals. */
+export function sqlList(texts: readonly string[]): string {
+  return `[${texts.map(sqlText).join(', ')}]`;
+}
+
+/** DuckDB's message as one line, without the excerpt of the SQL and its advice on settings. */
+export function duckdbErrorText(error: unknown): string {
+  const { message } = error as Error;
+  const [text = ''] = message.split(/\n\s*\n|\nPossible solutions/);
+  return text.replaceAll(/\s*\n\s*/g, ' ').trim();
+}
