@@ -18,12 +18,13 @@ import { cpuSeconds, untilIdle } from '../under-test/usage.ts';
 import { type Workload, writeWrkFiles } from '../under-test/workload.ts';
 import { CONNECTIONS, runWrk, type WrkCounts } from '../under-test/wrk.ts';
 
-export const SERVERS = ['bare', 'fastify', 'received', 'written', 'synced'] as const;
+export const SERVERS = ['bare', 'fastify', 'group-commit', 'received', 'written', 'synced'] as const;
 export type ServerName = (typeof SERVERS)[number];
 
 export const SERVER_LABELS: Readonly<Record<ServerName, string>> = {
   bare: 'bare uWebSockets.js, empty 204',
   fastify: 'Fastify, schema, rate limit, append',
+  'group-commit': 'uWebSockets.js, JSON.parse, group commit',
   received: 'MetricsStream --ack received',
   written: 'MetricsStream --ack written',
   synced: 'MetricsStream --ack synced',
@@ -67,12 +68,14 @@ const scriptPath = (relative: string): string => fileURLToPath(new URL(relative,
 
 /** Arguments for Node.js that start a server. */
 export function argsOf(server: ServerName, dataDir: string): string[] {
-  if (server === 'bare') return [scriptPath('../peers/bare-uws.js')];
-  if (server === 'fastify') return [scriptPath('../peers/fastify.js'), join(dataDir, 'metrics-1.ndjson')];
+  if (server === 'bare') return [scriptPath('../servers/bare-uws.js')];
+  if (server === 'fastify' || server === 'group-commit') {
+    return [scriptPath(`../servers/${server}.js`), join(dataDir, 'metrics-1.ndjson')];
+  }
   return serveArgs(dataDir, '--workers', '1', '--ack', server, ...REFUSES_NOTHING);
 }
 
-const isMetricsStream = (server: ServerName): boolean => server !== 'bare' && server !== 'fastify';
+const isMetricsStream = (server: ServerName): boolean => ['received', 'written', 'synced'].includes(server);
 
 /** Waits until the server has finished the load; a process that waits for its disk looks idle, too. */
 async function untilSettled(server: ServerName, { pid, port }: Child): Promise<Exposition | undefined> {

@@ -21,6 +21,7 @@ export const CONTENDERS = [
   'written',
   'synced',
   'fastify',
+  'group-commit',
   'vm-json',
   'vm-influx',
   'vm-prometheus',
@@ -49,6 +50,7 @@ export interface Contender {
   readonly acknowledgement: string;
   /** Resolves when it accepts metrics. Also starts on the directory of an earlier process. */
   start(dataDir: string): Promise<Child>;
+  /** The metrics that it kept. Reading the files of a server in this project stops it. */
   storage(child: Child, dataDir: string): Storage;
   /** The name under which it stores a metric. */
   storedName(name: string): string;
@@ -69,7 +71,7 @@ function ownContender(name: ContenderName & ServerName, acknowledgement: string)
     killSeconds: FILES_KILL_SECONDS,
     acknowledgement,
     start: (dataDir) => startChild(argsOf(name, dataDir), SERVER_CORE),
-    storage: (_child, dataDir) => fileStorage(dataDir),
+    storage: (child, dataDir) => fileStorage(child, dataDir),
     storedName: (stored) => stored,
   };
 }
@@ -158,8 +160,15 @@ const influxdb: Contender = {
 
 export const CONTENDER: Readonly<Record<ContenderName, Contender>> = {
   written: ownContender('written', 'the whole request is written to the file'),
-  synced: ownContender('synced', 'the whole request is written to the file, and `fdatasync` returned'),
+  synced: ownContender(
+    'synced',
+    'the whole request is on the disk: in the write-ahead log or the synced file',
+  ),
   fastify: ownContender('fastify', "handed to a stream in the process's memory, written soon after"),
+  'group-commit': ownContender(
+    'group-commit',
+    'the whole request is written to the file, and `fdatasync` returned',
+  ),
   'vm-json': victoriaMetrics('vm-json', JSON_LINES, '/api/v1/import', (name) => name),
   // The value's field goes into the name.
   'vm-influx': victoriaMetrics('vm-influx', INFLUX_LINES, '/write?precision=ms', (name) => `${name}_value`),

@@ -14,6 +14,7 @@ import { medianOf, type Range, rangeOf, ratiosWithinRounds, sum } from '../stati
 import { CONTENDER, CONTENDERS, type ContenderName } from './contenders.ts';
 import type { KillResult } from './kill.ts';
 import type { PeerCellResult } from './peer-cell.ts';
+import { targetsTable } from './peer-targets.ts';
 
 /** A run as peers.json holds it. */
 export interface PeersRun extends Origin {
@@ -245,6 +246,7 @@ export function peersBlocks(run: PeersRun): Record<string, string> {
       ...Object.fromEntries(workloads.map((load) => [`bodies of ${whole(load.batch)}`, workloadText(load)])),
       ...(run.failures.length > 0 ? { FAILED: run.failures.join('; ') } : {}),
     }),
+    targets: markdownTable(targetsTable(cells)),
     behind: markdownTable(standingsTable(run, true)),
     ahead: markdownTable(standingsTable(run, false)),
     ...Object.fromEntries(

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
+import type { Child } from '../under-test/process.ts';
 import { countLines, dataFiles, forEachTimestamp } from '../under-test/stored.ts';
 
 export interface StoredMetric {
@@ -35,13 +36,20 @@ function linesOf(response: Response): AsyncIterable<string> {
   return createInterface({ input: Readable.fromWeb(response.body), crlfDelay: Number.POSITIVE_INFINITY });
 }
 
-/** Of MetricsStream and the Fastify server: NDJSON. */
-export function fileStorage(directory: string): Storage {
+/**
+ * Of the servers in this project: NDJSON. Stops the server first, because lines reach these files behind the answers:
+ * from the write-ahead log, or from a stream's buffer.
+ */
+export function fileStorage({ stop }: Pick<Child, 'stop'>, directory: string): Storage {
+  const completeFiles = async (): Promise<string[]> => {
+    await stop();
+    return dataFiles(directory);
+  };
   return {
-    count: async () => countLines(dataFiles(directory)),
-    forEachTimestamp: async (visit) => forEachTimestamp(dataFiles(directory), visit),
+    count: async () => countLines(await completeFiles()),
+    forEachTimestamp: async (visit) => forEachTimestamp(await completeFiles(), visit),
     metrics: async () =>
-      dataFiles(directory)
+      (await completeFiles())
         .flatMap((file) => readFileSync(file, 'utf8').split('\n'))
         .filter((line) => line !== '')
         .map((line) => JSON.parse(line) as StoredMetric),

@@ -38,7 +38,7 @@ export interface Child {
   readonly port: number;
   /** How it ended. */
   readonly exited: Promise<string>;
-  /** Drains it. @throws when the exit code is not 0 */
+  /** Drains it, once; further calls wait for the same end. @throws when the exit code is not 0 */
   stop(): Promise<void>;
   /** Kills it; does nothing when it has ended. */
   kill(): void;
@@ -46,6 +46,11 @@ export interface Child {
 
 function asChild(name: string, port: number, launched: Launched): Child {
   const { child, exited, output } = launched;
+  let stopping: Promise<void> | undefined;
+  const stop = async (): Promise<void> => {
+    const how = await stopServer(launched, STOP_TIMEOUT_MS);
+    if (how !== 'code 0') throw new Error(`${name}: stopped with ${how}\n${output()}`);
+  };
   return {
     // taskset replaces itself by the server, so the process is the same.
     pid: child.pid as number,
@@ -54,9 +59,9 @@ function asChild(name: string, port: number, launched: Launched): Child {
     kill: () => {
       child.kill('SIGKILL');
     },
-    stop: async () => {
-      const how = await stopServer(launched, STOP_TIMEOUT_MS);
-      if (how !== 'code 0') throw new Error(`${name}: stopped with ${how}\n${output()}`);
+    stop: () => {
+      stopping ??= stop();
+      return stopping;
     },
   };
 }
