@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { eventually } from './assertions.ts';
 import { type Owner, onEnd } from './clean-up.ts';
+import { freePort } from './free-port.ts';
 import { fetchOnce } from './raw-http.ts';
 import { temporaryDirectory } from './server-process.ts';
 
@@ -24,16 +24,6 @@ export interface RuleState {
   readonly lastError?: string;
   /** Alerting rules only: inactive, pending or firing. */
   readonly state?: string;
-}
-
-/** A port that is free now: Prometheus cannot choose one itself. */
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  assert.ok(address !== null && typeof address === 'object');
-  return address.port;
 }
 
 export class Prometheus {

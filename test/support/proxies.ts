@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { eventually } from './assertions.ts';
 import { type Owner, onEnd } from './clean-up.ts';
 import { ROOT } from './deploy-files.ts';
+import { freePort } from './free-port.ts';
 import { fetchOnce } from './raw-http.ts';
 import { temporaryDirectory } from './server-process.ts';
 import { PATH_WITH_SYSTEM, requireTool } from './tools.ts';
@@ -37,14 +37,6 @@ function documented(name: ProxyName): string {
 function replaceOnce(text: string, from: string, to: string): string {
   assert.equal(text.split(from).length, 2, `${PAGE} names ${from} once per block`);
   return text.replace(from, to);
-}
-
-async function freePort(): Promise<number> {
-  const finder = createServer().listen(0, '127.0.0.1');
-  await once(finder, 'listening');
-  const { port } = finder.address() as AddressInfo;
-  await new Promise((resolve) => finder.close(resolve));
-  return port;
 }
 
 /** The block is a file for `http { … }`; the rest keeps nginx in one place and in the foreground. */
