@@ -10,6 +10,7 @@ export type ErrorCode =
   | 'WRITER_FAILED'
   | 'PAGE_MISSING'
   | 'DUCKDB_UNAVAILABLE'
+  | 'ARCHIVE_DAMAGED'
   | 'INVARIANT';
 
 export class MetricsStreamError extends Error {
