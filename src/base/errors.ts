@@ -11,6 +11,9 @@ export type ErrorCode =
   | 'PAGE_MISSING'
   | 'DUCKDB_UNAVAILABLE'
   | 'ARCHIVE_DAMAGED'
+  | 'LOG_INCOMPLETE'
+  | 'SINK_FAILED'
+  | 'SINK_FENCED'
   | 'INVARIANT';
 
 export class MetricsStreamError extends Error {

@@ -7,18 +7,12 @@
 import { constants } from 'node:fs';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { MetricsStreamError } from '../base/errors.ts';
+import { CommitReader, type LogCommit, type LogItem, placeText } from '../storage/commit-reader.ts';
 import { segmentsOf } from '../storage/data-dir.ts';
-import { codeOf, isFileError, nodeFileOps as ops } from '../storage/file-ops.ts';
+import { isFileError, nodeFileOps as ops } from '../storage/file-ops.ts';
 import { segmentName } from '../storage/segment-name.ts';
-import {
-  CommitSequence,
-  type GoodCommit,
-  readLines,
-  readSegment,
-  type SegmentItem,
-} from '../storage/segment-reader.ts';
+import { type GoodCommit, readSegment, type SegmentItem } from '../storage/segment-reader.ts';
 
 const POLL_MS = 100;
 const NEWLINE = 0x0a;
@@ -40,14 +34,13 @@ export interface TailOptions {
 export async function tail(options: TailOptions): Promise<number> {
   const { dataDir, follow, out = process.stdout, err = process.stderr, signal } = options;
   const lines = parseLines(options.lines);
-  const printer = new Printer(dataDir, new Output(out), err);
-  let place = startPlace(dataDir, lines);
-  place = await printer.print(place);
+  const printer = new Printer(dataDir, startPlace(dataDir, lines), new Output(out), err);
+  await printer.print();
   while (follow && !printer.closed && signal?.aborted !== true) {
-    await sleep(POLL_MS, undefined, signal === undefined ? {} : { signal }).catch(() => {});
-    place = await printer.print(place);
+    await printer.changed(signal);
+    await printer.print();
   }
-  if (!follow) printer.reportPending();
+  if (!follow) printer.reportUnsettled();
   return printer.hasFailed ? 1 : 0;
 }
 
@@ -95,7 +88,7 @@ function placeInSegment(dataDir: string, sequence: number, lines: number): Place
   let first = 0;
   let kept = 0;
   let end = 0;
-  for (const item of itemsOf(dataDir, sequence, 0)) {
+  for (const item of itemsOf(dataDir, sequence)) {
     if (item.kind !== 'good') continue;
     commits.push(item);
     kept += item.lines;
@@ -112,26 +105,26 @@ function placeInSegment(dataDir: string, sequence: number, lines: number): Place
   return { sequence, offset: commits[first]!.offset, skipLines: kept - lines };
 }
 
-function* itemsOf(dataDir: string, sequence: number, from: number): Generator<SegmentItem & { fd: number }> {
+function* itemsOf(dataDir: string, sequence: number): Generator<SegmentItem> {
   const fd = ops.open(join(dataDir, segmentName(sequence)), constants.O_RDONLY);
   try {
-    for (const item of readSegment(ops, fd, from)) yield { ...item, fd };
+    yield* readSegment(ops, fd);
   } finally {
     ops.close(fd);
   }
 }
 
 class Printer {
-  private readonly dataDir: string;
+  private readonly reader: CommitReader;
   private readonly output: Output;
   private readonly err: Writable;
-  private readonly sequence = new CommitSequence();
-  /** Damage after the last good commit: in the open segment it may be a write in progress. */
-  private pending: string | null = null;
-  private readonly failed = new Set<number>();
+  private skipLines: number;
+  /** Segments that could not be read. */
+  hasFailed = false;
 
-  constructor(dataDir: string, output: Output, err: Writable) {
-    this.dataDir = dataDir;
+  constructor(dataDir: string, place: Place, output: Output, err: Writable) {
+    this.reader = new CommitReader(dataDir, { place: { segment: place.sequence, offset: place.offset } });
+    this.skipLines = place.skipLines;
     this.output = output;
     this.err = err;
   }
@@ -141,73 +134,39 @@ class Printer {
     return this.output.closed;
   }
 
-  /** Prints from `place` to the end of the last segment; returns where to go on. */
-  async print(place: Place): Promise<Place> {
-    let at = place;
-    for (;;) {
-      // Listed before reading: a segment with a successor no longer grows.
-      const next = segmentsOf(this.dataDir).find((sequence) => sequence > at.sequence);
-      at = await this.printSegment(at);
-      if (next === undefined || this.closed) return at;
-      this.reportPending();
-      at = { sequence: next, offset: 0, skipLines: 0 };
+  /** Prints to the end of the log. */
+  async print(): Promise<void> {
+    for await (const item of this.reader.pass()) {
+      this.hasFailed ||= item.kind === 'unreadable';
+      if (item.kind === 'commit') await this.printLines(item.lines);
+      else this.warn(placeText(item.segment, item.offset), problemOf(item));
+      if (this.closed) return;
     }
   }
 
-  private async printSegment(place: Place): Promise<Place> {
-    let { offset, skipLines } = place;
-    this.pending = null;
-    try {
-      if (ops.stat(join(this.dataDir, segmentName(place.sequence))).size === offset) return place;
-      for (const item of itemsOf(this.dataDir, place.sequence, offset)) {
-        if (item.kind !== 'good') {
-          if (item.kind === 'damaged') this.pending = placeText(place.sequence, item.offset, item.reason);
-          continue;
-        }
-        const wasDamaged = this.pending !== null;
-        this.reportPending();
-        const gap = this.sequence.follow(item.commit);
-        if (gap !== null && !wasDamaged) this.warn(placeText(place.sequence, item.offset, gap));
-        const lines = readLines(ops, item.fd, item);
-        if (lines === null) this.warn(placeText(place.sequence, item.offset, 'it changed while being read'));
-        else await this.output.write(skipLines > 0 ? withoutFirst(lines, skipLines) : lines);
-        offset = item.offset + item.bytes;
-        skipLines = 0;
-        if (this.closed) break;
-      }
-    } catch (error) {
-      const code = codeOf(error);
-      if (!isFileError(error)) throw error;
-      // Deleted by retention, or no file yet.
-      if (code !== 'ENOENT') this.unreadable(place.sequence, code);
-    }
-    return { sequence: place.sequence, offset, skipLines };
+  private async printLines(lines: Buffer): Promise<void> {
+    await this.output.write(this.skipLines > 0 ? withoutFirst(lines, this.skipLines) : lines);
+    this.skipLines = 0;
   }
 
-  /** Warns once for each segment. */
-  private unreadable(sequence: number, code: string): void {
-    if (this.failed.has(sequence)) return;
-    this.failed.add(sequence);
-    this.warn(placeText(sequence, 0, `it cannot be read: ${code}`));
+  changed(signal: AbortSignal | undefined): Promise<void> {
+    return this.reader.changed(POLL_MS, signal);
   }
 
-  /** Segments that could not be read. */
-  get hasFailed(): boolean {
-    return this.failed.size > 0;
+  /** At the end: nobody will repair it. */
+  reportUnsettled(): void {
+    const damage = this.reader.unsettled;
+    if (damage !== null) this.warn(placeText(damage.segment, damage.offset), damage.reason);
   }
 
-  reportPending(): void {
-    if (this.pending !== null) this.warn(this.pending);
-    this.pending = null;
-  }
-
-  private warn(text: string): void {
-    this.err.write(`metricsstream: left out: ${text}\n`);
+  private warn(place: string, problem: string): void {
+    this.err.write(`metricsstream: left out: ${place}: ${problem}\n`);
   }
 }
 
-function placeText(sequence: number, offset: number, what: string): string {
-  return `${segmentName(sequence)} at byte ${offset}: ${what}`;
+function problemOf(item: Exclude<LogItem, LogCommit>): string {
+  if (item.kind === 'damaged') return item.reason;
+  return item.kind === 'gap' ? item.text : `it cannot be read: ${item.code}`;
 }
 
 function withoutFirst(lines: Buffer, count: number): Buffer {

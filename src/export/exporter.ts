@@ -1,0 +1,225 @@
+/**
+ * Ships the log to a sink: reads ranges, prepares one while the one before is on its way, and after any failure asks
+ * the sink for its cursor and continues behind it.
+ */
+import { MetricsStreamError } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import { MS_PER_SECOND } from '../base/units.ts';
+import { type LogPlace, placeAfter } from '../storage/commit-reader.ts';
+import { nodeFileOps } from '../storage/file-ops.ts';
+import { readLogRecord } from '../storage/log-record.ts';
+import { Backoff } from './backoff.ts';
+import type { ExportMetrics } from './metrics.ts';
+import { Progress } from './progress.ts';
+import { type RangeOptions, RangeSource } from './range-source.ts';
+import {
+  type CommitRange,
+  type Cursor,
+  type PreparedRange,
+  type Sink,
+  SinkError,
+  type SinkFactory,
+} from './sink.ts';
+
+const TICK_MS = MS_PER_SECOND;
+const PROGRESS_MS = 10 * MS_PER_SECOND;
+/** With `once`, nobody waits for a sink for ever. */
+const ONCE_RETRIES = 8;
+
+export interface ExporterOptions extends RangeOptions {
+  /** The name of the sink. */
+  readonly name: string;
+  /** Identifies this process to the sink. */
+  readonly writer: string;
+  /** Where a sink that holds nothing begins: the last commit that it need not get. */
+  readonly startAfter: number;
+}
+
+/** The id of the log in a directory. @throws MetricsStreamError DATA_DIR_UNUSABLE when there is none */
+export function logIdOf(dataDir: string): string {
+  const { record } = readLogRecord(nodeFileOps, dataDir);
+  if (record !== null) return record.id;
+  throw new MetricsStreamError(
+    'DATA_DIR_UNUSABLE',
+    `${dataDir} has no log.json: give --data-dir the directory of a server, and start the server once before.`,
+  );
+}
+
+export class Exporter {
+  private readonly options: ExporterOptions;
+  private readonly sink: Sink;
+  private readonly logger: Logger;
+  private readonly metrics: ExportMetrics;
+  private readonly log: string;
+  private readonly progress: Progress;
+  /** The last cursor that the sink was known to have; null before the first connection. */
+  private known: number | null = null;
+  private isFileWritable = true;
+  private nextProgressMs = performance.now() + PROGRESS_MS;
+  private isMaintaining = false;
+
+  constructor(options: ExporterOptions, factory: SinkFactory, logger: Logger, metrics: ExportMetrics) {
+    const { dataDir, name, writer } = options;
+    this.options = options;
+    this.logger = logger;
+    this.metrics = metrics;
+    this.log = logIdOf(dataDir);
+    this.sink = factory({ log: this.log, writer, logger, registry: metrics.registry });
+    this.progress = new Progress({ dataDir, sink: name, log: this.log, metrics });
+    this.progress.place = this.sink.place;
+  }
+
+  /**
+   * Ships until `signal` aborts, or to the end of the log with `once`.
+   * @throws SinkError or MetricsStreamError when a person must act
+   */
+  async run(signal: AbortSignal): Promise<void> {
+    const timer = setInterval(() => this.tick(), TICK_MS);
+    try {
+      await this.shipAll(signal);
+      this.progress.state = 'stopped';
+    } catch (error) {
+      this.progress.state = 'failed';
+      this.progress.error = (error as Error).message;
+      throw error;
+    } finally {
+      clearInterval(timer);
+      this.tick();
+      await this.sink.close();
+    }
+  }
+
+  private async shipAll(signal: AbortSignal): Promise<void> {
+    const backoff = new Backoff();
+    while (!signal.aborted) {
+      try {
+        const after = await this.connect();
+        await this.stream(after, backoff, signal);
+        return;
+      } catch (error) {
+        if (!(error instanceof SinkError) || error.verdict !== 'retry') throw error;
+        if (this.options.once && backoff.failures >= ONCE_RETRIES) throw error;
+        await this.pause(error, backoff, signal);
+      }
+    }
+  }
+
+  private async pause(error: SinkError, backoff: Backoff, signal: AbortSignal): Promise<void> {
+    const { progress, metrics, logger } = this;
+    const delayMs = backoff.next();
+    metrics.add('retries', 1);
+    metrics.set('up', 0);
+    if (progress.error !== error.message)
+      logger.warn({ sink: this.sink.place }, `${error.message}; trying again`);
+    progress.error = error.message;
+    progress.state = 'retrying';
+    await backoff.wait(delayMs, signal);
+  }
+
+  /** Connects and returns the commit that the sink holds. */
+  private async connect(): Promise<number> {
+    const { sink, known, options } = this;
+    const cursor = await sink.connect();
+    if (cursor !== null) this.checkCursor(cursor);
+    const commit = cursor?.commit ?? options.startAfter;
+    if (known !== null && commit < known) {
+      this.metrics.add('resent_commits', known - commit);
+      this.logger.warn({ had: known, has: commit }, 'the sink has lost commits: sending them again');
+    } else if (known === null) {
+      this.logger.info(
+        { sink: sink.place, log: this.log, commit },
+        'connected; the sink holds the log up to this commit',
+      );
+    }
+    this.known = commit;
+    this.progress.error = '';
+    this.progress.state = 'waiting';
+    this.progress.connected(commit, placeAfter(options.dataDir, commit));
+    return commit;
+  }
+
+  private checkCursor({ commit, writer }: Cursor): void {
+    const { known, options, log } = this;
+    if (known === null || commit <= known || writer === options.writer) return;
+    throw new SinkError(
+      'fenced',
+      `fenced: exporter ${writer} has moved the cursor of log ${log} from commit ${known} to ${commit}. ` +
+        'One exporter ships a log to a sink: stop the other one, or leave this one stopped.',
+    );
+  }
+
+  /** Ships ranges one after the other; prepares the next one meanwhile. */
+  private async stream(after: number, backoff: Backoff, signal: AbortSignal): Promise<void> {
+    const failure = new AbortController();
+    const source = new RangeSource(this.options, after);
+    let shipping: Promise<void> = Promise.resolve();
+    // Skipped commits and damage lie between the cursor and the end of the log.
+    const atEnd = (place: LogPlace): void => {
+      if (this.progress.state !== 'shipping') this.progress.reached(place);
+    };
+    try {
+      for (;;) {
+        const range = await source.next(AbortSignal.any([signal, failure.signal]), atEnd);
+        if (range === null) break;
+        const prepared = await this.sink.prepare(range);
+        await shipping;
+        shipping = this.ship(range, prepared, backoff);
+        // Also wakes a source that waits for more of the log.
+        shipping.catch(() => failure.abort());
+      }
+      await shipping;
+    } finally {
+      // A range on its way ends before the next connection reads the cursor.
+      await shipping.catch(() => {});
+      await source.close();
+    }
+  }
+
+  private async ship(range: CommitRange, prepared: PreparedRange, backoff: Backoff): Promise<void> {
+    const startMs = performance.now();
+    this.progress.state = 'shipping';
+    await prepared.ship();
+    this.known = range.last;
+    backoff.reset();
+    this.progress.state = 'waiting';
+    this.progress.shipped(range, prepared.quarantinedCount, performance.now() - startMs);
+    for (const { first, last, reason } of range.damaged)
+      this.logger.error(
+        { first, last, reason },
+        'commits of the log are damaged or missing: recorded in the quarantine',
+      );
+  }
+
+  private tick(): void {
+    const { progress, logger, sink } = this;
+    progress.sample();
+    try {
+      progress.writeFile(sink.durableCommit);
+      this.isFileWritable = true;
+    } catch (error) {
+      if (this.isFileWritable)
+        logger.warn(
+          { error: (error as Error).message },
+          'cannot write the cursor file: retention may not wait for this sink',
+        );
+      this.isFileWritable = false;
+    }
+    if (performance.now() > this.nextProgressMs && progress.state !== 'waiting') {
+      this.nextProgressMs = performance.now() + PROGRESS_MS;
+      logger.info({ sink: sink.place }, progress.text);
+    }
+    void this.maintain();
+  }
+
+  private async maintain(): Promise<void> {
+    if (this.isMaintaining || this.known === null) return;
+    this.isMaintaining = true;
+    try {
+      await this.sink.maintain();
+    } catch (error) {
+      // Shipping meets a failure that lasts, and decides.
+      this.logger.debug({ error: (error as Error).message }, 'maintenance of the sink failed');
+    }
+    this.isMaintaining = false;
+  }
+}

@@ -1,0 +1,181 @@
+/** Cuts the log into ranges of commits: by bytes while the exporter is behind, by age when it has caught up. */
+import { MetricsStreamError } from '../base/errors.ts';
+import {
+  CommitReader,
+  type LogCommit,
+  type LogDamage,
+  type LogGap,
+  type LogItem,
+  type LogPlace,
+  placeAfter,
+  placeText,
+} from '../storage/commit-reader.ts';
+import type { CommitRange } from './sink.ts';
+
+/** Without inotify, and for a new segment: how often to look for more. */
+const POLL_MS = 100;
+
+export interface RangeOptions {
+  readonly dataDir: string;
+  /** A range is complete when it has so many bytes; one commit may be larger. */
+  readonly rangeBytes: number;
+  /** The longest time that a commit waits for others. */
+  readonly rangeAgeMs: number;
+  /** End at the end of the log instead of following it. */
+  readonly once: boolean;
+  /** Go on behind commits that no file holds. */
+  readonly acceptMissing: boolean;
+}
+
+class RangeBuilder {
+  readonly commits: LogCommit[] = [];
+  readonly damaged: LogDamage[] = [];
+  bytes = 0;
+  private lineCount = 0;
+  private startedMs = 0;
+  private last: number;
+  private readonly after: number;
+
+  constructor(after: number) {
+    this.after = this.last = after;
+  }
+
+  get isEmpty(): boolean {
+    return this.last === this.after;
+  }
+
+  /** Ms since the first commit. */
+  get ageMs(): number {
+    return performance.now() - this.startedMs;
+  }
+
+  addCommit(commit: LogCommit): void {
+    this.begin();
+    this.commits.push(commit);
+    this.bytes += commit.lines.length;
+    this.lineCount += commit.lineCount;
+    this.last = commit.commit;
+  }
+
+  addDamage(damage: LogDamage): void {
+    this.begin();
+    this.damaged.push(damage);
+    this.last = Math.max(this.last, damage.last);
+  }
+
+  private begin(): void {
+    if (this.isEmpty) this.startedMs = performance.now();
+  }
+
+  build(end: LogPlace): CommitRange {
+    const { after, last, commits, damaged, lineCount, bytes } = this;
+    return { after, last, end, commits, damaged, lineCount, bytes };
+  }
+}
+
+export class RangeSource {
+  private readonly options: RangeOptions;
+  private readonly reader: CommitReader;
+  private pass: AsyncGenerator<LogItem, void> | null = null;
+  private after: number;
+
+  /** @param after the last commit that the sink holds; 0 begins with the oldest commit there is */
+  constructor(options: RangeOptions, after: number) {
+    this.options = options;
+    this.after = after;
+    const place = placeAfter(options.dataDir, after);
+    this.reader = new CommitReader(options.dataDir, { place, after, sync: true });
+  }
+
+  /**
+   * The next range; null at the end of the log with `once`, or when `signal` aborts.
+   * @param atEnd called with the end of the log while no commit waits for others
+   * @throws MetricsStreamError LOG_INCOMPLETE where commits are missing
+   */
+  async next(signal: AbortSignal, atEnd: (place: LogPlace) => void): Promise<CommitRange | null> {
+    const builder = new RangeBuilder(this.after);
+    while (!signal.aborted) {
+      const item = await this.nextItem();
+      if (item === null && builder.isEmpty) atEnd(this.reader.place);
+      if (item !== null) this.add(builder, item);
+      else if (this.options.once) return builder.isEmpty ? null : this.finish(builder);
+      else await this.reader.changed(this.waitMs(builder), signal);
+      if (this.isComplete(builder)) return this.finish(builder);
+    }
+    return null;
+  }
+
+  /** Closes the file that a pass has open. */
+  async close(): Promise<void> {
+    await this.pass?.return();
+    this.pass = null;
+  }
+
+  /** Null at the end of a pass. */
+  private async nextItem(): Promise<LogItem | null> {
+    this.pass ??= this.reader.pass();
+    const { done, value } = await this.pass.next();
+    if (done !== true) return value;
+    this.pass = null;
+    return null;
+  }
+
+  private waitMs(builder: RangeBuilder): number {
+    const { rangeAgeMs } = this.options;
+    return builder.isEmpty ? POLL_MS : Math.max(1, Math.min(POLL_MS, rangeAgeMs - builder.ageMs));
+  }
+
+  private isComplete(builder: RangeBuilder): boolean {
+    const { rangeBytes, rangeAgeMs } = this.options;
+    return !builder.isEmpty && (builder.bytes >= rangeBytes || builder.ageMs >= rangeAgeMs);
+  }
+
+  private finish(builder: RangeBuilder): CommitRange {
+    const range = builder.build(this.reader.place);
+    this.after = range.last;
+    return range;
+  }
+
+  private add(builder: RangeBuilder, item: LogItem): void {
+    switch (item.kind) {
+      case 'commit':
+        builder.addCommit(item);
+        break;
+      case 'damaged':
+        // Bytes without a missing number, such as a line that other hands added, concern nobody.
+        if (item.last >= item.first) builder.addDamage(item);
+        break;
+      case 'gap':
+        builder.addDamage(this.accepted(item));
+        break;
+      case 'unreadable':
+        throw new MetricsStreamError(
+          'LOG_INCOMPLETE',
+          `${placeText(item.segment, item.offset)}: cannot be read: ${item.code}. Run export as the user of the server.`,
+        );
+    }
+  }
+
+  private accepted({ segment, offset, after, commit, text }: LogGap): LogDamage {
+    const place = placeText(segment, offset);
+    if (commit <= after)
+      throw new MetricsStreamError(
+        'LOG_INCOMPLETE',
+        `${place}: ${text}: a segment is out of place. Restore the segments as the server wrote them.`,
+      );
+    if (!this.options.acceptMissing)
+      throw new MetricsStreamError(
+        'LOG_INCOMPLETE',
+        `${place}: ${text}. Put their segments back, or give --accept-missing to go on without them.`,
+      );
+    return {
+      kind: 'damaged',
+      segment,
+      offset,
+      bytes: 0,
+      reason: 'missing',
+      first: after + 1,
+      last: commit - 1,
+    };
+  }
+}

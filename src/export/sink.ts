@@ -1,0 +1,92 @@
+/**
+ * A sink of the log: another system that holds the commits up to its cursor.
+ *
+ * The sink owns the cursor. It stores a range of commits and the new cursor in one atomic step, so each commit takes
+ * effect exactly once without a unique key for each metric. After any failure the exporter asks the sink which commit it
+ * holds, and continues behind that one. The identity of a commit is the log's id and the commit's number.
+ */
+import type { Registry } from 'prom-client';
+import { MetricsStreamError } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
+import type { LogCommit, LogDamage, LogPlace } from '../storage/commit-reader.ts';
+
+export interface Cursor {
+  /** The last commit that the sink holds. */
+  readonly commit: number;
+  /** The segment that holds it; a hint. */
+  readonly segment: number;
+  /** The exporter that stored it, as named in `SinkContext`. */
+  readonly writer: string;
+}
+
+/** Commits that follow each other, to be stored together. */
+export interface CommitRange {
+  /** The cursor before: the sink must hold exactly this commit. 0 for a sink that holds nothing. */
+  readonly after: number;
+  /** The cursor after. */
+  readonly last: number;
+  /** Where the log continues behind `last`. */
+  readonly end: LogPlace;
+  readonly commits: readonly LogCommit[];
+  /** Damaged commits within the range, which the sink records in its quarantine in the same step. */
+  readonly damaged: readonly LogDamage[];
+  readonly lineCount: number;
+  /** Bytes of all lines. */
+  readonly bytes: number;
+}
+
+/** A range in the sink's own form; prepared while the range before it is on its way. */
+export interface PreparedRange {
+  /**
+   * Stores the range and the new cursor in one atomic step.
+   * @throws SinkError
+   */
+  ship(): Promise<void>;
+  /** Metrics that the sink cannot hold; `ship` puts them into its quarantine. */
+  readonly quarantinedCount: number;
+}
+
+export interface Sink {
+  /** Where it is, for people: never with a password. */
+  readonly place: string;
+  /**
+   * Connects, or connects again after a failure, and reads the cursor.
+   * @returns null if the sink holds nothing of this log
+   * @throws SinkError
+   */
+  connect(): Promise<Cursor | null>;
+  /** @throws SinkError */
+  prepare(range: CommitRange): Promise<PreparedRange>;
+  /** Work beside shipping, about once a second. @throws SinkError */
+  maintain(): Promise<void>;
+  /** The last commit that survives a crash of the sink: retention may delete the log up to it. */
+  readonly durableCommit: number;
+  close(): Promise<void>;
+}
+
+export interface SinkContext {
+  /** The log's id. */
+  readonly log: string;
+  /** Names this exporter, and no other one: the sink keeps it beside the cursor. */
+  readonly writer: string;
+  readonly logger: Logger;
+  /** For metrics of the sink's own. */
+  readonly registry: Registry;
+}
+
+export type SinkFactory = (context: SinkContext) => Sink;
+
+/**
+ * `retry`: it may pass by itself. `fenced`: another exporter ships the same log to the same sink. `fatal`: a person must
+ * act.
+ */
+type Verdict = 'retry' | 'fenced' | 'fatal';
+
+export class SinkError extends MetricsStreamError {
+  readonly verdict: Verdict;
+
+  constructor(verdict: Verdict, message: string, options?: ErrorOptions) {
+    super(verdict === 'fenced' ? 'SINK_FENCED' : 'SINK_FAILED', message, options);
+    this.verdict = verdict;
+  }
+}

@@ -1,0 +1,218 @@
+/** The loop that ships the log, over real segments and a sink of files that fails on request. */
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import { describe, it, type TestContext } from 'node:test';
+import { pino } from 'pino';
+import { readCursorFile } from '../../src/export/cursor-file.ts';
+import { Exporter, type ExporterOptions, logIdOf } from '../../src/export/exporter.ts';
+import { ExportMetrics } from '../../src/export/metrics.ts';
+import { SinkError } from '../../src/export/sink.ts';
+import { eventually } from '../support/assertions.ts';
+import { commitRanges, type Recorded, record } from '../support/damage.ts';
+import { DirectorySink } from '../support/directory-sink.ts';
+import { line, temporaryDirectory, WriterRig } from '../support/writer-rig.ts';
+
+const SILENT = pino({ level: 'silent' });
+
+interface Run {
+  readonly sink: DirectorySink;
+  readonly metrics: ExportMetrics;
+  readonly ended: Promise<void>;
+  stop(): Promise<void>;
+}
+
+class Bench {
+  readonly dataDir: string;
+  readonly sinkDir = temporaryDirectory();
+
+  constructor(test: TestContext, dataDir: string) {
+    this.dataDir = dataDir;
+    test.after(() => {
+      for (const directory of [dataDir, this.sinkDir]) fs.rmSync(directory, { recursive: true });
+    });
+  }
+
+  start(options: Partial<ExporterOptions> = {}): Run {
+    const metrics = new ExportMetrics('files');
+    let sink: DirectorySink | undefined;
+    const exporter = new Exporter(
+      {
+        dataDir: this.dataDir,
+        name: 'files',
+        writer: 'one',
+        rangeBytes: 4_096,
+        rangeAgeMs: 20,
+        once: true,
+        acceptMissing: false,
+        startAfter: 0,
+        ...options,
+      },
+      (context) => {
+        sink = new DirectorySink(this.sinkDir, context);
+        return sink;
+      },
+      SILENT,
+      metrics,
+    );
+    const stop = new AbortController();
+    // The caller may set failures first.
+    const ended = Promise.resolve().then(() => exporter.run(stop.signal));
+    ended.catch(() => {});
+    return {
+      sink: sink!,
+      metrics,
+      ended,
+      stop: () => {
+        stop.abort();
+        return ended;
+      },
+    };
+  }
+}
+
+const many = (runs: number, commits: number): number[][] =>
+  Array.from({ length: runs }, (_, run) => Array.from({ length: commits }, (_, k) => 1 + ((run + k) % 5)));
+
+function damageCommit({ paths }: Recorded, segment: number, commit: number): void {
+  const bytes = fs.readFileSync(paths[segment]!);
+  bytes[commitRanges(bytes)[commit]!.from + 20]! ^= 1;
+  fs.writeFileSync(paths[segment]!, bytes);
+}
+
+const failsWith = (code: string, pattern: RegExp) => (error: Error & { code?: string }) =>
+  error.code === code && pattern.test(error.message);
+
+describe('the exporter', () => {
+  it('ships every commit once and in order, in ranges without gaps, and a second run ships nothing', async (test) => {
+    const { dataDir, commits } = await record(...many(4, 30));
+    const bench = new Bench(test, dataDir);
+    const run = bench.start();
+    await run.ended;
+    assert.equal(run.sink.text(), commits.join(''));
+    const ranges = run.sink.ranges();
+    assert.ok(ranges.length > 2, `${ranges.length} ranges`);
+    for (const [index, { after }] of ranges.entries()) assert.equal(after, ranges[index - 1]?.last ?? 0);
+    const again = bench.start();
+    await again.ended;
+    assert.equal(again.sink.ranges().length, ranges.length);
+    const cursor = readCursorFile(dataDir, 'files');
+    assert.equal(cursor?.commit, 120);
+    assert.equal(cursor.log, logIdOf(dataDir));
+    assert.equal(cursor.state, 'stopped');
+    assert.equal(cursor.lagBytes, 0);
+  });
+
+  it('follows the log across rotation and a restart of the writer', async (test) => {
+    const rig = new WriterRig({ config: { segmentBytes: 2_000 } });
+    const { dataDir } = rig;
+    const bench = new Bench(test, dataDir);
+    let expected = line(0);
+    rig.store(line(0));
+    const run = bench.start({ once: false });
+    for (let id = 1; id < 30; id++) {
+      rig.store(line(id, 300));
+      expected += line(id, 300);
+      if (id % 10 === 0) await eventually('shipped', () => run.sink.text() === expected);
+    }
+    await rig.stop();
+    const again = new WriterRig({ dataDir });
+    again.store(line(99));
+    expected += line(99);
+    await eventually('shipped', () => run.sink.text() === expected);
+    await run.stop();
+    await again.stop();
+    assert.match(await run.metrics.registry.metrics(), /export_metrics_total\{sink="files"\} 31\n/);
+  });
+
+  for (const failure of ['before', 'after'] as const) {
+    it(`ships every commit once when tries fail ${failure} the sink has stored`, async (test) => {
+      const { dataDir, commits } = await record(...many(2, 40));
+      const run = new Bench(test, dataDir).start();
+      let tries = 0;
+      run.sink.nextFailure = () => (++tries % 3 === 0 ? failure : null);
+      await run.ended;
+      assert.ok(tries > 3);
+      assert.equal(run.sink.text(), commits.join(''));
+    });
+  }
+
+  it('sends again what the sink had stored and then lost', async (test) => {
+    const { dataDir, commits } = await record(...many(2, 40));
+    const bench = new Bench(test, dataDir);
+    const run = bench.start();
+    let tries = 0;
+    run.sink.nextFailure = () => {
+      if (++tries !== 4) return null;
+      run.sink.loseLast(2);
+      return 'before';
+    };
+    await run.ended;
+    assert.equal(run.sink.text(), commits.join(''));
+    assert.match(await run.metrics.registry.metrics(), /resent_commits_total\{sink="files"\} [1-9]/);
+  });
+
+  it('is fenced when another exporter has moved the cursor, and names it', async (test) => {
+    const { dataDir, commits } = await record(...many(2, 40));
+    const bench = new Bench(test, dataDir);
+    const first = bench.start({ once: false });
+    await eventually('shipped', () => first.sink.text() === commits.join(''));
+    const rig = new WriterRig({ dataDir });
+    rig.store(line(500));
+    // One of the two loses the race for this commit: it must end, and the commit must be there once.
+    const second = bench.start({ once: false, writer: 'two' });
+    await eventually('shipped', () => second.sink.text() === commits.join('') + line(500));
+    const fenced = await Promise.race([
+      first.ended.then(
+        () => null,
+        (error: SinkError) => error,
+      ),
+      second.ended.then(
+        () => null,
+        (error: SinkError) => error,
+      ),
+    ]);
+    assert.ok(fenced instanceof SinkError);
+    assert.match(
+      fenced.message,
+      /^fenced: exporter (one|two) has moved the cursor of log .* from commit 80 to 81/,
+    );
+    rig.store(line(501));
+    await eventually('shipped', () => second.sink.text().endsWith(line(500) + line(501)));
+    await Promise.allSettled([first.stop(), second.stop()]);
+    await rig.stop();
+  });
+
+  it('skips a damaged commit and records it', async (test) => {
+    const recorded = await record([1, 1, 1, 1], [1, 1]);
+    damageCommit(recorded, 0, 1);
+    const run = new Bench(test, recorded.dataDir).start();
+    await run.ended;
+    const { commits } = recorded;
+    assert.equal(run.sink.text(), [commits[0], ...commits.slice(2)].join(''));
+    assert.deepEqual(run.sink.quarantine, ['2-2: its CRC does not match']);
+    assert.equal(run.sink.ranges().at(-1)?.last, 6);
+    assert.match(await run.metrics.registry.metrics(), /damaged_commits_total\{sink="files"\} 1\n/);
+  });
+
+  it('stops where commits are missing, and goes on behind them only when told to', async (test) => {
+    const { dataDir, commits, paths } = await record([1, 1], [1, 1], [1]);
+    fs.rmSync(paths[1]!);
+    const bench = new Bench(test, dataDir);
+    const run = bench.start();
+    await assert.rejects(
+      run.ended,
+      failsWith('LOG_INCOMPLETE', /^metrics-00000003.* commits 3 to 4 are missing.*--accept-missing/),
+    );
+    assert.equal(readCursorFile(dataDir, 'files')?.state, 'failed');
+    const told = bench.start({ acceptMissing: true });
+    await told.ended;
+    assert.equal(told.sink.text(), commits[0]! + commits[1]! + commits[4]!);
+    assert.deepEqual(told.sink.quarantine, ['3-4: missing']);
+  });
+
+  it('refuses a directory without a log', () => {
+    const dataDir = temporaryDirectory();
+    assert.throws(() => logIdOf(dataDir), failsWith('DATA_DIR_UNUSABLE', /has no log\.json/));
+    fs.rmSync(dataDir, { recursive: true });
+  });
+});

@@ -1,0 +1,94 @@
+/** A sink that keeps each range as a file: the file's name is the cursor, so both appear in one atomic step. */
+import fs from 'node:fs';
+import { join } from 'node:path';
+import {
+  type CommitRange,
+  type Cursor,
+  type PreparedRange,
+  type Sink,
+  type SinkContext,
+  SinkError,
+} from '../../src/export/sink.ts';
+
+/** Where a try fails: before or after the range is stored. */
+type Failure = 'before' | 'after' | null;
+
+const NAME = /^(\d+)-(\d+)-(.+)\.ndjson$/;
+
+interface StoredRange {
+  readonly after: number;
+  readonly last: number;
+  readonly writer: string;
+  readonly name: string;
+}
+
+export class DirectorySink implements Sink {
+  readonly place: string;
+  /** Decides for each try whether it fails. */
+  nextFailure: () => Failure = () => null;
+  /** Commits recorded as damaged, as `first-last: reason`. */
+  readonly quarantine: string[] = [];
+  private readonly directory: string;
+  private readonly writer: string;
+
+  constructor(directory: string, { writer }: SinkContext) {
+    this.directory = this.place = directory;
+    this.writer = writer;
+  }
+
+  /** In the order of the log. */
+  ranges(): StoredRange[] {
+    return fs
+      .readdirSync(this.directory)
+      .map((name) => NAME.exec(name))
+      .filter((match) => match !== null)
+      .map(([name, after, last, writer = '']) => ({ name, after: Number(after), last: Number(last), writer }))
+      .sort((a, b) => a.last - b.last);
+  }
+
+  /** All lines, as they were stored. */
+  text(): string {
+    return this.ranges()
+      .map(({ name }) => fs.readFileSync(join(this.directory, name), 'utf8'))
+      .join('');
+  }
+
+  /** Loses the last ranges, as a restored backup does. */
+  loseLast(count: number): void {
+    for (const { name } of this.ranges().slice(-count)) fs.rmSync(join(this.directory, name));
+  }
+
+  get durableCommit(): number {
+    return this.ranges().at(-1)?.last ?? 0;
+  }
+
+  connect(): Promise<Cursor | null> {
+    const newest = this.ranges().at(-1);
+    const { last: commit = 0, writer = '' } = newest ?? {};
+    return Promise.resolve(newest === undefined ? null : { commit, segment: 0, writer });
+  }
+
+  prepare(range: CommitRange): Promise<PreparedRange> {
+    return Promise.resolve({ quarantinedCount: 0, ship: () => this.ship(range) });
+  }
+
+  private async ship({ after, last, commits, damaged }: CommitRange): Promise<void> {
+    const failure = this.nextFailure();
+    if (failure === 'before') throw new SinkError('retry', 'it failed before it stored');
+    const held = (await this.connect())?.commit;
+    if (held !== undefined && held !== after) throw new SinkError('retry', 'the cursor has moved');
+    const path = join(this.directory, `${after}-${last}-${this.writer}.ndjson`);
+    fs.writeFileSync(`${path}.new`, Buffer.concat(commits.map(({ lines }) => lines)));
+    fs.renameSync(`${path}.new`, path);
+    for (const { first, last: to, reason } of damaged) this.quarantine.push(`${first}-${to}: ${reason}`);
+    if (failure === 'after') throw new SinkError('retry', 'it failed after it stored');
+  }
+
+  maintain(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
