@@ -19,9 +19,16 @@ import {
   type Table,
   tableOf,
 } from '../report/table.ts';
-import type { Cell, Journey, OpenCell, Profile, RateKind, RevertedSlot, Variant } from './figures.ts';
+import type { Cell, Journey, OpenCell, RateKind, RevertedSlot, Variant } from './figures.ts';
 import { RATE_KINDS } from './figures.ts';
-import { COMPILE, GARBAGE, isThreadStart, LAZY_COMPILE, LIMIT, PARSE, STORE, TELEMETRY } from './stacks.ts';
+import {
+  functionTable,
+  isCompilingOrCollecting,
+  profileTable,
+  SLOT_SHARES,
+  shareText,
+} from './profile-tables.ts';
+import { isThreadStart } from './stacks.ts';
 import {
   answersOf,
   changeOf,
@@ -38,7 +45,6 @@ import {
   ratioOf,
   revertCellsOf,
   saturationOf,
-  shareOf,
   successShare,
   TARGET_FACTOR,
 } from './summary.ts';
@@ -131,23 +137,6 @@ function saturationTable(journey: Journey): Table {
   ];
   return tableOf(columns, saturationRows(journey));
 }
-
-/** Which work a slot does, in a profile. */
-const SLOT_SHARES: Readonly<Partial<Record<RevertedSlot, string>>> = {
-  writer: STORE,
-  parser: PARSE,
-  limiter: LIMIT,
-  telemetry: TELEMETRY,
-};
-const isCompilingOrCollecting = (name: string): boolean => [COMPILE, LAZY_COMPILE, GARBAGE].includes(name);
-/** Profiles leave out smaller shares. */
-const MIN_SHARE = 0.005;
-
-const shareText = (profile: Profile | undefined, wanted: (name: string) => boolean): string => {
-  if (profile === undefined) return '–';
-  const share = shareOf(profile, wanted);
-  return share < MIN_SHARE ? `< ${percent(MIN_SHARE)}` : percent(share);
-};
 
 /** Each step's gain, the share of its work in the phase before, and the share that starting threads takes. */
 function stepTable(journey: Journey): Table {
@@ -275,46 +264,6 @@ function revertTable(journey: Journey, batch: number): Table {
     (revert): Row => ({ revert, cells: revertCellsOf(journey, revert, batch) }),
   );
   return tableOf(columns, rows);
-}
-
-function profileTable({ profiles }: Journey): Table {
-  const largest = new Map<string, number>();
-  for (const { name, share } of profiles.flatMap(({ shares }) => shares)) {
-    largest.set(name, Math.max(largest.get(name) ?? 0, share));
-  }
-  const names = [...largest].sort((a, b) => b[1] - a[1]).map(([name]) => name);
-  const row = (title: string, text: (profile: Profile) => string): string[] => [title, ...profiles.map(text)];
-  return {
-    head: ['share of the CPU time', ...profiles.map(({ phase }) => `phase ${phase}`)],
-    rows: [
-      ...names.map((name) =>
-        row(name, ({ shares }) => {
-          const own = shares.find((candidate) => candidate.name === name);
-          return own === undefined ? '' : percent(own.share);
-        }),
-      ),
-      row('time in which it waited: for requests, the disk or the core', ({ idleShare }) =>
-        percent(idleShare),
-      ),
-      row('metrics/s stored under the profiler', ({ storedPerSecond }) => number(storedPerSecond)),
-      row('samples', ({ samples }) => whole(samples)),
-    ],
-  };
-}
-
-const TOP_FUNCTIONS = 6;
-
-function functionTable({ profiles }: Journey): Table {
-  return {
-    head: ['phase', 'most costly functions'],
-    rows: profiles.map(({ phase, functions }) => [
-      String(phase),
-      functions
-        .slice(0, TOP_FUNCTIONS)
-        .map(({ name, share }) => `\`${name.replaceAll('|', '/')}\` ${(share * 100).toFixed(1)}%`)
-        .join(', '),
-    ]),
-  };
 }
 
 const SATURATED: readonly Figure[] = [
