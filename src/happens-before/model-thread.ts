@@ -1,0 +1,100 @@
+/** The state of one modelled thread within an execution. */
+import type { ThreadBody } from './scenario.ts';
+
+/** NEW: waits for the end of other threads. TURN: waits for an asynchronous wait to settle. */
+export type ThreadState = 'new' | 'ready' | 'blocked' | 'turn' | 'ended';
+
+type Callback = (value: string) => void;
+
+/** Thrown through the code of a thread to pause it. */
+export const PAUSE = Symbol('pause');
+
+export class ModelThread {
+  readonly index: number;
+  readonly name: string;
+  readonly body: ThreadBody;
+  /** Threads that have to end before this one starts. */
+  readonly startsAfter: readonly string[];
+  state: ThreadState = 'new';
+  /** Counts of all threads whose operations happen before this thread's next one. */
+  readonly clock: number[];
+  /** Results of its operations so far: repeated when its code runs again from the start. */
+  readonly log: unknown[] = [];
+  /** Position in `log` of the next operation to repeat. */
+  cursor = 0;
+  /** Its next atomic operation was chosen to be next. */
+  isGranted = false;
+  /** It continues behind its last operation instead of at the next one. */
+  isWoken = true;
+  /** An exception that pauses it is on its way: nothing that a `finally` does counts. */
+  isPaused = false;
+  /** Identifies what it has done and read; see `explore.ts`. */
+  history = 0;
+  /** Atomic operations so far, and since it last slept. */
+  operations = 0;
+  operationsAwake = 0;
+  /** Virtual time: advances when a wait times out. */
+  timeMs = 0;
+  /** The timeout of the wait that it sleeps in. */
+  timeoutMs = Number.POSITIVE_INFINITY;
+  result: unknown = undefined;
+  /** Asynchronous waits that have settled, whose callbacks wait for a turn. */
+  settled: number[] = [];
+  private callbacks = new Map<number, Callback[]>();
+
+  constructor(
+    index: number,
+    name: string,
+    body: ThreadBody,
+    startsAfter: readonly string[],
+    threads: number,
+  ) {
+    this.index = index;
+    this.name = name;
+    this.body = body;
+    this.startsAfter = startsAfter;
+    this.clock = new Array<number>(threads).fill(0);
+    this.clock[index] = 1;
+  }
+
+  get repeats(): boolean {
+    return this.cursor < this.log.length;
+  }
+
+  /** Before its code runs again from the start. */
+  restart(): void {
+    this.state = 'ready';
+    this.cursor = 0;
+    this.isGranted = !this.isWoken;
+    this.isWoken = this.isPaused = false;
+    this.callbacks = new Map();
+  }
+
+  /** Everything that `clock` covers happens before the next operation. */
+  acquire(clock: readonly number[] | null): void {
+    if (clock === null) return;
+    for (let thread = 0; thread < clock.length; thread++)
+      if (clock[thread]! > this.clock[thread]!) this.clock[thread] = clock[thread]!;
+  }
+
+  /** The clock to leave with a value; later operations are not part of it. */
+  release(): number[] {
+    const clock = [...this.clock];
+    this.clock[this.index]! += 1;
+    return clock;
+  }
+
+  /** A stand-in for the promise of `Atomics.waitAsync`, whose callbacks run in a turn. */
+  promiseOf(task: number): { then(callback: Callback): void } {
+    return {
+      // biome-ignore lint/suspicious/noThenProperty: it stands in for a promise
+      then: (callback) => {
+        this.callbacks.set(task, [...(this.callbacks.get(task) ?? []), callback]);
+      },
+    };
+  }
+
+  runCallbacks(tasks: readonly number[]): void {
+    for (const task of tasks) for (const callback of this.callbacks.get(task) ?? []) callback('ok');
+  }
+}

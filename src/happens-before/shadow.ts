@@ -1,0 +1,167 @@
+/**
+ * The shadow of a shared memory: for each byte, who accessed it last, so that a new access can be compared.
+ *
+ * The relation is that of the ECMAScript memory model: two accesses to common bytes race if at least one writes, neither
+ * happens before the other, and they are not both atomic on exactly the same bytes. Clocks are vectors with one count per
+ * thread. Source: C. Flanagan and S. Freund, "FastTrack" (2009), here with all readers kept.
+ *
+ * A cell covers four bytes until an access touches fewer of them; then each byte has its own. So views of any element size
+ * over the same bytes are compared byte by byte.
+ */
+import type { Field, Layout } from './scenario.ts';
+
+const CELL_BYTES = 4;
+const LOCATION_BYTES_MAX = 8;
+
+export interface Access {
+  readonly thread: number;
+  /** The thread's own count at the time of the access. */
+  readonly clock: number;
+  /** Number of the operation within its thread. */
+  readonly operation: number;
+  readonly isWrite: boolean;
+  readonly isAtomic: boolean;
+  readonly byte: number;
+  readonly bytes: number;
+  readonly how: string;
+}
+
+/** The last accesses to the bytes of a cell, each list by thread. */
+class Cell {
+  plainWrite: Access | null = null;
+  plainReads: (Access | undefined)[] = [];
+  atomicWrites: (Access | undefined)[] = [];
+  atomicReads: (Access | undefined)[] = [];
+
+  copy(): Cell {
+    const cell = new Cell();
+    cell.plainWrite = this.plainWrite;
+    cell.plainReads = [...this.plainReads];
+    cell.atomicWrites = [...this.atomicWrites];
+    cell.atomicReads = [...this.atomicReads];
+    return cell;
+  }
+}
+
+/** The value of an atomic location: the clock that its last atomic store released, and which operation wrote it. */
+export interface Location {
+  /** Index that is the same in every execution of an exploration. */
+  readonly key: number;
+  release: readonly number[] | null;
+  writer: number;
+}
+
+/** Whether the reader of an unordered pair may see the value late. */
+type Accepts = (field: Field, reader: number | null) => boolean;
+
+export class Shadow {
+  readonly index: number;
+  private readonly layout: Layout;
+  private readonly cells: (Cell | Cell[] | undefined)[] = [];
+  private readonly accepts: Accepts;
+  /** By cell: 1 if a field in it accepts unordered accesses. */
+  private readonly relaxed: Uint8Array;
+  private readonly locations = new Map<number, Location>();
+
+  /** @param index of the memory in its scenario */
+  constructor(memory: SharedArrayBuffer, index: number, layout: Layout, accepts: Accepts) {
+    this.index = index;
+    this.layout = layout;
+    this.accepts = accepts;
+    this.relaxed = new Uint8Array(Math.ceil(memory.byteLength / CELL_BYTES));
+    for (const { byte, bytes, unordered, late } of layout) {
+      if (unordered === undefined && late === undefined) continue;
+      this.relaxed.fill(1, Math.floor(byte / CELL_BYTES), Math.ceil((byte + bytes) / CELL_BYTES));
+    }
+  }
+
+  /** True if the layout lets plain accesses to this byte be unordered. */
+  isRelaxed(byte: number): boolean {
+    return this.relaxed[Math.floor(byte / CELL_BYTES)] === 1;
+  }
+
+  fieldOf(byte: number): Field | undefined {
+    return this.layout.find((field) => byte >= field.byte && byte < field.byte + field.bytes);
+  }
+
+  /** The name of a byte: its field, and the distance from the field's start if it is not the first. */
+  nameOf(byte: number): string {
+    const field = this.fieldOf(byte);
+    if (field === undefined) return `byte ${byte}, which the layout does not name`;
+    return field.byte === byte ? field.name : `${field.name} + ${byte - field.byte}`;
+  }
+
+  location(byte: number, keyOf: (name: string) => number): Location {
+    let location = this.locations.get(byte);
+    if (location === undefined) {
+      location = { key: keyOf(`${this.index}:${byte}`), release: null, writer: 0 };
+      this.locations.set(byte, location);
+    }
+    return location;
+  }
+
+  /** Notes an access. Returns an earlier one that races with it, or null. @param clock of the accessing thread */
+  touch(access: Access, clock: readonly number[]): Access | null {
+    const { byte, bytes } = access;
+    const end = byte + bytes;
+    let found: Access | null = null;
+    for (let at = byte; at < end; ) {
+      const index = Math.floor(at / CELL_BYTES);
+      const cellEnd = (index + 1) * CELL_BYTES;
+      let cell = this.cells[index];
+      if (cell === undefined) cell = this.cells[index] = new Cell();
+      if (cell instanceof Cell && at % CELL_BYTES === 0 && end >= cellEnd) {
+        found ??= this.touchCell(cell, access, clock);
+      } else {
+        const parts: Cell[] =
+          cell instanceof Cell ? Array.from({ length: CELL_BYTES }, () => (cell as Cell).copy()) : cell;
+        this.cells[index] = parts;
+        for (let part = at; part < Math.min(end, cellEnd); part++)
+          found ??= this.touchCell(parts[part % CELL_BYTES]!, access, clock);
+      }
+      at = cellEnd;
+    }
+    if (access.isWrite && !access.isAtomic && this.locations.size > 0) this.forgetReleases(byte, end);
+    return found;
+  }
+
+  /** A plain store releases nothing: a load that reads it learns nothing about its thread. */
+  private forgetReleases(from: number, end: number): void {
+    for (let byte = from + 1 - LOCATION_BYTES_MAX; byte < end; byte++) {
+      const location = this.locations.get(byte);
+      if (location !== undefined) location.release = null;
+    }
+  }
+
+  private touchCell(cell: Cell, access: Access, clock: readonly number[]): Access | null {
+    const { thread, isWrite, isAtomic } = access;
+    let found = this.compare(cell.plainWrite ?? undefined, access, clock);
+    for (const earlier of cell.atomicWrites) found ??= this.compare(earlier, access, clock);
+    if (isWrite) {
+      for (const earlier of cell.plainReads) found ??= this.compare(earlier, access, clock);
+      for (const earlier of cell.atomicReads) found ??= this.compare(earlier, access, clock);
+    }
+    if (!isWrite) (isAtomic ? cell.atomicReads : cell.plainReads)[thread] = access;
+    else if (isAtomic) cell.atomicWrites[thread] = access;
+    else {
+      cell.plainWrite = access;
+      cell.plainReads.length = cell.atomicReads.length = cell.atomicWrites.length = 0;
+    }
+    return found;
+  }
+
+  /** `earlier` if it races with `access`. */
+  private compare(earlier: Access | undefined, access: Access, clock: readonly number[]): Access | null {
+    if (earlier === undefined || earlier.thread === access.thread) return null;
+    if ((clock[earlier.thread] ?? 0) >= earlier.clock) return null;
+    const isSameLocation = earlier.byte === access.byte && earlier.bytes === access.bytes;
+    if (earlier.isAtomic && access.isAtomic && isSameLocation) return null;
+    const byte = Math.max(earlier.byte, access.byte);
+    if (this.isRelaxed(byte)) {
+      const reader = access.isWrite ? (earlier.isWrite ? null : earlier.thread) : access.thread;
+      const field = this.fieldOf(byte);
+      if (field !== undefined && this.accepts(field, reader)) return null;
+    }
+    return earlier;
+  }
+}
