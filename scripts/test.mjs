@@ -2,6 +2,7 @@
 // test files whose path contains one of them.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
@@ -20,7 +21,8 @@ const SLOWEST_FIRST = [
   'e2e/live-page',
   'stress/',
 ];
-const CONCURRENCY = 2;
+/** Tests mostly wait: for timers, for disks that they make slow, for processes that start. */
+const CONCURRENCY = 2 * availableParallelism();
 const FILE_TIMEOUT_MS = 15 * 60_000;
 const SLOWEST_SHOWN = 10;
 
