@@ -14,6 +14,7 @@ export type ErrorCode =
   | 'LOG_INCOMPLETE'
   | 'SINK_FAILED'
   | 'SINK_FENCED'
+  | 'LEARN_UNAVAILABLE'
   | 'INVARIANT';
 
 export class MetricsStreamError extends Error {

@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { addLoadCommand } from '../../load-test/command.ts';
 import { MetricsStreamError, systemErrorText } from '../base/errors.ts';
 import { dropForeignVariables } from '../config/environment.ts';
+import { addLearnCommand } from './learn.ts';
 import { failOnOutputError, printError } from './output.ts';
 import { addServerOptions, dataDirOption, givenTo } from './server-options.ts';
 import type { Signals } from './signals.ts';
@@ -76,6 +77,7 @@ function createProgram(signals: Signals, injectedVariables: readonly string[]): 
     });
 
   addLoadCommand(program);
+  addLearnCommand(program);
 
   program
     .command('phases')

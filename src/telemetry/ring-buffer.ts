@@ -37,7 +37,10 @@ import { SampleHistograms } from './sample-histograms.ts';
 import { SlowestRequest } from './slowest.ts';
 
 const PUBLISHED_I32 = 0;
+//> 5.1 each cursor has a cache line of its own
+//: const CONSUMED_I32 = 1;
 const CONSUMED_I32 = LINE_I32;
+//<
 const LINE_F64 = LINE_BYTES / Float64Array.BYTES_PER_ELEMENT;
 const DROPPED_F64 = 2 * LINE_F64;
 const HEADER_LINES = 3;
@@ -60,7 +63,10 @@ const QUEUE_F64 = 6;
 const TOTAL_F64 = 7;
 
 export function createEventRing(): SharedArrayBuffer {
+  //> 5.1 the memory holds three header lines and all records
+  //: return new SharedArrayBuffer(HEADER_LINES * LINE_BYTES);
   return new SharedArrayBuffer((HEADER_LINES + EVENT_RING_RECORDS) * LINE_BYTES);
+  //<
 }
 
 export class EventRingProducer implements Recorder {
@@ -75,30 +81,45 @@ export class EventRingProducer implements Recorder {
   constructor(memory: SharedArrayBuffer) {
     this.i32 = new Int32Array(memory);
     this.f64 = new Float64Array(memory);
+    //> 5.8 continue where the producer before this one ended
+    //: this.published = 0;
+    //: this.consumed = 0;
     // Pairs with the store in `publish` by the producer before this one.
     this.published = Atomics.load(this.i32, PUBLISHED_I32);
-    this.written = this.published;
     // Pairs with the store in `drain`, as in `record`.
     this.consumed = Atomics.load(this.i32, CONSUMED_I32);
+    //<
+    this.written = this.published;
   }
 
   record(sample: Sample): void {
     const { i32, f64, written } = this;
+    //> 5.4 a full ring keeps its records and drops the new one
     if (difference(written, this.consumed) === EVENT_RING_RECORDS) {
       // The consumer can only make room for published records.
       this.publish();
+      //> 5.6 load the cursor before the room is used
+      //: this.consumed = i32[CONSUMED_I32]!;
       // Pairs with the store in `drain`: the consumer no longer reads the records before this cursor.
       this.consumed = Atomics.load(i32, CONSUMED_I32);
+      //<
       if (difference(written, this.consumed) === EVENT_RING_RECORDS) {
+        //> 5.5 count the drop
         f64[DROPPED_F64]! += 1;
+        //<
         return;
       }
     }
+    //<
+    //> 5.3 the ring has an end
+    //: const line = HEADER_LINES + written;
     const line = HEADER_LINES + (written & RECORD_MASK);
+    //<
     const words = line * LINE_I32;
     i32[words + CLIENT_I32] = sample.clientHash;
     i32[words + STATUS_I32] = sample.status;
     i32[words + METRICS_I32] = sample.metrics;
+    //> 5.2 write the six times
     const times = line * LINE_F64;
     f64[times + RECEIVE_F64] = sample.receiveNs;
     f64[times + LIMIT_F64] = sample.limitNs;
@@ -106,15 +127,23 @@ export class EventRingProducer implements Recorder {
     f64[times + ENCODE_F64] = sample.encodeNs;
     f64[times + QUEUE_F64] = sample.queueNs;
     f64[times + TOTAL_F64] = sample.totalNs;
+    //<
+    //> 5.7 publish once for a batch, not for each record
+    //: this.written = (written + 1) | 0;
+    //: this.publish();
     this.written = (written + 1) | 0;
+    //<
   }
 
   /** Publishes the records to the consumer. Once per batch, because this store costs as much as a whole record. */
   publish(): void {
     if (this.published === this.written) return;
     this.published = this.written;
+    //> 5.6 publish behind the records
+    //: this.i32[PUBLISHED_I32] = this.published;
     // Publishes the records; pairs with the load in `drain`, and with that of the next producer's constructor.
     Atomics.store(this.i32, PUBLISHED_I32, this.published);
+    //<
   }
 }
 
@@ -138,28 +167,39 @@ export class EventRingConsumer {
   /** Passes at most `max` records to `sink`, oldest first; returns their number. */
   drain(sink: SampleSink, max: number = EVENT_RING_RECORDS): number {
     const { i32, f64, sample } = this;
+    //> 5.6 load the cursor before the records
+    //: const ready = difference(i32[PUBLISHED_I32]!, this.consumed);
     // Pairs with the store in `publish`: all records before this cursor are complete.
     const ready = difference(Atomics.load(i32, PUBLISHED_I32), this.consumed);
+    //<
     const count = Math.min(ready, max);
     for (let taken = 0; taken < count; taken++) {
+      //> 5.3 the ring has an end
+      //: const line = HEADER_LINES + this.consumed + taken;
       const line = HEADER_LINES + ((this.consumed + taken) & RECORD_MASK);
+      //<
       const words = line * LINE_I32;
-      const times = line * LINE_F64;
       sample.clientHash = i32[words + CLIENT_I32]!;
       sample.status = i32[words + STATUS_I32]!;
       sample.metrics = i32[words + METRICS_I32]!;
+      //> 5.2 read the six times
+      const times = line * LINE_F64;
       sample.receiveNs = f64[times + RECEIVE_F64]!;
       sample.limitNs = f64[times + LIMIT_F64]!;
       sample.parseNs = f64[times + PARSE_F64]!;
       sample.encodeNs = f64[times + ENCODE_F64]!;
       sample.queueNs = f64[times + QUEUE_F64]!;
       sample.totalNs = f64[times + TOTAL_F64]!;
+      //<
       sink.record(sample);
     }
     if (count > 0) {
       this.consumed = (this.consumed + count) | 0;
+      //> 5.6 free the room behind the reads
+      //: i32[CONSUMED_I32] = this.consumed;
       // Frees the records' room for the producer. Pairs with the loads in `record` and in a producer's constructor.
       Atomics.store(i32, CONSUMED_I32, this.consumed);
+      //<
     }
     return count;
   }

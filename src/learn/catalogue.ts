@@ -1,0 +1,117 @@
+/** The phases that can be learned by building, and the texts of their steps. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { MetricsStreamError } from '../base/errors.ts';
+
+type Level = 'start' | 'foundation' | 'intermediate' | 'advanced' | 'expert';
+
+export interface LearnPhase {
+  /** As in `--phase`. */
+  readonly number: string;
+  readonly title: string;
+  readonly level: Level;
+  /** The phase to finish before this one. */
+  readonly wants: string | null;
+  /** Files with markers of this phase; none if the steps measure. */
+  readonly files: readonly string[];
+  /** Files to read first: the sibling before, the interface, the page. */
+  readonly read: readonly string[];
+  /** The page of the phase, which has its questions. */
+  readonly page: string;
+}
+
+/** In the order in which they are learned. */
+export const LEARN_PHASES: readonly LearnPhase[] = [
+  {
+    number: '5',
+    title: 'ring telemetry',
+    level: 'advanced',
+    wants: null,
+    files: ['src/telemetry/ring-buffer.ts'],
+    read: ['src/telemetry/recorder.ts', 'src/telemetry/locked.ts', 'docs/memory-ordering.md'],
+    page: 'docs/phases/5-ring-telemetry.md',
+  },
+];
+
+/** A step's text: test/learn/phase-N/K-title.md, beside its test. */
+export interface Step {
+  readonly id: string;
+  readonly phase: string;
+  readonly title: string;
+  readonly minutes: number;
+  /** Words that it introduces; docs/glossary.md explains them. */
+  readonly words: readonly string[];
+  readonly why: string;
+  /** A question, an idea, a shape with gaps. */
+  readonly hints: readonly string[];
+  /** Path of its text and of its test without the ending, from the root. */
+  readonly path: string;
+}
+
+const HEADING = /^# (\d+(?:\.\d+)+) (\S.*)$/m;
+const FACTS = /^(\d+) minutes\.(?: Words: (.*)\.)?$/m;
+
+function parseStep(text: string, phase: string, path: string): Step {
+  const [, id, title] = HEADING.exec(text) ?? [];
+  const [factsLine, minutes, words = ''] = FACTS.exec(text) ?? [];
+  if (id === undefined || title === undefined || factsLine === undefined) {
+    throw new RangeError(`${path}.md: a step begins with "# 5.3 title" and "20 minutes. Words: a, b."`);
+  }
+  const [head = '', ...hints] = text.split(/^## Hint \d+$/m);
+  return {
+    id,
+    phase,
+    title,
+    minutes: Number(minutes),
+    words: words.split(', ').filter((word) => word !== ''),
+    why: head.slice(head.indexOf(factsLine) + factsLine.length).trim(),
+    hints: hints.map((hint) => hint.trim()),
+    path,
+  };
+}
+
+const STEP_FILE = /^(\d+)-[a-z0-9-]+\.md$/;
+
+/** The steps of a phase, in order. */
+export function stepsOf(root: string, { number }: LearnPhase): Step[] {
+  const folder = join('test/learn', `phase-${number}`);
+  if (!existsSync(join(root, folder))) {
+    throw new MetricsStreamError(
+      'LEARN_UNAVAILABLE',
+      'the steps are not here: learn needs a clone of the repository, not a package or an image of it',
+    );
+  }
+  return readdirSync(join(root, folder))
+    .filter((name) => STEP_FILE.test(name))
+    .sort((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10))
+    .map((name) => {
+      const path = join(folder, basename(name, '.md'));
+      return parseStep(readFileSync(join(root, `${path}.md`), 'utf8'), number, path);
+    });
+}
+
+/** @throws if there is no such phase */
+export function phaseNamed(number: string): LearnPhase {
+  const phase = LEARN_PHASES.find((row) => row.number === number);
+  if (phase !== undefined) return phase;
+  const numbers = LEARN_PHASES.map((row) => row.number).join(', ');
+  throw new MetricsStreamError(
+    'CONFIG_INVALID',
+    `there is no phase "${number}" to learn; there are ${numbers}`,
+  );
+}
+
+/** A step by its number, `5.3`. @throws if there is none */
+export function stepNamed(root: string, id: string): Step {
+  const phase = LEARN_PHASES.find(
+    ({ number }) => id.startsWith(`${number}.`) && id.length > number.length + 1,
+  );
+  const steps = phase === undefined ? [] : stepsOf(root, phase);
+  const step = steps.find((row) => row.id === id);
+  if (step !== undefined) return step;
+  const known =
+    steps.length === 0
+      ? 'see metricsstream learn list'
+      : `there are ${steps.map((row) => row.id).join(', ')}`;
+  throw new MetricsStreamError('CONFIG_INVALID', `there is no step "${id}"; ${known}`);
+}

@@ -1,0 +1,128 @@
+/** `learn check`: compile, run the steps in order, show the first that fails, commit those that pass for the first time. */
+import { watch } from 'node:fs';
+import { dirname } from 'node:path';
+import { type CompileError, compile, filesToBuild } from './build.ts';
+import { type LearnPhase, type Step, stepsOf } from './catalogue.ts';
+import { currentPhase, nextStep } from './current.ts';
+import { type Examination, examine, type FailedStep } from './examine.ts';
+import { commit } from './git.ts';
+import { bold, dim, green, labelled, print, red } from './screen.ts';
+import { placesOfStep } from './start.ts';
+import { requireBranch, type Workspace } from './workspace.ts';
+
+/** Steps answer within a second; this ends an endless loop. */
+const LIMIT_MS = 8_000;
+/** Steps that measure run a server for some seconds. */
+const MEASURE_LIMIT_MS = 60_000;
+const INDENT = '    ';
+
+export interface CheckOptions {
+  readonly once: boolean;
+  readonly verbose: boolean;
+  /** The prediction for the next step. */
+  readonly guess: number | null;
+}
+
+function printCompileError({ file, line, text }: CompileError, count: number): void {
+  print(`${red('does not compile')}: ${file}:${line}`);
+  print(labelled('compiler', text.replace(/^TS\d+: /, ''), INDENT));
+  if (count > 1) print(dim(`${INDENT}and ${count - 1} more, perhaps of the same cause`));
+}
+
+function printFailure(workspace: Workspace, phase: LearnPhase, failed: FailedStep, verbose: boolean): void {
+  const { step, finding, stack } = failed;
+  print(`${red(`${step.id} ${step.title} ✗`)}`);
+  print(labelled('did', finding.did, INDENT));
+  print(labelled('expected', finding.expected, INDENT));
+  print(labelled('got', finding.got, INDENT));
+  if (finding.so !== undefined) print(labelled('so', finding.so, INDENT));
+  const places = placesOfStep(workspace, phase, step);
+  const files = places.length > 0 ? places : phase.files;
+  if (files.length > 0) print(labelled('where', files.join(', '), INDENT));
+  if (verbose && stack !== '') print(stack.replace(/^/gm, INDENT));
+  print(dim(`${INDENT}stuck? npm run learn hint`));
+}
+
+function printResult(
+  workspace: Workspace,
+  phase: LearnPhase,
+  steps: readonly Step[],
+  examination: Examination,
+  verbose: boolean,
+): void {
+  const { passed, failed } = examination;
+  if (passed.length > 0) print(passed.map(({ id, title }) => green(`${id} ${title} ok`)).join('   '));
+  if (failed === null) {
+    print(`${bold(`all ${steps.length} steps of phase ${phase.number} pass.`)}`);
+    if (phase.files.length > 0) print('next: npm run learn bench, then npm run learn progress');
+    return;
+  }
+  printFailure(workspace, phase, failed, verbose);
+  const later = steps.slice(passed.length + 1);
+  if (later.length > 0)
+    print(dim(`${later[0]!.id}${later.length > 1 ? ` … ${later.at(-1)!.id}` : ''} not yet looked at`));
+}
+
+/** One commit for each step that passes for the first time. */
+function recordPassed(workspace: Workspace, phase: LearnPhase, passed: readonly Step[]): void {
+  for (const step of passed.filter((candidate) => !workspace.isPassed(candidate))) {
+    workspace.pass(step, false);
+    workspace.save();
+    if (phase.files.length > 0) commit(workspace.root, `${step.id} ${step.title}`, phase.files);
+  }
+}
+
+/** @returns the exit code */
+async function checkOnce(workspace: Workspace, phase: LearnPhase, verbose: boolean): Promise<number> {
+  const { root, build } = workspace;
+  const [error, ...more] = compile({ root, output: build, files: filesToBuild(root, phase) }, root);
+  if (error !== undefined) {
+    printCompileError(error, more.length + 1);
+    return 1;
+  }
+  const steps = stepsOf(root, phase);
+  const limitMs = phase.files.length > 0 ? LIMIT_MS : MEASURE_LIMIT_MS;
+  const examination = await examine({ output: build, steps, guesses: workspace.state.guesses, limitMs });
+  recordPassed(workspace, phase, examination.passed);
+  printResult(workspace, phase, steps, examination, verbose);
+  return examination.failed === null ? 0 : 1;
+}
+
+/** Checks at each save until Ctrl-C, or until the last step passes. */
+async function checkAlways(workspace: Workspace, phase: LearnPhase, verbose: boolean): Promise<number> {
+  const folders = [...new Set(phase.files.map((file) => dirname(workspace.path(file))))];
+  let changed: () => void = () => {};
+  const names = new Set(phase.files.map((file) => file.slice(file.lastIndexOf('/') + 1)));
+  const watchers = folders.map((folder) =>
+    watch(folder, (_event, name) => {
+      if (name !== null && names.has(name)) changed();
+    }),
+  );
+  try {
+    for (;;) {
+      const change = new Promise<void>((resolve) => {
+        changed = resolve;
+      });
+      const code = await checkOnce(workspace, phase, verbose);
+      if (code === 0) return 0;
+      print(dim('waiting for the next save; Ctrl-C ends'));
+      await change;
+      print('');
+    }
+  } finally {
+    for (const watcher of watchers) watcher.close();
+  }
+}
+
+/** @returns the exit code: 0 if all steps of the phase pass */
+export async function check(workspace: Workspace, { once, verbose, guess }: CheckOptions): Promise<number> {
+  const phase = currentPhase(workspace);
+  const next = nextStep(workspace, phase);
+  if (guess !== null && next !== null) {
+    workspace.state.guesses[next.id] = guess;
+    workspace.save();
+  }
+  if (phase.files.length === 0) return checkOnce(workspace, phase, verbose);
+  requireBranch(workspace.root, phase);
+  return once ? checkOnce(workspace, phase, verbose) : checkAlways(workspace, phase, verbose);
+}

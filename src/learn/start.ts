@@ -1,0 +1,186 @@
+/** Begins or continues a phase: branch, reference, places to fill. */
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { makeDirectories } from '../base/directories.ts';
+import { MetricsStreamError } from '../base/errors.ts';
+import { compile, filesToBuild } from './build.ts';
+import { type LearnPhase, phaseNamed, type Step, stepNamed, stepsOf } from './catalogue.ts';
+import { changedFiles, commit, currentBranch, git, tryGit } from './git.ts';
+import { placesOf, render, stepsIn, transplant } from './markers.ts';
+import { bold, dim, print, wrapped } from './screen.ts';
+import { branchOf, type Workspace } from './workspace.ts';
+
+const MODE = 0o755;
+/** Folders and files that the reference is compiled from. */
+const TREE = ['src', 'test', 'load-test', 'bench', 'docs', 'package.json', 'tsconfig.json'];
+
+function requireCleanTree(root: string): void {
+  const changed = changedFiles(root);
+  if (changed.length === 0) return;
+  const names = changed.slice(0, 3).join(', ') + (changed.length > 3 ? ', …' : '');
+  throw new MetricsStreamError(
+    'LEARN_UNAVAILABLE',
+    `changes are not committed (${names}): commit them, or run git stash`,
+  );
+}
+
+/** The reference is the learner's base as of the first start, so that later commits there change nothing here. */
+function buildReference(workspace: Workspace, phase: LearnPhase): void {
+  const tree = workspace.referenceTree(phase);
+  const output = workspace.referenceBuild(phase);
+  if (existsSync(join(output, 'src'))) return;
+  rmSync(tree, { recursive: true, force: true });
+  makeDirectories(tree, MODE);
+  const command = 'git archive "$1" -- $2 | tar -x -C "$3"';
+  const { status, stderr } = spawnSync(
+    'sh',
+    ['-c', command, 'sh', workspace.state.base, TREE.join(' '), tree],
+    {
+      cwd: workspace.root,
+      encoding: 'utf8',
+    },
+  );
+  if (status !== 0) throw new MetricsStreamError('LEARN_UNAVAILABLE', `git archive failed: ${stderr.trim()}`);
+  const [error] = compile({ root: tree, output, files: filesToBuild(tree, phase) }, workspace.root);
+  if (error !== undefined) {
+    const place = `${error.file}:${error.line}`;
+    throw new MetricsStreamError(
+      'LEARN_UNAVAILABLE',
+      `${workspace.state.base} does not compile: ${place}: ${error.text}`,
+    );
+  }
+}
+
+/** The phase's files with the steps before `first` solved. */
+export function stateOf(
+  workspace: Workspace,
+  phase: LearnPhase,
+  isSolved: (step: string) => boolean,
+): Map<string, string> {
+  const own = (step: string): boolean => step.startsWith(`${phase.number}.`);
+  return new Map(
+    phase.files.map((file) => [
+      file,
+      render(workspace.reference(phase, file), (step) => !own(step) || isSolved(step), file),
+    ]),
+  );
+}
+
+function createBranch(workspace: Workspace, phase: LearnPhase, steps: readonly Step[], first: number): void {
+  const { root, state } = workspace;
+  git(root, ['switch', '--quiet', '--create', branchOf(phase), state.base]);
+  const solved = new Set(steps.slice(0, first).map(({ id }) => id));
+  for (const [file, text] of stateOf(workspace, phase, (step) => solved.has(step))) {
+    writeFileSync(workspace.path(file), text);
+  }
+  for (const step of steps.slice(0, first)) workspace.pass(step, true);
+  commit(root, `Start phase ${phase.number}: ${phase.title}`, phase.files);
+}
+
+/** Fills in the steps before `first` that never passed. */
+function catchUp(workspace: Workspace, phase: LearnPhase, steps: readonly Step[], first: number): void {
+  for (const step of steps.slice(0, first).filter((earlier) => !workspace.isPassed(earlier))) {
+    applySolution(workspace, phase, step);
+    workspace.pass(step, true);
+    commit(workspace.root, `${step.id} ${step.title} (filled in)`, phase.files);
+  }
+}
+
+/** Puts the reference's text of a step into the learner's files; later steps in it stay open. */
+export function applySolution(workspace: Workspace, phase: LearnPhase, step: Step): void {
+  const ids = stepsOf(workspace.root, phase).map(({ id }) => id);
+  const last = ids.indexOf(step.id);
+  replaceStep(
+    workspace,
+    phase,
+    step,
+    (id) => ids.indexOf(id) <= last || workspace.state.passed[id] !== undefined,
+  );
+}
+
+/** Puts the step's stub back. */
+export function applyStub(workspace: Workspace, phase: LearnPhase, step: Step): void {
+  replaceStep(workspace, phase, step, (id) => id !== step.id);
+}
+
+function replaceStep(
+  workspace: Workspace,
+  phase: LearnPhase,
+  step: Step,
+  isSolved: (step: string) => boolean,
+): void {
+  for (const [file, text] of stateOf(workspace, phase, isSolved)) {
+    if (!stepsIn(workspace.reference(phase, file), file).includes(step.id)) continue;
+    const mine = readFileSync(workspace.path(file), 'utf8');
+    const changed = transplant(mine, text, step.id, file);
+    if (changed === null) {
+      const remedy = `learn reset ${phase.number} begins the phase again; yours stays in the branch's commits`;
+      throw new MetricsStreamError(
+        'LEARN_UNAVAILABLE',
+        `${file} no longer has the markers "//> ${step.id}" as it had: ${remedy}`,
+      );
+    }
+    writeFileSync(workspace.path(file), changed);
+  }
+}
+
+/** Where a step's places are now: `src/telemetry/ring-buffer.ts:82`. */
+export function placesOfStep(workspace: Workspace, phase: LearnPhase, step: Step): string[] {
+  return phase.files.flatMap((file) => {
+    const text = readFileSync(workspace.path(file), 'utf8');
+    return placesOf(text, step.id, file).map((line) => `${file}:${line}`);
+  });
+}
+
+function printStart(workspace: Workspace, phase: LearnPhase, steps: readonly Step[]): void {
+  const places = steps.flatMap((step) => placesOfStep(workspace, phase, step)).length;
+  const minutes = steps
+    .filter((step) => !workspace.isPassed(step))
+    .reduce((sum, step) => sum + step.minutes, 0);
+  if (phase.files.length > 0) {
+    print(
+      `branch ${bold(branchOf(phase))}: ${phase.files.join(', ')}, ${places} places, about ${minutes} minutes.`,
+    );
+    print(`${workspace.state.base} is untouched.`);
+  }
+  print(`read first: ${phase.read.join(', ')}`);
+  const next = steps.find((step) => !workspace.isPassed(step));
+  if (next !== undefined) printStep(workspace, phase, next);
+}
+
+export function printStep(workspace: Workspace, phase: LearnPhase, step: Step): void {
+  print('');
+  print(`${bold(`${step.id} ${step.title}`)}  ${dim(`about ${step.minutes} minutes`)}`);
+  print(wrapped(step.why, '  '));
+  const places = placesOfStep(workspace, phase, step);
+  if (places.length > 0) print(`  places: ${places.join(', ')}`);
+  if (step.words.length > 0) print(dim(`  words: ${step.words.join(', ')} (docs/glossary.md)`));
+  print('');
+  print('then: npm run learn check');
+}
+
+/** @param target a phase, `5`, or a step, `5.3` @returns the exit code */
+export function start(workspace: Workspace, target: string): number {
+  const { root, state } = workspace;
+  const isStep = target.includes('.') && !/^7\.\d+$/.test(target);
+  const phase = isStep ? phaseNamed(stepNamed(root, target).phase) : phaseNamed(target);
+  const steps = stepsOf(root, phase);
+  const first = isStep ? steps.findIndex(({ id }) => id === target) : 0;
+  requireCleanTree(root);
+  const branch = currentBranch(root);
+  if (branch?.startsWith('my/') !== true) state.base = branch ?? git(root, ['rev-parse', 'HEAD']);
+  if (phase.files.length > 0) {
+    buildReference(workspace, phase);
+    if (tryGit(root, ['rev-parse', '--verify', '--quiet', branchOf(phase)]).ok) {
+      git(root, ['switch', '--quiet', branchOf(phase)]);
+      catchUp(workspace, phase, steps, first);
+    } else {
+      createBranch(workspace, phase, steps, first);
+    }
+  }
+  state.phase = phase.number;
+  workspace.save();
+  printStart(workspace, phase, steps);
+  return 0;
+}
