@@ -9,6 +9,7 @@ const PACKAGE_OF = {
   chromium: 'chromium',
   curl: 'curl',
   faketime: 'faketime',
+  git: 'git',
   haproxy: 'haproxy',
   jq: 'jq',
   'mkfs.ext4': 'e2fsprogs',

@@ -3,7 +3,7 @@
 /** `before`: the component of the phase before; `after`: that of the phase, from whichever tree the process runs. */
 export type Side = 'before' | 'after';
 
-export interface BenchRow {
+interface BenchRow {
   readonly name: string;
   /** One measurement of about `ms`; smaller figures are better. Throws if the component's answers are wrong. */
   readonly measure: (side: Side, ms: number) => number | Promise<number>;

@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join, relative } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { makeDirectories } from '../base/directories.ts';
 import { MetricsStreamError } from '../base/errors.ts';
 import type { LearnPhase } from './catalogue.ts';
@@ -45,7 +45,8 @@ export function filesToBuild(root: string, phase: LearnPhase): string[] {
 
 function compilerOf(root: string): string {
   try {
-    return createRequire(join(root, 'package.json')).resolve('typescript/bin/tsc');
+    const main = createRequire(join(root, 'package.json')).resolve('typescript/package.json');
+    return join(dirname(main), 'bin/tsc');
   } catch {
     throw new MetricsStreamError('LEARN_UNAVAILABLE', 'the compiler is not installed: run npm run learn');
   }

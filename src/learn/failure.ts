@@ -1,7 +1,7 @@
 /** How a step says that the learner's code is not there yet: in sentences, without a stack. */
 
 export interface Finding {
-  /** What the test did. */
+  /** The actions of the test, as a sentence. */
   readonly did: string;
   readonly expected: string;
   readonly got: string;

@@ -149,7 +149,7 @@ function printStart(workspace: Workspace, phase: LearnPhase, steps: readonly Ste
   if (next !== undefined) printStep(workspace, phase, next);
 }
 
-export function printStep(workspace: Workspace, phase: LearnPhase, step: Step): void {
+function printStep(workspace: Workspace, phase: LearnPhase, step: Step): void {
   print('');
   print(`${bold(`${step.id} ${step.title}`)}  ${dim(`about ${step.minutes} minutes`)}`);
   print(wrapped(step.why, '  '));

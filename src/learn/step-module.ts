@@ -13,7 +13,7 @@ export interface Mutant {
   readonly refusedBy?: string;
 }
 
-export interface StepContext {
+interface StepContext {
   /** The learner's prediction, for steps that measure. */
   readonly guess: number | null;
 }

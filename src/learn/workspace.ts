@@ -1,4 +1,4 @@
-/** What the learner has done: `.learn/` in the clone, which git ignores. */
+/** The learner's progress: `.learn/` in the clone, which git ignores. */
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';

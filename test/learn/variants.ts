@@ -17,7 +17,7 @@ export interface Variant {
   readonly texts: ReadonlyMap<string, string>;
 }
 
-export const sourceOf = (file: string): string => readFileSync(join(ROOT, file), 'utf8');
+const sourceOf = (file: string): string => readFileSync(join(ROOT, file), 'utf8');
 
 /** The phase with the steps before index `solved` solved. */
 export function stateVariant(phase: LearnPhase, steps: readonly Step[], solved: number): Variant {

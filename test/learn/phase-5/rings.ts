@@ -1,4 +1,4 @@
-/** What the steps of the event ring share. */
+/** Shared by the steps of the event ring. */
 
 import { createEventRing, EventRingConsumer, EventRingProducer } from '../../../src/telemetry/ring-buffer.ts';
 import type { Sample } from '../../../src/telemetry/sample.ts';

@@ -1,0 +1,173 @@
+/** `metricsstream learn` in a fresh clone, as a learner or a script runs it. */
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { suiteOwner } from '../support/clean-up.ts';
+import { requireTool } from '../support/tools.ts';
+import { Clone } from './clone.ts';
+
+const FILE = 'src/telemetry/ring-buffer.ts';
+
+describe('learn in a fresh clone', { skip: requireTool('git') }, () => {
+  const owner = suiteOwner();
+  const clone = new Clone(owner);
+  const path = join(clone.root, FILE);
+  const original = readFileSync(path, 'utf8');
+  const passed = (): string[] => {
+    const rows = JSON.parse(clone.learn('list', '--json').text) as { step: string; state: string }[];
+    return rows.filter(({ state }) => state === 'given' || state === 'passed').map(({ step }) => step);
+  };
+
+  it('lists the steps for people and for scripts', () => {
+    const { code, text } = clone.learn('list');
+    assert.equal(code, 0);
+    assert.match(text, /^5 ring telemetry +advanced +○{8} /m);
+    const rows = JSON.parse(clone.learn('list', '--json').text) as Record<string, unknown>[];
+    const first = rows.find(({ step }) => step === '5.1');
+    assert.deepEqual(first, { phase: 5, step: '5.1', title: 'layout', state: 'open', minutes: 15 });
+  });
+
+  it('refuses wrong command lines with 2, and a check before the start with 1', () => {
+    for (const args of [
+      ['start', '99'],
+      ['start', '5.99'],
+      ['hint', 'x'],
+      ['wrong'],
+      ['check', '--guess', 'x'],
+    ]) {
+      const { code, errorText } = clone.learn(...args);
+      assert.equal(code, 2, args.join(' '));
+      assert.match(errorText, /^metricsstream: .+\n$/);
+    }
+    const { code, errorText } = clone.learn('check', '--once');
+    assert.equal(code, 1);
+    assert.match(errorText, /no phase is started: run learn start 5/);
+  });
+
+  it('does not start over changes that are not committed', () => {
+    writeFileSync(path, `${original}// mine\n`);
+    const { code, errorText } = clone.learn('start', '5');
+    assert.equal(code, 1);
+    assert.match(
+      errorText,
+      /changes are not committed \(src\/telemetry\/ring-buffer\.ts\): commit them, or run git stash/,
+    );
+    writeFileSync(path, original);
+  });
+
+  it('starts on a branch of its own and leaves main alone', () => {
+    const { code, text, errorText } = clone.learn('start', '5');
+    assert.equal(code, 0, errorText);
+    assert.match(text, /branch my\/phase-5: src\/telemetry\/ring-buffer\.ts, \d+ places/);
+    assert.equal(clone.git('branch', '--show-current'), 'my/phase-5');
+    assert.equal(clone.git('show', `main:${FILE}`), original.trim());
+    assert.equal(clone.git('status', '--porcelain'), '');
+  });
+
+  it('checks, and says in sentences what is missing and where', () => {
+    const { code, text } = clone.learn('check', '--once');
+    assert.equal(code, 1);
+    assert.match(text, /^5\.1 layout ✗$/m);
+    assert.match(text, /expected: 3 header lines and 8,192 records/);
+    assert.match(text, /got: 192/);
+    const [, line] = /where: src\/telemetry\/ring-buffer\.ts:(\d+)/.exec(text) ?? [];
+    assert.match(readFileSync(path, 'utf8').split('\n')[Number(line) - 1]!, /5\.1/);
+    assert.doesNotMatch(text, /\u001b|at Test|node:internal/);
+  });
+
+  it('gives one more hint each time', () => {
+    assert.match(clone.learn('hint').text, /hint 1 of 3/);
+    const { text } = clone.learn('hint');
+    assert.match(text, /hint 1 of 3[\s\S]*hint 2 of 3/);
+    assert.match(clone.learn('hint', '5.4').text, /5\.4 full, hint 1 of 3/);
+  });
+
+  it('passes a step that the learner wrote, with a commit', () => {
+    const mine = readFileSync(path, 'utf8')
+      .replace('const CONSUMED_I32 = 1;', 'const CONSUMED_I32 = LINE_I32;')
+      .replace('(HEADER_LINES * LINE_BYTES)', '((HEADER_LINES + EVENT_RING_RECORDS) * LINE_BYTES)');
+    writeFileSync(path, mine);
+    const { code, text } = clone.learn('check', '--once');
+    assert.equal(code, 1);
+    assert.match(text, /^5\.1 layout ok$/m);
+    assert.match(text, /^5\.2 one record ✗$/m);
+    assert.equal(clone.git('log', '-1', '--format=%s'), '5.1 layout');
+    assert.deepEqual(passed(), ['5.1']);
+  });
+
+  it('shows one error of the compiler, by file and line', () => {
+    const before = readFileSync(path, 'utf8');
+    writeFileSync(path, `${before}const wrong: number = 'text';\n`);
+    const { code, text } = clone.learn('check', '--once');
+    assert.equal(code, 1);
+    assert.match(
+      text,
+      /does not compile: src\/telemetry\/ring-buffer\.ts:\d+\n +compiler: Type 'string' is not/,
+    );
+    writeFileSync(path, before);
+  });
+
+  it('shows a solution only after it passed, or with --yes, and keeps what was there', () => {
+    const { code, errorText } = clone.learn('solution', '5.2');
+    assert.equal(code, 1);
+    assert.match(errorText, /5\.2 has not passed yet: learn hint 5\.2 helps/);
+    writeFileSync(path, readFileSync(path, 'utf8').replace('// TO' + 'DO 5.2', '// my try at 5.2'));
+    assert.equal(clone.learn('solution', '5.2', '--yes').code, 0);
+    assert.match(
+      clone.git('log', '-2', '-p', '--format=%s'),
+      /Mine before the solution of 5\.2[\s\S]*my try at 5\.2/,
+    );
+    assert.match(clone.learn('check', '--once').text, /5\.1 layout ok {3}5\.2 one record ok\n5\.3 wrap ✗/);
+  });
+
+  it('watches: checks at each save until all steps pass', async () => {
+    const watching = clone.follow(owner, 'check');
+    await watching.next('waiting for the next save');
+    writeFileSync(path, original);
+    const text = await watching.next('all 8 steps of phase 5 pass.');
+    assert.doesNotMatch(text, /✗/);
+    assert.equal(await watching.exited, 0);
+    assert.equal(clone.git('log', '-1', '--format=%s'), '5.8 for good');
+    assert.match(clone.learn('progress').text, /^8 of \d+ steps, 7 of them yours/);
+  });
+
+  it('measures before, yours and the reference after a guess', () => {
+    assert.equal(clone.learn('bench', '--smoke').code, 1);
+    const { code, text, errorText } = clone.learn('bench', '--smoke', '--guess', '40');
+    assert.equal(code, 0, errorText);
+    assert.match(text, /^ns a record, CPU +before +yours +reference\n1 thread +\d/m);
+  });
+
+  it('shows a model answer after the learner wrote one', () => {
+    const { code, text } = clone.learn('answer', '5', '2');
+    assert.equal(code, 1);
+    assert.match(text, /first write yours/);
+    const answered = clone.learn('answer', '5', '2', '--mine', 'because of the cache line');
+    assert.equal(answered.code, 0);
+    assert.match(answered.text, /because of the cache line\nmodel answer\n {2}\S/);
+    assert.equal(clone.learn('answer', '5', '99').code, 2);
+  });
+
+  it('resets a step and the phase', () => {
+    assert.equal(clone.learn('reset', '5.4').code, 0);
+    assert.match(clone.learn('check', '--once').text, /5\.3 wrap ok\n5\.4 full ✗/);
+    assert.equal(clone.learn('reset', '5').code, 0);
+    assert.match(clone.learn('check', '--once').text, /5\.1 layout ✗/);
+    assert.deepEqual(passed(), []);
+  });
+
+  it('starts at a later step with the earlier ones filled in', () => {
+    assert.equal(clone.learn('start', '5.6').code, 0);
+    const { text } = clone.learn('check', '--once');
+    assert.match(text, /5\.5 drops ok\n5\.6 publish: ordered ✗/);
+    assert.match(text, /got: .*(main|worker) (reads|writes) .* at src\/telemetry\/ring-buffer\.ts:\d+/s);
+  });
+
+  it('checks only on its own branch', () => {
+    clone.git('switch', '--quiet', 'main');
+    const { code, errorText } = clone.learn('check', '--once');
+    assert.equal(code, 1);
+    assert.match(errorText, /this is the branch main; run git switch my\/phase-5/);
+  });
+});
