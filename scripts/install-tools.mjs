@@ -15,6 +15,7 @@ const PACKAGE_OF = {
   'mkfs.ext4': 'e2fsprogs',
   nginx: 'nginx',
   openssl: 'openssl',
+  pg_createcluster: 'postgresql',
   prometheus: 'prometheus',
   promtool: 'prometheus',
   python3: 'python3',

@@ -32,6 +32,8 @@ const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
   EADDRNOTAVAIL: 'this machine does not have the address',
   EBUSY: 'in use',
+  ECONNREFUSED: 'nothing listens there',
+  ECONNRESET: 'the other side closed the connection',
   EDQUOT: 'the disk quota is used up',
   EFBIG: 'the file size limit (ulimit -f) is reached',
   EIO: 'input/output error',

@@ -4,10 +4,12 @@ import { Command, CommanderError } from 'commander';
 import { addLoadCommand } from '../../load-test/command.ts';
 import { MetricsStreamError, systemErrorText } from '../base/errors.ts';
 import { dropForeignVariables } from '../config/environment.ts';
+import { addExportCommand } from './export.ts';
 import { addLearnCommand } from './learn.ts';
 import { failOnOutputError, printError } from './output.ts';
 import { addServerOptions, dataDirOption, givenTo } from './server-options.ts';
 import type { Signals } from './signals.ts';
+import { sinkKindOf } from './sink-kinds.ts';
 
 const EXIT_USAGE = 2;
 const EXIT_FAILURE = 1;
@@ -71,10 +73,20 @@ function createProgram(signals: Signals, injectedVariables: readonly string[]): 
     .addOption(dataDirOption())
     .option('--archived', 'the oldest segments are kept elsewhere: do not report them as missing', false)
     .option('--json', 'print the result as JSON', false)
-    .action(async ({ dataDir, archived, json }) => {
+    .option(
+      '--sink <url>',
+      'compare the log with this sink instead; exit 1 and name the place of a difference',
+    )
+    .action(async ({ dataDir, archived, json, sink }) => {
+      if (sink !== undefined) {
+        const { kind, url } = sinkKindOf('--sink', sink);
+        return exitWith(await kind.verify(url, { dataDir, json }));
+      }
       const { verify } = await import('./verify.ts');
       exitWith(await verify({ dataDir, archived, json }));
     });
+
+  addExportCommand(program);
 
   addLoadCommand(program);
   addLearnCommand(program);

@@ -23,7 +23,7 @@ import {
 
 const TICK_MS = MS_PER_SECOND;
 const PROGRESS_MS = 10 * MS_PER_SECOND;
-/** With `once`, nobody waits for a sink for ever. */
+/** With `once`, somebody waits for the end: a sink that stays away ends it. */
 const ONCE_RETRIES = 8;
 
 export interface ExporterOptions extends RangeOptions {
@@ -31,8 +31,8 @@ export interface ExporterOptions extends RangeOptions {
   readonly name: string;
   /** Identifies this process to the sink. */
   readonly writer: string;
-  /** Where a sink that holds nothing begins: the last commit that it need not get. */
-  readonly startAfter: number;
+  /** Begin behind this commit; null: behind the last one that the sink holds. */
+  readonly start: number | null;
 }
 
 /** The id of the log in a directory. @throws MetricsStreamError DATA_DIR_UNUSABLE when there is none */
@@ -69,6 +69,11 @@ export class Exporter {
     this.progress.place = this.sink.place;
   }
 
+  /** Why nothing reaches the sink now, or null. */
+  get problem(): string | null {
+    return this.progress.error === '' ? null : this.progress.error;
+  }
+
   /**
    * Ships until `signal` aborts, or to the end of the log with `once`.
    * @throws SinkError or MetricsStreamError when a person must act
@@ -78,6 +83,7 @@ export class Exporter {
     try {
       await this.shipAll(signal);
       this.progress.state = 'stopped';
+      if (this.options.once) await this.maintain();
     } catch (error) {
       this.progress.state = 'failed';
       this.progress.error = (error as Error).message;
@@ -98,7 +104,7 @@ export class Exporter {
         return;
       } catch (error) {
         if (!(error instanceof SinkError) || error.verdict !== 'retry') throw error;
-        if (this.options.once && backoff.failures >= ONCE_RETRIES) throw error;
+        if (this.options.once && (this.known === null || backoff.failures >= ONCE_RETRIES)) throw error;
         await this.pause(error, backoff, signal);
       }
     }
@@ -121,20 +127,39 @@ export class Exporter {
     const { sink, known, options } = this;
     const cursor = await sink.connect();
     if (cursor !== null) this.checkCursor(cursor);
-    const commit = cursor?.commit ?? options.startAfter;
-    if (known !== null && commit < known) {
-      this.metrics.add('resent_commits', known - commit);
-      this.logger.warn({ had: known, has: commit }, 'the sink has lost commits: sending them again');
-    } else if (known === null) {
+    let commit = cursor?.commit ?? options.start ?? 0;
+    if (known === null) {
       this.logger.info(
         { sink: sink.place, log: this.log, commit },
         'connected; the sink holds the log up to this commit',
       );
+      if (cursor !== null && options.start !== null) commit = await this.rewind(commit, options.start);
+    } else if (commit < known) {
+      this.metrics.add('resent_commits', known - commit);
+      this.logger.warn({ had: known, has: commit }, 'the sink has lost commits: sending them again');
     }
     this.known = commit;
     this.progress.error = '';
     this.progress.state = 'waiting';
     this.progress.connected(commit, placeAfter(options.dataDir, commit));
+    return commit;
+  }
+
+  /** Makes the sink forget the commits behind `start`; returns the last one that it still holds. */
+  private async rewind(held: number, start: number): Promise<number> {
+    if (!this.options.once || start > held)
+      throw new MetricsStreamError(
+        'CONFIG_INVALID',
+        `--from: the sink holds the log up to commit ${held}. ` +
+          (start > held
+            ? 'A later start would leave a gap.'
+            : 'Give --once to replace what it holds from there on.'),
+      );
+    const commit = await this.sink.rewind(start);
+    this.logger.warn(
+      { from: commit + 1, to: held },
+      'the sink has forgotten these commits: sending them again',
+    );
     return commit;
   }
 

@@ -55,6 +55,12 @@ export interface Sink {
    * @throws SinkError
    */
   connect(): Promise<Cursor | null>;
+  /**
+   * Forgets the commits behind `commit`, so that they can be sent again.
+   * @returns the last commit that it still holds: a range is forgotten whole
+   * @throws SinkError
+   */
+  rewind(commit: number): Promise<number>;
   /** @throws SinkError */
   prepare(range: CommitRange): Promise<PreparedRange>;
   /** Work beside shipping, about once a second. @throws SinkError */

@@ -8,7 +8,7 @@ import { Exporter, type ExporterOptions, logIdOf } from '../../src/export/export
 import { ExportMetrics } from '../../src/export/metrics.ts';
 import { SinkError } from '../../src/export/sink.ts';
 import { eventually } from '../support/assertions.ts';
-import { commitRanges, type Recorded, record } from '../support/damage.ts';
+import { damageCommit, record } from '../support/damage.ts';
 import { DirectorySink } from '../support/directory-sink.ts';
 import { line, temporaryDirectory, WriterRig } from '../support/writer-rig.ts';
 
@@ -44,7 +44,7 @@ class Bench {
         rangeAgeMs: 20,
         once: true,
         acceptMissing: false,
-        startAfter: 0,
+        start: null,
         ...options,
       },
       (context) => {
@@ -72,12 +72,6 @@ class Bench {
 
 const many = (runs: number, commits: number): number[][] =>
   Array.from({ length: runs }, (_, run) => Array.from({ length: commits }, (_, k) => 1 + ((run + k) % 5)));
-
-function damageCommit({ paths }: Recorded, segment: number, commit: number): void {
-  const bytes = fs.readFileSync(paths[segment]!);
-  bytes[commitRanges(bytes)[commit]!.from + 20]! ^= 1;
-  fs.writeFileSync(paths[segment]!, bytes);
-}
 
 const failsWith = (code: string, pattern: RegExp) => (error: Error & { code?: string }) =>
   error.code === code && pattern.test(error.message);

@@ -35,6 +35,21 @@ export async function record(...runs: readonly (readonly number[])[]): Promise<R
   return { dataDir, commits, paths: segmentPaths(dataDir) };
 }
 
+/** A directory with one segment; each commit has these lines, which lack their newlines. */
+export async function recordLines(commits: readonly (readonly string[])[]): Promise<string> {
+  const rig = new WriterRig();
+  for (const lines of commits) rig.store(lines.map((text) => `${text}\n`).join(''));
+  await rig.stop();
+  return rig.dataDir;
+}
+
+/** Flips a bit in the commit with that index of a segment. */
+export function damageCommit({ paths }: Recorded, segment: number, commit: number): void {
+  const bytes = fs.readFileSync(paths[segment]!);
+  bytes[commitRanges(bytes)[commit]!.from + 20]! ^= 1;
+  fs.writeFileSync(paths[segment]!, bytes);
+}
+
 /**
  * Makes the log record look as `kill -9` leaves it.
  * @param known the last segment and commit that it knows: by default nothing since the start

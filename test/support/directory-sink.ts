@@ -68,6 +68,11 @@ export class DirectorySink implements Sink {
     return Promise.resolve(newest === undefined ? null : { commit, segment: 0, writer });
   }
 
+  rewind(commit: number): Promise<number> {
+    for (const { name, last } of this.ranges()) if (last > commit) fs.rmSync(join(this.directory, name));
+    return Promise.resolve(this.durableCommit);
+  }
+
   prepare(range: CommitRange): Promise<PreparedRange> {
     return Promise.resolve({ quarantinedCount: 0, ship: () => this.ship(range) });
   }

@@ -276,10 +276,16 @@ export interface CliResult extends Exit {
 /** Runs the command line to its end (SIGKILL after `timeoutMs`). */
 export function runCli(
   args: readonly string[],
-  options: { env?: Readonly<Record<string, string>>; timeoutMs?: number; cwd?: string } = {},
+  options: {
+    env?: Readonly<Record<string, string>>;
+    timeoutMs?: number;
+    cwd?: string;
+    wrapper?: readonly string[];
+  } = {},
 ): Promise<CliResult> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [MAIN, ...args], {
+    const [file = '', ...fileArgs] = [...(options.wrapper ?? []), process.execPath, MAIN, ...args];
+    const child = spawn(file, fileArgs, {
       env: childEnvironment(options.env),
       stdio: ['ignore', 'pipe', 'pipe'],
       timeout: options.timeoutMs ?? 60_000,

@@ -1,0 +1,129 @@
+/** Runs `metricsstream export`. */
+import { randomBytes } from 'node:crypto';
+import os from 'node:os';
+import { MetricsStreamError } from '../base/errors.ts';
+import { createLogger, type Logger } from '../base/log.ts';
+import { LogOutput } from '../base/log-output.ts';
+import { isSinkName, readCursorFiles } from '../export/cursor-file.ts';
+import { Exporter, type ExporterOptions } from '../export/exporter.ts';
+import { ExportMetrics } from '../export/metrics.ts';
+import { serveMetrics } from '../export/metrics-server.ts';
+import { startOf } from '../export/start.ts';
+import { segmentsOf } from '../storage/data-dir.ts';
+import { statusText } from './export-status.ts';
+import { printError } from './output.ts';
+import { type SinkKind, sinkKindOf } from './sink-kinds.ts';
+
+const EXIT_FENCED = 3;
+const PORT_MAX = 65_535;
+const LOG_END_MS = 1_000;
+
+/** As commander parses them; each kind of sink reads its own besides. */
+interface ExportFlags {
+  readonly [flag: string]: unknown;
+  readonly to?: string;
+  readonly dataDir: string;
+  readonly name?: string;
+  readonly init?: true;
+  readonly printSchema?: true;
+  readonly status?: true;
+  readonly json?: true;
+  readonly once?: true;
+  readonly from?: string;
+  readonly acceptMissing?: true;
+  readonly rangeBytes: number;
+  readonly rangeAge: number;
+  readonly metricsPort?: number;
+  readonly metricsHost: string;
+  readonly logLevel: string;
+}
+
+/** @returns the exit code */
+export async function exportAction(flags: ExportFlags): Promise<number> {
+  const { to, status, json, printSchema, init } = flags;
+  if (status === true) {
+    process.stdout.write(statusText(readCursorFiles(flags.dataDir), json === true));
+    return 0;
+  }
+  if (to === undefined)
+    throw new MetricsStreamError('CONFIG_INVALID', '--to: name the sink, such as postgres://host/database');
+  const { kind, url } = sinkKindOf('--to', to);
+  if (printSchema === true) {
+    process.stdout.write(await kind.schema(flags));
+    return 0;
+  }
+  if (init === true) {
+    process.stdout.write(`${await kind.init(url, flags)}\n`);
+    return 0;
+  }
+  return ship(kind, url, flags);
+}
+
+async function ship(kind: SinkKind, url: URL, flags: ExportFlags): Promise<number> {
+  const options = await exporterOptions(kind, flags);
+  const output = new LogOutput(null);
+  const logger = createLogger(flags.logLevel, output, false);
+  const metrics = new ExportMetrics(options.name);
+  const exporter = new Exporter(options, await kind.open(url, flags), logger, metrics);
+  const stop = stopOnSignal(logger);
+  const server = await metricsServer(flags, exporter, metrics, logger);
+  try {
+    await exporter.run(stop);
+    return 0;
+  } catch (error) {
+    if (!(error instanceof MetricsStreamError) || error.code !== 'SINK_FENCED') throw error;
+    printError(error.message);
+    return EXIT_FENCED;
+  } finally {
+    server?.close();
+    await output.end(LOG_END_MS);
+  }
+}
+
+async function exporterOptions(kind: SinkKind, flags: ExportFlags): Promise<ExporterOptions> {
+  const { dataDir, name = kind.name, rangeBytes, rangeAge: rangeAgeMs, from } = flags;
+  if (!isSinkName(name))
+    throw new MetricsStreamError(
+      'CONFIG_INVALID',
+      `--name ${name}: use letters a to z, digits, dots, - and _, at most 64`,
+    );
+  // A directory that cannot be read is an error before anything else happens.
+  segmentsOf(dataDir);
+  return {
+    dataDir,
+    name,
+    rangeBytes,
+    rangeAgeMs,
+    writer: `${os.hostname()}:${process.pid}:${randomBytes(4).toString('hex')}`,
+    once: flags.once === true,
+    acceptMissing: flags.acceptMissing === true,
+    start: from === undefined ? null : await startOf(dataDir, from),
+  };
+}
+
+/** The first signal ends after the range on its way, the second at once. Nothing is lost by either. */
+function stopOnSignal(logger: Logger): AbortSignal {
+  const stop = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      if (stop.signal.aborted) process.exit(1);
+      logger.info({ signal }, 'stopping after the range on its way');
+      stop.abort();
+    });
+  }
+  return stop.signal;
+}
+
+async function metricsServer(
+  { metricsPort, metricsHost }: ExportFlags,
+  exporter: Exporter,
+  metrics: ExportMetrics,
+  logger: Logger,
+): Promise<{ close(): void } | null> {
+  if (metricsPort === undefined) return null;
+  if (!Number.isInteger(metricsPort) || metricsPort < 0 || metricsPort > PORT_MAX)
+    throw new MetricsStreamError('CONFIG_INVALID', `--metrics-port: give a port from 0 to ${PORT_MAX}`);
+  const server = await serveMetrics(metricsHost, metricsPort, metrics.registry, () => exporter.problem);
+  logger.info({ host: metricsHost, port: server.port }, 'serving metrics');
+  return server;
+}

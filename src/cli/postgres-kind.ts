@@ -1,0 +1,103 @@
+/** `postgres://` as a sink: its options and what `export` does with it. */
+import { type Command, Option } from 'commander';
+import type { PostgresOptions } from '../export/postgres/options.ts';
+import { LAYOUTS, type Layout, schemaText } from '../export/postgres/schema.ts';
+import type { SinkFactory } from '../export/sink.ts';
+import { quantityOption } from './flag-values.ts';
+import type { Flags, SinkKind, VerifySinkOptions } from './sink-kinds.ts';
+
+const CONNECTIONS_MAX = 16;
+const HOUR_MS = 3_600_000;
+const DECADE_MS = 3_650 * 24 * HOUR_MS;
+
+function addOptions(command: Command): void {
+  const heading = 'PostgreSQL:';
+  const options = [
+    new Option(
+      '--layout <layout>',
+      'for --init and --print-schema: the tables to create (default: series)',
+    ).choices([...LAYOUTS]),
+    quantityOption('--pool <n>', 'connections at most', 'count', '2', [1, CONNECTIONS_MAX]),
+    quantityOption('--connect-timeout <duration>', 'longest wait for a connection', 'duration', '5s', [
+      100,
+      HOUR_MS,
+    ]),
+    quantityOption('--statement-timeout <duration>', 'longest statement', 'duration', '60s', [
+      1_000,
+      HOUR_MS,
+    ]),
+    new Option(
+      '--synchronous-commit <on|off>',
+      'off: the database syncs behind its answers; nothing is lost either way',
+    )
+      .choices(['on', 'off'])
+      .default('on'),
+    quantityOption('--series-cache <n>', 'series that are remembered', 'count', '65536', [8, 16_777_216]),
+    quantityOption(
+      '--series-per-name <n>',
+      'series of one metric name; metrics of further ones go to ms_quarantine; 0: no limit',
+      'count',
+      '100000',
+      [0, 1e9],
+    ),
+    quantityOption(
+      '--partition-days <n>',
+      'days ahead for which partitions are made',
+      'count',
+      '3',
+      [1, 366],
+    ),
+    quantityOption(
+      '--retention <duration>',
+      'drop partitions of metrics older than this; 0 keeps all',
+      'duration',
+      '0',
+      [0, DECADE_MS],
+    ),
+  ];
+  for (const option of options) command.addOption(option.helpGroup(heading));
+}
+
+function optionsOf(flags: Flags): PostgresOptions {
+  const number = (name: string): number => flags[name] as number;
+  return {
+    layout: (flags.layout as Layout | undefined) ?? null,
+    pool: number('pool'),
+    connectTimeoutMs: number('connectTimeout'),
+    statementTimeoutMs: number('statementTimeout'),
+    synchronousCommit: flags.synchronousCommit as 'on' | 'off',
+    seriesCache: number('seriesCache'),
+    seriesPerName: number('seriesPerName'),
+    partitionDays: number('partitionDays'),
+    retentionMs: number('retention'),
+  };
+}
+
+async function open(url: URL, flags: Flags): Promise<SinkFactory> {
+  const { PostgresSink } = await import('../export/postgres/postgres-sink.ts');
+  const options = optionsOf(flags);
+  return (context) => new PostgresSink(url, options, context);
+}
+
+async function init(url: URL, flags: Flags): Promise<string> {
+  const { initTables } = await import('../export/postgres/init.ts');
+  return initTables(url, optionsOf(flags));
+}
+
+const schema = (flags: Flags): Promise<string> =>
+  Promise.resolve(schemaText((flags.layout as Layout | undefined) ?? 'series'));
+
+async function verify(url: URL, options: VerifySinkOptions): Promise<number> {
+  const { verifyPostgres } = await import('./verify-postgres.ts');
+  return verifyPostgres(url, options);
+}
+
+export const POSTGRES: SinkKind = {
+  schemes: ['postgres:', 'postgresql:'],
+  name: 'postgres',
+  addOptions,
+  open,
+  init,
+  schema,
+  verify,
+};

@@ -1,0 +1,33 @@
+/** `export --init`: creates the tables and the first partitions. */
+import { pino } from 'pino';
+import { createPool, placeOf, sinkError } from './connection.ts';
+import type { PostgresOptions } from './options.ts';
+import { Partitions } from './partitions.ts';
+import { withClient } from './row-store.ts';
+import { metricsTable, SCHEMA_VERSION } from './schema.ts';
+import { createSchema, readSchema } from './schema-state.ts';
+
+/** Safe to repeat. Returns what it did. @throws SinkError */
+export async function initTables(url: URL, options: PostgresOptions): Promise<string> {
+  const place = placeOf(url);
+  const pool = createPool(url, options);
+  try {
+    return await withClient(pool, async (client) => {
+      const isNew = await createSchema(client, place, options.layout);
+      const { layout } = await readSchema(client, place, options.layout);
+      const partitions = new Partitions(
+        metricsTable(layout),
+        options.partitionDays,
+        pino({ level: 'silent' }),
+      );
+      const now = Date.now();
+      await partitions.create(client, partitions.missing(partitions.upcoming(now), now));
+      const tables = `the tables of version ${SCHEMA_VERSION} with the layout ${layout}`;
+      return isNew ? `${place}: created ${tables}` : `${place}: already has ${tables}`;
+    });
+  } catch (error) {
+    throw sinkError(place, error);
+  } finally {
+    await pool.end();
+  }
+}

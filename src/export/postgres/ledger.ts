@@ -1,0 +1,77 @@
+/** Reads from the tables which transaction stored which commits, and the sums of the rows of each transaction. */
+import type pg from 'pg';
+import { RangeSum, SUM_COLUMNS } from './range-sum.ts';
+import { type Layout, metricsTable } from './schema.ts';
+
+export interface AppliedRange {
+  readonly first: number;
+  readonly last: number;
+  readonly transaction: string;
+}
+
+/** All ranges of one log in order. */
+export async function readRanges(client: pg.ClientBase, log: string): Promise<AppliedRange[]> {
+  const { rows } = await client.query<{ first: string; last: string; transaction: string }>(
+    `SELECT first_commit AS first, last_commit AS last, xmin AS transaction FROM ms_applied WHERE log = $1
+     ORDER BY first_commit`,
+    [log],
+  );
+  return rows.map(({ first, last, transaction }) => ({
+    first: Number(first),
+    last: Number(last),
+    transaction,
+  }));
+}
+
+/** Transactions that stored ranges of other logs. */
+export async function otherTransactions(client: pg.ClientBase, log: string): Promise<Set<string>> {
+  const { rows } = await client.query<{ transaction: string }>(
+    'SELECT DISTINCT xmin::text AS transaction FROM ms_applied WHERE log <> $1',
+    [log],
+  );
+  return new Set(rows.map(({ transaction }) => transaction));
+}
+
+/** The sums of the rows of each transaction. One pass over all metrics. */
+export async function readSums(client: pg.ClientBase, layout: Layout): Promise<Map<string, RangeSum>> {
+  const table = metricsTable(layout);
+  const hasSeries = layout === 'series';
+  const series = hasSeries ? `bit_xor(${SUM_COLUMNS.series})` : '0::int8';
+  const source = hasSeries ? `${table} m JOIN ms_series s ON s.id = m.series_id` : `${table} m`;
+  const { rows } = await client.query<
+    Record<'transaction' | 'count' | 'times' | 'values' | 'series', string>
+  >(
+    `SELECT m.xmin::text AS transaction, count(*) AS count, bit_xor(${SUM_COLUMNS.time}) AS times,
+            bit_xor(${SUM_COLUMNS.value}) AS "values", ${series} AS series
+     FROM ${source} WHERE time >= (SELECT dropped_before FROM ms_schema) GROUP BY m.xmin`,
+  );
+  return new Map(
+    rows.map(({ transaction, count, times, values, series: sum }) => {
+      const read = new RangeSum();
+      read.addSums(Number(count), BigInt(times), BigInt(values), BigInt(sum));
+      return [transaction, read];
+    }),
+  );
+}
+
+export interface Quarantine {
+  /** Lines by commit. */
+  readonly lines: ReadonlyMap<number, ReadonlySet<number>>;
+  /** Damaged commits, as ranges. */
+  readonly damaged: readonly { readonly first: number; readonly last: number }[];
+}
+
+export async function readQuarantine(client: pg.ClientBase, log: string): Promise<Quarantine> {
+  const { rows } = await client.query<{ first: string; last: string; line: number | null }>(
+    'SELECT first_commit AS first, last_commit AS last, line FROM ms_quarantine WHERE log = $1',
+    [log],
+  );
+  const lines = new Map<number, Set<number>>();
+  const damaged: { first: number; last: number }[] = [];
+  for (const { first, last, line } of rows) {
+    const commit = Number(first);
+    if (line === null) damaged.push({ first: commit, last: Number(last) });
+    else lines.set(commit, (lines.get(commit) ?? new Set()).add(line));
+  }
+  return { lines, damaged };
+}

@@ -1,0 +1,185 @@
+/**
+ * The PostgreSQL sink: one transaction for each range moves the cursor, notes the range, and copies its metrics.
+ *
+ * The cursor moves first: a second exporter waits for the row and then finds another commit in it, before it has copied
+ * anything. New series and partitions are prepared in transactions of their own, while the range before is on its way.
+ */
+import pg from 'pg';
+import { MS_PER_SECOND } from '../../base/units.ts';
+import {
+  type CommitRange,
+  type Cursor,
+  type PreparedRange,
+  type Sink,
+  type SinkContext,
+  SinkError,
+} from '../sink.ts';
+import { createPool, placeOf, sinkError } from './connection.ts';
+import type { PostgresOptions } from './options.ts';
+import { forgetBehind } from './rewind.ts';
+import { RowStore, withClient } from './row-store.ts';
+import type { Rows } from './rows.ts';
+import { readSchema } from './schema-state.ts';
+
+/** Partitions and retention need no more attention. */
+const UPKEEP_MS = 60 * MS_PER_SECOND;
+
+export class PostgresSink implements Sink {
+  readonly place: string;
+  durableCommit = 0;
+  private readonly context: SinkContext;
+  private readonly options: PostgresOptions;
+  private readonly pool: pg.Pool;
+  private store: RowStore | null = null;
+  /** Whether `ms_cursor` has a row of this log, and its commit. */
+  private hasCursor = false;
+  private shippedCommit = 0;
+  /** With asynchronous commits: a commit that is durable once the database has flushed its log up to there. */
+  private unflushed: { readonly commit: number; readonly lsn: string } | null = null;
+  private nextUpkeepMs = 0;
+
+  constructor(url: URL, options: PostgresOptions, context: SinkContext) {
+    this.place = placeOf(url);
+    this.options = options;
+    this.context = context;
+    this.pool = createPool(url, options);
+  }
+
+  async connect(): Promise<Cursor | null> {
+    return this.inWords(async () => {
+      const { schema, cursor } = await withClient(this.pool, async (client) => ({
+        schema: await readSchema(client, this.place, this.options.layout),
+        cursor: await this.readCursor(client),
+      }));
+      this.store ??= this.createStore(schema.layout);
+      if (this.store.layout !== schema.layout)
+        throw new SinkError('fatal', `${this.place}: has another layout than before: start export again`);
+      this.store.forget();
+      this.hasCursor = cursor !== null;
+      this.shippedCommit = cursor?.commit ?? 0;
+      this.unflushed = null;
+      // Another transaction may have moved the cursor a moment ago, so even this one may not be flushed.
+      this.durableCommit = this.isSynchronous
+        ? this.shippedCommit
+        : Math.min(this.durableCommit, this.shippedCommit);
+      return cursor;
+    });
+  }
+
+  private createStore(layout: RowStore['layout']): RowStore {
+    const { logger, registry } = this.context;
+    return new RowStore({ layout, options: this.options, logger, registry });
+  }
+
+  private get isSynchronous(): boolean {
+    return this.options.synchronousCommit === 'on';
+  }
+
+  private async readCursor(client: pg.ClientBase): Promise<Cursor | null> {
+    const { rows } = await client.query<{ commit: string; segment: string; writer: string }>(
+      'SELECT commit, segment, writer FROM ms_cursor WHERE log = $1',
+      [this.context.log],
+    );
+    const [row] = rows;
+    return row === undefined
+      ? null
+      : { commit: Number(row.commit), segment: Number(row.segment), writer: row.writer };
+  }
+
+  async prepare(range: CommitRange): Promise<PreparedRange> {
+    const { store } = this;
+    if (store === null) throw new SinkError('retry', `${this.place}: not connected`);
+    const rows = await this.inWords(() => store.prepare(this.pool, range.commits, range.lineCount));
+    return {
+      quarantinedCount: rows.quarantined.length,
+      ship: () =>
+        this.inWords(() => withClient(this.pool, (client) => this.ship(client, store, range, rows))),
+    };
+  }
+
+  private async ship(client: pg.ClientBase, store: RowStore, range: CommitRange, rows: Rows): Promise<void> {
+    const { log } = this.context;
+    await this.moveCursor(client, range, rows.count);
+    await store.copy(client, log, rows);
+    for (const { first, last, reason } of range.damaged)
+      await client.query(
+        'INSERT INTO ms_quarantine (log, first_commit, last_commit, reason) VALUES ($1, $2, $3, $4)',
+        [log, first, last, reason],
+      );
+    const { command } = await client.query('COMMIT');
+    if (command !== 'COMMIT') throw new SinkError('retry', `${this.place}: the transaction was rolled back`);
+    this.hasCursor = true;
+    this.shippedCommit = range.last;
+    if (this.isSynchronous) this.durableCommit = range.last;
+  }
+
+  /** Opens the transaction. One round trip. */
+  private async moveCursor(client: pg.ClientBase, range: CommitRange, metrics: number): Promise<void> {
+    const { after, last, end } = range;
+    const log = pg.escapeLiteral(this.context.log);
+    const writer = pg.escapeLiteral(this.context.writer);
+    const move = this.hasCursor
+      ? `UPDATE ms_cursor SET commit = ${last}, segment = ${end.segment}, writer = ${writer}, at = now()
+         WHERE log = ${log} AND commit = ${after} RETURNING log`
+      : `INSERT INTO ms_cursor (log, commit, segment, writer) VALUES (${log}, ${last}, ${end.segment}, ${writer})
+         ON CONFLICT DO NOTHING RETURNING log`;
+    const results = (await client.query(
+      `BEGIN;
+       WITH moved AS (${move})
+       INSERT INTO ms_applied (log, first_commit, last_commit, metrics)
+       SELECT log, ${after + 1}, ${last}, ${metrics} FROM moved`,
+    )) as unknown as pg.QueryResult[];
+    if (results[1]?.rowCount === 1) return;
+    await client.query('ROLLBACK');
+    throw new SinkError('retry', `${this.place}: the cursor is not at commit ${after} any more`);
+  }
+
+  async rewind(commit: number): Promise<number> {
+    const { log } = this.context;
+    const { store } = this;
+    if (store === null) throw new SinkError('retry', `${this.place}: not connected`);
+    const kept = await this.inWords(() =>
+      withClient(this.pool, (client) => forgetBehind(client, this.place, store.layout, log, commit)),
+    );
+    this.shippedCommit = this.durableCommit = kept;
+    return kept;
+  }
+
+  async maintain(): Promise<void> {
+    const { store } = this;
+    if (store === null) return;
+    await this.inWords(async () => {
+      if (!this.isSynchronous) await this.followFlush();
+      if (performance.now() < this.nextUpkeepMs) return;
+      await store.maintain(this.pool);
+      this.nextUpkeepMs = performance.now() + UPKEEP_MS;
+    });
+  }
+
+  /** Every commit so far is durable once the database has flushed what it has written by now. */
+  private async followFlush(): Promise<void> {
+    const { unflushed, shippedCommit } = this;
+    const { rows } = await withClient(this.pool, (client) =>
+      client.query<{ written: string; flushed: boolean | null }>(
+        'SELECT pg_current_wal_insert_lsn() AS written, pg_current_wal_flush_lsn() >= $1::pg_lsn AS flushed',
+        [unflushed?.lsn ?? null],
+      ),
+    );
+    const [{ written, flushed } = { written: '', flushed: false }] = rows;
+    if (unflushed !== null && flushed !== true) return;
+    if (unflushed !== null) this.durableCommit = unflushed.commit;
+    this.unflushed = { commit: shippedCommit, lsn: written };
+  }
+
+  private async inWords<Result>(work: () => Promise<Result>): Promise<Result> {
+    try {
+      return await work();
+    } catch (error) {
+      throw sinkError(this.place, error);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.pool.end();
+  }
+}

@@ -1,0 +1,133 @@
+/** From lines of the log to rows of either layout: shared by everything that writes metrics to PostgreSQL. */
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type pg from 'pg';
+import { from as copyFrom } from 'pg-copy-streams';
+import type { Registry } from 'prom-client';
+import type { Logger } from '../../base/log.ts';
+import type { LogCommit } from '../../storage/commit-reader.ts';
+import { flatChunks, flatPayload, seriesChunks } from './copy-format.ts';
+import type { PostgresOptions } from './options.ts';
+import { Partitions } from './partitions.ts';
+import { type NewSeries, Rows, scanCommit } from './rows.ts';
+import { type Layout, metricsTable } from './schema.ts';
+import { SeriesCache } from './series-cache.ts';
+import { exposeSeries } from './series-metrics.ts';
+import { SeriesTable, settleRows, unstorable } from './series-table.ts';
+
+const COPY: Readonly<Record<Layout, string>> = {
+  series: 'COPY ms_sample (time, series_id, value) FROM STDIN (FORMAT binary)',
+  flat: 'COPY ms_flat (time, value, name, type, tags) FROM STDIN (FORMAT binary)',
+};
+/** Chunks of 256 KiB that wait for the socket. */
+const CHUNKS_AHEAD = 4;
+
+/** The flat layout caches the encoded columns of a series in place of an id. */
+const FLAT_MAKER = {
+  make(cache: SeriesCache, slot: number, { name, type, tags }: NewSeries): void {
+    const reason = unstorable(name, tags);
+    cache.ids[slot] = reason === null ? 1 : 0;
+    cache.payloads[slot] = reason ?? flatPayload(name, type, tags);
+  },
+};
+
+export interface RowStoreParts {
+  readonly layout: Layout;
+  readonly options: PostgresOptions;
+  readonly logger: Logger;
+  readonly registry: Registry;
+}
+
+export class RowStore {
+  readonly layout: Layout;
+  private readonly options: PostgresOptions;
+  private readonly cache: SeriesCache;
+  private readonly series: SeriesTable;
+  private readonly partitions: Partitions;
+
+  constructor({ layout, options, logger, registry }: RowStoreParts) {
+    this.layout = layout;
+    this.options = options;
+    this.cache = new SeriesCache(options.seriesCache);
+    this.series = new SeriesTable(options.seriesPerName, logger);
+    this.partitions = new Partitions(metricsTable(layout), options.partitionDays, logger);
+    exposeSeries(registry, this.cache, this.series);
+  }
+
+  /** After a failure: the database may be another one, or have lost its last transactions. */
+  forget(): void {
+    this.cache.clear();
+    this.partitions.reset();
+  }
+
+  /** The rows of commits, with the series and partitions that they need. Runs one at a time. */
+  async prepare(pool: pg.Pool, commits: readonly LogCommit[], lineCount: number): Promise<Rows> {
+    const { cache, series, layout, partitions } = this;
+    const rows = new Rows(lineCount);
+    const maker = layout === 'series' ? series : FLAT_MAKER;
+    series.reset();
+    for (const [index, commit] of commits.entries()) scanCommit(rows, index, commit, cache, maker);
+    const days = partitions.missing(rows.days, Date.now());
+    if (!series.hasWaiting && days.length === 0) return rows;
+    await withClient(pool, async (client) => {
+      await partitions.create(client, days);
+      if (!series.hasWaiting) return;
+      const ids = await series.resolve(client, cache);
+      settleRows(rows, commits, ids, (number) => series.refusalOf(number));
+    });
+    return rows;
+  }
+
+  /** Copies rows, within the transaction that is open on `client`. */
+  async copy(client: pg.ClientBase, log: string, rows: Rows): Promise<void> {
+    if (rows.count > 0) {
+      const chunks = this.layout === 'series' ? seriesChunks(rows) : flatChunks(rows);
+      const source = Readable.from(chunks, { highWaterMark: CHUNKS_AHEAD });
+      await pipeline(source, client.query(copyFrom(COPY[this.layout])));
+    }
+    const { quarantined } = rows;
+    if (quarantined.length === 0) return;
+    await client.query(
+      `INSERT INTO ms_quarantine (log, first_commit, last_commit, line, reason, body)
+       SELECT $1, commit, commit, line, reason, body
+       FROM unnest($2::int8[], $3::int[], $4::text[], $5::bytea[]) AS t (commit, line, reason, body)`,
+      [
+        log,
+        quarantined.map(({ commit }) => commit),
+        quarantined.map(({ line }) => line),
+        quarantined.map(({ reason }) => reason),
+        quarantined.map(({ body }) => body),
+      ],
+    );
+  }
+
+  /** Makes partitions ahead and ends retention. */
+  async maintain(pool: pg.Pool): Promise<void> {
+    const { partitions, options } = this;
+    const now = Date.now();
+    await withClient(pool, async (client) => {
+      await partitions.create(client, partitions.missing(partitions.upcoming(now), now));
+      if (options.retentionMs > 0) await partitions.dropBefore(client, now - options.retentionMs);
+    });
+  }
+}
+
+/** Runs `work` on a connection of the pool, which drops the connection if the work failed. */
+export async function withClient<Result>(
+  pool: pg.Pool,
+  work: (client: pg.PoolClient) => Promise<Result>,
+): Promise<Result> {
+  const client = await pool.connect();
+  // A connection that breaks between two statements reports here; the next statement fails.
+  const ignore = (): void => {};
+  client.on('error', ignore);
+  let failed = true;
+  try {
+    const result = await work(client);
+    failed = false;
+    return result;
+  } finally {
+    client.off('error', ignore);
+    client.release(failed);
+  }
+}

@@ -1,0 +1,72 @@
+/** Which tables a database has: reads, creates and checks them. */
+import pg from 'pg';
+import { SinkError } from '../sink.ts';
+import { LAYOUTS, type Layout, SCHEMA_VERSION, schemaText } from './schema.ts';
+
+export interface SchemaState {
+  readonly layout: Layout;
+  /** Unix ms; -Infinity while retention has dropped nothing. */
+  readonly droppedBeforeMs: number;
+}
+
+const UNDEFINED_TABLE = '42P01';
+
+/** @throws SinkError when there are no tables, or those of another version or layout */
+export async function readSchema(
+  client: pg.ClientBase,
+  place: string,
+  wanted: Layout | null,
+): Promise<SchemaState> {
+  const found = await findSchema(client);
+  if (found === null)
+    throw new SinkError('fatal', `${place}: has no tables of metricsstream: create them with --init`);
+  const { version, layout, droppedBeforeMs } = found;
+  if (version !== SCHEMA_VERSION)
+    throw new SinkError(
+      'fatal',
+      `${place}: has tables of version ${version}, this program works with version ${SCHEMA_VERSION}: ` +
+        (version > SCHEMA_VERSION ? 'update metricsstream' : 'upgrade them with --init'),
+    );
+  const known = LAYOUTS.find((name) => name === layout);
+  if (known === undefined || (wanted !== null && wanted !== known))
+    throw new SinkError(
+      'fatal',
+      `${place}: has the layout ${layout}: leave --layout out, or use another database`,
+    );
+  return { layout: known, droppedBeforeMs };
+}
+
+interface FoundSchema {
+  readonly version: number;
+  readonly layout: string;
+  readonly droppedBeforeMs: number;
+}
+
+async function findSchema(client: pg.ClientBase): Promise<FoundSchema | null> {
+  try {
+    const { rows } = await client.query<FoundSchema>(
+      `SELECT version, layout,
+              CASE WHEN isfinite(dropped_before) THEN extract(epoch FROM dropped_before) * 1000
+                   ELSE '-Infinity' END::float8 AS "droppedBeforeMs"
+       FROM ms_schema`,
+    );
+    return rows[0] ?? null;
+  } catch (error) {
+    if (error instanceof pg.DatabaseError && error.code === UNDEFINED_TABLE) return null;
+    throw error;
+  }
+}
+
+/** Creates the tables in one transaction unless they are there. Returns whether it created them. */
+export async function createSchema(
+  client: pg.ClientBase,
+  place: string,
+  layout: Layout | null,
+): Promise<boolean> {
+  if ((await findSchema(client)) !== null) {
+    await readSchema(client, place, layout);
+    return false;
+  }
+  await client.query(`BEGIN;\n${schemaText(layout ?? 'series')}\nCOMMIT`);
+  return true;
+}

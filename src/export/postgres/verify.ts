@@ -1,0 +1,327 @@
+/**
+ * Compares log and tables commit range by commit range: every commit up to the cursor in exactly one range, and the rows
+ * of each range equal to the lines of its commits.
+ *
+ * The rows of a range are those of the transaction that stored it. Where the tables were restored from a dump, the
+ * transactions are lost, and all ranges are compared as one.
+ */
+import type pg from 'pg';
+import { CommitReader, type LogCommit, placeAfter, placeText } from '../../storage/commit-reader.ts';
+import { gapText } from '../../storage/segment-reader.ts';
+import { createPool, placeOf, sinkError } from './connection.ts';
+import {
+  type AppliedRange,
+  otherTransactions,
+  type Quarantine,
+  readQuarantine,
+  readRanges,
+  readSums,
+} from './ledger.ts';
+import type { PostgresOptions } from './options.ts';
+import { RangeSum } from './range-sum.ts';
+import { withClient } from './row-store.ts';
+import { type NewSeries, Rows, scanCommit } from './rows.ts';
+import type { Layout } from './schema.ts';
+import { readSchema } from './schema-state.ts';
+import { SeriesCache } from './series-cache.ts';
+import { fingerprintOf, unstorable } from './series-table.ts';
+
+const CACHE_SERIES = 65_536;
+const NEWLINE = 0x0a;
+const FINGERPRINT_BYTES = 6;
+
+interface SinkProblem {
+  /** Where in the log. */
+  readonly place: string;
+  readonly text: string;
+}
+
+export interface SinkComparison {
+  readonly place: string;
+  readonly log: string;
+  /** The last commit that the sink holds. */
+  readonly cursor: number;
+  /** Compared. */
+  readonly commits: number;
+  readonly metrics: number;
+  readonly quarantined: number;
+  /** Of the log, behind the cursor. */
+  readonly notYetShipped: number;
+  /** Transactions with commits that are damaged or no longer in the log. */
+  readonly notCompared: number;
+  /** The tables come from a dump: ranges were compared as one. */
+  readonly asWhole: boolean;
+  readonly problems: readonly SinkProblem[];
+}
+
+export interface CompareOptions {
+  readonly dataDir: string;
+  readonly log: string;
+  readonly postgres: PostgresOptions;
+  readonly onProgress: (commit: number, of: number) => void;
+}
+
+/** @throws SinkError when the tables cannot be read */
+export async function compareWithPostgres(url: URL, options: CompareOptions): Promise<SinkComparison> {
+  const place = placeOf(url);
+  const pool = createPool(url, options.postgres);
+  try {
+    const tables = await withClient(pool, (client) => readTables(client, place, options.log));
+    const comparison = new Comparison(options, tables);
+    await comparison.readLog();
+    return comparison.result(place);
+  } catch (error) {
+    throw sinkError(place, error);
+  } finally {
+    await pool.end();
+  }
+}
+
+interface Tables {
+  readonly layout: Layout;
+  readonly droppedBeforeMs: number;
+  readonly cursor: number;
+  readonly ranges: readonly AppliedRange[];
+  readonly sums: ReadonlyMap<string, RangeSum>;
+  readonly others: ReadonlySet<string>;
+  readonly quarantine: Quarantine;
+}
+
+/** One snapshot, although an exporter may be at work. */
+async function readTables(client: pg.ClientBase, place: string, log: string): Promise<Tables> {
+  await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+  await client.query('SET LOCAL statement_timeout = 0');
+  const { layout, droppedBeforeMs } = await readSchema(client, place, null);
+  const { rows } = await client.query<{ commit: string }>('SELECT commit FROM ms_cursor WHERE log = $1', [
+    log,
+  ]);
+  const tables = {
+    layout,
+    droppedBeforeMs,
+    cursor: Number(rows[0]?.commit ?? 0),
+    ranges: await readRanges(client, log),
+    sums: await readSums(client, layout),
+    others: await otherTransactions(client, log),
+    quarantine: await readQuarantine(client, log),
+  };
+  await client.query('COMMIT');
+  return tables;
+}
+
+/** The sum of the log for one transaction. */
+interface Expected {
+  readonly sum: RangeSum;
+  readonly first: number;
+  last: number;
+  /** Where its first commit is; '' if the log no longer has it. */
+  place: string;
+  /** Some of its commits are damaged or deleted here. */
+  isPartial: boolean;
+}
+
+class Comparison {
+  private readonly options: CompareOptions;
+  private readonly tables: Tables;
+  private readonly cache = new SeriesCache(CACHE_SERIES);
+  private readonly problems: SinkProblem[] = [];
+  private readonly expected = new Map<string, Expected>();
+  private commits = 0;
+  private metrics = 0;
+  private quarantined = 0;
+  private notYetShipped = 0;
+  private nextRange = 0;
+  private firstRead = 0;
+  private readonly maker = {
+    make: (cache: SeriesCache, slot: number, { name, type, tags }: NewSeries): void => {
+      const reason = unstorable(name, tags);
+      cache.payloads[slot] = reason;
+      cache.ids[slot] = reason === null ? this.seriesSum(name, type, tags) : 0;
+    },
+  };
+
+  constructor(options: CompareOptions, tables: Tables) {
+    this.options = options;
+    this.tables = tables;
+    this.checkRanges();
+  }
+
+  /** Of the fingerprint; 1 where the layout has none, so that nothing looks quarantined. */
+  private seriesSum(name: string, type: string, tags: NewSeries['tags']): number {
+    return this.tables.layout === 'flat'
+      ? 1
+      : fingerprintOf(name, type, tags).readUIntBE(0, FINGERPRINT_BYTES);
+  }
+
+  /** Each range begins behind the one before, and the last one ends at the cursor. */
+  private checkRanges(): void {
+    const { ranges, cursor } = this.tables;
+    let last = (ranges[0]?.first ?? cursor + 1) - 1;
+    for (const range of ranges) {
+      if (range.first > last + 1)
+        this.report('ms_applied', `${gapText(last + 1, range.first - 1)} in the sink`);
+      if (range.first <= last)
+        this.report(
+          'ms_applied',
+          `commits ${range.first} to ${Math.min(last, range.last)} are in the sink twice`,
+        );
+      last = Math.max(last, range.last);
+      const known = this.expected.get(range.transaction);
+      if (known !== undefined) known.last = range.last;
+      else {
+        const { first } = range;
+        this.expected.set(range.transaction, {
+          sum: new RangeSum(),
+          first,
+          last: range.last,
+          place: '',
+          isPartial: false,
+        });
+      }
+    }
+    if (last < cursor)
+      this.report(
+        'ms_cursor',
+        `${gapText(last + 1, cursor)} in the sink, although its cursor is behind them`,
+      );
+    if (last > cursor)
+      this.report('ms_cursor', `the cursor is at commit ${cursor}, the sink holds commits up to ${last}`);
+  }
+
+  private report(place: string, text: string): void {
+    this.problems.push({ place, text });
+  }
+
+  async readLog(): Promise<void> {
+    const { dataDir, onProgress } = this.options;
+    const { ranges, cursor } = this.tables;
+    const after = (ranges[0]?.first ?? cursor + 1) - 1;
+    // Commits before the first range were never meant for this sink.
+    const reader = new CommitReader(dataDir, { place: placeAfter(dataDir, after) });
+    for await (const item of reader.pass()) {
+      if (item.kind === 'commit' && item.commit > after) {
+        this.firstRead ||= item.commit;
+        if (item.commit <= cursor) this.addCommit(item);
+        else this.notYetShipped++;
+        onProgress(item.commit, cursor);
+      } else if (item.kind === 'damaged' && item.last > after) {
+        this.damaged(item.first, item.last);
+      } else if (item.kind === 'gap') {
+        this.damaged(item.after + 1, item.commit - 1);
+        if (this.firstRead > 0) this.report(placeText(item.segment, item.offset), `${item.text} in the log`);
+      }
+    }
+    const first = this.firstRead || cursor + 1;
+    this.markPartial(after + 1, first - 1);
+  }
+
+  /** The sink has the commits if they were sound when they were shipped. */
+  private damaged(first: number, last: number): void {
+    const { damaged } = this.tables.quarantine;
+    if (!damaged.some((range) => range.first <= first && range.last >= last)) this.markPartial(first, last);
+  }
+
+  private markPartial(first: number, last: number): void {
+    for (const expected of this.expected.values())
+      if (expected.first <= last && expected.last >= first) expected.isPartial = true;
+  }
+
+  private addCommit(commit: LogCommit): void {
+    const { ranges, quarantine } = this.tables;
+    while (this.nextRange < ranges.length && ranges[this.nextRange]!.last < commit.commit) this.nextRange++;
+    const range = ranges[this.nextRange];
+    // A gap of the ranges is reported already.
+    if (range === undefined || range.first > commit.commit) return;
+    const expected = this.expected.get(range.transaction)!;
+    expected.place ||= placeText(commit.segment, commit.offset);
+    const rows = this.rowsOf(commit, quarantine.lines.get(commit.commit));
+    expected.sum.addRows(rows);
+    this.commits++;
+    this.metrics += rows.count;
+  }
+
+  private rowsOf(commit: LogCommit, quarantined: ReadonlySet<number> | undefined): Rows {
+    this.quarantined += quarantined?.size ?? 0;
+    const lines = quarantined === undefined ? commit.lines : without(commit.lines, quarantined);
+    const rows = new Rows(commit.lineCount);
+    scanCommit(rows, 0, { ...commit, lines }, this.cache, this.maker);
+    for (const { line, reason } of rows.quarantined)
+      this.report(
+        placeText(commit.segment, commit.offset),
+        `line ${line} of commit ${commit.commit} is missing from ms_quarantine: ${reason}`,
+      );
+    if (this.tables.layout === 'flat') rows.series.fill(0);
+    keepFrom(rows, this.tables.droppedBeforeMs);
+    return rows;
+  }
+
+  result(place: string): SinkComparison {
+    const { sums, ranges } = this.tables;
+    const asWhole =
+      ranges.length > 0 && sums.size > 0 && ranges.every(({ transaction }) => !sums.has(transaction));
+    if (asWhole) this.compareWhole();
+    else this.compareEach();
+    const { commits, metrics, quarantined, notYetShipped, problems } = this;
+    const notCompared = [...this.expected.values()].filter(({ isPartial }) => isPartial).length;
+    const { log } = this.options;
+    const { cursor } = this.tables;
+    return {
+      place,
+      log,
+      cursor,
+      commits,
+      metrics,
+      quarantined,
+      notYetShipped,
+      notCompared,
+      asWhole,
+      problems,
+    };
+  }
+
+  private compareEach(): void {
+    const { sums, others } = this.tables;
+    for (const [transaction, { sum, first, last, place, isPartial }] of this.expected) {
+      if (isPartial) continue;
+      const difference = sum.difference(sums.get(transaction) ?? new RangeSum());
+      if (difference !== null) this.report(place, `commits ${first} to ${last}: ${difference}`);
+    }
+    let foreign = 0;
+    for (const [transaction, { count }] of sums)
+      if (!this.expected.has(transaction) && !others.has(transaction)) foreign += count;
+    if (foreign > 0) this.report('the sink', `${foreign} metrics come from no commit of a log`);
+  }
+
+  private compareWhole(): void {
+    const log = new RangeSum();
+    const sink = new RangeSum();
+    for (const { sum } of this.expected.values()) log.add(sum);
+    for (const sum of this.tables.sums.values()) sink.add(sum);
+    const difference = log.difference(sink);
+    if (difference !== null) this.report('the whole log', difference);
+  }
+}
+
+/** Lines of a commit without some, by their index. */
+function without(lines: Buffer, left: ReadonlySet<number>): Buffer {
+  const kept: Buffer[] = [];
+  for (let at = 0, index = 0; at < lines.length; index++) {
+    const end = lines.indexOf(NEWLINE, at) + 1;
+    if (!left.has(index)) kept.push(lines.subarray(at, end));
+    at = end;
+  }
+  return Buffer.concat(kept);
+}
+
+/** Drops rows that retention has dropped from the tables. */
+function keepFrom(rows: Rows, fromMs: number): void {
+  const { times, values, series } = rows;
+  let kept = 0;
+  for (let row = 0; row < rows.count; row++) {
+    if (times[row]! < fromMs) continue;
+    times[kept] = times[row]!;
+    values[kept] = values[row]!;
+    series[kept] = series[row]!;
+    kept++;
+  }
+  rows.count = kept;
+}
