@@ -18,6 +18,7 @@
  *    │ journal.claim       room for the worst case   503                dispatch/intake.ts
  *    │ limiter             requests of this client   429 503               outcome → response
  *    │ parser.parse        bytes → metrics           400 413                     ▲
+ *    │ keys.claim          only with a key           409 422 200                 │
  *    │ limiter             metrics of this client    429 413                     │
  *    │ parser.encode       metrics → lines in the journal             dispatch/worker-pool.ts
  *    ▼                                                                    task queue, in order
@@ -32,6 +33,16 @@ import { monotonicMs } from './base/clock.ts';
 import { assert } from './base/errors.ts';
 import { NS_PER_MS } from './base/units.ts';
 import { encodedBodyBound } from './encoder/line-encoder.ts';
+import {
+  CLAIMED,
+  IN_FLIGHT_ELSEWHERE,
+  INVALID_KEY,
+  NO_ENTRY,
+  NO_SECRET,
+  REPLAY,
+  REUSED,
+} from './idempotency/codes.ts';
+import type { RequestKeys } from './idempotency/request-keys.ts';
 import { FULL, type Journal } from './journal/journal.ts';
 import { ADMITTED, BUSY, type Limiter } from './limiter/limiter.ts';
 import {
@@ -51,6 +62,15 @@ export const BATCH_OVER_BURST = 6;
 export const NO_VALID_ITEM = 7;
 export const STRICT_REFUSED = 8;
 export const METRICS_LIMITED = 9;
+/** A request with this key and body is stored: the caller repeats its answer. */
+export const REPLAYED = 10;
+export const KEY_IN_FLIGHT = 11;
+export const KEY_REUSED = 12;
+export const KEY_INVALID = 13;
+export const KEYS_OFF = 14;
+export const KEYS_FULL = 15;
+/** The secret that keys are hashed with cannot be stored. */
+export const KEYS_FAILED = 16;
 export type PipelineCode =
   | typeof COMMITTED
   | typeof JOURNAL_FULL
@@ -61,7 +81,23 @@ export type PipelineCode =
   | typeof BATCH_OVER_BURST
   | typeof NO_VALID_ITEM
   | typeof STRICT_REFUSED
-  | typeof METRICS_LIMITED;
+  | typeof METRICS_LIMITED
+  | typeof REPLAYED
+  | typeof KEY_IN_FLIGHT
+  | typeof KEY_REUSED
+  | typeof KEY_INVALID
+  | typeof KEYS_OFF
+  | typeof KEYS_FULL
+  | typeof KEYS_FAILED;
+
+/** By the code of a claim that did not succeed. */
+const KEY_CODES = {
+  [REPLAY]: REPLAYED,
+  [IN_FLIGHT_ELSEWHERE]: KEY_IN_FLIGHT,
+  [REUSED]: KEY_REUSED,
+  [NO_ENTRY]: KEYS_FULL,
+  [NO_SECRET]: KEYS_FAILED,
+} as const;
 
 export interface PipelineLimits {
   readonly maxBatch: number;
@@ -70,7 +106,13 @@ export interface PipelineLimits {
   /** Metrics per second of one client; 0: not limited. */
   readonly metricRate: number;
   readonly metricBurst: number;
+  /** Repeated bodies are stored once, if each of their metrics has a timestamp. */
+  readonly dedupsBodies: boolean;
 }
+
+/** A timestamp that no client may send: it marks metrics that have none. */
+const NO_TIME_MS = 8.64e15 + 1;
+const NO_TIME = Buffer.from(`{"timestamp":${NO_TIME_MS},`);
 
 /** A request as the pipeline reads it, and the fields for its result. http/exchange.ts implements it. */
 export interface PipelineRequest {
@@ -81,6 +123,10 @@ export interface PipelineRequest {
   readonly clientKey: Uint8Array;
   /** The client's request limit was charged before, see http/compressed-charge.ts. */
   readonly isCharged: boolean;
+  /** Idempotency key, '' for none, or INVALID_KEY. */
+  readonly idempotencyKey: string;
+  /** Entry of the key that this request holds in flight, for `settleKey`; -1 for none. */
+  keyEntry: number;
   /** Keyed hash of the client, once the limiter has seen it. */
   clientHash: number;
   /** Request tokens that the client has left; -1 when requests are not limited. */
@@ -105,12 +151,23 @@ export class Pipeline {
   private readonly limits: PipelineLimits;
   private readonly limitsRequests: boolean;
   private readonly limitsMetrics: boolean;
+  private readonly keys: RequestKeys | null;
+  private readonly dedupsBodies: boolean;
 
-  constructor(parser: Parser, limiter: Limiter, journal: Journal, limits: PipelineLimits) {
+  /** @param keys null: requests with an idempotency key are refused */
+  constructor(
+    parser: Parser,
+    limiter: Limiter,
+    journal: Journal,
+    limits: PipelineLimits,
+    keys: RequestKeys | null,
+  ) {
     this.parser = parser;
     this.limiter = limiter;
     this.journal = journal;
     this.limits = limits;
+    this.keys = keys;
+    this.dedupsBodies = keys !== null && limits.dedupsBodies;
     this.limitsRequests = limits.requestRate > 0;
     this.limitsMetrics = limits.metricRate > 0;
   }
@@ -133,23 +190,76 @@ export class Pipeline {
       const code = this.chargeRequest(request, nowMs);
       if (code !== COMMITTED) return code;
     }
+    const hasKey = request.idempotencyKey !== '';
+    if (hasKey && this.keys === null) return KEYS_OFF;
+    if (hasKey && request.idempotencyKey === INVALID_KEY) return KEY_INVALID;
+    const dedupsBody = this.dedupsBodies && !hasKey;
     const { parser } = this;
     const limitedMs = request.processedMs;
     parser.input.set(body);
-    const parsed = parser.parse(length, request.format, receiptMs, offset);
+    const parsed = parser.parse(length, request.format, dedupsBody ? NO_TIME_MS : receiptMs, offset);
     request.processedMs = monotonicMs();
     request.parseNs = (request.processedMs - limitedMs) * NS_PER_MS;
     if (parsed !== PARSED) return parsed === PARSER_BATCH_TOO_LARGE ? BATCH_TOO_LARGE : MALFORMED;
-    const count = parser.accepted;
-    if (count === 0) return NO_VALID_ITEM;
-    if (request.strict && parser.rejected > 0) return STRICT_REFUSED;
-    if (this.limitsMetrics) {
-      if (count > this.limits.metricBurst) return BATCH_OVER_BURST;
-      const verdict = this.limiter.chargeMetrics(count, nowMs);
-      if (verdict !== ADMITTED) return verdict === BUSY ? LIMITER_BUSY : METRICS_LIMITED;
+    if (parser.accepted === 0) return NO_VALID_ITEM;
+    if (hasKey || (dedupsBody && this.hasAllTimes(request, body, receiptMs, offset))) {
+      const code = this.claimKey(request, body, receiptMs);
+      if (code !== COMMITTED) return code;
     }
-    this.encode(request, offset, bound);
+    const code = this.admit(request, nowMs);
+    if (code === COMMITTED) this.encode(request, offset, bound);
+    else this.settleKey(request, false);
+    return code;
+  }
+
+  /** Decides what depends on the metrics. */
+  private admit(request: PipelineRequest, nowMs: number): PipelineCode {
+    const { accepted, rejected } = this.parser;
+    if (request.strict && rejected > 0) return STRICT_REFUSED;
+    if (!this.limitsMetrics) return COMMITTED;
+    if (accepted > this.limits.metricBurst) return BATCH_OVER_BURST;
+    const verdict = this.limiter.chargeMetrics(accepted, nowMs);
+    if (verdict === ADMITTED) return COMMITTED;
+    return verdict === BUSY ? LIMITER_BUSY : METRICS_LIMITED;
+  }
+
+  /**
+   * True if each metric of the body, parsed with NO_TIME_MS, has a timestamp of its own. Otherwise equal bodies may be
+   * different metrics, and the body is parsed again with the time of receipt.
+   */
+  private hasAllTimes(
+    { format }: PipelineRequest,
+    body: Uint8Array,
+    receiptMs: number,
+    offset: number,
+  ): boolean {
+    const { parser, journal } = this;
+    // The room is claimed, and nothing in it counts before the commit.
+    const end = parser.encode(journal.bytes, journal.view, offset);
+    const { buffer, byteOffset } = journal.bytes;
+    if (Buffer.from(buffer, byteOffset + offset, end - offset).indexOf(NO_TIME) < 0) return true;
+    parser.input.set(body);
+    parser.parse(body.length, format, receiptMs, offset);
+    return false;
+  }
+
+  private claimKey(request: PipelineRequest, body: Uint8Array, receiptMs: number): PipelineCode {
+    const { clientKey, idempotencyKey: key, format } = request;
+    const keys = this.keys!;
+    const code =
+      key === ''
+        ? keys.claimBody(clientKey, body, format, receiptMs)
+        : keys.claim(clientKey, key, body, format, receiptMs);
+    if (code !== CLAIMED) return KEY_CODES[code];
+    request.keyEntry = keys.entry;
     return COMMITTED;
+  }
+
+  /** Ends the claim of the request's key, if it has one, once it is known whether the request is stored. */
+  settleKey(request: PipelineRequest, isStored: boolean): void {
+    if (request.keyEntry < 0) return;
+    this.keys!.settle(request.keyEntry, isStored);
+    request.keyEntry = -1;
   }
 
   /** COMMITTED here means that the request may go on. */
@@ -167,7 +277,8 @@ export class Pipeline {
   private encode(request: PipelineRequest, offset: number, bound: number): void {
     const { parser, journal } = this;
     const parsedMs = request.processedMs;
-    const end = parser.encode(journal.bytes, journal.view, offset);
+    let end = parser.encode(journal.bytes, journal.view, offset);
+    if (request.keyEntry >= 0) end = this.keys!.stamp(journal.bytes, end);
     assert(end - offset <= bound, 'encoder stayed within the claimed room');
     request.accepted = parser.accepted;
     request.rejected = parser.rejected;

@@ -17,6 +17,7 @@ import { Exposition } from './exposition/exposition.ts';
 import { rejectUnusableCertificate } from './http/listener.ts';
 import { probePort } from './http/port-probe.ts';
 import { loadUws, type Uws } from './http/uws.ts';
+import { restoreKeys } from './idempotency/restore.ts';
 import { LiveFeed } from './live/feed.ts';
 import { loadDispatch, loadLimiter, loadTelemetry, loadWriter, phaseOf, slotsOf } from './phases.ts';
 import { acquireDataDir, type DataDirLock } from './storage/data-dir.ts';
@@ -121,6 +122,8 @@ class Server implements RunningServer {
       this.lock = await acquireDataDir(config.dataDir);
       this.opened = this.openLog();
       countRecovery(memories.writerCounters, this.opened.recovery);
+      const keys = restoreKeys(nodeFileOps, memories.idempotency, memories.writerCounters, config);
+      if (keys.segments > 0) this.log.info(keys, 'read idempotency keys back from the segments');
       await this.startWriter();
       this.watchDirectory(this.lock);
       this.watchStalls();
@@ -250,6 +253,7 @@ class Server implements RunningServer {
         histograms: memories.histograms[index]!,
       })),
       writer: { counters: memories.writerCounters, histograms: memories.writerHistograms },
+      idempotency: memories.idempotency,
       samples: this.modules.telemetry.openSamples(memories.samples),
       stats: [
         ...memories.acceptStats.map((memory, index) => ({ name: `ingest-${index}`, memory })),

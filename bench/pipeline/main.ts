@@ -75,6 +75,8 @@ class Rig {
     parseNs: 0,
     encodeNs: 0,
     processedMs: 0,
+    idempotencyKey: '',
+    keyEntry: -1,
     accepted: 0,
     rejected: 0,
     journaledMs: 0,
@@ -87,7 +89,8 @@ class Rig {
       createParser({ maxBodyBytes: BODY_MAX_BYTES, maxBatch: BATCH_MAX }),
       openLimiter(createLimiterMemory(LIMITS), LIMITS),
       new JournalProducer(this.memory),
-      { ...LIMITS, maxBatch: BATCH_MAX },
+      { ...LIMITS, maxBatch: BATCH_MAX, dedupsBodies: false },
+      null,
     );
   }
 

@@ -198,6 +198,9 @@ function refuseContradictions(settings: Settings, config: Config): void {
       `--decompression-queue ${config.decompressionQueue}: must be at least --workers ${workers}; raise the one or lower the other`,
     );
   }
+  if (config.dedup === 'body' && config.idempotencyWindowMs === 0) {
+    fail('--dedup body: needs a window to remember bodies in; raise --idempotency-window-ms or drop --dedup');
+  }
   if (config.retentionBytes > 0 && config.retentionBytes < config.segmentBytes) {
     fail(
       `--retention-bytes ${config.retentionBytes}: must be 0 or at least --segment-bytes ${config.segmentBytes}; raise the one or lower the other`,

@@ -176,6 +176,26 @@ export const OPTIONS = z.object({
       help: 'proxies whose Forwarded or X-Forwarded-For counts, with --client-id forwarded',
     },
   ),
+  idempotencyWindowMs: bounded(
+    'duration',
+    '10m',
+    0,
+    7 * DAY_MS,
+    'how long an idempotency key is remembered, also across restarts; 0 refuses keys',
+  ),
+  idempotencyKeys: bounded(
+    'count',
+    '131072',
+    64,
+    16_777_216,
+    'idempotency keys remembered at once; beyond, the oldest are forgotten',
+  ),
+  dedup: choice(
+    z.enum(['off', 'body']),
+    '<mode>',
+    'off',
+    'body: store repeated bodies without a key once, if each of their metrics has a timestamp',
+  ),
   limiterClients: bounded('count', '65536', 16, 4_194_304, 'clients the limiter remembers at once'),
   maxBodyBytes: bounded(
     'size',

@@ -1,5 +1,6 @@
 /** The parts of the configuration that components take, in their own terms. */
 import type { BreakerConfig } from '../breaker/breaker.ts';
+import type { KeyTableConfig } from '../idempotency/table.ts';
 import type { LimiterConfig } from '../limiter/limiter.ts';
 import type { Config } from './load.ts';
 
@@ -12,6 +13,11 @@ export function limiterConfigOf(config: Config): LimiterConfig {
     metricBurst: config.metricRateBurst,
     clients: config.limiterClients,
   };
+}
+
+/** The table of idempotency keys: small where keys are refused. */
+export function keyTableConfigOf({ idempotencyKeys, idempotencyWindowMs }: Config): KeyTableConfig {
+  return { keys: idempotencyWindowMs === 0 ? 1 : idempotencyKeys, windowMs: idempotencyWindowMs };
 }
 
 /** Settings of the storage breaker, kept in its memory. */

@@ -7,6 +7,7 @@ import { type Control, DRAINING } from '../base/control.ts';
 import type { Config } from '../config/load.ts';
 import { limiterConfigOf } from '../config/slices.ts';
 import type { Exchange } from '../http/exchange.ts';
+import { KEY_IN_FLIGHT, KEY_INVALID, KEY_REUSED, KEYS_OFF, REPLAYED_LINE } from '../http/idempotency-key.ts';
 import { RateLimitHeaders } from '../http/rate-limit-headers.ts';
 import {
   headerLine,
@@ -18,7 +19,7 @@ import {
   prepareProblem,
   prepareUnavailable,
 } from '../http/response.ts';
-import { type Outcome, REFUSED, STORED } from '../journal/journal.ts';
+import { type Outcome, REFUSED, STORED, UNKNOWN } from '../journal/journal.ts';
 import type { BodyFormat } from '../parser/parser.ts';
 import type { Pipeline, PipelineCode } from '../pipeline.ts';
 import * as pipeline from '../pipeline.ts';
@@ -74,10 +75,9 @@ export class Intake {
     const { parser } = this.pipeline;
     const code = this.pipeline.process(exchange, body, nowMs, receiptMs);
     if (isWellFormed(code)) counters[WORKER.parsed_json_ok + 2 * exchange.format]! += 1;
-    if (code !== pipeline.COMMITTED) {
-      this.prepareRefusal(exchange, code);
-      return false;
-    }
+    if (code === pipeline.REPLAYED) this.prepareReplay(exchange);
+    else if (code !== pipeline.COMMITTED) this.prepareRefusal(exchange, code);
+    if (code !== pipeline.COMMITTED) return false;
     parser.countTypes(exchange.typeCounts);
     this.histograms.record(WORKER_HISTOGRAMS.batch_metrics, parser.seen);
     if (exchange.rejected > 0) {
@@ -87,9 +87,26 @@ export class Intake {
     return true;
   }
 
+  /** The first response again: it depends on nothing but the body. */
+  private prepareReplay(exchange: Exchange): void {
+    const { parser } = this.pipeline;
+    const { accepted, rejected } = parser;
+    exchange.rejected = rejected;
+    if (rejected > 0) exchange.body = partialBody(accepted, rejected, parser.errors());
+    this.prepareSuccess(exchange, accepted);
+    exchange.head += REPLAYED_LINE;
+  }
+
+  private prepareSuccess(exchange: Exchange, accepted: number): void {
+    const status = this.config.ack === 'received' ? 202 : 200;
+    prepareAccepted(exchange, status, accepted, this.limitHeaders.acceptedHead(exchange.remaining));
+  }
+
   private prepareRefusal(exchange: Exchange, code: PipelineCode): void {
     if (code === pipeline.JOURNAL_FULL) this.prepareUnavailable(exchange, 'journal_full');
     else if (code === pipeline.LIMITER_BUSY) this.prepareUnavailable(exchange, 'limiter_busy');
+    else if (code === pipeline.KEYS_FULL) this.prepareUnavailable(exchange, 'idempotency_full');
+    else if (code === pipeline.KEYS_FAILED) this.prepareUnavailable(exchange, 'disk_failed');
     else prepareProblem(exchange, this.problemOf(code, exchange.format));
   }
 
@@ -124,6 +141,14 @@ export class Intake {
           detail: `Nothing was stored: a batch may not exceed the burst of ${this.config.metricRateBurst} metrics. Send smaller batches.`,
           members: { limit: this.config.metricRateBurst },
         };
+      case pipeline.KEY_IN_FLIGHT:
+      case pipeline.KEY_REUSED:
+        counters[WORKER.rejected_idempotency]! += parser.accepted;
+        return code === pipeline.KEY_REUSED ? KEY_REUSED : KEY_IN_FLIGHT;
+      case pipeline.KEY_INVALID:
+      case pipeline.KEYS_OFF:
+        counters[WORKER.rejected_malformed]! += 1;
+        return code === pipeline.KEYS_OFF ? KEYS_OFF : KEY_INVALID;
       case pipeline.STRICT_REFUSED:
         counters[WORKER.rejected_strict]! += parser.seen;
         return itemsProblem('strict', parser.rejected, parser.errors());
@@ -141,11 +166,11 @@ export class Intake {
   /** Prepares the response to a request whose lines are settled, or under `received` journaled. */
   prepareSettled(exchange: Exchange, outcome: Outcome): void {
     const { counters } = this;
+    this.settleKey(exchange, outcome);
     if (outcome === STORED) {
       counters[WORKER.metrics_accepted]! += exchange.accepted;
       countIngested(counters, exchange);
-      const status = this.config.ack === 'received' ? 202 : 200;
-      prepareAccepted(exchange, status, this.limitHeaders.acceptedHead(exchange.remaining));
+      this.prepareSuccess(exchange, exchange.accepted);
     } else if (outcome === REFUSED) {
       counters[WORKER.rejected_unavailable]! += exchange.accepted;
       this.prepareUnavailable(exchange, 'disk_failed');
@@ -166,7 +191,14 @@ export class Intake {
 
   /** Counts the outcome of a request that has got 504 already. */
   countLate(exchange: Exchange, outcome: Outcome): void {
+    this.settleKey(exchange, outcome);
     this.counters[LATE_SLOTS[outcome]]! += exchange.accepted;
+  }
+
+  /** A key whose request may be stored or not stays in flight: the process ends, and the next one knows. */
+  private settleKey(exchange: Exchange, outcome: Outcome): void {
+    if (exchange.keyEntry < 0 || outcome === UNKNOWN) return;
+    this.pipeline.settleKey(exchange, outcome === STORED);
   }
 
   private prepareUnknown(exchange: Exchange, cause: string): void {
@@ -183,6 +215,9 @@ function isWellFormed(code: PipelineCode): boolean {
     case pipeline.STRICT_REFUSED:
     case pipeline.BATCH_OVER_BURST:
     case pipeline.METRICS_LIMITED:
+    case pipeline.REPLAYED:
+    case pipeline.KEY_IN_FLIGHT:
+    case pipeline.KEY_REUSED:
       return true;
     default:
       return false;

@@ -9,6 +9,7 @@ export interface ServedRequest {
   readonly strict: boolean;
   readonly clientKey: Uint8Array;
   readonly clientClass: number;
+  readonly idempotencyKey: string;
   /** A compressed body was charged before it was decompressed; the rest is what the limiter said then. */
   readonly isCharged: boolean;
   readonly clientHash: number;

@@ -128,7 +128,7 @@ class ThreadPerRequest implements Dispatcher {
 }
 
 function servedRequest(exchange: Exchange, body: Uint8Array): ServedRequest {
-  const { format, strict, clientKey, clientClass, startedMs, receivedMs } = exchange;
+  const { format, strict, clientKey, clientClass, idempotencyKey, startedMs, receivedMs } = exchange;
   const { isCharged, clientHash, remaining, limitNs } = exchange;
   return {
     body,
@@ -136,6 +136,7 @@ function servedRequest(exchange: Exchange, body: Uint8Array): ServedRequest {
     strict,
     clientKey,
     clientClass,
+    idempotencyKey,
     isCharged,
     clientHash,
     remaining,

@@ -18,6 +18,7 @@ import {
   TYPE_GAUGE,
   TYPE_HISTOGRAM,
 } from './columns.ts';
+import { STAMP_BYTES } from './request-stamp.ts';
 
 const GAUGE = TYPE_GAUGE;
 const COUNTER = TYPE_COUNTER;
@@ -67,10 +68,10 @@ export function encodedBound(columns: MetricColumns, bodyBytes: number): number 
 /** Bytes of the shortest valid item and its separator: `{"name":"a","value":1},`. */
 const ITEM_MIN_BYTES = 23;
 
-/** Maximum of `encodedBound` over all bodies of `bodyBytes`; the pipeline claims it before parsing. */
+/** Maximum of `encodedBound` over all bodies of `bodyBytes`, and a stamp; the pipeline claims it before parsing. */
 export function encodedBodyBound(bodyBytes: number, maxBatch: number): number {
   const items = Math.min(maxBatch, Math.ceil((bodyBytes + 1) / ITEM_MIN_BYTES));
-  return bodyBytes + items * GROWTH_BYTES + STORE_SLACK_BYTES;
+  return bodyBytes + items * GROWTH_BYTES + STORE_SLACK_BYTES + STAMP_BYTES;
 }
 
 /** The last time of receipt and its text, padded so that 16 bytes can be copied. */

@@ -14,6 +14,7 @@ import {
 } from '../telemetry/counters.ts';
 import { type MetricDescription, scalar } from './metric-description.ts';
 import { breakerMetrics } from './metrics/breaker.ts';
+import { idempotencyMetrics } from './metrics/idempotency.ts';
 import { ingestMetrics, timeoutMetrics } from './metrics/ingest.ts';
 import { limiterMetrics } from './metrics/limiter.ts';
 import { latencyMetrics, requestMetrics } from './metrics/request.ts';
@@ -34,6 +35,7 @@ export function describeMetrics(readings: Readings): MetricDescription[] {
     ...diskMetrics(readings),
     ...breakerMetrics(readings),
     ...limiterMetrics(readings),
+    ...idempotencyMetrics(readings),
     ...processMetrics(readings),
     ...threadMetrics(readings),
   ];

@@ -1,5 +1,6 @@
 /** The values behind the exposition. `refresh` reads them once per scrape, so one response is of one moment. */
 import { type BreakerReading, readBreaker } from '../breaker/breaker.ts';
+import { type KeyCensus, KeyTable } from '../idempotency/table.ts';
 import type { LimiterCensus, LimiterConfig, ReadCensus } from '../limiter/limiter.ts';
 import { WORKER, type WorkerSlot, WRITER, type WriterSlot } from '../telemetry/counters.ts';
 import {
@@ -42,6 +43,8 @@ export interface TelemetrySources {
   readonly samples: Samples;
   /** Statistics of the permanent threads besides main. The name is a kind, or `kind-number`. */
   readonly stats: readonly { readonly name: string; readonly memory: SharedArrayBuffer }[];
+  /** The table of idempotency keys. */
+  readonly idempotency: SharedArrayBuffer;
   readonly limiter: {
     readonly memory: SharedArrayBuffer;
     readonly config: LimiterConfig;
@@ -57,29 +60,33 @@ export class Readings {
   readonly samples: Samples;
   census!: LimiterCensus;
   breaker!: BreakerReading;
+  keys!: KeyCensus;
   /** Statistics of each thread that has sampled itself, with the thread's name. */
   threads!: readonly [name: string, stats: ThreadStats][];
   readonly disk: DiskUse;
   private readonly ingestCounters: readonly Float64Array[];
   private readonly writerCounters: Float64Array;
   private readonly mainStats: SharedArrayBuffer;
+  private readonly keyTable: KeyTable;
 
   constructor(sources: TelemetrySources, mainStats: SharedArrayBuffer) {
     this.sources = sources;
     this.mainStats = mainStats;
     this.samples = sources.samples;
+    this.keyTable = new KeyTable(sources.idempotency);
     this.ingestCounters = sources.ingest.map(({ counters }) => new Float64Array(counters));
     this.writerCounters = new Float64Array(sources.writer.counters);
     this.disk = new DiskUse(this.writerCounters, sources.disk.reserveBytes);
     this.refresh();
   }
 
-  /** Drains the samples, counts the limiter's clients, and reads the breaker and the thread statistics. */
+  /** Drains the samples, counts the limiter's clients and the keys, and reads the breaker and the thread statistics. */
   refresh(): void {
     this.samples.drain();
     const { memory, readCensus } = this.sources.limiter;
     this.census = readCensus(memory, BUSIEST_CLIENTS);
     this.breaker = readBreaker(this.sources.breaker);
+    this.keys = this.keyTable.census();
     this.threads = this.readThreads();
   }
 

@@ -41,6 +41,8 @@ export class Exchange implements PipelineRequest {
   coding: Coding = 0;
   strict = false;
   isCharged = false;
+  idempotencyKey = '';
+  keyEntry = -1;
   headOnly = false;
   /** A POST of metrics. Only their times are recorded; those of scrapes and probes would blur them. */
   measured = false;
@@ -88,6 +90,8 @@ export class Exchange implements PipelineRequest {
     this.clientHash = 0;
     this.clientClass = 0;
     this.isCharged = false;
+    this.idempotencyKey = '';
+    this.keyEntry = -1;
     this.headOnly = false;
     this.measured = false;
     this.recorded = false;

@@ -30,6 +30,7 @@ export class HeaderScan {
   clientKey = '';
   forwarded = '';
   xForwardedFor = '';
+  idempotencyKey = '';
   /** Why the framing is broken, for the response. */
   problem = '';
   private bytes = 0;
@@ -56,6 +57,7 @@ export class HeaderScan {
     this.clientKey = '';
     this.forwarded = '';
     this.xForwardedFor = '';
+    this.idempotencyKey = '';
     this.problem = '';
     this.bytes = 0;
     this.hosts = 0;
@@ -101,6 +103,9 @@ export class HeaderScan {
         return;
       case 15:
         if (name === 'x-forwarded-for') this.xForwardedFor = joined(this.xForwardedFor, value);
+        // An empty value counts as the empty key, which is refused later.
+        else if (name === 'idempotency-key')
+          this.idempotencyKey = joined(this.idempotencyKey, value === '' ? '""' : value);
         return;
       case 16:
         if (name === 'content-encoding') this.contentEncoding = joined(this.contentEncoding, value);

@@ -16,6 +16,7 @@ import { ClientShares } from './client-shares.ts';
 import type { CompressedCharge } from './compressed-charge.ts';
 import { type Exchange, type ExchangeOwner, ExchangePool } from './exchange.ts';
 import type { HeaderScan } from './header-scan.ts';
+import { idempotencyKeyOf } from './idempotency-key.ts';
 import { type Inflated, Inflater, type InflaterOwner } from './inflater.ts';
 import { bodyFormatOf, CODINGS_ACCEPTED, codingOf, GZIP, prefersStrict, UNSUPPORTED } from './media-type.ts';
 import type { Outbox } from './outbox.ts';
@@ -89,6 +90,7 @@ export class Receiver implements ExchangeOwner, InflaterOwner {
     exchange.measured = true;
     if (this.rejectByHeaders(exchange, scan)) return this.discard(exchange, scan);
     exchange.strict = prefersStrict(scan.prefer);
+    exchange.idempotencyKey = idempotencyKeyOf(scan.idempotencyKey);
     this.identity.setKey(exchange, scan);
     this.receiving.add(exchange);
     exchange.streaming = true;

@@ -20,8 +20,10 @@ const STATUS_LINES: Readonly<Record<Status, string>> = {
   404: '404 Not Found',
   405: '405 Method Not Allowed',
   408: '408 Request Timeout',
+  409: '409 Conflict',
   413: '413 Content Too Large',
   415: '415 Unsupported Media Type',
+  422: '422 Unprocessable Content',
   429: '429 Too Many Requests',
   431: '431 Request Header Fields Too Large',
   503: '503 Service Unavailable',
@@ -66,10 +68,10 @@ function acceptedText(accepted: number): string {
 }
 
 /** Prepares a 200 or 202; `head` is as in `Exchange.head`. */
-export function prepareAccepted(exchange: Exchange, status: 200 | 202, head: string): void {
+export function prepareAccepted(exchange: Exchange, status: 200 | 202, accepted: number, head: string): void {
   exchange.status = status;
   exchange.head = head;
-  if (exchange.rejected === 0) exchange.body = acceptedText(exchange.accepted);
+  if (exchange.rejected === 0) exchange.body = acceptedText(accepted);
 }
 
 /** Body of a success with invalid items. Call it while the parser still holds their errors. */

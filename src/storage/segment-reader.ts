@@ -6,6 +6,7 @@
  * claims, and they start later than expected, the bytes in between are damaged and the commit itself is good.
  */
 import zlib from 'node:zlib';
+import { stripStamps } from '../encoder/request-stamp.ts';
 import type { FileOps } from './file-ops.ts';
 import { endsLikeSeal, MARKER, SEAL_CUT, SEAL_MAX_BYTES, SEAL_WHOLE, SealReader } from './seal.ts';
 
@@ -204,7 +205,7 @@ class SegmentReader {
   }
 }
 
-/** The lines of a good commit without the seal, as the writer got them. Null when the seal no longer proves the bytes. */
+/** The metrics of a good commit: its lines without seal and stamps. Null when the seal no longer proves the bytes. */
 export function readLines(ops: FileOps, fd: number, commit: GoodCommit): Buffer | null {
   const bytes = Buffer.allocUnsafe(commit.bytes);
   for (let at = 0; at < bytes.length; ) {
@@ -217,7 +218,7 @@ export function readLines(ops: FileOps, fd: number, commit: GoodCommit): Buffer 
     return null;
   if (zlib.crc32(bytes.subarray(0, commit.dataBytes + seal.headBytes)) !== seal.crc) return null;
   bytes.write('}\n', commit.dataBytes, 'latin1');
-  return bytes.subarray(0, commit.dataBytes + 2);
+  return stripStamps(bytes.subarray(0, commit.dataBytes + 2));
 }
 
 /** Checks the numbers of good commits across segments: each is one more than the one before. */

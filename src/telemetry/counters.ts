@@ -13,7 +13,7 @@ import { MS_PER_SECOND, US_PER_SECOND } from '../base/units.ts';
 import { COUNTED_REASONS } from './unavailable.ts';
 
 /** Every status of a response, in the order of the counter slots. */
-export const STATUSES = [200, 202, 400, 401, 404, 405, 408, 413, 415, 429, 431, 503, 504] as const;
+export const STATUSES = [200, 202, 400, 401, 404, 405, 408, 409, 413, 415, 422, 429, 431, 503, 504] as const;
 export type Status = (typeof STATUSES)[number];
 
 /** Which deadline passed; docs/operating.md explains each to clients and operators. */
@@ -40,6 +40,7 @@ export const REJECT_REASONS = [
   'strict',
   'too_large',
   'rate_limited',
+  'idempotency',
   'unavailable',
 ] as const;
 
@@ -97,6 +98,19 @@ export const WORKER_TABLE = {
   decoded_bytes: counter('decoded_bytes_total', 'Body bytes after decompression.'),
   limited_requests: counter('limited_requests_total', 'Requests refused with 429.'),
   limited_metrics: counter('limited_metrics_total', 'Metrics refused with 429 by the metric limit.'),
+  idempotency_stored: counter(
+    'idempotency_keys_stored_total',
+    'Idempotency keys whose requests were stored.',
+  ),
+  idempotency_replays: counter(
+    'idempotency_replays_total',
+    'Repeated requests that got their first response again and stored nothing.',
+  ),
+  idempotency_evictions: counter(
+    'idempotency_evictions_total',
+    'Idempotency keys forgotten before their window ended, to make room.',
+  ),
+  idempotency_in_flight_now: gauge('idempotency_in_flight', 'Idempotency keys of requests in flight.'),
   queue_tasks_now: gauge('queue_depth', 'Requests waiting for storage.'),
   queue_bytes_now: gauge('queue_bytes', 'Bytes in the journals, not yet stored.'),
   body_bytes_now: gauge(
@@ -216,6 +230,7 @@ export const WRITER_TABLE = {
   damaged_commits: gauge('damaged_commits', 'Commits found damaged before the last good one at start.'),
   set_aside_files: gauge('set_aside_files', 'Segments with a damaged end that the start set aside.'),
   missing_commits: gauge('missing_commits', 'Commits of the log that no segment held at start.'),
+  restored_keys: gauge('idempotency_restored_keys', 'Idempotency keys read back from segments at start.'),
   segments_touched: counter(
     'segments_touched_total',
     'Segments found deleted, moved, replaced, cut or extended by another process.',

@@ -46,6 +46,11 @@ export const UNAVAILABLE = {
     retryMaxSeconds: 3,
     isCounted: true,
   },
+  idempotency_full: {
+    detail: 'No entry for another idempotency key is free.',
+    retryMaxSeconds: 3,
+    isCounted: true,
+  },
   overloaded: {
     detail: 'Metrics arrive faster than the server can store them within its target delay.',
     retryMaxSeconds: 3,

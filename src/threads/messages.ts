@@ -11,6 +11,7 @@ interface ServingMemory {
   readonly bell: SharedArrayBuffer;
   readonly breaker: SharedArrayBuffer;
   readonly limiter: SharedArrayBuffer;
+  readonly idempotency: SharedArrayBuffer;
   readonly writer: WriterMemory;
   readonly writerCounters: SharedArrayBuffer;
   readonly writerHistograms: SharedArrayBuffer;

@@ -3,6 +3,7 @@ import { Bell } from '../base/bell.ts';
 import { Control } from '../base/control.ts';
 import { Breaker } from '../breaker/breaker.ts';
 import { limiterConfigOf } from '../config/slices.ts';
+import { RequestKeys } from '../idempotency/request-keys.ts';
 import type { Limiter } from '../limiter/limiter.ts';
 import { loadLimiter, loadParser, loadTelemetry, loadWriter, slotsOf } from '../phases.ts';
 import { Pipeline } from '../pipeline.ts';
@@ -51,10 +52,15 @@ export async function openPipeline(
     histograms: new Histograms(memory.writerHistograms, WRITER_HISTOGRAM_NAMES),
     ops: watchSyncs(nodeFileOps, breaker),
   });
+  const keys =
+    config.idempotencyWindowMs === 0
+      ? null
+      : new RequestKeys(memory.idempotency, new Float64Array(memory.counters), nodeFileOps, config.dataDir);
   return new Pipeline(
     parser.createParser({ maxBodyBytes: config.maxBodyBytes, maxBatch: config.maxBatch }),
     limiter,
     journal,
-    { ...limiterConfigOf(config), maxBatch: config.maxBatch },
+    { ...limiterConfigOf(config), maxBatch: config.maxBatch, dedupsBodies: config.dedup === 'body' },
+    keys,
   );
 }

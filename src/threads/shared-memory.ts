@@ -3,8 +3,9 @@ import { createBell } from '../base/bell.ts';
 import { createControlBlock } from '../base/control.ts';
 import { createBreakerMemory } from '../breaker/breaker.ts';
 import type { Config } from '../config/load.ts';
-import { breakerConfigOf, limiterConfigOf } from '../config/slices.ts';
+import { breakerConfigOf, keyTableConfigOf, limiterConfigOf } from '../config/slices.ts';
 import type { DispatcherModule } from '../dispatch/dispatcher.ts';
+import { createKeyTable } from '../idempotency/table.ts';
 import type { LimiterModule } from '../limiter/limiter.ts';
 import { createCounterBlock, WORKER_SLOTS, WRITER_SLOTS } from '../telemetry/counters.ts';
 import {
@@ -41,6 +42,7 @@ export function allocateSharedMemory(config: Config, { dispatch, limiter, teleme
     bell: createBell(),
     breaker: createBreakerMemory(breakerConfigOf(config)),
     limiter: limiter.createLimiterMemory(limiterConfigOf(config)),
+    idempotency: createKeyTable(keyTableConfigOf(config)),
     writer: writer.createMemory(requestThreads || acceptThreads, config.journalBytes),
     samples: telemetry.createSampleMemories(serving),
     counters: each(serving, () => createCounterBlock(WORKER_SLOTS)),
@@ -70,8 +72,8 @@ export function totalBytes(memories: SharedMemories): number {
 
 /** Start data of serving thread `index`. The first thread that serves a single request has lane 0. */
 export function servingData(config: Config, memories: SharedMemories, index: number): ServingData {
-  const { acceptThreads, control, bell, breaker, limiter, writer, writerCounters, writerHistograms } =
-    memories;
+  const { acceptThreads, control, bell, breaker, limiter, idempotency } = memories;
+  const { writer, writerCounters, writerHistograms } = memories;
   return {
     config,
     lane: index < acceptThreads ? index : index - acceptThreads,
@@ -80,6 +82,7 @@ export function servingData(config: Config, memories: SharedMemories, index: num
       bell,
       breaker,
       limiter,
+      idempotency,
       writer,
       writerCounters,
       writerHistograms,

@@ -10,6 +10,7 @@ import { openMetricsRegistry } from '../../src/exposition/node-metrics.ts';
 import { Readings, type TelemetrySources } from '../../src/exposition/readings.ts';
 import type { Summary } from '../../src/exposition/summary.ts';
 import { familyOf, familyText } from '../../src/exposition/text-format.ts';
+import { createKeyTable } from '../../src/idempotency/table.ts';
 import { createLimiterMemory, openLimiter, readCensus } from '../../src/limiter/striped-lock.ts';
 import {
   CLASSES,
@@ -77,6 +78,7 @@ function emptyRig(): Rig {
     },
     samples: openSamples(events),
     stats: ['ingest-0', 'ingest-1', 'writer'].map((name) => ({ name, memory: createThreadStats() })),
+    idempotency: createKeyTable({ keys: 64, windowMs: 60_000 }),
     limiter: { memory: createLimiterMemory(LIMITS), config: LIMITS, readCensus },
   };
   return { sources, events };

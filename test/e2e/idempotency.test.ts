@@ -1,0 +1,434 @@
+/** Idempotency-Key: each request is stored once, and a repeated one gets its first response again. */
+import assert from 'node:assert/strict';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { assertAccepted, assertProblem, assertRetryAfter, eventually } from '../support/assertions.ts';
+import { bodyOf, metric, namesBody, ndjsonBody, uniqueName } from '../support/bodies.ts';
+import { describeEachPhase } from '../support/each-phase.ts';
+import { Scrape } from '../support/exposition.ts';
+import { FaultSwitch } from '../support/fault-switch.ts';
+import {
+  type HttpResponse,
+  type PostOptions,
+  post,
+  postRequest,
+  RawConnection,
+} from '../support/raw-http.ts';
+import {
+  memoryDirectory,
+  runCli,
+  type ServerProcess,
+  StartFailed,
+  startServer,
+  temporaryDirectory,
+  verify,
+} from '../support/server-process.ts';
+import { countNames, readStored, segmentPaths } from '../support/stored.ts';
+
+const PREFIX = 'metricsstream_idempotency_';
+
+function storedCount(dataDir: string, name: string): number {
+  return countNames(readStored(dataDir)).get(name) ?? 0;
+}
+
+function send(
+  { port }: ServerProcess,
+  key: string,
+  body: string | Uint8Array,
+  headers: PostOptions['headers'] = {},
+): Promise<HttpResponse> {
+  return post(port, body, { headers: { 'Idempotency-Key': key, ...headers } });
+}
+
+/** Checks that a response repeats an earlier one. */
+function assertReplay(response: HttpResponse, first: HttpResponse): void {
+  assert.equal(response.header('idempotency-replayed'), 'true', response.body.toString());
+  assert.equal(first.header('idempotency-replayed'), undefined);
+  assert.equal(response.status, first.status);
+  assert.equal(response.body.toString(), first.body.toString());
+}
+
+describeEachPhase(
+  { args: ['--workers', '2', '--dedup', 'body', '--client-id', 'header:x-client'] },
+  (server) => {
+    it('stores a repeated request once and answers it alike', async () => {
+      const name = uniqueName('once');
+      const body = namesBody(name);
+      const first = await send(server, name, body);
+      assertAccepted(first, 1);
+      for (let k = 0; k < 3; k++) assertReplay(await send(server, name, body), first);
+      assert.equal(storedCount(server.dataDir, name), 1);
+    });
+
+    it('repeats a partial success with its errors', async () => {
+      const name = uniqueName('partial');
+      const body = bodyOf([metric(name), { name: 'bad', value: 'none' }]);
+      const first = await send(server, name, body);
+      assert.equal(first.json().rejected, 1);
+      assertReplay(await send(server, name, body), first);
+      assert.equal(storedCount(server.dataDir, name), 1);
+    });
+
+    it('answers 422 to another body, and stores nothing of it', async () => {
+      const name = uniqueName('reused');
+      assertAccepted(await send(server, name, namesBody(name)), 1);
+      const other = uniqueName('other');
+      const problem = assertProblem(await send(server, name, namesBody(other)), 422);
+      assert.equal(problem.type, 'urn:metricsstream:problem:key_reused');
+      assert.equal(storedCount(server.dataDir, other), 0);
+    });
+
+    it('frees the key of a request that stored nothing', async () => {
+      const name = uniqueName('freed');
+      assertProblem(await send(server, name, '{"metrics":['), 400);
+      assertProblem(await send(server, name, bodyOf([{ name: '', value: 1 }])), 400);
+      const bad = { name: 'bad', value: 'none' };
+      const strict = { Prefer: 'handling=strict' };
+      assertProblem(await send(server, name, bodyOf([metric(name), bad]), strict), 400);
+      assertAccepted(await send(server, name, namesBody(name)), 1);
+    });
+
+    it('--dedup body stores a repeated body once, if each metric has a timestamp', async () => {
+      const name = uniqueName('body');
+      const body = namesBody(name, `${name}.b`);
+      const first = await post(server.port, body);
+      assertAccepted(first, 2);
+      assertReplay(await post(server.port, body), first);
+      assertReplay(
+        await post(server.port, gzipSync(body), { headers: { 'Content-Encoding': 'gzip' } }),
+        first,
+      );
+      assert.equal(storedCount(server.dataDir, name), 1);
+      assertAccepted(await post(server.port, body, { headers: { 'X-Client': 'other' } }), 2);
+      assertAccepted(await post(server.port, `${body} `), 2);
+      assertAccepted(await send(server, name, body), 2);
+      assert.equal(storedCount(server.dataDir, name), 4);
+    });
+
+    it('--dedup body stores other bodies as often as they come, with the time of receipt', async () => {
+      const [name, now] = [uniqueName('untimed'), Date.now()];
+      for (const metrics of [
+        [{ name, value: 1 }],
+        [metric('timed'), { name, value: 1, tags: { timestamp: '8640000000000001' } }],
+      ]) {
+        for (let k = 0; k < 2; k++) assertAccepted(await post(server.port, bodyOf(metrics)), metrics.length);
+      }
+      const stored = readStored(server.dataDir).filter((line) => line.name === name);
+      assert.equal(stored.length, 4);
+      for (const { timestamp } of stored) assert.ok(timestamp >= now - 1 && timestamp <= Date.now() + 1);
+    });
+  },
+);
+
+describe('a request', () => {
+  it('is recognised compressed, in chunks, as NDJSON, and under strict handling', async (t) => {
+    const server = await startServer(t);
+    const name = uniqueName('form');
+    const body = namesBody(name);
+    const first = await send(server, name, body);
+    const gzip = { 'Content-Encoding': 'gzip' };
+    assertReplay(await send(server, name, gzipSync(body), gzip), first);
+    assertReplay(await send(server, name, gzipSync(body, { level: 1 }), gzip), first);
+    assertReplay(await send(server, name, body, { Prefer: 'handling=strict' }), first);
+    const lines = ndjsonBody([metric(name)]);
+    const ndjson = { 'Content-Type': 'application/x-ndjson' };
+    assertProblem(await send(server, name, lines, ndjson), 422);
+    const other = await send(server, `${name}.lines`, lines, ndjson);
+    assertReplay(await send(server, `${name}.lines`, lines, ndjson), other);
+    assert.equal(storedCount(server.dataDir, name), 2);
+  });
+
+  it('with --ack received or written is repeated with its status', async (t) => {
+    for (const [ack, status] of [
+      ['received', 202],
+      ['written', 200],
+    ] as const) {
+      const server = await startServer(t, { args: ['--ack', ack] });
+      const name = uniqueName(ack);
+      const first = await send(server, name, namesBody(name));
+      assertAccepted(first, 1, status);
+      assertReplay(await send(server, name, namesBody(name)), first);
+      await server.stop();
+      assert.equal(storedCount(server.dataDir, name), 1);
+    }
+  });
+
+  it('is counted against the request limit, and not against the metric limit', async (t) => {
+    const server = await startServer(t, {
+      args: [
+        '--rate-limit',
+        '0.01',
+        '--rate-burst',
+        '3',
+        '--metric-rate-limit',
+        '0.01',
+        '--metric-rate-burst',
+        '2',
+      ],
+    });
+    const name = uniqueName('limited');
+    const body = namesBody(name, `${name}.b`);
+    const first = await send(server, name, body);
+    assertReplay(await send(server, name, body), first);
+    assertProblem(await send(server, `${name}.more`, body), 429);
+    assertProblem(await send(server, name, body), 429);
+  });
+});
+
+describe('a key', () => {
+  it('is the same with quotes and without', async (t) => {
+    const server = await startServer(t);
+    for (const [bare, quoted] of [
+      ['9f-1c', '"9f-1c"'],
+      ['with\\backslash', '"with\\\\backslash"'],
+      ['k'.repeat(256), `"${'k'.repeat(256)}"`],
+    ] as const) {
+      const body = namesBody(uniqueName('quoted'));
+      const first = await send(server, bare, body);
+      assertAccepted(first, 1);
+      assertReplay(await send(server, quoted, body), first);
+    }
+    const spaced = namesBody(uniqueName('spaced'));
+    const first = await send(server, '"two words, one \\"key\\""', spaced);
+    assertAccepted(first, 1);
+    assertReplay(await send(server, '"two words, one \\"key\\""', spaced), first);
+  });
+
+  it('that is none gets 400 and stores nothing', async (t) => {
+    const server = await startServer(t);
+    const name = uniqueName('invalid');
+    for (const key of [
+      ...[
+        '',
+        '""',
+        '"open',
+        'open"',
+        '"a"b',
+        'two words',
+        'a,b',
+        '"a";p=1',
+        '"\\a"',
+        'caf\u00e9s',
+        '"tab\t"',
+      ],
+      ...['k'.repeat(257), `"${'k'.repeat(257)}"`, `"${'\\"'.repeat(300)}"`],
+    ]) {
+      const response = await send(server, key, namesBody(name));
+      assert.equal(response.status, 400, key);
+      assert.equal(response.json().type, 'urn:metricsstream:problem:key_invalid', key);
+    }
+    const connection = await RawConnection.open(server.port);
+    const body = namesBody(name);
+    connection.write(
+      `POST /metrics HTTP/1.1\r\nHost: x\r\nIdempotency-Key: a\r\nIdempotency-Key: a\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    );
+    assertProblem(await connection.read(), 400);
+    connection.close();
+    assert.equal(storedCount(server.dataDir, name), 0);
+  });
+
+  it('belongs to its client', async (t) => {
+    const server = await startServer(t, { args: ['--client-id', 'header:x-client'] });
+    const name = uniqueName('client');
+    for (const client of ['a', 'b']) {
+      const first = await send(server, 'key', namesBody(name), { 'X-Client': client });
+      assertAccepted(first, 1);
+      assertReplay(await send(server, 'key', namesBody(name), { 'X-Client': client }), first);
+    }
+    // The boundary between client and key is part of the hash.
+    assertAccepted(await send(server, 'ckey', namesBody(name), { 'X-Client': 'x' }), 1);
+    assertAccepted(await send(server, 'key', namesBody(name), { 'X-Client': 'xc' }), 1);
+    assert.equal(storedCount(server.dataDir, name), 4);
+  });
+
+  it('is refused where keys are off', async (t) => {
+    const server = await startServer(t, { args: ['--idempotency-window-ms', '0'] });
+    const problem = assertProblem(await send(server, 'key', namesBody(uniqueName('off'))), 400);
+    assert.match(String(problem.detail), /--idempotency-window-ms/);
+    assertAccepted(await post(server.port, namesBody(uniqueName('off'))), 1);
+  });
+
+  it('that several workers get at once is stored once', async (t) => {
+    const server = await startServer(t, { args: ['--workers', '8'] });
+    const connections = await Promise.all(Array.from({ length: 32 }, () => RawConnection.open(server.port)));
+    for (let round = 0; round < 20; round++) {
+      const name = uniqueName('race');
+      const request = postRequest(namesBody(name), { headers: { 'Idempotency-Key': name } });
+      const answers = await Promise.all(connections.map((connection) => connection.request(request)));
+      const statuses = new Set(answers.map(({ status }) => status));
+      assert.ok(
+        [...statuses].every((status) => status === 200 || status === 409),
+        [...statuses].join(' '),
+      );
+      const firsts = answers.filter(
+        ({ status, header }) => status === 200 && header('idempotency-replayed') === undefined,
+      );
+      assert.equal(firsts.length, 1);
+      assert.equal(storedCount(server.dataDir, name), 1);
+    }
+    for (const connection of connections) connection.close();
+    const scrape = await Scrape.of(server.port);
+    assert.equal(scrape.sum(`${PREFIX}keys_stored_total`), 20);
+    assert.equal(scrape.sum(`${PREFIX}in_flight`), 0);
+    const repeated = scrape.sum(`${PREFIX}replays_total`);
+    assert.equal(repeated + scrape.sum('metricsstream_requests_total', 'status="409"'), 20 * 31);
+  });
+});
+
+for (const phase of ['2', '6']) {
+  describe(`a request that storage keeps waiting, phase ${phase}`, () => {
+    it('answers 409 to its key until its fate is known, then its response', async (t) => {
+      const faults = new FaultSwitch(t);
+      const args = ['--phase', phase, '--workers', '1', '--request-timeout-ms', '500'];
+      const server = await startServer(t, { args, env: faults.env, dataDir: memoryDirectory(t) });
+      assertAccepted(await post(server.port, namesBody(uniqueName('warm'))), 1);
+      faults.set({ syncDelayMs: 3_000 });
+      const name = uniqueName('late');
+      assertProblem(await send(server, name, namesBody(name)), 504);
+      const conflict = await send(server, name, namesBody(name));
+      assertProblem(conflict, 409);
+      assert.equal(assertRetryAfter(conflict), 1);
+      assert.equal((await Scrape.of(server.port)).sum(`${PREFIX}in_flight`), 1);
+      faults.clear();
+      let answer = conflict;
+      await eventually('the fate is known', async () => {
+        answer = await send(server, name, namesBody(name));
+        return answer.status !== 409;
+      });
+      assertAccepted(answer, 1);
+      assert.equal(answer.header('idempotency-replayed'), 'true');
+      assert.equal(storedCount(server.dataDir, name), 1);
+    });
+  });
+}
+
+describe('a request that storage refuses', () => {
+  it('leaves its key free', async (t) => {
+    const faults = new FaultSwitch(t);
+    const server = await startServer(t, {
+      args: ['--workers', '1', '--phase', '6', '--breaker-failures', '1000'],
+      env: faults.env,
+    });
+    assertAccepted(await send(server, 'first', namesBody(uniqueName('warm'))), 1);
+    const hasStruck = faults.failAt('write', 1, 'EIO');
+    const name = uniqueName('refused');
+    assertProblem(await send(server, name, namesBody(name)), 503);
+    assert.ok(hasStruck());
+    faults.clear();
+    const answer = await send(server, name, namesBody(name));
+    assertAccepted(answer, 1);
+    assert.equal(answer.header('idempotency-replayed'), undefined);
+    assert.equal(storedCount(server.dataDir, name), 1);
+  });
+});
+
+describe('after a restart', () => {
+  it('keys are recognised within their window', async (t) => {
+    const dataDir = temporaryDirectory(t);
+    const body = namesBody(uniqueName('restart'));
+    const before = await startServer(t, { dataDir });
+    const first = await send(before, 'key', body);
+    await before.stop();
+    const after = await startServer(t, { dataDir });
+    assertReplay(await send(after, 'key', body), first);
+    assertProblem(await send(after, 'key', namesBody(uniqueName('other'))), 422);
+    assert.equal((await Scrape.of(after.port)).sum(`${PREFIX}restored_keys`), 1);
+  });
+
+  it('keys whose window has ended are free', async (t) => {
+    const dataDir = temporaryDirectory(t);
+    const args = ['--idempotency-window-ms', '1s'];
+    const name = uniqueName('window');
+    const before = await startServer(t, { dataDir, args });
+    assertAccepted(await send(before, 'key', namesBody(name)), 1);
+    const storedMs = Date.now();
+    await before.stop();
+    // The window counts whole seconds.
+    await eventually('the window has ended', () => Date.now() - storedMs > 2_000);
+    const after = await startServer(t, { dataDir, args });
+    const again = await send(after, 'key', namesBody(name));
+    assert.equal(again.header('idempotency-replayed'), undefined);
+    assert.equal(storedCount(dataDir, name), 2);
+  });
+
+  it('a key counts only if the seal of its commit proves it', async (t) => {
+    const dataDir = temporaryDirectory(t);
+    const before = await startServer(t, { dataDir });
+    const names = ['one', 'two', 'three'].map((name) => uniqueName(name));
+    for (const name of names) assertAccepted(await send(before, name, namesBody(name)), 1);
+    await before.stop();
+    const [path = ''] = segmentPaths(dataDir);
+    const text = readFileSync(path, 'utf8');
+    writeFileSync(path, text.replace(`"name":"${names[1]}"`, `"name":"${names[1]!.replace('two', 'tvo')}"`));
+    const after = await startServer(t, { dataDir });
+    const replayed = [];
+    for (const name of names)
+      replayed.push((await send(after, name, namesBody(name))).header('idempotency-replayed'));
+    assert.deepEqual(replayed, ['true', undefined, 'true']);
+  });
+
+  it('a directory without keys is not searched for them', async (t) => {
+    const dataDir = temporaryDirectory(t);
+    const before = await startServer(t, { dataDir });
+    assertAccepted(await post(before.port, namesBody(uniqueName('plain'))), 1);
+    await before.stop();
+    const after = await startServer(t, { dataDir });
+    assert.ok(!after.output().includes('idempotency keys'), after.output());
+  });
+
+  it('the secret is for its owner, and a damaged one stops the start with a remedy', async (t) => {
+    const dataDir = temporaryDirectory(t);
+    const before = await startServer(t, { dataDir });
+    assertAccepted(await send(before, 'key', namesBody(uniqueName('secret'))), 1);
+    await before.stop();
+    const path = join(dataDir, '.idempotency-secret');
+    assert.equal(statSync(path).mode & 0o777, 0o600);
+    assert.ok(!readFileSync(segmentPaths(dataDir)[0]!, 'utf8').includes(readFileSync(path, 'utf8').trim()));
+    writeFileSync(path, 'not a secret');
+    await assert.rejects(startServer(t, { dataDir }), (error: StartFailed) => {
+      assert.ok(error instanceof StartFailed);
+      assert.match(error.output, /\.idempotency-secret does not hold/);
+      return true;
+    });
+  });
+});
+
+describe('the table of keys', () => {
+  it('forgets the oldest when it is full, counts them, and stays within its memory', async (t) => {
+    const server = await startServer(t, { args: ['--idempotency-keys', '64', '--workers', '1'] });
+    const connection = await RawConnection.open(server.port);
+    const body = namesBody(uniqueName('full'));
+    for (let k = 0; k < 300; k++) {
+      const response = await connection.request(
+        postRequest(body, { headers: { 'Idempotency-Key': `k${k}` } }),
+      );
+      assertAccepted(response, 1);
+    }
+    connection.close();
+    const scrape = await Scrape.of(server.port);
+    assert.equal(scrape.sum(`${PREFIX}capacity`), 64);
+    assert.equal(scrape.sum(`${PREFIX}keys`), 64);
+    assert.equal(scrape.sum(`${PREFIX}evictions_total`), 300 - 64);
+    assert.equal(scrape.sum(`${PREFIX}window_seconds`), 600);
+    assert.equal((await send(server, 'k299', body)).header('idempotency-replayed'), 'true');
+  });
+});
+
+describe('readers', () => {
+  it('verify the log, and print the metrics without stamps', async (t) => {
+    const server = await startServer(t);
+    const name = uniqueName('tail');
+    assertAccepted(await send(server, 'key', bodyOf([metric(`${name}.a`), metric(`${name}.b`)])), 2);
+    assertAccepted(await post(server.port, namesBody(`${name}.c`)), 1);
+    await server.stop();
+    assert.equal((await verify(server.dataDir)).code, 0);
+    const { stdout } = await runCli(['tail', '--data-dir', server.dataDir]);
+    const lines = stdout.trimEnd().split('\n');
+    assert.deepEqual(
+      lines.map((line) => JSON.parse(line) as unknown),
+      ['a', 'b', 'c'].map((end) => metric(`${name}.${end}`)),
+    );
+  });
+});
