@@ -26,6 +26,11 @@ export function warningsOf(config: Config): string[] {
       `--max-batch ${config.maxBatch} is larger than --metric-rate-burst ${config.metricRateBurst}: larger batches than that get 413`,
     );
   }
+  if (config.retentionAgeMs > 0 && config.retentionAgeMs < config.idempotencyWindowMs) {
+    warnings.push(
+      `--retention-age-ms ${config.retentionAgeMs} is less than --idempotency-window-ms ${config.idempotencyWindowMs}: a restart forgets the keys of files that are deleted`,
+    );
+  }
   if (config.minFreeBytes === 0) {
     warnings.push('--min-free-bytes 0: the server fills its disk before it refuses requests');
   }

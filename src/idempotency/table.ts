@@ -58,13 +58,22 @@ function setI32(ways: number): number {
   return alignUp(WORDS_I32 + ways * (1 + HASH_WORDS + 1), LINE_I32);
 }
 
-export function createKeyTable({ keys, windowMs }: KeyTableConfig): SharedArrayBuffer {
+function geometryOf(keys: number): { readonly sets: number; readonly ways: number } {
   const sets = Math.max(1, Math.round(keys / MEAN_WAYS));
   const mean = keys / sets;
-  const ways = Math.ceil(mean + (sets === 1 ? 0 : SPREAD * Math.sqrt(mean)));
-  const words = LINE_I32 + sets * setI32(ways);
-  assert(words < 2 ** 29, 'the table of keys fits in 2 GiB');
-  const memory = new SharedArrayBuffer(words * Int32Array.BYTES_PER_ELEMENT);
+  return { sets, ways: Math.ceil(mean + (sets === 1 ? 0 : SPREAD * Math.sqrt(mean))) };
+}
+
+/** Bytes of a table for so many keys. */
+export function keyTableBytes({ keys }: KeyTableConfig): number {
+  const { sets, ways } = geometryOf(keys);
+  return (LINE_I32 + sets * setI32(ways)) * Int32Array.BYTES_PER_ELEMENT;
+}
+
+export function createKeyTable(config: KeyTableConfig): SharedArrayBuffer {
+  const { keys, windowMs } = config;
+  const { sets, ways } = geometryOf(keys);
+  const memory = new SharedArrayBuffer(keyTableBytes(config));
   const i32 = new Int32Array(memory);
   i32[SETS_I32] = sets;
   i32[WAYS_I32] = ways;

@@ -8,6 +8,7 @@
  * each lane   a journal ring
  * each worker idle body buffers; one decompressed body
  * bodies      --inflight-body-bytes, for all workers together
+ * keys        the table of idempotency keys
  * ```
  * The constants are measured: test/e2e/memory.test.ts runs the server in a control group of 512 MiB, where a plan that is
  * too low ends in the kernel's out-of-memory killer.
@@ -15,7 +16,9 @@
 import { powerOfTwoAtLeast } from '../base/shared-memory.ts';
 import { MIB } from '../base/units.ts';
 import type { Config } from '../config/load.ts';
+import { keyTableConfigOf } from '../config/slices.ts';
 import type { DispatcherModule } from '../dispatch/dispatcher.ts';
+import { keyTableBytes } from '../idempotency/table.ts';
 
 const BASE_BYTES = 88 * MIB;
 const THREAD_BYTES = 32 * MIB;
@@ -36,6 +39,7 @@ export function plannedBytes(config: Config, dispatch: DispatcherModule): number
     (workers + requestThreads) * perThread +
     lanes * journalBytes +
     workers * perWorker +
-    inflightBodyBytes
+    inflightBodyBytes +
+    keyTableBytes(keyTableConfigOf(config))
   );
 }

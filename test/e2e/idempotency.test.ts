@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { assertAccepted, assertProblem, assertRetryAfter, eventually } from '../support/assertions.ts';
 import { bodyOf, metric, namesBody, ndjsonBody, uniqueName } from '../support/bodies.ts';
-import { describeEachPhase } from '../support/each-phase.ts';
+import { describeEachImplementation } from '../support/each-phase.ts';
 import { Scrape } from '../support/exposition.ts';
 import { FaultSwitch } from '../support/fault-switch.ts';
 import {
@@ -50,7 +50,7 @@ function assertReplay(response: HttpResponse, first: HttpResponse): void {
   assert.equal(response.body.toString(), first.body.toString());
 }
 
-describeEachPhase(
+describeEachImplementation(
   { args: ['--workers', '2', '--dedup', 'body', '--client-id', 'header:x-client'] },
   (server) => {
     it('stores a repeated request once and answers it alike', async () => {
