@@ -86,7 +86,8 @@ main() {
   mount --bind "$project/node_modules" "$tree$inside/node_modules"
   mount -o remount,ro,bind "$tree$inside/node_modules"
   mount -t proc proc "$tree/proc"
-  mount --bind /dev "$tree/dev"
+  # With what is mounted below it: tests open pseudo-terminals.
+  mount --rbind /dev "$tree/dev"
   mount -t tmpfs tmpfs "$tree/dev/shm" 2>/dev/null || true
   prove_build
   "${in_tree[@]}" node scripts/test.mjs "$@"
