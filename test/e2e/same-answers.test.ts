@@ -38,6 +38,8 @@ function requests(): Sent[] {
 interface Outcome {
   readonly answers: readonly string[];
   readonly stored: readonly string[];
+  /** What the server logged: it has the reason of a refusal that only some phase gave. */
+  readonly log: string;
 }
 
 /** Sends all requests one after the other over one connection. */
@@ -64,11 +66,11 @@ async function outcomeOf(owner: Owner, args: readonly string[]): Promise<Outcome
   const stored = readStored(server.dataDir).map(({ timestamp, ...rest }) =>
     JSON.stringify({ ...rest, timestamp: receivedNow(timestamp) ? 'receipt' : timestamp }),
   );
-  return { answers, stored };
+  return { answers, stored, log: server.output() };
 }
 
 describe(`the same ${BODIES} requests (TEST_SEED=${seed})`, () => {
-  let expected: Outcome = { answers: [], stored: [] };
+  let expected: Outcome = { answers: [], stored: [], log: '' };
   before(async () => {
     expected = await outcomeOf({ after }, phaseArgs(LAST));
   });
@@ -90,9 +92,9 @@ describe(`the same ${BODIES} requests (TEST_SEED=${seed})`, () => {
   ];
   for (const [what, args] of others) {
     it(`are answered and stored alike by ${what}`, async (t) => {
-      const { answers, stored } = await outcomeOf(t, args);
+      const { answers, stored, log } = await outcomeOf(t, args);
       answers.forEach((answer, k) => {
-        assert.equal(answer, expected.answers[k], `request ${k}`);
+        assert.equal(answer, expected.answers[k], `request ${k}\n${log}`);
       });
       assert.deepEqual(stored, expected.stored);
     });
