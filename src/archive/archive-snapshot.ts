@@ -1,5 +1,5 @@
 /**
- * What the archive holds at one moment, for readers of stored metrics.
+ * The contents of the archive at one moment, for readers of stored metrics.
  *
  * A merge and retention delete files, so a snapshot holds every file open and names it by its descriptor: the path works
  * whatever happens to the name. To read the whole log without overlap or gap:

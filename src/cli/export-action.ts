@@ -12,7 +12,8 @@ import { startOf } from '../export/start.ts';
 import { segmentsOf } from '../storage/data-dir.ts';
 import { statusText } from './export-status.ts';
 import { printError } from './output.ts';
-import { type SinkKind, sinkKindOf } from './sink-kinds.ts';
+import type { SinkKind } from './sink-kind.ts';
+import { sinkKindOf } from './sink-kinds.ts';
 
 const EXIT_FENCED = 3;
 const PORT_MAX = 65_535;

@@ -4,7 +4,7 @@ import type { PostgresOptions } from '../export/postgres/options.ts';
 import { LAYOUTS, type Layout, schemaText } from '../export/postgres/schema.ts';
 import type { SinkFactory } from '../export/sink.ts';
 import { quantityOption } from './flag-values.ts';
-import type { Flags, SinkKind, VerifySinkOptions } from './sink-kinds.ts';
+import type { Flags, SinkKind, VerifySinkOptions } from './sink-kind.ts';
 
 const CONNECTIONS_MAX = 16;
 const HOUR_MS = 3_600_000;

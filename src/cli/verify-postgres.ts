@@ -2,7 +2,7 @@
 import { logIdOf } from '../export/exporter.ts';
 import type { PostgresOptions } from '../export/postgres/options.ts';
 import { compareWithPostgres, type SinkComparison } from '../export/postgres/verify.ts';
-import type { VerifySinkOptions } from './sink-kinds.ts';
+import type { VerifySinkOptions } from './sink-kind.ts';
 
 const PROGRESS_MS = 2_000;
 const PROBLEMS_SHOWN = 20;

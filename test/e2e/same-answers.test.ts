@@ -38,7 +38,7 @@ function requests(): Sent[] {
 interface Outcome {
   readonly answers: readonly string[];
   readonly stored: readonly string[];
-  /** What the server logged: it has the reason of a refusal that only some phase gave. */
+  /** The server's log: it has the reason of a refusal that only some phase gave. */
   readonly log: string;
 }
 
