@@ -4,11 +4,11 @@ import os from 'node:os';
 import { MetricsStreamError } from '../base/errors.ts';
 import { createLogger, type Logger } from '../base/log.ts';
 import { LogOutput } from '../base/log-output.ts';
-import { isSinkName, readCursorFiles } from '../export/cursor-file.ts';
 import { Exporter, type ExporterOptions } from '../export/exporter.ts';
 import { ExportMetrics } from '../export/metrics.ts';
 import { serveMetrics } from '../export/metrics-server.ts';
 import { startOf } from '../export/start.ts';
+import { isSinkName, readCursorFiles } from '../storage/cursor-file.ts';
 import { segmentsOf } from '../storage/data-dir.ts';
 import { statusText } from './export-status.ts';
 import { printError } from './output.ts';
@@ -43,7 +43,7 @@ interface ExportFlags {
 export async function exportAction(flags: ExportFlags): Promise<number> {
   const { to, status, json, printSchema, init } = flags;
   if (status === true) {
-    process.stdout.write(statusText(readCursorFiles(flags.dataDir), json === true));
+    process.stdout.write(statusText(await readCursorFiles(flags.dataDir), json === true));
     return 0;
   }
   if (to === undefined)

@@ -1,5 +1,5 @@
 /** `metricsstream export --status`: what the exporters of a data directory last knew. */
-import type { CursorFile } from '../export/cursor-file.ts';
+import type { CursorFile } from '../storage/cursor-file.ts';
 import { tableText } from './table.ts';
 
 export function statusText(cursors: readonly CursorFile[], json: boolean): string {

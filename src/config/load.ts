@@ -201,6 +201,12 @@ function refuseContradictions(settings: Settings, config: Config): void {
   if (config.dedup === 'body' && config.idempotencyWindowMs === 0) {
     fail('--dedup body: needs a window to remember bodies in; raise --idempotency-window-ms or drop --dedup');
   }
+  const hasRetention = config.retentionBytes > 0 || config.retentionAgeMs > 0;
+  if (config.requiredSinks !== undefined && !hasRetention) {
+    fail(
+      `--required-sinks ${config.requiredSinks}: has no effect without retention; set --retention-bytes or --retention-age-ms`,
+    );
+  }
   if (config.retentionBytes > 0 && config.retentionBytes < config.segmentBytes) {
     fail(
       `--retention-bytes ${config.retentionBytes}: must be 0 or at least --segment-bytes ${config.segmentBytes}; raise the one or lower the other`,

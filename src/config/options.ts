@@ -99,6 +99,8 @@ function choice<Schema extends z.ZodEnum>(
 }
 
 const CLIENT_ID = /^(address|authorization|forwarded|header:[!#$%&'*+.^_`|~0-9A-Za-z-]+)$/;
+/** As `isSinkName` in storage/cursor-file.ts allows. */
+const SINK_LIST = /^[a-z0-9][a-z0-9._-]{0,63}(,[a-z0-9][a-z0-9._-]{0,63})*$/;
 /** Names the member of the list that is neither an address nor a range. */
 function invalidRange(list: string): string {
   const parsed = IpRanges.parse(list);
@@ -245,6 +247,18 @@ export const OPTIONS = z.object({
     'delete the oldest files above this total; 0 keeps all',
   ),
   retentionAgeMs: bounded('duration', '0', 0, 3_650 * DAY_MS, 'delete files older than this; 0 keeps all'),
+  requiredSinks: optional(z.string().regex(SINK_LIST), {
+    placeholder: '<list>',
+    allowed: 'names of sinks (export --name), separated by commas',
+    derived: 'none',
+    help: 'retention keeps what these sinks have not got yet',
+  }),
+  whenSinksLag: choice(
+    z.enum(['keep', 'delete']),
+    '<choice>',
+    'keep',
+    'disk nearly full and a required sink behind: refuse metrics, or let retention delete',
+  ),
   minFreeBytes: bounded('size', '64m', 0, DISK_MAX_BYTES, 'free disk space below which requests are refused'),
   wal: choice(
     z.enum(['auto', 'io_uring', 'pool', 'off']),

@@ -6,8 +6,8 @@
  */
 import { MS_PER_SECOND } from '../base/units.ts';
 import type { LogPlace } from '../storage/commit-reader.ts';
+import { type CursorFile, writeCursorFile } from '../storage/cursor-file.ts';
 import { bytesBehind, logEnd } from '../storage/log-end.ts';
-import { type CursorFile, writeCursorFile } from './cursor-file.ts';
 import type { ExportMetrics } from './metrics.ts';
 import type { CommitRange } from './sink.ts';
 

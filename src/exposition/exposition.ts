@@ -9,6 +9,7 @@ import { statfs } from 'node:fs/promises';
 import { setImmediate as turnEnd } from 'node:timers/promises';
 import { monotonicMs } from '../base/clock.ts';
 import { createThreadStats, startThreadStats } from '../telemetry/thread-stats.ts';
+import { readCursorFiles } from '../storage/cursor-file.ts';
 import { describeMetrics } from './metrics.ts';
 import { type MetricsForm, negotiate } from './negotiate.ts';
 import { FAMILY_SEPARATOR, NodeMetrics } from './node-metrics.ts';
@@ -97,12 +98,14 @@ export class Exposition {
     return `${text}${nodeText}\n${form === 'openmetrics' ? '# EOF\n' : ''}`;
   }
 
-  /** On the thread pool, so that a hanging file system delays no scrape. */
+  /** Disk and cursor files, on the thread pool, so that a hanging file system delays no scrape. */
   private async measureDisk(): Promise<void> {
     if (this.statfsPending) return;
     this.statfsPending = true;
     try {
-      const { bavail, bsize } = await statfs(this.readings.sources.disk.dataDir);
+      const { dataDir } = this.readings.sources.disk;
+      this.readings.sinks = await readCursorFiles(dataDir);
+      const { bavail, bsize } = await statfs(dataDir);
       this.readings.disk.record(bavail * bsize, monotonicMs());
     } catch {
       // Keep the last measurement; the next interval tries again.

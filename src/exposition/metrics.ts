@@ -18,6 +18,7 @@ import { idempotencyMetrics } from './metrics/idempotency.ts';
 import { ingestMetrics, timeoutMetrics } from './metrics/ingest.ts';
 import { limiterMetrics } from './metrics/limiter.ts';
 import { latencyMetrics, requestMetrics } from './metrics/request.ts';
+import { sinkMetrics } from './metrics/sinks.ts';
 import { commitMetrics, diskMetrics } from './metrics/storage.ts';
 import { processMetrics, threadMetrics } from './metrics/thread.ts';
 import type { Readings } from './readings.ts';
@@ -33,6 +34,7 @@ export function describeMetrics(readings: Readings): MetricDescription[] {
     ...writerMetrics(readings),
     ...commitMetrics(readings),
     ...diskMetrics(readings),
+    ...sinkMetrics(readings),
     ...breakerMetrics(readings),
     ...limiterMetrics(readings),
     ...idempotencyMetrics(readings),

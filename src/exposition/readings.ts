@@ -2,6 +2,7 @@
 import { type BreakerReading, readBreaker } from '../breaker/breaker.ts';
 import { type KeyCensus, KeyTable } from '../idempotency/table.ts';
 import type { LimiterCensus, LimiterConfig, ReadCensus } from '../limiter/limiter.ts';
+import type { CursorFile } from '../storage/cursor-file.ts';
 import { WORKER, type WorkerSlot, WRITER, type WriterSlot } from '../telemetry/counters.ts';
 import {
   type HistogramReading,
@@ -57,6 +58,8 @@ const BUSIEST_CLIENTS = 10;
 
 export class Readings {
   readonly sources: TelemetrySources;
+  /** As the exporters of the log last wrote them. */
+  sinks: readonly CursorFile[] = [];
   readonly samples: Samples;
   census!: LimiterCensus;
   breaker!: BreakerReading;

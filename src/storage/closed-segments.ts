@@ -9,9 +9,9 @@ import { join } from 'node:path';
 import { codeOf, type FileOps } from './file-ops.ts';
 import { lastSealedCommit, SEAL_MAX_BYTES } from './seal.ts';
 import { listSegments, segmentName } from './segment-name.ts';
+import type { SinkGateConfig } from './sink-gate.ts';
 
-export interface RetentionConfig {
-  readonly dataDir: string;
+export interface RetentionConfig extends SinkGateConfig {
   /** Delete the oldest segments while all together are larger; 0 keeps everything. */
   readonly retentionBytes: number;
   /** Delete segments whose last write is older; 0 keeps everything. */

@@ -219,6 +219,14 @@ export const WRITER_TABLE = {
   rotation_failures: counter('rotation_failures_total', 'Failed attempts to create a new segment.'),
   segments_created: counter('segments_created_total', 'Segment files created.'),
   segments_deleted: counter('segments_deleted_total', 'Segment files deleted by retention.'),
+  segments_unshipped: counter(
+    'segments_deleted_unshipped_total',
+    'Segments deleted although a required sink lacked them.',
+  ),
+  held_segments_now: gauge(
+    'retention_held_segments',
+    'Segments that retention keeps only because a required sink lacks them.',
+  ),
   refused_lines: counter('refused_metrics_total', 'Metrics the writer could not store.'),
   unknown_lines: counter('unknown_metrics_total', 'Metrics whose sync failed: on disk or not.'),
   lost_acknowledged_lines: counter(

@@ -8,6 +8,7 @@ import { ClosedSegments, type Incident } from '../storage/closed-segments.ts';
 import { directoryChange, type FileId, sameFile } from '../storage/directory-identity.ts';
 import { codeOf, isFileError } from '../storage/file-ops.ts';
 import { DirectoryLost } from '../storage/segment-store.ts';
+import { SinkGate } from '../storage/sink-gate.ts';
 import { PROBE_INTERVAL_MS, SpaceGuard } from '../storage/space-guard.ts';
 import type { Spares } from '../storage/spares.ts';
 import { WRITER } from '../telemetry/counters.ts';
@@ -39,6 +40,7 @@ export class Upkeep {
   private readonly breaker: Breaker;
   private readonly spares: Spares;
   private readonly guard: SpaceGuard;
+  private readonly gate: SinkGate;
   private closed: ClosedSegments;
   /** Earliest time to log the next write that failed. */
   private nextLogMs = 0;
@@ -55,6 +57,7 @@ export class Upkeep {
     this.spares = spares;
     this.guard = new SpaceGuard(ops, config, counters, () => this.probe());
     this.closed = new ClosedSegments(ops, config);
+    this.gate = new SinkGate(config, parts.recovered.log);
     breaker.onTransition = (transition) => this.logTransition(transition);
   }
 
@@ -143,7 +146,7 @@ export class Upkeep {
     const { closed } = this;
     try {
       this.logIncidents(closed.inspect(firstOpen, abandoned));
-      const due = closed.due(openBytes, Date.now());
+      const due = this.shipped(closed.due(openBytes, Date.now()));
       const lastCommit = due.length === 0 ? 0 : closed.lastCommit(due.at(-1)!);
       if (lastCommit > 0) deleting(lastCommit);
       const results = due.map((sequence) => closed.delete(sequence));
@@ -154,6 +157,31 @@ export class Upkeep {
       if (!isFileError(error)) throw error;
       this.logChanged('directory', codeOf(error), 'cannot read the data directory; retrying');
     }
+  }
+
+  /** Those of the segments that no required sink still needs. */
+  private shipped(due: readonly number[]): readonly number[] {
+    const { gate, closed, parts } = this;
+    const { counters } = parts;
+    const lastCommits = gate.isActive ? due.map((sequence) => closed.lastCommit(sequence)) : [];
+    const { count, held, unshipped } = gate.pass(lastCommits, counters[WRITER.free_bytes_now]!);
+    counters[WRITER.held_segments_now] = held?.segments ?? 0;
+    counters[WRITER.segments_unshipped]! += unshipped;
+    if (unshipped > 0)
+      this.log(
+        'error',
+        { segments: unshipped },
+        'the disk is nearly full: deleting segments that a required sink lacks',
+      );
+    if (held === null) this.logged.delete('sink');
+    else
+      this.logChanged(
+        'sink',
+        held.sink,
+        'retention waits for a required sink; is its exporter running?',
+        held.commit,
+      );
+    return gate.isActive ? due.slice(0, count) : due;
   }
 
   private logIncidents(incidents: readonly Incident[]): void {

@@ -50,40 +50,45 @@ export function writeCursorFile(dataDir: string, cursor: CursorFile): void {
   fs.renameSync(next, path);
 }
 
-/** Null when there is no such file or it is not one of ours. */
+/** For a thread that may block. Null when there is no such file or it is not one of ours. */
 export function readCursorFile(dataDir: string, sink: string): CursorFile | null {
   try {
-    const path = join(dataDir, DIRECTORY, sink + SUFFIX);
-    if (fs.statSync(path).size > FILE_MAX_BYTES) return null;
-    const cursor = JSON.parse(fs.readFileSync(path, 'utf8')) as CursorFile;
-    return isCursor(cursor) && cursor.sink === sink ? cursor : null;
+    const path = pathOf(dataDir, sink);
+    return fs.statSync(path).size > FILE_MAX_BYTES ? null : parse(fs.readFileSync(path, 'utf8'), sink);
   } catch {
     return null;
   }
 }
 
-/** Written by another version or by other hands: only what retention relies on must be right. */
-function isCursor({ sink, log, commit, updatedMs }: CursorFile): boolean {
-  return (
-    typeof sink === 'string' &&
+const pathOf = (dataDir: string, sink: string): string => join(dataDir, DIRECTORY, sink + SUFFIX);
+
+/** Null for the text of another version or of other hands: what retention relies on must be right. */
+function parse(text: string, name: string): CursorFile | null {
+  const cursor = JSON.parse(text) as CursorFile;
+  const { sink, log, commit, updatedMs } = cursor;
+  const isSound =
+    sink === name &&
     typeof log === 'string' &&
     Number.isSafeInteger(commit) &&
     commit >= 0 &&
-    Number.isFinite(updatedMs)
-  );
+    Number.isFinite(updatedMs);
+  return isSound ? cursor : null;
 }
 
-/** The cursors of all sinks, by name. */
-export function readCursorFiles(dataDir: string): CursorFile[] {
-  let names: string[];
+/** The cursors of all sinks, by name. Never blocks. */
+export async function readCursorFiles(dataDir: string): Promise<CursorFile[]> {
+  const names = await fs.promises.readdir(join(dataDir, DIRECTORY)).catch(() => []);
+  const sinks = names.filter((name) => name.endsWith(SUFFIX)).map((name) => name.slice(0, -SUFFIX.length));
+  const cursors = await Promise.all(sinks.sort().map((sink) => read(dataDir, sink)));
+  return cursors.filter((cursor) => cursor !== null);
+}
+
+async function read(dataDir: string, sink: string): Promise<CursorFile | null> {
   try {
-    names = fs.readdirSync(join(dataDir, DIRECTORY));
+    const path = pathOf(dataDir, sink);
+    const { size } = await fs.promises.stat(path);
+    return size > FILE_MAX_BYTES ? null : parse(await fs.promises.readFile(path, 'utf8'), sink);
   } catch {
-    return [];
+    return null;
   }
-  return names
-    .filter((name) => name.endsWith(SUFFIX))
-    .sort()
-    .map((name) => readCursorFile(dataDir, name.slice(0, -SUFFIX.length)))
-    .filter((cursor) => cursor !== null);
 }
