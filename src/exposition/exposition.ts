@@ -8,8 +8,8 @@
 import { statfs } from 'node:fs/promises';
 import { setImmediate as turnEnd } from 'node:timers/promises';
 import { monotonicMs } from '../base/clock.ts';
-import { createThreadStats, startThreadStats } from '../telemetry/thread-stats.ts';
 import { readCursorFiles } from '../storage/cursor-file.ts';
+import { createThreadStats, startThreadStats } from '../telemetry/thread-stats.ts';
 import { describeMetrics } from './metrics.ts';
 import { type MetricsForm, negotiate } from './negotiate.ts';
 import { FAMILY_SEPARATOR, NodeMetrics } from './node-metrics.ts';

@@ -8,7 +8,11 @@ const GAUGES: readonly (readonly [string, string, (cursor: CursorFile) => number
   ['sink_durable_commit', 'The last commit that survives a crash of the sink.', ({ commit }) => commit],
   ['sink_lag_commits', 'Commits of the log that the sink does not hold.', ({ lagCommits }) => lagCommits],
   ['sink_lag_bytes', 'Bytes of the log that the sink does not hold.', ({ lagBytes }) => lagBytes],
-  ['sink_lag_seconds', 'Age of the oldest bytes that the sink does not hold.', ({ lagSeconds }) => lagSeconds],
+  [
+    'sink_lag_seconds',
+    'Age of the oldest bytes that the sink does not hold.',
+    ({ lagSeconds }) => lagSeconds,
+  ],
   [
     'sink_report_age_seconds',
     'Time since the exporter of the sink last reported; it does every second.',
@@ -18,7 +22,8 @@ const GAUGES: readonly (readonly [string, string, (cursor: CursorFile) => number
 
 export function sinkMetrics(readings: Readings): MetricDescription[] {
   return GAUGES.map(([name, help, read]) => {
-    const samples = () => readings.sinks.map((cursor) => ({ value: read(cursor), labels: { sink: cursor.sink } }));
+    const samples = () =>
+      readings.sinks.map((cursor) => ({ value: read(cursor), labels: { sink: cursor.sink } }));
     return scalar('gauge', name, help, samples, ['sink']);
   });
 }
