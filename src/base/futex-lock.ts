@@ -28,13 +28,18 @@ export const lockWaits = { contended: 0, slept: 0 };
  * @param sliceMs longest sleep between two attempts; raise it for long critical sections with many waiters
  */
 export function lock(words: Int32Array, index: number, boundMs: number, sliceMs = SLICE_MS): boolean {
+  //> 4.1 one thread at a time
+  //: return true;
   // Acquires the lock. Pairs with the exchange in `unlock`: sees everything that the last holder wrote.
   if (Atomics.compareExchange(words, index, FREE, HELD) === FREE) return true;
   return lockContended(words, index, boundMs, sliceMs);
+  //<
 }
 
 function lockContended(words: Int32Array, index: number, boundMs: number, sliceMs: number): boolean {
   lockWaits.contended++;
+  //> 4.2 try until it is free
+  //: return false;
   for (let spin = 0; spin < SPINS; spin++) {
     // Load first: it shares the cache line with the holder, while a compareExchange would take the line away.
     // Both pair with the exchange in `unlock`.
@@ -45,16 +50,32 @@ function lockContended(words: Int32Array, index: number, boundMs: number, sliceM
   for (;;) {
     // Acquires the lock, or announces a sleeper to the exchange in `unlock`. Runs after each wake, also the last one: a
     // waiter that consumed a notification either gets the lock or leaves CONTENDED behind for the next sleeper.
+    //> 4.3 announce that you will sleep
+    //: if (Atomics.compareExchange(words, index, FREE, HELD) === FREE) return true;
     if (Atomics.exchange(words, index, CONTENDED) === FREE) return true;
+    //<
+    //> 4.4 give up in time
+    //: const leftMs = deadlineMs;
     const leftMs = deadlineMs - performance.now();
     if (leftMs <= 0) return false;
+    //<
     lockWaits.slept++;
+    //> 4.3 sleep
+    //: Atomics.wait(words, index, HELD, Math.min(leftMs, sliceMs));
     // Pairs with the notify in `unlock`. Returns at once if the word has changed since the exchange.
     Atomics.wait(words, index, CONTENDED, Math.min(leftMs, sliceMs));
+    //<
   }
+  //<
 }
 
 export function unlock(words: Int32Array, index: number): void {
+  //> 4.1 publish the critical section
+  //: words[index] = FREE;
+  //> 4.3 wake a sleeper
+  //: Atomics.store(words, index, FREE);
   // Publishes the critical section to the next holder. Pairs with the operations that acquire the lock above.
   if (Atomics.exchange(words, index, FREE) === CONTENDED) Atomics.notify(words, index, 1);
+  //<
+  //<
 }

@@ -38,9 +38,16 @@ export interface Build {
   readonly files: readonly string[];
 }
 
+/** Declarations that no file imports. */
+function declarationsIn(root: string): string[] {
+  return readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.d.ts'))
+    .map((name) => join('src', name));
+}
+
 /** The files that a phase's steps and benchmark need. */
 export function filesToBuild(root: string, phase: LearnPhase): string[] {
-  return [RUNNER, BENCH, ...phase.files, ...sourcesIn(root, stepFolder(phase))];
+  return [RUNNER, BENCH, ...declarationsIn(root), ...phase.files, ...sourcesIn(root, stepFolder(phase))];
 }
 
 function compilerOf(root: string): string {

@@ -23,6 +23,29 @@ export interface LearnPhase {
 /** In the order in which they are learned. */
 export const LEARN_PHASES: readonly LearnPhase[] = [
   {
+    number: '3',
+    title: 'single-pass parser',
+    level: 'foundation',
+    wants: null,
+    files: ['src/parser/single-pass/item.ts', 'src/parser/single-pass/body.ts'],
+    read: [
+      'src/parser/parser.ts',
+      'src/parser/naive/naive.ts',
+      'src/encoder/columns.ts',
+      'src/parser/json/skip.ts',
+    ],
+    page: 'docs/phases/3-single-pass-parser.md',
+  },
+  {
+    number: '4',
+    title: 'striped limiter',
+    level: 'intermediate',
+    wants: '3',
+    files: ['src/base/futex-lock.ts', 'src/limiter/striped-lock.ts', 'src/limiter/table.ts'],
+    read: ['src/limiter/limiter.ts', 'src/limiter/bucket-limiter.ts', 'src/limiter/global-lock.ts'],
+    page: 'docs/phases/4-striped-limiter.md',
+  },
+  {
     number: '5',
     title: 'ring telemetry',
     level: 'advanced',

@@ -13,7 +13,10 @@ export const createLimiterMemory = ((
   config: LimiterConfig,
   geometry: LimiterGeometry = geometryFor(config),
 ): SharedArrayBuffer =>
+  //> 4.5 as many locks as sets
+  //: createTable(config, geometry, 1)) satisfies LimiterModule['createLimiterMemory'];
   createTable(config, geometry, geometry.sets)) satisfies LimiterModule['createLimiterMemory'];
+//<
 
 /** The memory states the number of locks, so threads cannot disagree about it. */
 export const openLimiter = openBucketLimiter satisfies LimiterModule['openLimiter'];

@@ -149,7 +149,10 @@ export class LimiterTable {
 
   /** Int32 index of the set's lock. */
   lockWord(setIndex: number): number {
+    //> 4.5 the lock of the set's group
+    //: return this.set(0) * I32_PER_F64 + LOCK_I32;
     return this.set((setIndex * this.locksPerSet) | 0) * I32_PER_F64 + LOCK_I32;
+    //<
   }
 
   used(set: number): number {

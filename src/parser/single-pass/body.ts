@@ -116,9 +116,12 @@ function parseItems(open: number): number {
       seen = index;
       i = runs!.end;
     } else {
+      //> 3.5 an invalid item leaves its row to the next
+      //: i = parseItem(i, index, index, ITEM_DEPTH);
       // Every earlier item is rejected, written or has a row.
       if (B[i] === OPEN_BRACE) i = parseItem(i, index - rejected - written, index, ITEM_DEPTH);
       else i = rejectNonObject(i, index);
+      //<
       if (i < 0) return ERR;
     }
     let c = B[i]!;
@@ -126,11 +129,13 @@ function parseItems(open: number): number {
       i = skipSpace(i);
       c = B[i]!;
     }
+    //> 3.4 the next item
     if (c === COMMA) {
       i++;
       if (B[i]! <= LAST_SPACE) i = skipSpace(i);
       continue;
     }
+    //<
     if (c !== CLOSE_BRACKET) return fail(i, 'COMMA_OR_BRACKET');
     seen = index + 1;
     inItems = false;
@@ -175,8 +180,11 @@ function parseDocument(): number {
     rejectStructure(start, '', 'OBJECT');
   }
   if (i < 0) return ERR;
+  //> 3.6 nothing but white space may follow
+  //: return i;
   i = skipSpace(i);
   return i === bodyBytes ? i : fail(i, 'TRAILING');
+  //<
 }
 
 /** Parses the top-level object. */
@@ -242,6 +250,8 @@ function parseLines(): number {
       index += items - 1;
       i = runs!.end;
     } else if (B[i] === OPEN_BRACE) {
+      //> 3.7 a line is an item; a broken one is rejected alone
+      //: i = lineEnd(i);
       let end = parseItem(i, index - rejected - written, index, 0);
       if (end >= 0) {
         end = skipSpace(end);
@@ -249,6 +259,7 @@ function parseLines(): number {
       }
       if (end < 0) end = rejectLine(index);
       i = end;
+      //<
     } else {
       rejectItem(index, i, '', 'OBJECT');
       i = lineEnd(i);
@@ -288,7 +299,9 @@ export function parseBody(length: number, format: BodyFormat, itemRuns: ItemRuns
   runs = itemRuns;
   assert(length >= 0 && length <= maxBodyBytes, 'body fits the input buffer');
   bodyBytes = length;
+  //> 3.8 the byte behind the body
   B[length] = 0;
+  //<
   outcome = PARSED;
   seen = 0;
   inItems = false;
@@ -311,7 +324,10 @@ export function parseBody(length: number, format: BodyFormat, itemRuns: ItemRuns
     outcome = MALFORMED;
     return outcome;
   }
+  //> 3.5 count the rows
+  //: columns.count = seen;
   columns.count = seen - rejected - written;
+  //<
   return outcome;
 }
 
@@ -323,6 +339,9 @@ export function describeFailure(): ParseFailure {
   if (!syntaxBroken) {
     return { offset: structureOffset, field: structureField, reason: REASONS[structureReason] };
   }
+  //> 3.6 name the item, and the end of the body
+  //: return { offset: failureOffset, field: '', reason: REASONS[failureReason] };
   const reason = failureOffset >= bodyBytes ? 'END' : failureReason;
   return { offset: failureOffset, field: inItems ? `metrics[${seen}]` : '', reason: REASONS[reason] };
+  //<
 }

@@ -150,20 +150,28 @@ export function parseItem(open: number, row: number, index: number, depth: numbe
       field = TAGS;
       i += 7;
     }
+    //> 3.2 other spellings and unknown keys
+    //: if (field === OTHER) return fail(i, 'KEY');
     if (field === OTHER) {
       i = parseKey(i);
       if (i < 0) return ERR;
       field = keyField;
     }
+    //<
     c = B[i]!;
     if (c <= LAST_SPACE) {
       i = skipSpace(i);
       c = B[i]!;
     }
     if ((fields & field) !== 0) {
+      //> 3.3 a field twice
+      //: i = skipValue(i, depth + 1);
       rejectItem(index, key, fieldName(field), 'TWICE');
       i = skipValue(i, depth + 1);
+      //<
     } else {
+      //> 3.1 each field has its column
+      //: i = skipValue(i, depth + 1);
       fields |= field;
       if (field === NAME) i = parseName(i, row, index, depth);
       else if (field === VALUE_FIELD) i = parseMetricValue(i, row, index, depth);
@@ -173,6 +181,7 @@ export function parseItem(open: number, row: number, index: number, depth: numbe
         if (c === OPEN_BRACE) i = parseTags(i, row, index, depth + 1);
         else i = rejectValue(i, index, depth, 'tags', 'OBJECT');
       } else i = skipValue(i, depth + 1);
+      //<
     }
     if (i < 0) return ERR;
     c = B[i]!;
@@ -186,9 +195,11 @@ export function parseItem(open: number, row: number, index: number, depth: numbe
       continue;
     }
     if (c !== CLOSE_BRACE) return fail(i, 'COMMA_OR_BRACE');
+    //> 3.3 a field is missing
     if ((fields & REQUIRED) !== REQUIRED) {
       rejectItem(index, open, (fields & NAME) === 0 ? 'name' : 'value', 'REQUIRED');
     }
+    //<
     return i + 1;
   }
 }
