@@ -319,6 +319,33 @@ const capacity = [
   ),
 ];
 
+const sinks = [
+  lines(
+    'Sinks: lag',
+    'Age of the oldest metrics that a sink lacks. An alert fires above five minutes.',
+    's',
+    [query(own('sink_lag_seconds'), '{{instance}} {{sink}}')],
+  ),
+  lines('Sinks: bytes behind', 'Bytes of the log that a sink lacks.', 'bytes', [
+    query(own('sink_lag_bytes'), '{{instance}} {{sink}}'),
+  ]),
+  lines(
+    'Sinks: exporters',
+    'Seconds since each exporter reported, and what it put into the quarantine.',
+    'short',
+    [
+      query(own('sink_report_age_seconds'), '{{instance}} {{sink}} report age'),
+      query(own('sink_quarantined'), '{{instance}} {{sink}} quarantined'),
+    ],
+  ),
+  lines(
+    'Sinks: segments held',
+    'Files that retention keeps only because a required sink lacks them.',
+    'short',
+    [query(own('retention_held_segments'), '{{instance}}')],
+  ),
+];
+
 const ofProcess = (name) => `${name}{${SERVER}} and on (job, instance) metricsstream_build_info`;
 const system = [
   stacked('CPU', 'Cores in use; all threads of the process.', 'short', [
@@ -371,5 +398,6 @@ export const ROWS = [
   ['Breaker, admission, timeouts', protection],
   ['Errors', errors],
   ['Clients and capacity', capacity],
+  ['Sinks', sinks],
   ['System', system],
 ];

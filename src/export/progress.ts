@@ -40,6 +40,7 @@ export class Progress {
   private commit = 0;
   private end: LogPlace = { segment: 0, offset: 0 };
   private metricsTotal = 0;
+  private quarantined = 0;
   private lagCommits = 0;
   private lagBytes = 0;
 
@@ -65,7 +66,9 @@ export class Progress {
     metrics.add('metrics', range.lineCount - quarantined);
     metrics.add('bytes', range.bytes);
     metrics.add('quarantined_metrics', quarantined);
-    for (const { first, last } of range.damaged) metrics.add('damaged_commits', last - first + 1);
+    const damaged = range.damaged.reduce((sum, { first, last }) => sum + last - first + 1, 0);
+    metrics.add('damaged_commits', damaged);
+    this.quarantined += quarantined + damaged;
     metrics.observe('ship_seconds', tookMs / MS_PER_SECOND);
     this.settleSamples();
   }
@@ -115,7 +118,7 @@ export class Progress {
   }
 
   private fileFields(): Omit<CursorFile, 'sink' | 'log' | 'commit'> {
-    const { place, state, error, lagCommits, lagBytes, lagSeconds, metricsTotal } = this;
+    const { place, state, error, lagCommits, lagBytes, lagSeconds, metricsTotal, quarantined } = this;
     const { segment } = this.end;
     return {
       place,
@@ -127,6 +130,7 @@ export class Progress {
       lagBytes,
       lagSeconds,
       metricsTotal,
+      quarantined,
     };
   }
 

@@ -34,6 +34,8 @@ export interface CursorFile {
   readonly lagBytes: number;
   readonly lagSeconds: number;
   readonly metricsTotal: number;
+  /** Metrics and damaged commits that this run of the exporter put into the quarantine of the sink. */
+  readonly quarantined: number;
 }
 
 export function isSinkName(name: string): boolean {

@@ -22,12 +22,14 @@ const unit = readDeployed('systemd', 'metricsstream.service');
 const settings = (name: string): string[] =>
   [...unit.matchAll(new RegExp(`^${name}=(.*)$`, 'gm'))].map((match) => match[1] ?? '');
 
-/** A copy of the unit with the paths of this checkout. */
-function installed(t: TestContext): string {
-  const path = join(temporaryDirectory(t), 'metricsstream.service');
+/** A copy of a unit with the paths of this checkout. */
+function installed(t: TestContext, name = 'metricsstream.service'): string {
+  const path = join(temporaryDirectory(t), name);
   writeFileSync(
     path,
-    unit.replaceAll('/usr/bin/node', process.execPath).replaceAll('/opt/metricsstream/', ROOT),
+    readDeployed('systemd', name)
+      .replaceAll('/usr/bin/node', process.execPath)
+      .replaceAll('/opt/metricsstream/', ROOT),
   );
   return path;
 }
@@ -44,6 +46,14 @@ describe('the unit', () => {
       ...['security', '--offline=true', '--no-pager', `--threshold=${EXPOSURE_MAX}`],
       installed(t),
     ]);
+  });
+
+  it('of the exporter is valid, as confined, and stays down when fenced', { skip }, (t) => {
+    const path = installed(t, 'metricsstream-export.service');
+    assert.equal(runTool('systemd-analyze', ['verify', '--man=no', path]).trim(), '');
+    const security = ['security', '--offline=true', '--no-pager', `--threshold=${EXPOSURE_MAX}`];
+    runTool('systemd-analyze', [...security, path]);
+    assert.match(readFileSync(path, 'utf8'), /^RestartPreventExitStatus=2 3$/m);
   });
 
   it('names a user that its sysusers file makes', () => {

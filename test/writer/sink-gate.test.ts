@@ -18,6 +18,7 @@ const CURSOR: Omit<CursorFile, 'sink' | 'log' | 'commit'> = {
   lagBytes: 0,
   lagSeconds: 0,
   metricsTotal: 0,
+  quarantined: 0,
 };
 
 for (const tested of [groupCommit, synchronous]) {

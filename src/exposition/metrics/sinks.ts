@@ -14,6 +14,11 @@ const GAUGES: readonly (readonly [string, string, (cursor: CursorFile) => number
     ({ lagSeconds }) => lagSeconds,
   ],
   [
+    'sink_quarantined',
+    'Metrics and damaged commits that the running exporter put into the quarantine of the sink.',
+    ({ quarantined }) => quarantined,
+  ],
+  [
     'sink_report_age_seconds',
     'Time since the exporter of the sink last reported; it does every second.',
     ({ updatedMs }) => Math.max(0, Date.now() - updatedMs) / MS_PER_SECOND,

@@ -1,0 +1,138 @@
+/**
+ * Ways to insert metrics into PostgreSQL, from parsed rows to committed ones, side by side on one connection.
+ *
+ *     node dist/bench/postgres/main.js --url postgres://user@host/empty_database [--report docs/results]
+ *
+ * Creates and drops tables named bench_… in that database. Rounds of all methods take turns; the rows of every round are
+ * counted. Server CPU is that of the backend, if the database runs on this machine.
+ */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import pg from 'pg';
+import { textTable } from '../../load-test/format.ts';
+import { Rows } from '../../src/export/postgres/rows.ts';
+import { jsonOutput, reportDirectory, roundsOr } from '../harness/options.ts';
+import { writeResults } from '../report/document.ts';
+import { withRange } from '../report/numbers.ts';
+import { originOf, originTable } from '../report/origin.ts';
+import { type Column, markdownTable, tableOf } from '../report/table.ts';
+import { rangeOf } from '../statistics.ts';
+import { METHODS, type Method, TABLES } from './methods.ts';
+
+const COMMAND = 'node dist/bench/postgres/main.js --url … --report docs/results';
+const ROWS = 50_000;
+const SERIES = 1_000;
+const BATCHES = 4;
+const ROUNDS = roundsOr(5);
+const US_PER_TICK = 10_000;
+const FIELDS_BEFORE_UTIME = 11;
+
+interface Cell {
+  readonly rowsPerSecond: number;
+  readonly clientUs: number;
+  /** NaN for a database on another machine. */
+  readonly serverUs: number;
+}
+
+interface Result {
+  readonly method: string;
+  readonly cells: readonly Cell[];
+}
+
+const at = process.argv.indexOf('--url');
+const url = at < 0 ? undefined : process.argv[at + 1];
+
+/** The same rows for every method: a thousand series, one value a millisecond. */
+function rowsOf(batch: number): Rows {
+  const rows = new Rows(ROWS);
+  for (let row = 0; row < ROWS; row++) {
+    rows.times[row] = 1_700_000_000_000 + batch * 1_000 + (row >> 6);
+    rows.series[row] = 1 + ((row * 7) % SERIES);
+    rows.values[row] = ((row * 2_654_435_761 + batch) % 100_000) / 100;
+  }
+  rows.count = ROWS;
+  return rows;
+}
+
+/** CPU of a process so far in µs; NaN if it is not on this machine. */
+function cpuUs(pid: number): number {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
+    return (Number(fields[FIELDS_BEFORE_UTIME]) + Number(fields[FIELDS_BEFORE_UTIME + 1])) * US_PER_TICK;
+  } catch {
+    return Number.NaN;
+  }
+}
+
+async function measure(client: pg.Client, pid: number, method: Method): Promise<Cell> {
+  await client.query(TABLES);
+  const batches = Array.from({ length: BATCHES }, (_, index) => ({
+    number: index + 1,
+    rows: rowsOf(index + 1),
+  }));
+  const startMs = performance.now();
+  const own = process.cpuUsage();
+  const server = cpuUs(pid);
+  for (const batch of batches) await method.insert(client, batch);
+  const serverUs = cpuUs(pid) - server;
+  const { user, system } = process.cpuUsage(own);
+  const seconds = (performance.now() - startMs) / 1_000;
+  const rows = BATCHES * ROWS;
+  const table = method.table === 'plain' ? 'bench_plain' : 'bench_keyed';
+  const counted = await client.query<{ count: string }>(`SELECT count(*) FROM ${table}`);
+  assert.equal(Number(counted.rows[0]?.count), rows, `${method.name} stored every row`);
+  return { rowsPerSecond: rows / seconds, clientUs: (user + system) / rows, serverUs: serverUs / rows };
+}
+
+const column = (title: string, pick: (cell: Cell) => number): Column<Result> => [
+  title,
+  ({ cells }) => withRange(rangeOf(cells.map(pick))),
+];
+
+async function main(connectionString: string): Promise<void> {
+  const client = new pg.Client({ connectionString });
+  await client.connect();
+  const { rows } = await client.query<{ pid: number; version: string; sync: string }>(
+    `SELECT pg_backend_pid() AS pid, current_setting('server_version') AS version, current_setting('fsync') AS sync`,
+  );
+  const { pid = 0, version = '', sync = '' } = rows[0] ?? {};
+  const cells = METHODS.map((): Cell[] => []);
+  // The first round warms up.
+  for (let round = 0; round <= ROUNDS; round++)
+    for (const [index, method] of METHODS.entries()) {
+      const cell = await measure(client, pid, method);
+      if (round > 0) cells[index]!.push(cell);
+    }
+  await client.query('DROP TABLE bench_keyed, bench_staged, bench_plain, bench_cursor');
+  await client.end();
+  const results = METHODS.map(({ name }, index) => ({ method: name, cells: cells[index]! }));
+  const table = tableOf<Result>(
+    [
+      ['method', ({ method }) => method],
+      column('rows/s', ({ rowsPerSecond }) => rowsPerSecond),
+      column('client µs/row', ({ clientUs }) => clientUs),
+      column('server µs/row', ({ serverUs }) => serverUs),
+    ],
+    results,
+  );
+  const origin = { ...originOf(''), command: COMMAND };
+  if (jsonOutput) console.log(JSON.stringify({ ...origin, version, sync, results }));
+  else console.log(textTable([table.head, ...table.rows]));
+  if (reportDirectory === undefined) return;
+  const database = `PostgreSQL ${version}, fsync ${sync}, one connection`;
+  const rounds = `${ROUNDS} of ${BATCHES} batches of ${ROWS} rows`;
+  writeResults(reportDirectory, {
+    ...{
+      tool: 'postgres',
+      name: 'postgres',
+      title: 'PostgreSQL',
+      data: { ...origin, version, sync, results },
+    },
+    blocks: { origin: originTable(origin, { rounds, database }), methods: markdownTable(table) },
+  });
+}
+
+if (url === undefined) {
+  console.error('--url: name an empty database, such as postgres://postgres@127.0.0.1/bench');
+  process.exitCode = 2;
+} else await main(url);
