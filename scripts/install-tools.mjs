@@ -12,6 +12,7 @@ const PACKAGE_OF = {
   git: 'git',
   haproxy: 'haproxy',
   jq: 'jq',
+  'nats-server': 'nats-server',
   'mkfs.ext4': 'e2fsprogs',
   nginx: 'nginx',
   openssl: 'openssl',

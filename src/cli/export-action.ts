@@ -48,24 +48,24 @@ export async function exportAction(flags: ExportFlags): Promise<number> {
   }
   if (to === undefined)
     throw new MetricsStreamError('CONFIG_INVALID', '--to: name the sink, such as postgres://host/database');
-  const { kind, url } = sinkKindOf('--to', to);
+  const kind = sinkKindOf('--to', to);
   if (printSchema === true) {
     process.stdout.write(await kind.schema(flags));
     return 0;
   }
   if (init === true) {
-    process.stdout.write(`${await kind.init(url, flags)}\n`);
+    process.stdout.write(`${await kind.init(to, flags)}\n`);
     return 0;
   }
-  return ship(kind, url, flags);
+  return ship(kind, to, flags);
 }
 
-async function ship(kind: SinkKind, url: URL, flags: ExportFlags): Promise<number> {
+async function ship(kind: SinkKind, to: string, flags: ExportFlags): Promise<number> {
   const options = await exporterOptions(kind, flags);
   const output = new LogOutput(null);
   const logger = createLogger(flags.logLevel, output, false);
   const metrics = new ExportMetrics(options.name);
-  const exporter = new Exporter(options, await kind.open(url, flags), logger, metrics);
+  const exporter = new Exporter(options, await kind.open(to, flags), logger, metrics);
   const stop = stopOnSignal(logger);
   const server = await metricsServer(flags, exporter, metrics, logger);
   try {

@@ -1,5 +1,6 @@
 /** `postgres://` as a sink: its options and what `export` does with it. */
 import { type Command, Option } from 'commander';
+import { MetricsStreamError } from '../base/errors.ts';
 import type { PostgresOptions } from '../export/postgres/options.ts';
 import { LAYOUTS, type Layout, schemaText } from '../export/postgres/schema.ts';
 import type { SinkFactory } from '../export/sink.ts';
@@ -58,7 +59,7 @@ function addOptions(command: Command): void {
   for (const option of options) command.addOption(option.helpGroup(heading));
 }
 
-function optionsOf(flags: Flags): PostgresOptions {
+export function postgresOptionsOf(flags: Flags): PostgresOptions {
   const number = (name: string): number => flags[name] as number;
   return {
     layout: (flags.layout as Layout | undefined) ?? null,
@@ -73,23 +74,30 @@ function optionsOf(flags: Flags): PostgresOptions {
   };
 }
 
-async function open(url: URL, flags: Flags): Promise<SinkFactory> {
+/** @throws MetricsStreamError CONFIG_INVALID */
+export function postgresUrl(address: string): URL {
+  if (URL.canParse(address)) return new URL(address);
+  throw new MetricsStreamError('CONFIG_INVALID', 'give PostgreSQL as postgres://user@host:5432/database');
+}
+
+async function open(address: string, flags: Flags): Promise<SinkFactory> {
+  const url = postgresUrl(address);
   const { PostgresSink } = await import('../export/postgres/postgres-sink.ts');
-  const options = optionsOf(flags);
+  const options = postgresOptionsOf(flags);
   return (context) => new PostgresSink(url, options, context);
 }
 
-async function init(url: URL, flags: Flags): Promise<string> {
+async function init(address: string, flags: Flags): Promise<string> {
   const { initTables } = await import('../export/postgres/init.ts');
-  return initTables(url, optionsOf(flags));
+  return initTables(postgresUrl(address), postgresOptionsOf(flags));
 }
 
 const schema = (flags: Flags): Promise<string> =>
   Promise.resolve(schemaText((flags.layout as Layout | undefined) ?? 'series'));
 
-async function verify(url: URL, options: VerifySinkOptions): Promise<number> {
+async function verify(address: string, options: VerifySinkOptions): Promise<number> {
   const { verifyPostgres } = await import('./verify-postgres.ts');
-  return verifyPostgres(url, options);
+  return verifyPostgres(postgresUrl(address), options);
 }
 
 export const POSTGRES: SinkKind = {

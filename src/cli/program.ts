@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { addLoadCommand } from '../../load-test/command.ts';
 import { MetricsStreamError, systemErrorText } from '../base/errors.ts';
 import { dropForeignVariables } from '../config/environment.ts';
+import { addConsumeCommand } from './consume.ts';
 import { addExportCommand } from './export.ts';
 import { addLearnCommand } from './learn.ts';
 import { failOnOutputError, printError } from './output.ts';
@@ -79,14 +80,15 @@ function createProgram(signals: Signals, injectedVariables: readonly string[]): 
     )
     .action(async ({ dataDir, archived, json, sink }) => {
       if (sink !== undefined) {
-        const { kind, url } = sinkKindOf('--sink', sink);
-        return exitWith(await kind.verify(url, { dataDir, json }));
+        return exitWith(await sinkKindOf('--sink', sink).verify(sink, { dataDir, json }));
       }
       const { verify } = await import('./verify.ts');
       exitWith(await verify({ dataDir, archived, json }));
     });
 
   addExportCommand(program);
+
+  addConsumeCommand(program);
 
   addLoadCommand(program);
   addLearnCommand(program);

@@ -17,11 +17,11 @@ export interface SinkKind {
   /** Adds the options that only this kind has. */
   addOptions(command: Command): void;
   /** @throws MetricsStreamError CONFIG_INVALID */
-  open(url: URL, flags: Flags): Promise<SinkFactory>;
+  open(address: string, flags: Flags): Promise<SinkFactory>;
   /** Creates or upgrades what the sink needs; returns what it did, for people. */
-  init(url: URL, flags: Flags): Promise<string>;
+  init(address: string, flags: Flags): Promise<string>;
   /** The statements or settings of `init`. */
   schema(flags: Flags): Promise<string>;
   /** Compares log and sink; returns the exit code. */
-  verify(url: URL, options: VerifySinkOptions): Promise<number>;
+  verify(address: string, options: VerifySinkOptions): Promise<number>;
 }

@@ -1,7 +1,6 @@
 /** `GET /metrics` and `GET /health` of a process without a server of its own, on `--metrics-port`. */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Registry } from 'prom-client';
 import { MetricsStreamError, systemErrorText } from '../base/errors.ts';
 
 export interface MetricsServer {
@@ -9,15 +8,23 @@ export interface MetricsServer {
   close(): void;
 }
 
+/** As a registry of prom-client. */
+interface Exposed {
+  readonly contentType: string;
+  metrics(): Promise<string>;
+}
+
 /**
+ * @param facts further members of the answer of /health
  * @param healthy why the process does no work now, or null
  * @throws MetricsStreamError PORT_IN_USE, BIND_FAILED
  */
 export async function serveMetrics(
   host: string,
   port: number,
-  registry: Registry,
+  registry: Exposed,
   healthy: () => string | null,
+  facts: () => Readonly<Record<string, unknown>> = () => ({}),
 ): Promise<MetricsServer> {
   const server = createServer(async (request, response) => {
     if (request.method !== 'GET') {
@@ -26,7 +33,8 @@ export async function serveMetrics(
       response.writeHead(200, { 'content-type': registry.contentType }).end(await registry.metrics());
     } else if (request.url === '/health') {
       const reason = healthy();
-      const body = JSON.stringify(reason === null ? { status: 'ok' } : { status: 'failing', reason });
+      const status = reason === null ? { status: 'ok' } : { status: 'failing', reason };
+      const body = JSON.stringify({ ...status, ...facts() });
       response.writeHead(reason === null ? 200 : 503, { 'content-type': 'application/json' }).end(body);
     } else {
       response.writeHead(404).end();

@@ -6,19 +6,22 @@ import { type Layout, metricsTable } from './schema.ts';
 export interface AppliedRange {
   readonly first: number;
   readonly last: number;
+  /** Of a large commit that came in parts, from 1; 0 for whole commits. */
+  readonly part: number;
   readonly transaction: string;
 }
 
 /** All ranges of one log in order. */
 export async function readRanges(client: pg.ClientBase, log: string): Promise<AppliedRange[]> {
-  const { rows } = await client.query<{ first: string; last: string; transaction: string }>(
-    `SELECT first_commit AS first, last_commit AS last, xmin AS transaction FROM ms_applied WHERE log = $1
-     ORDER BY first_commit`,
+  const { rows } = await client.query<{ first: string; last: string; part: number; transaction: string }>(
+    `SELECT first_commit AS first, last_commit AS last, part, xmin AS transaction FROM ms_applied WHERE log = $1
+     ORDER BY first_commit, part`,
     [log],
   );
-  return rows.map(({ first, last, transaction }) => ({
+  return rows.map(({ first, last, part, transaction }) => ({
     first: Number(first),
     last: Number(last),
+    part,
     transaction,
   }));
 }

@@ -5,11 +5,10 @@ import type pg from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 import type { Registry } from 'prom-client';
 import type { Logger } from '../../base/log.ts';
-import type { LogCommit } from '../../storage/commit-reader.ts';
 import { flatChunks, flatPayload, seriesChunks } from './copy-format.ts';
 import type { PostgresOptions } from './options.ts';
 import { Partitions } from './partitions.ts';
-import { type NewSeries, Rows, scanCommit } from './rows.ts';
+import { type CommitLines, type NewSeries, Rows, scanCommit } from './rows.ts';
 import { type Layout, metricsTable } from './schema.ts';
 import { SeriesCache } from './series-cache.ts';
 import { exposeSeries } from './series-metrics.ts';
@@ -61,7 +60,7 @@ export class RowStore {
   }
 
   /** The rows of commits, with the series and partitions that they need. Runs one at a time. */
-  async prepare(pool: pg.Pool, commits: readonly LogCommit[], lineCount: number): Promise<Rows> {
+  async prepare(pool: pg.Pool, commits: readonly CommitLines[], lineCount: number): Promise<Rows> {
     const { cache, series, layout, partitions } = this;
     const rows = new Rows(lineCount);
     const maker = layout === 'series' ? series : FLAT_MAKER;

@@ -5,7 +5,6 @@
  * and hashes the rest, which identifies the series. A line of any other form is not ours and goes to the quarantine.
  */
 import { randomInt } from 'node:crypto';
-import type { LogCommit } from '../../storage/commit-reader.ts';
 import type { SeriesCache } from './series-cache.ts';
 
 const QUOTE = 0x22;
@@ -42,6 +41,14 @@ export interface NewSeries {
   readonly tags: Readonly<Record<string, string>>;
   /** Where the cache keeps it, if it still does. */
   readonly slot: number;
+}
+
+/** The lines of a commit, or of a part of one. */
+export interface CommitLines {
+  readonly commit: number;
+  readonly lines: Buffer;
+  /** Lines of the commit before these; 0 by default. */
+  readonly firstLine?: number;
 }
 
 export interface QuarantinedLine {
@@ -84,8 +91,8 @@ export class Rows {
   }
 
   /** Keeps a line that cannot be stored. */
-  quarantine({ commit, lines }: LogCommit, start: number, reason: string): void {
-    let line = 0;
+  quarantine({ commit, lines, firstLine = 0 }: CommitLines, start: number, reason: string): void {
+    let line = firstLine;
     for (let at = lines.indexOf(NEWLINE); at >= 0 && at < start; at = lines.indexOf(NEWLINE, at + 1)) line++;
     const body = Buffer.from(lines.subarray(start, lines.indexOf(NEWLINE, start)));
     this.quarantined.push({ commit, line, reason, body });
@@ -106,7 +113,7 @@ let lineEnd = 0;
 export function scanCommit(
   rows: Rows,
   index: number,
-  commit: LogCommit,
+  commit: CommitLines,
   cache: SeriesCache,
   maker: SeriesMaker,
 ): void {

@@ -35,15 +35,17 @@ CREATE TABLE ms_cursor (
   at timestamptz NOT NULL DEFAULT now()
 );
 
--- One row for each transaction that stored metrics. Rows of a transaction have the same xmin, which leads from each
+-- One row for each range of commits that a transaction stored. Rows of a transaction have the same xmin, which leads from each
 -- metric to its commits without a column for it.
 CREATE TABLE ms_applied (
   log uuid NOT NULL,
   first_commit int8 NOT NULL,
   last_commit int8 NOT NULL,
+  -- From 1 for a part of one large commit that came through a message bus; 0 for whole commits.
+  part int NOT NULL DEFAULT 0,
   metrics int8 NOT NULL,
   at timestamptz NOT NULL DEFAULT now(),
-  PRIMARY KEY (log, first_commit)
+  PRIMARY KEY (log, first_commit, part)
 );
 
 -- Metrics that these tables cannot hold, and damaged commits of the log.

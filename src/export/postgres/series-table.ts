@@ -7,8 +7,7 @@
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import type { Logger } from '../../base/log.ts';
-import type { LogCommit } from '../../storage/commit-reader.ts';
-import type { NewSeries, Rows, SeriesMaker } from './rows.ts';
+import type { CommitLines, NewSeries, Rows, SeriesMaker } from './rows.ts';
 import type { SeriesCache } from './series-cache.ts';
 
 const FINGERPRINT_BYTES = 16;
@@ -182,7 +181,7 @@ export class SeriesTable implements SeriesMaker {
 /** Replaces the numbers of new series by their ids. Rows whose series was refused move to the quarantine. */
 export function settleRows(
   rows: Rows,
-  commits: readonly LogCommit[],
+  commits: readonly CommitLines[],
   ids: Float64Array,
   refusalOf: (number: number) => string,
 ): void {

@@ -8,6 +8,7 @@
 import type pg from 'pg';
 import { CommitReader, type LogCommit, placeAfter, placeText } from '../../storage/commit-reader.ts';
 import { gapText } from '../../storage/segment-reader.ts';
+import { lineCount, partsOf } from '../parts.ts';
 import { createPool, placeOf, sinkError } from './connection.ts';
 import {
   type AppliedRange,
@@ -159,7 +160,8 @@ class Comparison {
     for (const range of ranges) {
       if (range.first > last + 1)
         this.report('ms_applied', `${gapText(last + 1, range.first - 1)} in the sink`);
-      if (range.first <= last)
+      // Parts of one commit are different ones: the key of the table includes the part.
+      if (range.first <= last && range.part <= 1)
         this.report(
           'ms_applied',
           `commits ${range.first} to ${Math.min(last, range.last)} are in the sink twice`,
@@ -231,11 +233,48 @@ class Comparison {
     const range = ranges[this.nextRange];
     // A gap of the ranges is reported already.
     if (range === undefined || range.first > commit.commit) return;
+    const quarantined = quarantine.lines.get(commit.commit);
+    if (range.part > 0) this.addParts(commit, quarantined);
+    else this.addLines(range, commit, quarantined);
+    this.commits++;
+  }
+
+  /** Each part of a large commit may be in a transaction of its own. */
+  private addParts(commit: LogCommit, quarantined: ReadonlySet<number> | undefined): void {
+    const { ranges } = this.tables;
+    const stored: AppliedRange[] = [];
+    for (let k = this.nextRange; ranges[k]?.first === commit.commit; k++) stored.push(ranges[k]!);
+    let firstLine = 0;
+    const parts = partsOf(commit.lines);
+    for (const [index, lines] of parts.entries()) {
+      const part = index + 1;
+      const range = stored.find((found) => found.part === part);
+      const count = lineCount(lines);
+      const place = placeText(commit.segment, commit.offset);
+      if (range === undefined)
+        this.report(
+          place,
+          `part ${part} of ${parts.length} of commit ${commit.commit} is missing in the sink`,
+        );
+      else
+        this.addLines(
+          range,
+          { ...commit, lines: Buffer.from(lines), lineCount: count },
+          within(quarantined, firstLine, count),
+        );
+      firstLine += count;
+    }
+  }
+
+  private addLines(
+    range: AppliedRange,
+    commit: LogCommit,
+    quarantined: ReadonlySet<number> | undefined,
+  ): void {
     const expected = this.expected.get(range.transaction)!;
     expected.place ||= placeText(commit.segment, commit.offset);
-    const rows = this.rowsOf(commit, quarantine.lines.get(commit.commit));
+    const rows = this.rowsOf(commit, quarantined);
     expected.sum.addRows(rows);
-    this.commits++;
     this.metrics += rows.count;
   }
 
@@ -299,6 +338,16 @@ class Comparison {
     const difference = log.difference(sink);
     if (difference !== null) this.report('the whole log', difference);
   }
+}
+
+/** Numbers of lines counted from `from`, of those in a part of `count` lines. */
+function within(
+  lines: ReadonlySet<number> | undefined,
+  from: number,
+  count: number,
+): ReadonlySet<number> | undefined {
+  if (lines === undefined) return undefined;
+  return new Set([...lines].map((line) => line - from).filter((line) => line >= 0 && line < count));
 }
 
 /** Lines of a commit without some, by their index. */

@@ -1,0 +1,227 @@
+/**
+ * `consume` as a whole: creates the durable consumer, runs the workers in threads, watches the queue, and deletes messages
+ * that every consumer has acknowledged.
+ */
+import { Worker as Thread } from 'node:worker_threads';
+import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
+import type { Logger } from '../base/log.ts';
+import { MS_PER_SECOND } from '../base/units.ts';
+import { readBreaker, STATE_NAMES } from '../breaker/breaker.ts';
+import { Backoff } from '../export/backoff.ts';
+import { SinkError } from '../export/sink.ts';
+import { type NatsLink, openNats } from '../nats/connect.ts';
+import { natsErrorText } from '../nats/errors.ts';
+import { ensureDurable, readQueue, trimStream } from './durable.ts';
+import type { ConsumeMetrics } from './metrics.ts';
+import { createSinkBreakerMemory } from './sink-breaker.ts';
+import type { WorkerReport, WorkerState } from './worker-report.ts';
+import type { WorkerThreadData } from './worker-thread.ts';
+
+const ENTRY = new URL('./worker-thread.js', import.meta.url);
+const WATCH_MS = 1_000;
+const TRIM_MS = 10_000;
+const API_TIMEOUT_MS = 2_000;
+/** A worker that reported nothing for so long is stuck. Its fetches end every second. */
+const SILENT_MS = 30_000;
+
+export type ConsumerOptions = Omit<WorkerThreadData, 'breaker' | 'number'>;
+
+interface WorkerHealth {
+  state: WorkerState;
+  held: number;
+  error: string;
+  batches: number;
+  metrics: number;
+  reportedMs: number;
+}
+
+export class StreamConsumer {
+  private readonly options: ConsumerOptions;
+  private readonly logger: Logger;
+  private readonly metrics: ConsumeMetrics;
+  private readonly breaker = createSinkBreakerMemory();
+  private readonly threads: Thread[] = [];
+  private readonly workers: WorkerHealth[] = [];
+  private readonly seen = new Map<string, number>();
+  private readonly lastErrors = new Map<number, string>();
+  private watchError = '';
+  private trimError = '';
+  private nextTrimMs = 0;
+  private pending = 0;
+  /** When the stream stored the newest message that the sink holds. */
+  private heldUpToMs = Date.now();
+  private isStopping = false;
+
+  constructor(options: ConsumerOptions, logger: Logger, metrics: ConsumeMetrics) {
+    this.options = options;
+    this.logger = logger;
+    this.metrics = metrics;
+  }
+
+  /** Runs until `signal` aborts. @throws SinkError when a person must act */
+  async run(signal: AbortSignal): Promise<void> {
+    const { address, durable, workers } = this.options;
+    const opened = await this.open(signal);
+    if (opened === null) return;
+    const { link, jsm } = opened;
+    this.logger.info({ stream: address.text, durable, workers }, 'consuming');
+    const watch = setInterval(() => void this.watch(link, jsm), WATCH_MS);
+    try {
+      const ended = Promise.all(Array.from({ length: workers }, (_, k) => this.startWorker(k)));
+      signal.addEventListener('abort', () => this.stop(), { once: true });
+      if (signal.aborted) this.stop();
+      await ended;
+    } finally {
+      clearInterval(watch);
+      await link.close();
+    }
+  }
+
+  /** Tries until the stream answers, because it may be electing its leader. Null once `signal` aborts. */
+  private async open(signal: AbortSignal): Promise<{ link: NatsLink; jsm: JetStreamManager } | null> {
+    const { address, files, durable, ackWaitMs } = this.options;
+    const backoff = new Backoff();
+    let link: NatsLink | null = null;
+    while (!signal.aborted) {
+      try {
+        link ??= await openNats(address, files, 'metricsstream consume');
+        const jsm = await jetstreamManager(link.connection, { checkAPI: false, timeout: API_TIMEOUT_MS });
+        await ensureDurable(jsm, address, durable, ackWaitMs);
+        return { link, jsm };
+      } catch (error) {
+        if (!(error instanceof SinkError) || error.verdict !== 'retry') throw error;
+        this.logger.warn(`${error.message}; trying again`);
+        await backoff.wait(backoff.next(), signal);
+      }
+    }
+    await link?.close();
+    return null;
+  }
+
+  private stop(): void {
+    this.isStopping = true;
+    for (const thread of this.threads) thread.postMessage('stop');
+  }
+
+  /** Resolves when the thread has ended; rejects if it failed. */
+  private startWorker(number: number): Promise<void> {
+    const data: WorkerThreadData = { ...this.options, breaker: this.breaker, number };
+    const thread = new Thread(ENTRY, { workerData: data, name: `consume-${number}` });
+    this.threads[number] = thread;
+    this.workers[number] = {
+      ...{ state: 'starting', held: 0, error: '', batches: 0, metrics: 0, reportedMs: performance.now() },
+    };
+    thread.on('message', (report: WorkerReport) => this.received(number, report));
+    return new Promise((resolve, reject) => {
+      thread.once('error', reject);
+      thread.once('exit', (code) => {
+        if (this.isStopping || code === 0) resolve();
+        else reject(new Error(`worker ${number} ended with code ${code}`));
+      });
+    });
+  }
+
+  private received(number: number, report: WorkerReport): void {
+    const { logger, metrics } = this;
+    const health = this.workers[number]!;
+    health.reportedMs = performance.now();
+    switch (report.kind) {
+      case 'log':
+        logger[report.level]({ worker: number, ...report.fields }, report.text);
+        break;
+      case 'metrics':
+        metrics.ofWorker(number, report.metrics);
+        break;
+      case 'batch':
+        metrics.batch(report);
+        health.batches++;
+        health.metrics += report.lines;
+        this.heldUpToMs = Math.max(this.heldUpToMs, Date.now() - Math.min(...report.streamMs));
+        for (const [log, sequence] of report.seen) {
+          this.seen.set(log, Math.max(sequence, this.seen.get(log) ?? 0));
+        }
+        break;
+      case 'state':
+        Object.assign(health, { state: report.state, held: report.held, error: report.error });
+        this.logError(number, report.error);
+        break;
+      case 'returned':
+        metrics.add('returned_messages', report.messages);
+        this.logError(number, report.error);
+        break;
+      case 'quarantined':
+        metrics.add('quarantined_messages', 1);
+        logger.error(
+          { sequence: report.sequence },
+          `put a message into the quarantine: ${report.reason}; retry it with consume --retry-quarantine`,
+        );
+    }
+  }
+
+  /** Each error of a worker once, and its end. */
+  private logError(number: number, error: string): void {
+    const before = this.lastErrors.get(number) ?? '';
+    if (error === before) return;
+    this.lastErrors.set(number, error);
+    if (error === '') this.logger.info({ worker: number }, 'works again');
+    else this.logger.warn({ worker: number }, `${error}; trying again`);
+  }
+
+  /** Reads the queue for metrics, and trims the stream now and then. */
+  private async watch(link: NatsLink, jsm: JetStreamManager): Promise<void> {
+    const { address, durable } = this.options;
+    const { metrics } = this;
+    metrics.set('breaker_state', readBreaker(this.breaker).state);
+    metrics.set('workers', this.workers.filter(({ state }) => state !== 'stopped').length);
+    try {
+      const reading = await link.guard(() => readQueue(jsm, address.stream, durable));
+      metrics.queue(reading);
+      this.followLag(reading.pending + reading.unacknowledged);
+      metrics.set('up', 1);
+      this.watchError = '';
+    } catch (error) {
+      metrics.set('up', 0);
+      this.watchError = natsErrorText(error, address);
+    }
+    if (performance.now() >= this.nextTrimMs) await this.trim(jsm);
+  }
+
+  private followLag(pending: number): void {
+    this.pending = pending;
+    if (pending === 0) this.heldUpToMs = Date.now();
+    this.metrics.set('lag_seconds', Math.max(0, Date.now() - this.heldUpToMs) / MS_PER_SECOND);
+  }
+
+  private async trim(jsm: JetStreamManager): Promise<void> {
+    const { address } = this.options;
+    this.nextTrimMs = performance.now() + TRIM_MS;
+    try {
+      this.metrics.add('trimmed_messages', await trimStream(jsm, address.stream, this.seen));
+      this.trimError = '';
+    } catch (error) {
+      const text = natsErrorText(error, address);
+      if (text !== this.trimError) {
+        this.logger.warn(`cannot delete acknowledged messages, so the stream fills up: ${text}`);
+      }
+      this.trimError = text;
+    }
+  }
+
+  /** Why some worker does no work now, or null. */
+  get problem(): string | null {
+    const now = performance.now();
+    const stuck = this.workers.findIndex(({ reportedMs }) => now - reportedMs > SILENT_MS);
+    if (stuck >= 0) return `worker ${stuck} has reported nothing for ${SILENT_MS / MS_PER_SECOND} s`;
+    const failing = this.workers.find(({ error }) => error !== '');
+    return failing?.error ?? (this.watchError === '' ? null : this.watchError);
+  }
+
+  /** Members of `GET /health`. */
+  get facts(): Readonly<Record<string, unknown>> {
+    return {
+      breaker: STATE_NAMES[readBreaker(this.breaker).state],
+      pending: this.pending,
+      workers: this.workers.map(({ reportedMs, ...health }, worker) => ({ worker, ...health })),
+    };
+  }
+}

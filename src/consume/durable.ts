@@ -1,0 +1,115 @@
+/** The durable pull consumer that all workers of all processes share, and what is known about it. */
+import { AckPolicy, type ConsumerConfig, DeliverPolicy, type JetStreamManager } from '@nats-io/jetstream';
+import { nanos } from '@nats-io/transport-node';
+import { MetricsStreamError } from '../base/errors.ts';
+import { SinkError } from '../export/sink.ts';
+import type { NatsAddress } from '../nats/address.ts';
+import { isPermanent, NatsErrorCode, natsCode, natsErrorText } from '../nats/errors.ts';
+import { checkStream, quarantineStreamOf, subjectOf } from '../nats/stream.ts';
+
+/** Room for many processes; each holds back by itself, in bytes. */
+const ACK_PENDING_MAX = 20_000;
+
+const configOf = (ackWaitMs: number): Partial<ConsumerConfig> => ({
+  ack_policy: AckPolicy.Explicit,
+  deliver_policy: DeliverPolicy.All,
+  ack_wait: nanos(ackWaitMs),
+  // A server neither redelivers nor removes a message beyond this number: an outage of the sink would lose healthy ones.
+  max_deliver: -1,
+  max_ack_pending: ACK_PENDING_MAX,
+});
+
+/**
+ * Creates the consumer, or corrects its settings. It has no inactive_threshold: it stays while no process runs.
+ * @throws SinkError
+ */
+export async function ensureDurable(
+  jsm: JetStreamManager,
+  address: NatsAddress,
+  durable: string,
+  ackWaitMs: number,
+): Promise<void> {
+  const { stream } = address;
+  try {
+    checkStream(await jsm.streams.info(stream));
+    await jsm.streams.info(quarantineStreamOf(stream));
+    await addOrUpdate(jsm, stream, durable, configOf(ackWaitMs));
+  } catch (error) {
+    if (error instanceof MetricsStreamError) throw error;
+    throw new SinkError(isPermanent(error) ? 'fatal' : 'retry', natsErrorText(error, address), {
+      cause: error,
+    });
+  }
+}
+
+async function addOrUpdate(
+  jsm: JetStreamManager,
+  stream: string,
+  durable: string,
+  config: Partial<ConsumerConfig>,
+): Promise<void> {
+  try {
+    await jsm.consumers.update(stream, durable, config);
+  } catch (error) {
+    if (natsCode(error) !== NatsErrorCode.CONSUMER_NOT_FOUND) throw error;
+    await jsm.consumers.add(stream, { durable_name: durable, ...config });
+  }
+}
+
+export interface QueueReading {
+  /** Messages that no worker has fetched, and those fetched and not acknowledged. */
+  readonly pending: number;
+  readonly unacknowledged: number;
+  readonly redelivered: number;
+  /** Bytes of all messages in the stream. */
+  readonly streamBytes: number;
+  readonly quarantined: number;
+}
+
+export async function readQueue(
+  jsm: JetStreamManager,
+  stream: string,
+  durable: string,
+): Promise<QueueReading> {
+  const [consumer, { state }, quarantine] = await Promise.all([
+    jsm.consumers.info(stream, durable),
+    jsm.streams.info(stream),
+    jsm.streams.info(quarantineStreamOf(stream)),
+  ]);
+  return {
+    pending: consumer.num_pending,
+    unacknowledged: consumer.num_ack_pending,
+    redelivered: consumer.num_redelivered,
+    streamBytes: state.bytes,
+    quarantined: quarantine.state.messages,
+  };
+}
+
+/**
+ * Deletes messages that every consumer of the stream has acknowledged, except the newest seen of each log: that one is the
+ * resume point of its exporter.
+ * @param seen highest sequence delivered here, by log
+ */
+export async function trimStream(
+  jsm: JetStreamManager,
+  stream: string,
+  seen: ReadonlyMap<string, number>,
+): Promise<number> {
+  let floor = Number.POSITIVE_INFINITY;
+  let count = 0;
+  for await (const { ack_floor: acked } of jsm.consumers.list(stream)) {
+    floor = Math.min(floor, acked.stream_seq);
+    count++;
+  }
+  const { state } = await jsm.streams.info(stream);
+  // A cluster leaves consumers out of the list while they have no leader.
+  if (count === 0 || count < state.consumer_count) return 0;
+  let purged = 0;
+  for (const [log, newest] of seen) {
+    const seq = Math.min(floor + 1, newest);
+    if (seq <= 1) continue;
+    const outcome = await jsm.streams.purge(stream, { filter: subjectOf(stream, log), seq });
+    purged += outcome.purged;
+  }
+  return purged;
+}

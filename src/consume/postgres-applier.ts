@@ -1,0 +1,233 @@
+/**
+ * PostgreSQL as the sink of `consume`: one transaction for all messages of one log in a batch. It notes which commits it
+ * stores in `ms_applied`, so a message that comes again is recognised, whoever stored it.
+ *
+ * Messages of one exporter's run are disjoint, and workers store them side by side under a shared lock of their log. After
+ * a stream was rolled back, or with `--from`, an exporter cuts the same commits into other messages. Those are stored one
+ * at a time under the exclusive lock, without the commits that are there already.
+ */
+import pg from 'pg';
+import type { Registry } from 'prom-client';
+import type { Logger } from '../base/log.ts';
+import { createPool, placeOf, sinkError } from '../export/postgres/connection.ts';
+import type { PostgresOptions } from '../export/postgres/options.ts';
+import { RowStore, withClient } from '../export/postgres/row-store.ts';
+import type { Rows } from '../export/postgres/rows.ts';
+import { readSchema } from '../export/postgres/schema-state.ts';
+import type { CommitMessage } from '../nats/message.ts';
+import { type Applied, type Applier, ApplyError } from './applier.ts';
+import { type Covered, commitsOf, quarantinedIn, uncovered } from './message-commits.ts';
+
+/** The value of `ms_cursor.writer`: no exporter has this name. */
+const CONSUME_WRITER = 'consume';
+/** SQLSTATE classes of errors in the data, which a retry meets again. */
+const DATA_ERRORS = ['22', '23'];
+const UPKEEP_MS = 60_000;
+
+interface Parts {
+  readonly url: URL;
+  readonly options: PostgresOptions;
+  readonly logger: Logger;
+  readonly registry: Registry;
+}
+
+export class PostgresApplier implements Applier {
+  private readonly parts: Parts;
+  private readonly place: string;
+  private readonly pool: pg.Pool;
+  private store: RowStore | null = null;
+  private isConnected = false;
+  private nextUpkeepMs = 0;
+
+  constructor(parts: Parts) {
+    this.parts = parts;
+    this.place = placeOf(parts.url);
+    this.pool = createPool(parts.url, parts.options);
+  }
+
+  connect(): Promise<void> {
+    return this.inWords(async () => {
+      const { options, logger, registry } = this.parts;
+      const { layout } = await withClient(this.pool, (client) =>
+        readSchema(client, this.place, options.layout),
+      );
+      this.store ??= new RowStore({ layout, options, logger, registry });
+      if (this.store.layout !== layout) {
+        throw new ApplyError('fatal', `${this.place}: has another layout than before: start consume again`);
+      }
+      this.store.forget();
+      this.isConnected = true;
+    });
+  }
+
+  async apply(messages: readonly CommitMessage[]): Promise<Applied> {
+    try {
+      if (!this.isConnected) await this.connect();
+      const store = this.store!;
+      await this.maintain(store);
+      let [lines, repeated] = [0, 0];
+      for (const ofLog of byLog(messages)) {
+        const applied = await this.inWords(() => this.applyLog(store, ofLog));
+        lines += applied.lines;
+        repeated += applied.repeated;
+      }
+      return { lines, repeated };
+    } catch (error) {
+      // Its cached series and partitions may be from a database that is no more.
+      if (!(error instanceof ApplyError) || error.verdict !== 'poison') this.isConnected = false;
+      throw error;
+    }
+  }
+
+  private async maintain(store: RowStore): Promise<void> {
+    if (performance.now() < this.nextUpkeepMs) return;
+    await this.inWords(() => store.maintain(this.pool));
+    this.nextUpkeepMs = performance.now() + UPKEEP_MS;
+  }
+
+  private async applyLog(store: RowStore, messages: readonly CommitMessage[]): Promise<Applied> {
+    if (!messages.some(({ mayRepeat }) => mayRepeat)) {
+      const stored = await this.applyTogether(store, messages);
+      if (stored !== null) return { lines: stored, repeated: 0 };
+    }
+    let [lines, repeated] = [0, 0];
+    for (const message of messages) {
+      const stored = await this.applyAlone(store, message);
+      lines += stored;
+      if (stored < message.lines) repeated++;
+    }
+    return { lines, repeated };
+  }
+
+  /** Lines stored, or null if some of the commits are there already and nothing was stored. */
+  private async applyTogether(store: RowStore, messages: readonly CommitMessage[]): Promise<number | null> {
+    const rows = await this.prepare(store, messages);
+    return withClient(this.pool, async (client) => {
+      await this.begin(client, messages[0]!.log, 'shared');
+      const noted = await this.note(client, messages, rows);
+      if (noted === messages.length) return this.finish(client, store, messages, rows);
+      await client.query('ROLLBACK');
+      return null;
+    });
+  }
+
+  /** Stores the commits of one message that are missing. */
+  private async applyAlone(store: RowStore, message: CommitMessage): Promise<number> {
+    for (;;) {
+      const before = await withClient(this.pool, (client) => this.covered(client, message));
+      const missing = uncovered(message, before);
+      if (missing.length === 0) return 0;
+      const rows = await this.prepare(store, missing);
+      const stored = await withClient(this.pool, async (client) => {
+        await this.begin(client, message.log, 'exclusive');
+        const now = uncovered(message, await this.covered(client, message));
+        const isSame = now.length === missing.length && now.every((one, k) => isSameExtent(one, missing[k]!));
+        if (isSame && (await this.note(client, missing, rows)) === missing.length) {
+          return this.finish(client, store, missing, rows);
+        }
+        // Another worker stored some of it meanwhile.
+        await client.query('ROLLBACK');
+        return null;
+      });
+      if (stored !== null) return stored;
+    }
+  }
+
+  /** Rows with the series and partitions that they need; made before the transaction, which stays short. */
+  private prepare(store: RowStore, messages: readonly CommitMessage[]): Promise<Rows> {
+    const commits = messages.flatMap(commitsOf);
+    const lineCount = messages.reduce((sum, { lines }) => sum + lines, 0);
+    return store.prepare(this.pool, commits, lineCount);
+  }
+
+  private async begin(client: pg.ClientBase, log: string, mode: 'shared' | 'exclusive'): Promise<void> {
+    const key = BigInt.asIntN(64, BigInt(`0x${log.replaceAll('-', '').slice(0, 16)}`));
+    const lock = mode === 'shared' ? 'pg_advisory_xact_lock_shared' : 'pg_advisory_xact_lock';
+    await client.query(`BEGIN; SELECT ${lock}(${key})`);
+  }
+
+  /** Notes the messages as stored; returns how many of them were not there yet, not even in part. */
+  private async note(client: pg.ClientBase, messages: readonly CommitMessage[], rows: Rows): Promise<number> {
+    const quarantined = (message: CommitMessage): number =>
+      rows.quarantined.filter((line) => quarantinedIn(message, line)).length;
+    const { rowCount } = await client.query(
+      `INSERT INTO ms_applied (log, first_commit, last_commit, part, metrics)
+       SELECT $1, first, last, part, metrics
+       FROM unnest($2::int8[], $3::int8[], $4::int[], $5::int8[]) AS t (first, last, part, metrics)
+       WHERE NOT EXISTS (
+         SELECT FROM ms_applied a
+         WHERE a.log = $1 AND a.first_commit <= t.last AND a.last_commit >= t.first
+           AND (a.part = t.part OR a.part = 0 OR t.part = 0))
+       ORDER BY first, part
+       ON CONFLICT DO NOTHING`,
+      [
+        messages[0]!.log,
+        messages.map(({ first }) => first),
+        messages.map(({ last }) => last),
+        messages.map(({ part }) => part),
+        messages.map((message) => message.lines - quarantined(message)),
+      ],
+    );
+    return rowCount ?? 0;
+  }
+
+  private async covered(client: pg.ClientBase, { log, first, last }: CommitMessage): Promise<Covered[]> {
+    const { rows } = await client.query<{ first: string; last: string; part: number }>(
+      `SELECT first_commit AS first, last_commit AS last, part FROM ms_applied
+       WHERE log = $1 AND first_commit <= $3 AND last_commit >= $2`,
+      [log, first, last],
+    );
+    return rows.map(({ first, last, part }) => ({ first: Number(first), last: Number(last), part }));
+  }
+
+  /** Copies the rows and commits. Returns the number of lines. */
+  private async finish(
+    client: pg.ClientBase,
+    store: RowStore,
+    messages: readonly CommitMessage[],
+    rows: Rows,
+  ): Promise<number> {
+    const { log } = messages[0]!;
+    await store.copy(client, log, rows);
+    for (const { first, last, damage } of messages) {
+      if (damage === '') continue;
+      await client.query(
+        'INSERT INTO ms_quarantine (log, first_commit, last_commit, reason) VALUES ($1, $2, $3, $4)',
+        [log, first, last, damage],
+      );
+    }
+    // Last, because transactions of the same log wait for each other from here on.
+    await client.query(
+      `INSERT INTO ms_cursor AS c (log, commit, segment, writer) VALUES ($1, $2, 0, $3)
+       ON CONFLICT (log) DO UPDATE SET commit = greatest(c.commit, $2), writer = $3, at = now()`,
+      [log, Math.max(...messages.map(({ last }) => last)), CONSUME_WRITER],
+    );
+    const { command } = await client.query('COMMIT');
+    if (command !== 'COMMIT') throw new ApplyError('retry', `${this.place}: the transaction was rolled back`);
+    return messages.reduce((sum, { lines }) => sum + lines, 0);
+  }
+
+  private async inWords<Result>(work: () => Promise<Result>): Promise<Result> {
+    try {
+      return await work();
+    } catch (error) {
+      if (error instanceof ApplyError) throw error;
+      const { verdict, message, cause } = sinkError(this.place, error);
+      const isData = cause instanceof pg.DatabaseError && DATA_ERRORS.includes(cause.code?.slice(0, 2) ?? '');
+      throw new ApplyError(isData ? 'poison' : verdict === 'retry' ? 'retry' : 'fatal', message, { cause });
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.pool.end();
+  }
+}
+
+function byLog(messages: readonly CommitMessage[]): Iterable<CommitMessage[]> {
+  const logs = new Map<string, CommitMessage[]>();
+  for (const message of messages) logs.set(message.log, [...(logs.get(message.log) ?? []), message]);
+  return logs.values();
+}
+
+const isSameExtent = (a: CommitMessage, b: CommitMessage): boolean =>
+  a.first === b.first && a.last === b.last && a.part === b.part;

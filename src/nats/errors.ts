@@ -1,0 +1,100 @@
+/** Errors of NATS in one line each, with the cause and the remedy. */
+import { JetStreamApiError } from '@nats-io/jetstream';
+import {
+  AuthorizationError,
+  ClosedConnectionError,
+  ConnectionError,
+  NoRespondersError,
+  PermissionViolationError,
+  TimeoutError,
+} from '@nats-io/transport-node';
+import { MetricsStreamError } from '../base/errors.ts';
+import type { NatsAddress } from './address.ts';
+
+/** Error codes of the server's API (nats-server/server/errors.json). */
+export const NatsErrorCode = {
+  CONSUMER_NOT_FOUND: 10014,
+  NOT_ENABLED_FOR_ACCOUNT: 10039,
+  NOT_ENABLED: 10076,
+  RESOURCES: 10023,
+  NO_PEERS: 10005,
+  STREAM_NOT_FOUND: 10059,
+  SUBJECT_OVERLAP: 10065,
+  WRONG_LAST_SEQUENCE: 10071,
+  STREAM_FULL: 10077,
+  STORAGE_LIMIT: 10028,
+} as const;
+
+/** The API code of an error of the server, or 0. */
+export function natsCode(error: unknown): number {
+  return error instanceof JetStreamApiError ? error.code : 0;
+}
+
+/**
+ * Whether the operator must act before a retry can succeed. All others heal by themselves: no server, no leader, a full
+ * stream.
+ */
+export function isPermanent(error: unknown): boolean {
+  const code = natsCode(error);
+  return (
+    error instanceof MetricsStreamError ||
+    error instanceof AuthorizationError ||
+    causeOf(error, PermissionViolationError) !== null ||
+    code === NatsErrorCode.STREAM_NOT_FOUND ||
+    code === NatsErrorCode.NOT_ENABLED_FOR_ACCOUNT
+  );
+}
+
+/** One line: the cause, and the remedy where there is one. */
+export function natsErrorText(error: unknown, { servers, stream, text }: NatsAddress): string {
+  const where = servers.join(', ');
+  const denied = causeOf(error, PermissionViolationError);
+  if (denied !== null) {
+    return `NATS denies ${denied.operation === 'publish' ? 'publishing to' : 'subscribing to'} ${denied.subject}; grant it to the user, docs/scale-out.md lists the permissions`;
+  }
+  if (error instanceof AuthorizationError) {
+    return `NATS at ${where} refuses the user, password or credentials; correct the address or --nats-creds`;
+  }
+  switch (natsCode(error)) {
+    case NatsErrorCode.STREAM_NOT_FOUND:
+      return `the stream ${stream} does not exist; create it: metricsstream export --to ${text} --init`;
+    case NatsErrorCode.STREAM_FULL:
+      return `the stream ${stream} is full; start consumers, or raise its limit: metricsstream export --init --stream-max-bytes`;
+    case NatsErrorCode.RESOURCES:
+    case NatsErrorCode.STORAGE_LIMIT:
+      return `NATS at ${where} has no room for ${stream}; free disk space there, or lower --stream-max-bytes`;
+    case NatsErrorCode.NO_PEERS:
+      return `the cluster at ${where} has too few servers for the replicas of ${stream}; start them, or lower --stream-replicas`;
+    case NatsErrorCode.SUBJECT_OVERLAP:
+      return `another stream already stores ${stream.toLowerCase()}.*; name it in the address, or delete it`;
+    case NatsErrorCode.NOT_ENABLED:
+    case NatsErrorCode.NOT_ENABLED_FOR_ACCOUNT:
+      return `JetStream is not enabled at ${where}; start nats-server with --jetstream`;
+  }
+  return transportText(error, where);
+}
+
+function transportText(error: unknown, where: string): string {
+  if (isWithoutResponder(error)) {
+    return `JetStream at ${where} does not answer: it is not enabled, or the stream has no leader now`;
+  }
+  if (error instanceof TimeoutError) return `NATS at ${where} did not answer in time`;
+  if (error instanceof ClosedConnectionError) return `the connection to NATS at ${where} is closed`;
+  const { message } = error as Error;
+  const advice = '; start nats-server there, or correct the address';
+  if (error instanceof ConnectionError || /getaddrinfo|ECONN|EHOST|ENET/.test(message)) {
+    return `cannot reach NATS at ${where}: ${message}${advice}`;
+  }
+  return `NATS at ${where}: ${message}`.replaceAll(/\s*\n\s*/g, ' ');
+}
+
+/** The client names it "jetstream is not enabled", although an election looks the same. */
+function isWithoutResponder(error: unknown): boolean {
+  return causeOf(error, NoRespondersError) !== null || (error as Error).message === 'no responders';
+}
+
+/** The error or the first of its causes that is of this kind, or null. */
+function causeOf<T extends Error>(error: unknown, kind: new (...args: never[]) => T): T | null {
+  for (let at = error; at instanceof Error; at = at.cause) if (at instanceof kind) return at;
+  return null;
+}

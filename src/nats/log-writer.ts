@@ -1,0 +1,117 @@
+/**
+ * Appends one log's messages to the stream, in order and once.
+ *
+ * The stream owns the resume point: the headers of the last message of the log's subject. Each publish names that message's
+ * sequence as the expected last one of the subject. The server stores it only if nobody has appended in between, so a
+ * retry of a stored message fails instead of storing it twice, and a second exporter fails instead of interleaving.
+ * One message per log is in flight: with the sequence as the fence, the next one is unknown before the acknowledgement.
+ */
+import { type JetStreamClient, type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
+import { MetricsStreamError } from '../base/errors.ts';
+import { SinkError } from '../export/sink.ts';
+import type { NatsLink } from './connect.ts';
+import { NatsErrorCode, natsCode } from './errors.ts';
+import { type CommitMessage, decodeExtent, type Extent, encodeHeaders } from './message.ts';
+import { checkStream, subjectOf } from './stream.ts';
+
+/** A slow acknowledgement costs only a look at the resume point. */
+const ACK_TIMEOUT_MS = 5_000;
+const API_TIMEOUT_MS = 2_000;
+
+/** The stream no longer ends where this writer's last message ended; read the resume point again. */
+export class StreamMovedBack extends Error {
+  constructor(expected: number, found: number) {
+    super(`the stream lost messages: this log's last one was ${expected}, now it is ${found}`);
+    this.name = 'StreamMovedBack';
+  }
+}
+
+interface StoredLast {
+  readonly sequence: number;
+  readonly extent: Extent | null;
+  readonly exporter: string;
+  readonly storedAtMs: number;
+}
+
+export class LogWriter {
+  /** The last stored message of this log, or null before the first. */
+  last: Extent | null = null;
+  /** Of the last message found by `open`: the exporter that sent it, and when the stream stored it. */
+  exporter = '';
+  storedAtMs = 0;
+  private readonly link: NatsLink;
+  private readonly js: JetStreamClient;
+  private readonly jsm: JetStreamManager;
+  private readonly stream: string;
+  private readonly log: string;
+  /** Stream sequence of `last`; 0 before the first. */
+  private sequence = 0;
+
+  private constructor(link: NatsLink, jsm: JetStreamManager, stream: string, log: string) {
+    this.link = link;
+    this.jsm = jsm;
+    this.js = jsm.jetstream();
+    this.stream = stream;
+    this.log = log;
+  }
+
+  /**
+   * Checks the stream's settings and reads the resume point.
+   * @throws the client's errors; MetricsStreamError CONFIG_INVALID for settings that lose messages
+   */
+  static async open(link: NatsLink, stream: string, log: string): Promise<LogWriter> {
+    const jsm = await jetstreamManager(link.connection, { checkAPI: false, timeout: API_TIMEOUT_MS });
+    checkStream(await link.guard(() => jsm.streams.info(stream)));
+    const writer = new LogWriter(link, jsm, stream, log);
+    const stored = await writer.readLast();
+    writer.sequence = stored.sequence;
+    writer.last = stored.extent;
+    writer.exporter = stored.exporter;
+    writer.storedAtMs = stored.storedAtMs;
+    return writer;
+  }
+
+  /**
+   * Resolves once the stream has stored the message, on a majority of its replicas.
+   * @throws SinkError fenced if another exporter has appended; StreamMovedBack; the client's errors, after which
+   * the outcome is unknown: open a new writer
+   */
+  async append(message: CommitMessage): Promise<void> {
+    const { sequence } = this;
+    try {
+      const ack = await this.link.guard(() =>
+        this.js.publish(subjectOf(this.stream, this.log), message.body, {
+          headers: encodeHeaders(message),
+          expect: { streamName: this.stream, lastSubjectSequence: sequence },
+          timeout: ACK_TIMEOUT_MS,
+        }),
+      );
+      this.sequence = ack.seq;
+      this.last = message;
+    } catch (error) {
+      if (natsCode(error) !== NatsErrorCode.WRONG_LAST_SEQUENCE) throw error;
+      const stored = await this.readLast();
+      if (stored.sequence <= sequence) throw new StreamMovedBack(sequence, stored.sequence);
+      throw new SinkError(
+        'fenced',
+        `fenced: another exporter ships this log to ${this.stream}: it has stored commit ${stored.extent?.last}; stop one of the two`,
+      );
+    }
+  }
+
+  private async readLast(): Promise<StoredLast> {
+    const message = await this.link.guard(() =>
+      this.jsm.streams.getMessage(this.stream, { last_by_subj: subjectOf(this.stream, this.log) }),
+    );
+    if (message === null) return { sequence: 0, extent: null, exporter: '', storedAtMs: 0 };
+    const { header, seq: sequence } = message;
+    const extent = decodeExtent(header);
+    if (typeof extent !== 'string') {
+      return { sequence, extent, exporter: header.get('Ms-Exporter'), storedAtMs: message.time.getTime() };
+    }
+    throw new MetricsStreamError(
+      'CONFIG_INVALID',
+      `message ${sequence} of ${this.stream} is not from export: ${extent}; delete it, or name another stream`,
+    );
+  }
+}

@@ -1,0 +1,74 @@
+/** Cuts a range of commits into messages: whole commits together up to a size, and each larger commit in parts. */
+import { lineCount, PART_BYTES, partsOf } from '../export/parts.ts';
+import type { CommitRange } from '../export/sink.ts';
+import type { LogCommit, LogDamage } from '../storage/commit-reader.ts';
+import { COMMITS_MAX, type CommitMessage } from './message.ts';
+
+interface Origin {
+  readonly log: string;
+  readonly exporter: string;
+  readonly readAtMs: number;
+}
+
+/** Members that most messages share. */
+const PLAIN = { part: 0, parts: 0, firstLine: 0, damage: '', mayRepeat: false } as const;
+
+/** The messages of a range, in order. `mayRepeat` is left false: only the sender knows. */
+export function messagesOf({ commits, damaged }: CommitRange, origin: Origin): CommitMessage[] {
+  const messages: CommitMessage[] = [];
+  const holes = [...damaged];
+  let group: LogCommit[] = [];
+  let bytes = 0;
+  const flush = (): void => {
+    if (group.length > 0) messages.push(wholeCommits(group, origin));
+    group = [];
+    bytes = 0;
+  };
+  for (const commit of commits) {
+    const size = commit.lines.length;
+    const isAfterHole = holes.length > 0 && holes[0]!.first < commit.commit;
+    if (isAfterHole || bytes + size > PART_BYTES || group.length === COMMITS_MAX) flush();
+    if (isAfterHole) messages.push(hole(holes.shift()!, origin));
+    if (size > PART_BYTES) messages.push(...partsOfCommit(commit, origin));
+    else {
+      group.push(commit);
+      bytes += size;
+    }
+  }
+  flush();
+  messages.push(...holes.map((damage) => hole(damage, origin)));
+  return messages;
+}
+
+function wholeCommits(group: readonly LogCommit[], origin: Origin): CommitMessage {
+  const [only] = group;
+  return {
+    ...origin,
+    ...PLAIN,
+    first: only!.commit,
+    last: group.at(-1)!.commit,
+    lines: group.reduce((sum, commit) => sum + commit.lineCount, 0),
+    commitBytes: group.map(({ lines }) => lines.length),
+    body: group.length === 1 ? only!.lines : Buffer.concat(group.map(({ lines }) => lines)),
+  };
+}
+
+function partsOfCommit({ commit, lines }: LogCommit, origin: Origin): CommitMessage[] {
+  const parts = partsOf(lines);
+  let firstLine = 0;
+  return parts.map((body, k) => {
+    const message = {
+      ...{ ...origin, ...PLAIN, first: commit, last: commit, part: k + 1, parts: parts.length },
+      ...{ lines: lineCount(body), firstLine, commitBytes: [body.length], body },
+    };
+    firstLine += message.lines;
+    return message;
+  });
+}
+
+function hole({ first, last, reason }: LogDamage, origin: Origin): CommitMessage {
+  return {
+    ...{ ...origin, ...PLAIN, first, last, damage: reason },
+    ...{ lines: 0, commitBytes: [], body: Buffer.alloc(0) },
+  };
+}

@@ -1,0 +1,153 @@
+/**
+ * The stream as a sink of the log: ranges of commits become messages, and the last message of the log's subject is the
+ * cursor.
+ *
+ * An acknowledgement of JetStream is not a sync: by default its servers sync every two minutes, and a power loss can take
+ * back what they acknowledged. So the cursor is read again at each connection, and retention keeps the log for some
+ * minutes past the acknowledgement.
+ */
+import { MetricsStreamError } from '../base/errors.ts';
+import {
+  type CommitRange,
+  type Cursor,
+  type PreparedRange,
+  type Sink,
+  type SinkContext,
+  SinkError,
+} from '../export/sink.ts';
+import { logEnd } from '../storage/log-end.ts';
+import type { NatsAddress } from './address.ts';
+import { type NatsFiles, type NatsLink, openNats } from './connect.ts';
+import { isPermanent, natsErrorText } from './errors.ts';
+import { LogWriter } from './log-writer.ts';
+import type { CommitMessage, Extent } from './message.ts';
+import { messagesOf } from './range-messages.ts';
+
+/** Twice the longest time between two syncs of a server, and some. */
+const DURABLE_AFTER_MS = 5 * 60_000;
+/** The age of acknowledgements is known to a second. */
+const MARK_MS = 1_000;
+
+export interface NatsSinkOptions {
+  readonly address: NatsAddress;
+  readonly files: NatsFiles;
+  readonly dataDir: string;
+}
+
+/** A commit, and when it had been acknowledged. */
+interface Mark {
+  readonly commit: number;
+  readonly atMs: number;
+}
+
+export class NatsSink implements Sink {
+  readonly place: string;
+  durableCommit = 0;
+  private readonly options: NatsSinkOptions;
+  private readonly context: SinkContext;
+  private link: NatsLink | null = null;
+  private writer: LogWriter | null = null;
+  /** Commits up to this one may have been in the stream before: whatever had been sent was sealed by now. */
+  private mayRepeatUpTo = 0;
+  private readonly marks: Mark[] = [];
+
+  constructor(options: NatsSinkOptions, context: SinkContext) {
+    this.options = options;
+    this.context = context;
+    this.place = options.address.text;
+  }
+
+  async connect(): Promise<Cursor | null> {
+    const { address, files, dataDir } = this.options;
+    try {
+      this.link ??= await openNats(address, files, `metricsstream export ${this.context.log}`);
+      this.writer = await LogWriter.open(this.link, address.stream, this.context.log);
+    } catch (error) {
+      throw this.sinkError(error);
+    }
+    this.mayRepeatUpTo = logEnd(dataDir).commit || Number.POSITIVE_INFINITY;
+    const { last, exporter, storedAtMs } = this.writer;
+    if (last === null) {
+      this.durableCommit = 0;
+      this.marks.length = 0;
+      return null;
+    }
+    const commit = wholeCommit(last);
+    this.rewindMarks(commit, storedAtMs);
+    return { commit, segment: 0, writer: exporter };
+  }
+
+  /** Marks beyond the cursor belong to messages that the stream has lost. */
+  private rewindMarks(commit: number, atMs: number): void {
+    this.durableCommit = Math.min(this.durableCommit, commit);
+    while (this.marks.length > 0 && this.marks.at(-1)!.commit > commit) this.marks.pop();
+    this.marks.push({ commit, atMs });
+    this.advanceDurable();
+  }
+
+  prepare(range: CommitRange): Promise<PreparedRange> {
+    const { log, writer } = this.context;
+    const messages = messagesOf(range, { log, exporter: writer, readAtMs: Date.now() });
+    return Promise.resolve({ quarantinedCount: 0, ship: () => this.ship(range, messages) });
+  }
+
+  private async ship(range: CommitRange, messages: readonly CommitMessage[]): Promise<void> {
+    const writer = this.writer!;
+    try {
+      for (const message of messages) {
+        if (isStored(message, writer.last)) continue;
+        await writer.append({ ...message, mayRepeat: message.first <= this.mayRepeatUpTo });
+      }
+    } catch (error) {
+      throw this.sinkError(error);
+    }
+    const nowMs = Date.now();
+    const newest = this.marks.at(-1);
+    if (newest === undefined || nowMs - newest.atMs >= MARK_MS) {
+      this.marks.push({ commit: range.last, atMs: nowMs });
+    }
+  }
+
+  /** The messages stay; the commits behind `commit` are sent again, and consumers skip those that they have applied. */
+  rewind(commit: number): Promise<number> {
+    this.writer!.last = null;
+    this.durableCommit = Math.min(this.durableCommit, commit);
+    this.marks.length = 0;
+    return Promise.resolve(commit);
+  }
+
+  maintain(): Promise<void> {
+    this.advanceDurable();
+    return Promise.resolve();
+  }
+
+  private advanceDurable(): void {
+    const beforeMs = Date.now() - DURABLE_AFTER_MS;
+    while (this.marks.length > 0 && this.marks[0]!.atMs <= beforeMs) {
+      this.durableCommit = Math.max(this.durableCommit, this.marks.shift()!.commit);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.link?.close();
+  }
+
+  private sinkError(error: unknown): SinkError {
+    if (error instanceof SinkError) return error;
+    const isFatal =
+      isPermanent(error) || (error instanceof MetricsStreamError && error.code === 'CONFIG_INVALID');
+    const text =
+      error instanceof MetricsStreamError ? error.message : natsErrorText(error, this.options.address);
+    return new SinkError(isFatal ? 'fatal' : 'retry', text, { cause: error });
+  }
+}
+
+/** The last commit that the stream holds wholly. */
+function wholeCommit({ last, part, parts }: Extent): number {
+  return part < parts ? last - 1 : last;
+}
+
+/** After a failure amid a large commit, its first parts are in the stream already. */
+function isStored({ first, part }: CommitMessage, stored: Extent | null): boolean {
+  return stored !== null && part > 0 && stored.last === first && stored.part >= part;
+}

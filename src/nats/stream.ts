@@ -1,0 +1,121 @@
+/**
+ * The stream's settings: why it has them, how it is created, and how an existing one is checked.
+ *
+ * Every node publishes to `<stream in lower case>.<log id>`. A few subjects suffice: each one costs the server memory and
+ * an index entry.
+ */
+import {
+  DiscardPolicy,
+  type JetStreamManager,
+  jetstreamManager,
+  RetentionPolicy,
+  StorageType,
+  type StreamConfig,
+  type StreamInfo,
+} from '@nats-io/jetstream';
+import { MetricsStreamError } from '../base/errors.ts';
+import { SinkError } from '../export/sink.ts';
+import type { NatsAddress } from './address.ts';
+import type { NatsLink } from './connect.ts';
+import { isPermanent, NatsErrorCode, natsCode, natsErrorText } from './errors.ts';
+
+export interface StreamSettings {
+  readonly replicas: number;
+  readonly maxBytes: number;
+}
+
+const SAFE_REPLICAS = 3;
+
+export function subjectOf(stream: string, log: string): string {
+  return `${stream.toLowerCase()}.${log}`;
+}
+
+/** Messages that no consumer can apply, until somebody retries them. */
+export function quarantineStreamOf(stream: string): string {
+  return `${stream}_QUARANTINE`;
+}
+
+function configOf(name: string, { replicas, maxBytes }: StreamSettings): Partial<StreamConfig> {
+  return {
+    subjects: [`${name.toLowerCase()}.*`],
+    retention: RetentionPolicy.Limits,
+    discard: DiscardPolicy.New,
+    storage: StorageType.File,
+    max_age: 0,
+    max_msgs: -1,
+    max_bytes: maxBytes,
+    num_replicas: replicas,
+  };
+}
+
+/** Creates the stream and its quarantine, or updates their limits. Returns the sentences that explain them. @throws SinkError */
+export async function initStream(
+  link: NatsLink,
+  address: NatsAddress,
+  settings: StreamSettings,
+): Promise<string[]> {
+  const { stream } = address;
+  try {
+    const jsm = await jetstreamManager(link.connection, { checkAPI: false });
+    const info = await addOrUpdate(jsm, stream, settings);
+    await addOrUpdate(jsm, quarantineStreamOf(stream), settings);
+    return explain(info);
+  } catch (error) {
+    throw new SinkError(isPermanent(error) ? 'fatal' : 'retry', natsErrorText(error, address), {
+      cause: error,
+    });
+  }
+}
+
+async function addOrUpdate(
+  jsm: JetStreamManager,
+  name: string,
+  settings: StreamSettings,
+): Promise<StreamInfo> {
+  const config = configOf(name, settings);
+  try {
+    return await jsm.streams.update(name, config);
+  } catch (error) {
+    if (natsCode(error) !== NatsErrorCode.STREAM_NOT_FOUND) throw error;
+    return jsm.streams.add({ name, ...config });
+  }
+}
+
+/** Sentences for the operator: each setting with its reason. */
+function explain({ config, state }: StreamInfo): string[] {
+  const { name, num_replicas: replicas, max_bytes: maxBytes, subjects = [] } = config;
+  return [
+    `stream ${name} on ${subjects.join(', ')}: ${state.messages} messages, ${state.bytes} bytes`,
+    replicas >= SAFE_REPLICAS
+      ? `replicas ${replicas}: the loss of one server stops publishing for some seconds and loses nothing`
+      : `replicas ${replicas}: the loss of this server loses the stream; export sends again what the log still has`,
+    `max_bytes ${maxBytes}, discard new: a full stream refuses messages, and the log keeps them until there is room`,
+    'retention limits, no max_age: the last message of each log stays, because it is the resume point of export',
+    'consume deletes messages that every consumer of the stream has acknowledged, except that last one',
+  ];
+}
+
+/** The settings that `init` gives a stream, as JSON. */
+export function settingsText(): string {
+  const { subjects: _, ...settings } = configOf('', { replicas: 0, maxBytes: 0 });
+  return `${JSON.stringify({ ...settings, num_replicas: '--stream-replicas', max_bytes: '--stream-max-bytes' }, null, 2)}\n`;
+}
+
+/**
+ * Checks that an existing stream keeps what export relies on.
+ * @throws MetricsStreamError CONFIG_INVALID
+ */
+export function checkStream({ config }: StreamInfo): void {
+  const wrong: string[] = [];
+  if (config.retention !== RetentionPolicy.Limits) wrong.push(`retention ${config.retention}`);
+  if (config.discard !== DiscardPolicy.New) wrong.push(`discard ${config.discard}`);
+  if (Number(config.max_age) !== 0) wrong.push('a max_age');
+  if (config.max_msgs > 0) wrong.push('a max_msgs');
+  if ((config.max_msgs_per_subject ?? -1) > 0) wrong.push('a max_msgs_per_subject');
+  if (wrong.length === 0) return;
+  throw new MetricsStreamError(
+    'CONFIG_INVALID',
+    `stream ${config.name} has ${wrong.join(' and ')}, so it can drop metrics or the resume point; ` +
+      'run export --init to correct its limits, or name another stream',
+  );
+}

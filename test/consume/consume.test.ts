@@ -1,0 +1,41 @@
+/** `consume` as operators run it: server, export, nats-server, PostgreSQL. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { assertAccepted, eventually } from '../support/assertions.ts';
+import { bodyOf, metric } from '../support/bodies.ts';
+import { withJetStream } from '../support/nats-server.ts';
+import { assertSame, requirePipeline, rowCount, startPipeline, untilRows } from '../support/pipeline.ts';
+import { fetchOnce, post } from '../support/raw-http.ts';
+import { runCli, startCli, startServer } from '../support/server-process.ts';
+
+const skip = requirePipeline();
+
+describe('consume', { skip }, () => {
+  it('stores every metric once: small commits, and large ones in parts', async (t) => {
+    const { nats, postgres, consumeArgs, exportArgs } = await startPipeline(t);
+    const server = await startServer(t, { args: ['--workers', '1'] });
+    const large = Array.from({ length: 9_000 }, (_, k) => metric(`large.${k}`, k));
+    for (let k = 0; k < 20; k++) assertAccepted(await post(server.port, bodyOf([metric(`small.${k}`)])), 1);
+    assertAccepted(await post(server.port, bodyOf(large)), large.length);
+    await server.stop();
+    const shipped = await runCli([...exportArgs(server.dataDir), '--once']);
+    assert.equal(shipped.code, 0, shipped.stdout + shipped.stderr);
+    const consume = startCli(t, [...consumeArgs, '--metrics-port', '0']);
+    await untilRows(postgres, large.length + 20);
+    await assertSame(postgres, server.dataDir);
+    await consume.until((lines) => lines.some((line) => line.includes('serving metrics')));
+    const [, port] = /"port":(\d+)/.exec(consume.lines.find((line) => line.includes('serving metrics'))!)!;
+    await eventually('the queue is empty in the metrics', async () => {
+      const { body } = await fetchOnce(Number(port), { path: '/metrics' });
+      return /^metricsstream_consume_unacknowledged_messages 0$/m.test(body.toString());
+    });
+    const health = await fetchOnce(Number(port), { path: '/health' });
+    assert.equal(health.status, 200, health.body.toString());
+    assert.equal((health.json().workers as unknown[]).length, 4);
+    consume.kill('SIGTERM');
+    assert.deepEqual(await consume.exited, { code: 0, signal: null });
+    const left = await withJetStream(nats.url, (jsm) => jsm.consumers.info('METRICSSTREAM', 'metricsstream'));
+    assert.equal(left.num_pending + left.num_ack_pending, 0);
+    assert.equal(await rowCount(postgres), large.length + 20);
+  });
+});

@@ -1,0 +1,198 @@
+/** The sink of `consume` over a real PostgreSQL: repeated, overlapping, cut and concurrent messages are stored once. */
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { before, describe, it, type TestContext } from 'node:test';
+import fc from 'fast-check';
+import { pino } from 'pino';
+import { Registry } from 'prom-client';
+import { ApplyError } from '../../src/consume/applier.ts';
+import { PostgresApplier } from '../../src/consume/postgres-applier.ts';
+import type { PostgresOptions } from '../../src/export/postgres/options.ts';
+import type { CommitMessage } from '../../src/nats/message.ts';
+import { messagesOf } from '../../src/nats/range-messages.ts';
+import type { LogCommit } from '../../src/storage/commit-reader.ts';
+import { onEnd, suiteOwner } from '../support/clean-up.ts';
+import { init } from '../support/pipeline.ts';
+import { type Postgres, requirePostgres, startPostgres } from '../support/postgres.ts';
+
+const OPTIONS: PostgresOptions = {
+  ...{ layout: null, pool: 2, connectTimeoutMs: 5_000, statementTimeoutMs: 60_000 },
+  ...{ synchronousCommit: 'on', seriesCache: 65_536, seriesPerName: 1_000, partitionDays: 1, retentionMs: 0 },
+};
+const PADDING = 'p'.repeat(200);
+
+/** A commit whose lines have values commit × 10,000 + line. */
+function commitOf(number: number, lineCount: number): LogCommit {
+  const lines = Buffer.from(
+    Array.from(
+      { length: lineCount },
+      (_, k) =>
+        `{"timestamp":1700000000000,"name":"m","value":${number * 10_000 + k},"type":"gauge","tags":{"p":"${PADDING}"}}\n`,
+    ).join(''),
+  );
+  return { kind: 'commit', segment: 1, offset: 0, commit: number, bytes: lines.length, lineCount, lines };
+}
+
+function cut(log: string, commits: readonly LogCommit[]): CommitMessage[] {
+  const [first, last] = [commits[0]!.commit, commits.at(-1)!.commit];
+  const range = {
+    after: first - 1,
+    last,
+    end: { segment: 1, offset: 0 },
+    commits,
+    damaged: [],
+    lineCount: 0,
+    bytes: 0,
+  };
+  return messagesOf(range, { log, exporter: 'test', readAtMs: Date.now() });
+}
+
+describe('the PostgreSQL sink of consume', { skip: requirePostgres() }, () => {
+  const owner = suiteOwner();
+  let postgres: Postgres;
+  before(async () => {
+    postgres = await startPostgres(owner);
+    await init(postgres.url);
+  });
+
+  function applierOf(t: TestContext): PostgresApplier {
+    const applier = new PostgresApplier({
+      url: new URL(postgres.url),
+      options: OPTIONS,
+      logger: pino({ level: 'silent' }),
+      registry: new Registry(),
+    });
+    onEnd(t, () => applier.close());
+    return applier;
+  }
+
+  /** Values of one log's commits in the table, by the range of numbers that only it uses. */
+  async function values(from: number, to: number): Promise<number[]> {
+    const rows = await postgres.query<{ value: number }>(
+      'SELECT value FROM ms_metrics WHERE value >= $1 AND value < $2 ORDER BY value',
+      [from * 10_000, to * 10_000],
+    );
+    return rows.map(({ value }) => value);
+  }
+
+  const expected = (commits: readonly LogCommit[]): number[] =>
+    commits.flatMap(({ commit, lineCount }) =>
+      Array.from({ length: lineCount }, (_, k) => commit * 10_000 + k),
+    );
+
+  let nextCommit = 1;
+  /** Numbers that no other test uses, so that all share the tables. */
+  const take = (count: number): number => {
+    nextCommit += count;
+    return nextCommit - count;
+  };
+
+  it('stores commits once however they are cut, repeated and ordered, by two workers at a time', async (t) => {
+    const workers = [applierOf(t), applierOf(t)];
+    const sizes = fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 2, maxLength: 8 });
+    const slices = fc.array(fc.tuple(fc.nat(7), fc.nat(7), fc.nat(1)), { minLength: 1, maxLength: 6 });
+    await fc.assert(
+      fc.asyncProperty(sizes, slices, async (lineCounts, cuts) => {
+        const first = take(lineCounts.length);
+        const log = randomUUID();
+        const commits = lineCounts.map((count, k) => commitOf(first + k, count));
+        const messages = cuts.map(([from, length, worker]) => {
+          const part = commits.slice(from % commits.length, (from % commits.length) + length + 1);
+          return { worker, batch: cut(log, part).map((one) => ({ ...one, mayRepeat: true })) };
+        });
+        const run = async (worker: number): Promise<void> => {
+          for (const one of messages) if (one.worker === worker) await workers[worker]!.apply(one.batch);
+        };
+        await Promise.all([run(0), run(1)]);
+        await workers[0]!.apply(cut(log, commits));
+        assert.deepEqual(await values(first, first + commits.length), expected(commits));
+      }),
+      { numRuns: 25 },
+    );
+  });
+
+  it('stores a message once that two workers get at the same time', async (t) => {
+    const workers = [applierOf(t), applierOf(t)];
+    for (let round = 0; round < 10; round++) {
+      const commits = [commitOf(take(1), 50)];
+      const messages = cut(randomUUID(), commits);
+      const applied = await Promise.all(workers.map((worker) => worker.apply(messages)));
+      assert.equal(applied[0]!.lines + applied[1]!.lines, 50);
+      assert.equal(applied[0]!.repeated + applied[1]!.repeated, 1);
+      assert.deepEqual(await values(commits[0]!.commit, commits[0]!.commit + 1), expected(commits));
+    }
+  });
+
+  it('stores a message once that comes twice in one batch', async (t) => {
+    const commits = [commitOf(take(1), 5)];
+    const [message] = cut(randomUUID(), commits);
+    const applied = await applierOf(t).apply([message!, message!]);
+    assert.deepEqual(applied, { lines: 5, repeated: 1 });
+  });
+
+  it('stores the parts of a large commit in any order, and none again', async (t) => {
+    const commit = commitOf(take(1), 5_000);
+    const messages = cut(randomUUID(), [commit]);
+    assert.ok(messages.length > 1);
+    const applier = applierOf(t);
+    for (const message of messages.toReversed()) await applier.apply([message]);
+    assert.deepEqual(await applier.apply(messages), { lines: 0, repeated: messages.length });
+    assert.deepEqual(await values(commit.commit, commit.commit + 1), expected([commit]));
+  });
+
+  it('puts a line that PostgreSQL cannot hold into ms_quarantine, with its place in the commit', async (t) => {
+    const commit = commitOf(take(1), 5_000);
+    const at = commit.lines.lastIndexOf('"tags":{"p":"p');
+    commit.lines.write('"tags":{"p":"\\u0000', at);
+    const messages = cut(randomUUID(), [commit]);
+    assert.ok(messages.length > 1);
+    await applierOf(t).apply(messages);
+    const rows = await postgres.query('SELECT line FROM ms_quarantine WHERE first_commit = $1', [
+      commit.commit,
+    ]);
+    assert.deepEqual(rows, [{ line: 4_999 }]);
+    assert.equal((await values(commit.commit, commit.commit + 1)).length, 4_999);
+  });
+
+  it('records damaged commits once', async (t) => {
+    const number = take(3);
+    const log = randomUUID();
+    const damage = { kind: 'damaged', segment: 1, offset: 0, bytes: 9, reason: 'a flipped bit' } as const;
+    const messages = messagesOf(
+      {
+        ...{ after: number - 1, last: number + 2, end: { segment: 1, offset: 0 }, lineCount: 0, bytes: 0 },
+        commits: [commitOf(number, 1), commitOf(number + 2, 1)],
+        damaged: [{ ...damage, first: number + 1, last: number + 1 }],
+      },
+      { log, exporter: 'test', readAtMs: 0 },
+    );
+    assert.deepEqual(
+      messages.map(({ first, damage: reason }) => [first, reason]),
+      [
+        [number, ''],
+        [number + 1, 'a flipped bit'],
+        [number + 2, ''],
+      ],
+    );
+    const applier = applierOf(t);
+    await applier.apply(messages);
+    await applier.apply(messages);
+    const rows = await postgres.query('SELECT reason FROM ms_quarantine WHERE log = $1', [log]);
+    assert.deepEqual(rows, [{ reason: 'a flipped bit' }]);
+  });
+
+  it('says that the database is away, and works again once it is back', async (t) => {
+    const applier = applierOf(t);
+    const commits = [commitOf(take(1), 3)];
+    const messages = cut(randomUUID(), commits);
+    await applier.connect();
+    await postgres.stop();
+    await assert.rejects(applier.apply(messages), (error: unknown) => {
+      assert.ok(error instanceof ApplyError, String(error));
+      assert.equal(error.verdict, 'retry');
+      return /^postgres:\/\/.*: cannot reach the database: /.test(error.message);
+    });
+    await postgres.start();
+    assert.deepEqual(await applier.apply(messages), { lines: 3, repeated: 0 });
+  });
+});

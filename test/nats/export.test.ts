@@ -1,0 +1,112 @@
+/** `export --to nats://…` as operators run it: a server, the command, and a real nats-server. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { StoredMsg } from '@nats-io/jetstream';
+import { decodeMessage } from '../../src/nats/message.ts';
+import { assertAccepted } from '../support/assertions.ts';
+import { bodyOf, metric } from '../support/bodies.ts';
+import { startNats, withJetStream } from '../support/nats-server.ts';
+import { post } from '../support/raw-http.ts';
+import { runCli, startServer, temporaryDirectory } from '../support/server-process.ts';
+import { readStored } from '../support/stored.ts';
+import { requireTool } from '../support/tools.ts';
+
+const skip = requireTool('nats-server');
+const STREAM = 'METRICSSTREAM';
+
+/** All messages of a stream, in order. */
+async function messagesIn(url: string, stream = STREAM): Promise<StoredMsg[]> {
+  return withJetStream(url, async (jsm) => {
+    const { state } = await jsm.streams.info(stream);
+    const found: StoredMsg[] = [];
+    for (let seq = state.first_seq; seq <= state.last_seq; seq++) {
+      const message = await jsm.streams.getMessage(stream, { seq });
+      if (message !== null) found.push(message);
+    }
+    return found;
+  });
+}
+
+describe('export to NATS', { skip }, () => {
+  it('ships every metric once, large commits in parts, and a second run ships nothing', async (t) => {
+    const nats = await startNats(t);
+    const server = await startServer(t, { args: ['--workers', '1'] });
+    assertAccepted(await post(server.port, bodyOf([metric('small')])), 1);
+    const many = Array.from({ length: 9_000 }, (_, k) => metric(`large.${k}`, k));
+    assertAccepted(await post(server.port, bodyOf(many)), many.length);
+    assertAccepted(await post(server.port, bodyOf([metric('last')])), 1);
+    await server.stop();
+    const init = await runCli(['export', '--to', nats.url, '--init']);
+    assert.equal(init.code, 0, init.stderr);
+    assert.match(init.stdout, /replicas 1: /);
+    const args = ['export', '--to', nats.url, '--data-dir', server.dataDir, '--once'];
+    const first = await runCli(args);
+    assert.equal(first.code, 0, first.stderr + first.stdout);
+    const messages = await messagesIn(nats.url);
+    const decoded = messages.map(({ header, data }) => {
+      const message = decodeMessage(header, data);
+      assert.ok(typeof message !== 'string', String(message));
+      return message;
+    });
+    assert.ok(decoded.some(({ parts }) => parts > 1));
+    const lines = Buffer.concat(decoded.map(({ body }) => body))
+      .toString()
+      .trimEnd()
+      .split('\n');
+    assert.deepEqual(
+      lines.map((line) => JSON.parse(line) as unknown),
+      readStored(server.dataDir),
+    );
+    const second = await runCli(args);
+    assert.equal(second.code, 0, second.stderr);
+    assert.equal((await messagesIn(nats.url)).length, messages.length);
+  });
+
+  it('goes on amid a large commit after a failure there', async (t) => {
+    const nats = await startNats(t);
+    const server = await startServer(t, { args: ['--workers', '1'] });
+    const many = Array.from({ length: 9_000 }, (_, k) => metric(`${'large'.repeat(20)}.${k}`, k));
+    assertAccepted(await post(server.port, bodyOf(many)), many.length);
+    await server.stop();
+    // Room for one of the parts.
+    await runCli(['export', '--to', nats.url, '--init', '--stream-max-bytes', '1m']);
+    const args = ['export', '--to', nats.url, '--data-dir', server.dataDir];
+    const blocked = await runCli([...args, '--once'], { timeoutMs: 5_000 });
+    assert.match(blocked.stdout, /the stream METRICSSTREAM is full; start consumers, or raise its limit/);
+    assert.equal((await messagesIn(nats.url)).length, 1);
+    await runCli(['export', '--to', nats.url, '--init']);
+    const done = await runCli([...args, '--once']);
+    assert.equal(done.code, 0, done.stdout);
+    const messages = await messagesIn(nats.url);
+    const bodies = Buffer.concat(messages.map(({ data }) => data)).toString();
+    assert.equal(bodies.trimEnd().split('\n').length, many.length);
+  });
+
+  it('exits 1 with one line when the stream is missing or the directory holds no log', async (t) => {
+    const nats = await startNats(t);
+    const server = await startServer(t);
+    const missing = await runCli(['export', '--to', nats.url, '--data-dir', server.dataDir]);
+    assert.equal(missing.code, 1);
+    assert.match(
+      missing.stderr,
+      /^metricsstream: the stream METRICSSTREAM does not exist; create it: .* --init\n$/,
+    );
+    const noLog = await runCli(['export', '--to', nats.url, '--data-dir', temporaryDirectory(t)]);
+    assert.equal(noLog.code, 1);
+    assert.match(noLog.stderr, /^metricsstream: .* has no log\.json: /);
+  });
+
+  for (const [args, reason] of [
+    [['--to', 'http://127.0.0.1'], /--to: give an address such as nats:/],
+    [['--to', 'nats://127.0.0.1:99999'], /"127\.0\.0\.1:99999" is not host:port/],
+    [['--to', 'nats://a/b.c'], /the stream "b\.c" may have letters/],
+    [['--to', 'nats://a', '--range-bytes', '1h'], /--range-bytes 1h: "h" does not fit here/],
+    [['--to', 'nats://a', '--name', 'A'], /--name: give lower-case letters/],
+  ] as const) {
+    it(`exits 2 for ${args.join(' ')}`, async () => {
+      const { code, stderr } = await runCli(['export', ...args]);
+      assert.equal(code, 2, stderr);
+      assert.match(stderr, reason);
+    });
+  }
+});

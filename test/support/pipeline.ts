@@ -1,0 +1,60 @@
+/** The way from a server through NATS to PostgreSQL, with every process real: for tests of `export` and `consume`. */
+import assert from 'node:assert/strict';
+import { eventually } from './assertions.ts';
+import type { Owner } from './clean-up.ts';
+import { type NatsServer, startNats } from './nats-server.ts';
+import { type Postgres, requirePostgres, startPostgres } from './postgres.ts';
+import { runCli, verify } from './server-process.ts';
+import { requireTool } from './tools.ts';
+
+/** For node:test's `skip` option. */
+export function requirePipeline(): string | false {
+  return requireTool('nats-server') || requirePostgres();
+}
+
+export interface Pipeline {
+  readonly nats: NatsServer & { readonly url: string };
+  readonly postgres: Postgres;
+  /** Arguments of `consume`, and of `export` for a data directory. */
+  readonly consumeArgs: readonly string[];
+  exportArgs(dataDir: string): string[];
+}
+
+/** NATS with the stream, PostgreSQL with the tables. */
+export async function startPipeline(owner: Owner): Promise<Pipeline> {
+  const [nats, postgres] = await Promise.all([startNats(owner), startPostgres(owner)]);
+  await init(nats.url);
+  await init(postgres.url);
+  return {
+    nats,
+    postgres,
+    consumeArgs: ['consume', '--from', nats.url, '--to', postgres.url],
+    exportArgs: (dataDir) => ['export', '--to', nats.url, '--data-dir', dataDir],
+  };
+}
+
+export async function init(url: string): Promise<void> {
+  const { code, stderr } = await runCli(['export', '--to', url, '--init']);
+  assert.equal(code, 0, stderr);
+}
+
+/** Rows in the tables. */
+export async function rowCount(postgres: Postgres): Promise<number> {
+  const [row] = await postgres.query<{ count: string }>('SELECT count(*) FROM ms_metrics');
+  return Number(row!.count);
+}
+
+export async function untilRows(postgres: Postgres, count: number): Promise<void> {
+  await eventually(`${count} rows`, async () => (await rowCount(postgres)) >= count);
+}
+
+/** Checks that the tables hold the log of a stopped server exactly: `verify --sink` finds no difference. */
+export async function assertSame(postgres: Postgres, dataDir: string): Promise<void> {
+  const own = await verify(dataDir);
+  assert.equal(own.code, 0, own.stdout + own.stderr);
+  const { code, stdout, stderr } = await runCli([
+    ...['verify', '--sink', postgres.url, '--data-dir', dataDir, '--json'],
+  ]);
+  assert.equal(code, 0, stdout + stderr);
+  assert.equal((JSON.parse(stdout) as { notYetShipped: number }).notYetShipped, 0, stdout);
+}
