@@ -11,15 +11,16 @@ import { Backoff } from '../export/backoff.ts';
 import { SinkError } from '../export/sink.ts';
 import { type NatsLink, openNats } from '../nats/connect.ts';
 import { natsErrorText } from '../nats/errors.ts';
-import { ensureDurable, readQueue, trimStream } from './durable.ts';
+import { ensureDurable, readQueue } from './durable.ts';
 import type { ConsumeMetrics } from './metrics.ts';
 import { createSinkBreakerMemory } from './sink-breaker.ts';
+import { Trimmer } from './trimmer.ts';
 import type { WorkerReport, WorkerState } from './worker-report.ts';
 import type { WorkerThreadData } from './worker-thread.ts';
 
 const ENTRY = new URL('./worker-thread.js', import.meta.url);
 const WATCH_MS = 1_000;
-const TRIM_MS = 10_000;
+const TRIM_MS = 5_000;
 const API_TIMEOUT_MS = 2_000;
 /** A worker that reported nothing for so long is stuck. Its fetches end every second. */
 const SILENT_MS = 30_000;
@@ -42,7 +43,7 @@ export class StreamConsumer {
   private readonly breaker = createSinkBreakerMemory();
   private readonly threads: Thread[] = [];
   private readonly workers: WorkerHealth[] = [];
-  private readonly seen = new Map<string, number>();
+  private trimmer: Trimmer | null = null;
   private readonly lastErrors = new Map<number, string>();
   private watchError = '';
   private trimError = '';
@@ -64,6 +65,7 @@ export class StreamConsumer {
     const opened = await this.open(signal);
     if (opened === null) return;
     const { link, jsm } = opened;
+    this.trimmer = new Trimmer(jsm, address.stream);
     this.logger.info({ stream: address.text, durable, workers }, 'consuming');
     const watch = setInterval(() => void this.watch(link, jsm), WATCH_MS);
     try {
@@ -137,9 +139,7 @@ export class StreamConsumer {
         health.batches++;
         health.metrics += report.lines;
         this.heldUpToMs = Math.max(this.heldUpToMs, Date.now() - Math.min(...report.streamMs));
-        for (const [log, sequence] of report.seen) {
-          this.seen.set(log, Math.max(sequence, this.seen.get(log) ?? 0));
-        }
+        this.trimmer?.add(report.stored);
         break;
       case 'state':
         Object.assign(health, { state: report.state, held: report.held, error: report.error });
@@ -183,7 +183,7 @@ export class StreamConsumer {
       metrics.set('up', 0);
       this.watchError = natsErrorText(error, address);
     }
-    if (performance.now() >= this.nextTrimMs) await this.trim(jsm);
+    if (performance.now() >= this.nextTrimMs) await this.trim();
   }
 
   private followLag(pending: number): void {
@@ -192,11 +192,12 @@ export class StreamConsumer {
     this.metrics.set('lag_seconds', Math.max(0, Date.now() - this.heldUpToMs) / MS_PER_SECOND);
   }
 
-  private async trim(jsm: JetStreamManager): Promise<void> {
+  private async trim(): Promise<void> {
     const { address } = this.options;
-    this.nextTrimMs = performance.now() + TRIM_MS;
+    // Not again before this one has ended.
+    this.nextTrimMs = Number.POSITIVE_INFINITY;
     try {
-      this.metrics.add('trimmed_messages', await trimStream(jsm, address.stream, this.seen));
+      this.metrics.add('trimmed_messages', (await this.trimmer?.trim()) ?? 0);
       this.trimError = '';
     } catch (error) {
       const text = natsErrorText(error, address);
@@ -205,6 +206,7 @@ export class StreamConsumer {
       }
       this.trimError = text;
     }
+    this.nextTrimMs = performance.now() + TRIM_MS;
   }
 
   /** Why some worker does no work now, or null. */

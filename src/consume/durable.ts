@@ -5,7 +5,7 @@ import { MetricsStreamError } from '../base/errors.ts';
 import { SinkError } from '../export/sink.ts';
 import type { NatsAddress } from '../nats/address.ts';
 import { isPermanent, NatsErrorCode, natsCode, natsErrorText } from '../nats/errors.ts';
-import { checkStream, quarantineStreamOf, subjectOf } from '../nats/stream.ts';
+import { checkStream, quarantineStreamOf } from '../nats/stream.ts';
 
 /** Room for many processes; each holds back by itself, in bytes. */
 const ACK_PENDING_MAX = 20_000;
@@ -83,33 +83,4 @@ export async function readQueue(
     streamBytes: state.bytes,
     quarantined: quarantine.state.messages,
   };
-}
-
-/**
- * Deletes messages that every consumer of the stream has acknowledged, except the newest seen of each log: that one is the
- * resume point of its exporter.
- * @param seen highest sequence delivered here, by log
- */
-export async function trimStream(
-  jsm: JetStreamManager,
-  stream: string,
-  seen: ReadonlyMap<string, number>,
-): Promise<number> {
-  let floor = Number.POSITIVE_INFINITY;
-  let count = 0;
-  for await (const { ack_floor: acked } of jsm.consumers.list(stream)) {
-    floor = Math.min(floor, acked.stream_seq);
-    count++;
-  }
-  const { state } = await jsm.streams.info(stream);
-  // A cluster leaves consumers out of the list while they have no leader.
-  if (count === 0 || count < state.consumer_count) return 0;
-  let purged = 0;
-  for (const [log, newest] of seen) {
-    const seq = Math.min(floor + 1, newest);
-    if (seq <= 1) continue;
-    const outcome = await jsm.streams.purge(stream, { filter: subjectOf(stream, log), seq });
-    purged += outcome.purged;
-  }
-  return purged;
 }

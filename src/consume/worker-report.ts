@@ -17,8 +17,8 @@ export interface BatchReport {
   readonly queueMs: readonly number[];
   /** For each message: from its arrival in the stream to the end of the transaction. */
   readonly streamMs: readonly number[];
-  /** Highest sequence seen of each log: earlier ones may be deleted once acknowledged. */
-  readonly seen: readonly (readonly [log: string, sequence: number])[];
+  /** Sequences of the messages, which the sink holds now. */
+  readonly stored: readonly (readonly [log: string, sequence: number])[];
 }
 
 interface StateReport {

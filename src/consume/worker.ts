@@ -177,10 +177,6 @@ export class Worker {
     // Only now: a crash before this line sends the messages again, and the sink knows that it holds them.
     for (const { source } of batch) source.ack();
     const now = Date.now();
-    const seen = new Map<string, number>();
-    for (const { source, message } of batch) {
-      seen.set(message.log, Math.max(source.seq, seen.get(message.log) ?? 0));
-    }
     report({
       kind: 'batch',
       messages: batch.length,
@@ -191,7 +187,7 @@ export class Worker {
       applyMs: performance.now() - startMs,
       queueMs: batch.map(({ message }) => now - message.readAtMs),
       streamMs: batch.map(({ source }) => now - source.time.getTime()),
-      seen: [...seen],
+      stored: batch.map(({ source, message }) => [message.log, source.seq] as const),
     });
   }
 
