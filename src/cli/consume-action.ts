@@ -81,7 +81,7 @@ function optionsOf(flags: ConsumeFlags): ConsumerOptions {
   };
 }
 
-/** What only a person can correct is an error at once; a database that is away is not. */
+/** An error that only a person can correct ends the command at once. A database that is away does not. */
 async function checkSink(options: ConsumerOptions): Promise<void> {
   const applier = applierOf(options);
   try {

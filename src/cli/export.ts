@@ -9,6 +9,7 @@ Examples:
   export --to postgres://metrics@db/metrics --init           create the tables, once
   export --to postgres://metrics@db/metrics                  ship the log and follow it
   export --to postgres://metrics@db/metrics --once           ship what is there and end
+  export --to nats://n1,n2,n3/METRICS --init                 create the stream, once
   export --status                                            cursors and lag of all sinks of this directory
 
 Give a password by PGPASSWORD or ~/.pgpass, not in the URL: other users can read command lines.

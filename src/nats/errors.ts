@@ -50,7 +50,7 @@ export function natsErrorText(error: unknown, { servers, stream, text }: NatsAdd
   const where = servers.join(', ');
   const denied = causeOf(error, PermissionViolationError);
   if (denied !== null) {
-    return `NATS denies ${denied.operation === 'publish' ? 'publishing to' : 'subscribing to'} ${denied.subject}; grant it to the user, docs/scale-out.md lists the permissions`;
+    return `NATS denies ${denied.operation === 'publish' ? 'publishing to' : 'subscribing to'} ${denied.subject}; grant it to the user, docs/nats.md lists the permissions`;
   }
   if (error instanceof AuthorizationError) {
     return `NATS at ${where} refuses the user, password or credentials; correct the address or --nats-creds`;
