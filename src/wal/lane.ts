@@ -374,11 +374,13 @@ export class Lane implements Journal {
 
   /** For the blocking back-end, whose `publish` stores: waits only while the file has no room. */
   blockUntilStored(seen: number, timeoutMs: number): void {
+    const { words } = this.views;
+    // Loaded before `publish` looks for room: a checkpoint that comes after that look ends the wait at once.
+    const checkpoint = Atomics.load(words, CHECKPOINT);
     this.publish();
     if (this.storedCursor() !== seen) return;
-    const { words } = this.views;
     // Pairs with the store and notify in `LaneConsumer.checkpoint`.
-    Atomics.wait(words, CHECKPOINT, Atomics.load(words, CHECKPOINT), timeoutMs);
+    Atomics.wait(words, CHECKPOINT, checkpoint, timeoutMs);
     this.publish();
   }
 
