@@ -40,6 +40,8 @@ export class Environment {
   private readonly runtime: Runtime;
   /** The real view behind each watched one. */
   private readonly real = new WeakMap<object, View>();
+  /** Watched views by memory, type and range: threads open the same ones again and again. */
+  private readonly views = new WeakMap<ArrayBufferLike, Map<string, View | DataView>>();
 
   constructor(runtime: Runtime) {
     this.runtime = runtime;
@@ -95,6 +97,20 @@ export class Environment {
 
   /** A view that reports its accesses. */
   private watch(view: View): View {
+    return this.shared(view, () => this.newWatched(view));
+  }
+
+  private shared<T extends View | DataView>(view: T, create: () => T): T {
+    const { buffer, byteOffset, byteLength } = view;
+    const key = `${view.constructor.name} ${byteOffset} ${byteLength}`;
+    const views = this.views.get(buffer) ?? new Map<string, View | DataView>();
+    this.views.set(buffer, views);
+    const watched = (views.get(key) as T | undefined) ?? create();
+    views.set(key, watched);
+    return watched;
+  }
+
+  private newWatched(view: View): View {
     const size = view.BYTES_PER_ELEMENT;
     const { buffer, byteOffset } = view;
     const watched = new Proxy(view, {
@@ -191,7 +207,7 @@ export class Environment {
     return new Proxy(DataView, {
       construct: (target, [memory, ...rest]: [ArrayBufferLike, ...number[]]) => {
         const view = new target(memory as ArrayBuffer, ...rest);
-        return memory instanceof SharedArrayBuffer ? this.watchDataView(view) : view;
+        return memory instanceof SharedArrayBuffer ? this.shared(view, () => this.watchDataView(view)) : view;
       },
     });
   }

@@ -6,7 +6,7 @@ import { Scheduler } from './scheduler.ts';
 import { type Access, type Location, Shadow } from './shadow.ts';
 import type { Waiter } from './wait-queue.ts';
 
-/** More than the atomic operations of one execution. */
+/** More than the operations of one thread. */
 const OPERATIONS_MAX = 2 ** 20;
 
 export class Execution extends Scheduler {
@@ -39,11 +39,12 @@ export class Execution extends Scheduler {
   plain<T>(shadow: Shadow, byte: number, bytes: number, isWrite: boolean, how: string, apply: () => T): T {
     const thread = this.running();
     if (thread.repeats) return thread.log[thread.cursor++] as T;
-    const isPoint = shadow.isRelaxed(byte);
+    const isPoint = shadow.isPoint(byte, isWrite, thread.index);
     if (isPoint) this.begin(thread);
-    this.touch(thread, shadow, { byte, bytes, isWrite, isAtomic: false, how });
+    this.touch(thread, shadow, byte, bytes, isWrite, false, how);
     const result = apply();
-    if (isPoint) this.trace(thread, shadow.location(byte, this.keyOf), true, isWrite);
+    if (isPoint || (isWrite && shadow.isReadLate(byte)))
+      this.trace(thread, shadow.location(byte, this.keyOf), !isWrite, isWrite);
     return this.log(thread, result);
   }
 
@@ -67,7 +68,7 @@ export class Execution extends Scheduler {
     if (reads) thread.acquire(location.release);
     const result = apply();
     const isWrite = writes(result);
-    this.touch(thread, shadow, { byte, bytes, isWrite, isAtomic: true, how });
+    this.touch(thread, shadow, byte, bytes, isWrite, true, how);
     if (isWrite) location.release = thread.release();
     this.trace(thread, location, reads, isWrite);
     return this.log(thread, result);
@@ -81,10 +82,24 @@ export class Execution extends Scheduler {
   private touch(
     thread: ModelThread,
     shadow: Shadow,
-    access: Omit<Access, 'thread' | 'clock' | 'operation'>,
+    byte: number,
+    bytes: number,
+    isWrite: boolean,
+    isAtomic: boolean,
+    how: string,
   ): void {
-    const operation = thread.log.length;
-    const second = { ...access, thread: thread.index, clock: thread.clock[thread.index]!, operation };
+    const { index, clock, log } = thread;
+    const operation = log.length;
+    const second: Access = {
+      thread: index,
+      clock: clock[index]!,
+      operation,
+      isWrite,
+      isAtomic,
+      byte,
+      bytes,
+      how,
+    };
     this.capture(thread);
     const first = shadow.touch(second, thread.clock);
     if (first === null) return;
@@ -99,8 +114,9 @@ export class Execution extends Scheduler {
     const token = reads ? `${location.key}<${location.writer}` : `${location.key}`;
     thread.history = this.histories.extend(thread.history, token);
     if (!isWrite) return;
-    location.writer = (thread.index + 1) * OPERATIONS_MAX + thread.operations;
+    location.writer = (thread.index + 1) * OPERATIONS_MAX + thread.log.length;
     this.writers[location.key] = location.writer;
+    this.announceStore(thread);
   }
 
   /** `Atomics.wait`. @param isEqual whether the word still has the expected value */
@@ -137,7 +153,7 @@ export class Execution extends Scheduler {
     this.begin(thread);
     const location = this.atomicLocation(shadow, byte);
     thread.acquire(location.release);
-    this.touch(thread, shadow, { byte, bytes, isWrite: false, isAtomic: true, how });
+    this.touch(thread, shadow, byte, bytes, false, true, how);
     return location;
   }
 

@@ -58,7 +58,8 @@ function numberOf(numbers: Map<string, number>, text: string): number {
 
 function stateOf({ threads, writers, waiters }: ExecutionState): string {
   const positions = threads.map(
-    ({ history, state, settled, isWoken }) => `${history}${state}${settled.length}${isWoken ? 'w' : ''}`,
+    ({ history, state, settled, isWoken, hasNews }) =>
+      `${history}${state}${settled.length}${isWoken ? 'w' : ''}${hasNews ? 'n' : ''}`,
   );
   return `${positions.join()}|${writers.join()}|${waiters}`;
 }

@@ -1,8 +1,8 @@
 /** The state of one modelled thread within an execution. */
 import type { ThreadBody } from './scenario.ts';
 
-/** NEW: waits for the end of other threads. TURN: waits for an asynchronous wait to settle. */
-export type ThreadState = 'new' | 'ready' | 'blocked' | 'turn' | 'ended';
+/** `new` waits for the end of other threads, `turn` for an asynchronous wait to settle, `idle` for a store by another thread. */
+export type ThreadState = 'new' | 'ready' | 'blocked' | 'turn' | 'idle' | 'ended';
 
 type Callback = (value: string) => void;
 
@@ -33,6 +33,8 @@ export class ModelThread {
   /** Atomic operations so far, and since it last slept. */
   operations = 0;
   operationsAwake = 0;
+  /** Another thread has stored something since it last was idle; true before that. */
+  hasNews = true;
   /** Virtual time: advances when a wait times out. */
   timeMs = 0;
   /** The timeout of the wait that it sleeps in. */

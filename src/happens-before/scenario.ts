@@ -9,7 +9,10 @@ export interface Field {
   readonly bytes: number;
   /** The reason why any two accesses to this field may be unordered. Plain accesses become points of interleaving. */
   readonly unordered?: string;
-  /** The reason why reads by the threads in `lateReaders` may be unordered; any other pair is still reported. */
+  /**
+   * The reason why reads by the threads in `lateReaders` may be unordered; any other pair is still reported. These reads
+   * become points of interleaving.
+   */
   readonly late?: string;
   readonly lateReaders?: readonly string[];
 }
@@ -28,6 +31,11 @@ export interface ThreadContext {
   expect(holds: boolean, sentence: string): void;
   /** Ends a turn of the event loop: sleeps until an `Atomics.waitAsync` of this thread settles, then runs its callbacks. */
   turn(): void;
+  /**
+   * Sleeps until another thread has stored something since the last call. For a thread that polls: unlike a wait on a
+   * word, it orders nothing.
+   */
+  idle(): void;
 }
 
 /**

@@ -111,7 +111,7 @@ export class Scheduler implements ExecutionState {
     thread.restart();
     this.current = thread;
     try {
-      const result = thread.body({ expect: this.expect, turn: this.turn });
+      const result = thread.body({ expect: this.expect, turn: this.turn, idle: this.idle });
       if (!thread.isPaused) this.end(thread, result);
     } catch (error) {
       if (error !== PAUSE && !thread.isPaused) this.fail(thread, error);
@@ -225,6 +225,40 @@ export class Scheduler implements ExecutionState {
     thread.history = this.histories.extend(thread.history, `turn ${settled.length}`);
     thread.runCallbacks(this.log(thread, settled));
   };
+
+  private readonly idle = (): void => {
+    const thread = this.running();
+    if (thread.repeats) {
+      thread.cursor++;
+      return;
+    }
+    this.capture(thread);
+    if (!thread.hasNews) {
+      thread.state = 'idle';
+      thread.operationsAwake = 0;
+      this.pause(thread);
+    }
+    this.endIdling(thread);
+    thread.cursor++;
+  };
+
+  private endIdling(thread: ModelThread): void {
+    thread.hasNews = false;
+    thread.history = this.histories.extend(thread.history, 'idle');
+    thread.log.push(undefined);
+  }
+
+  /** Tells the other threads that `thread` has stored something. */
+  protected announceStore(thread: ModelThread): void {
+    for (const other of this.threads) {
+      if (other === thread) continue;
+      other.hasNews = true;
+      if (other.state !== 'idle') continue;
+      this.endIdling(other);
+      other.state = 'ready';
+      other.isWoken = true;
+    }
+  }
 
   /** Before an operation at which threads may change. */
   protected begin(thread: ModelThread): void {

@@ -12,6 +12,9 @@ import type { Field, Layout } from './scenario.ts';
 
 const CELL_BYTES = 4;
 const LOCATION_BYTES_MAX = 8;
+const ORDERED = 0;
+const LATE = 1;
+const UNORDERED = 2;
 
 export interface Access {
   readonly thread: number;
@@ -59,7 +62,7 @@ export class Shadow {
   private readonly layout: Layout;
   private readonly cells: (Cell | Cell[] | undefined)[] = [];
   private readonly accepts: Accepts;
-  /** By cell: 1 if a field in it accepts unordered accesses. */
+  /** By cell: ORDERED, LATE or UNORDERED. */
   private readonly relaxed: Uint8Array;
   private readonly locations = new Map<number, Location>();
 
@@ -71,13 +74,24 @@ export class Shadow {
     this.relaxed = new Uint8Array(Math.ceil(memory.byteLength / CELL_BYTES));
     for (const { byte, bytes, unordered, late } of layout) {
       if (unordered === undefined && late === undefined) continue;
-      this.relaxed.fill(1, Math.floor(byte / CELL_BYTES), Math.ceil((byte + bytes) / CELL_BYTES));
+      this.relaxed.fill(
+        unordered === undefined ? LATE : UNORDERED,
+        Math.floor(byte / CELL_BYTES),
+        Math.ceil((byte + bytes) / CELL_BYTES),
+      );
     }
   }
 
-  /** True if the layout lets plain accesses to this byte be unordered. */
-  isRelaxed(byte: number): boolean {
-    return this.relaxed[Math.floor(byte / CELL_BYTES)] === 1;
+  /** Whether threads may change at a plain access to this byte, because the layout lets it be unordered. */
+  isPoint(byte: number, isWrite: boolean, thread: number): boolean {
+    const relaxed = this.relaxed[Math.floor(byte / CELL_BYTES)]!;
+    if (relaxed === ORDERED) return false;
+    return relaxed === UNORDERED || (!isWrite && this.accepts(this.fieldOf(byte)!, thread));
+  }
+
+  /** Whether an unordered read may see a plain store to this byte. */
+  isReadLate(byte: number): boolean {
+    return this.relaxed[Math.floor(byte / CELL_BYTES)] !== ORDERED;
   }
 
   fieldOf(byte: number): Field | undefined {
@@ -157,7 +171,7 @@ export class Shadow {
     const isSameLocation = earlier.byte === access.byte && earlier.bytes === access.bytes;
     if (earlier.isAtomic && access.isAtomic && isSameLocation) return null;
     const byte = Math.max(earlier.byte, access.byte);
-    if (this.isRelaxed(byte)) {
+    if (this.isReadLate(byte)) {
       const reader = access.isWrite ? (earlier.isWrite ? null : earlier.thread) : access.thread;
       const field = this.fieldOf(byte);
       if (field !== undefined && this.accepts(field, reader)) return null;

@@ -4,14 +4,30 @@
 export function open(memory: SharedArrayBuffer) {
   return {
     atomics: Atomics,
-    u8: new Uint8Array(memory),
-    i16: new Int16Array(memory),
-    i32: new Int32Array(memory),
-    u32: new Uint32Array(memory),
-    f64: new Float64Array(memory),
-    i64: new BigInt64Array(memory),
-    view: new DataView(memory),
-    buffer: Buffer.from(memory),
     now: () => performance.now(),
+    get u8() {
+      return new Uint8Array(memory);
+    },
+    get i16() {
+      return new Int16Array(memory);
+    },
+    get i32() {
+      return new Int32Array(memory);
+    },
+    get u32() {
+      return new Uint32Array(memory);
+    },
+    get f64() {
+      return new Float64Array(memory);
+    },
+    get i64() {
+      return new BigInt64Array(memory);
+    },
+    get view() {
+      return new DataView(memory);
+    },
+    get buffer() {
+      return Buffer.from(memory);
+    },
   };
 }
