@@ -15,6 +15,7 @@ export type ErrorCode =
   | 'SINK_FAILED'
   | 'SINK_FENCED'
   | 'LEARN_UNAVAILABLE'
+  | 'QUERY_FAILED'
   | 'INVARIANT';
 
 export class MetricsStreamError extends Error {

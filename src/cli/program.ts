@@ -8,6 +8,7 @@ import { addConsumeCommand } from './consume.ts';
 import { addExportCommand } from './export.ts';
 import { addLearnCommand } from './learn.ts';
 import { failOnOutputError, printError } from './output.ts';
+import { addQueryCommand } from './query.ts';
 import { addServerOptions, dataDirOption, givenTo } from './server-options.ts';
 import type { Signals } from './signals.ts';
 import { sinkKindOf } from './sink-kinds.ts';
@@ -92,6 +93,7 @@ function createProgram(signals: Signals, injectedVariables: readonly string[]): 
 
   addLoadCommand(program);
   addLearnCommand(program);
+  addQueryCommand(program);
 
   program
     .command('phases')

@@ -13,6 +13,7 @@ export interface DuckDBLimits {
   readonly threads: number;
   /** Where larger sorts and joins than memory holds may spill. '' spills nothing: they fail. */
   readonly spillDirectory: string;
+  readonly spillBytes: number;
 }
 
 type Module = typeof import('@duckdb/node-api');
@@ -40,6 +41,7 @@ export async function openDuckDB(limits: DuckDBLimits): Promise<DuckDBConnection
     memory_limit: `${limits.maxMemoryBytes}B`,
     threads: String(limits.threads),
     temp_directory: limits.spillDirectory,
+    max_temp_directory_size: `${limits.spillBytes}B`,
     autoinstall_known_extensions: 'false',
     autoload_known_extensions: 'false',
   });
@@ -68,6 +70,9 @@ export function sqlList(texts: readonly string[]): string {
 /** DuckDB's message as one line, without the excerpt of the SQL and its advice on settings. */
 export function duckdbErrorText(error: unknown): string {
   const { message } = error as Error;
-  const [text = ''] = message.split(/\n\s*\n|\nPossible solutions/);
-  return text.replaceAll(/\s*\n\s*/g, ' ').trim();
+  const [text = ''] = message.split(/\n\s*\n|\nPossible solutions|\nDatabase is launched/);
+  return text
+    .replace(/^Failed to extract statements: /, '')
+    .replaceAll(/\s*\n\s*/g, ' ')
+    .trim();
 }

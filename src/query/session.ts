@@ -1,0 +1,114 @@
+/** A database that holds the view `metrics` over one snapshot, the macros, and nothing else. */
+import type { DuckDBConnection, DuckDBPreparedStatement } from '@duckdb/node-api';
+import { MetricsStreamError } from '../base/errors.ts';
+import { type DuckDBLimits, duckdbErrorText, openDuckDB, restrictFiles } from '../duckdb/duckdb.ts';
+import { MACROS } from './macros.ts';
+import { type Snapshot, type SnapshotOptions, takeSnapshot } from './snapshot.ts';
+import { metricsSelect } from './view.ts';
+
+export interface SessionOptions extends SnapshotOptions {
+  readonly limits: DuckDBLimits;
+  /** Names of further files that the SQL of this session may open. */
+  readonly extraPaths?: readonly string[];
+}
+
+export interface Session {
+  readonly snapshot: Snapshot;
+  readonly connection: DuckDBConnection;
+  close(): void;
+}
+
+/** @throws MetricsStreamError as `takeSnapshot` and `loadDuckDB` do */
+export async function openSession(options: SessionOptions): Promise<Session> {
+  // Before the snapshot: a missing package is found at once.
+  const connection = await openDuckDB(options.limits);
+  try {
+    const snapshot = await takeSnapshot(options);
+    const close = (): void => {
+      connection.closeSync();
+      snapshot.close();
+    };
+    try {
+      await prepareDatabase(connection, snapshot, options);
+    } catch (error) {
+      snapshot.close();
+      throw error;
+    }
+    return { snapshot, connection, close };
+  } catch (error) {
+    connection.closeSync();
+    throw error;
+  }
+}
+
+async function prepareDatabase(
+  connection: DuckDBConnection,
+  snapshot: Snapshot,
+  options: SessionOptions,
+): Promise<void> {
+  const { fromMs, toMs, extraPaths = [] } = options;
+  await connection.run('SET enable_progress_bar = true');
+  await connection.run('SET enable_progress_bar_print = false');
+  await restrictFiles(connection, [...snapshot.paths, ...extraPaths]);
+  await connection.run(`CREATE VIEW metrics AS ${metricsSelect(snapshot, { fromMs, toMs })}`);
+  for (const { sql } of MACROS) await connection.run(sql);
+}
+
+/** Statement types of DuckDB's C API. */
+const SELECT = 1;
+const EXPLAIN = 4;
+
+const REMEDY = 'Give one SELECT statement: the data is read-only';
+
+/**
+ * Prepares one statement that only reads.
+ *
+ * DuckDB's own restrictions would not suffice: it may open the snapshot's files, and COPY could write to them.
+ * @throws MetricsStreamError QUERY_FAILED with one line
+ */
+export async function prepareQuery(
+  connection: DuckDBConnection,
+  sql: string,
+): Promise<DuckDBPreparedStatement> {
+  if (sql.trim() === '') throw queryError('the SQL is empty. Example: SELECT count(*) FROM metrics');
+  try {
+    const statements = await connection.extractStatements(sql);
+    if (statements.count !== 1)
+      throw queryError(`the SQL has ${statements.count} statements. ${REMEDY}; PIVOT needs ON … IN (…)`);
+    const prepared = await statements.prepare(0);
+    if (prepared.statementType === EXPLAIN) await prepareQuery(connection, explained(sql));
+    else if (prepared.statementType !== SELECT) throw queryError(`this statement is refused. ${REMEDY}`);
+    if (prepared.parameterCount > 0) throw queryError('the SQL has parameters. Write the values into it');
+    return prepared;
+  } catch (error) {
+    throw asQueryError(error);
+  }
+}
+
+/** The statement that an EXPLAIN is about: EXPLAIN ANALYZE runs it. */
+function explained(sql: string): string {
+  const withoutComments = sql.replace(/^(?:\s+|--[^\n]*\n|\/\*[\s\S]*?\*\/)*/, '');
+  // Strict, so that no text can look like another statement here than it does to DuckDB.
+  const match = /^explain(?:\s+analyze\b|\s*\([\w\s,]*\)|(?=\s))/i.exec(withoutComments);
+  if (match === null) throw queryError(`this EXPLAIN is refused. ${REMEDY}`);
+  return withoutComments.slice(match[0].length);
+}
+
+function queryError(text: string): MetricsStreamError {
+  return new MetricsStreamError('QUERY_FAILED', text);
+}
+
+/** The package says this when there is no statement to extract. */
+const NO_STATEMENT = 'Error in native callback';
+
+/** An error of DuckDB as one line. Errors of our own stay. */
+export function asQueryError(error: unknown): MetricsStreamError {
+  if (error instanceof MetricsStreamError) return error;
+  const { message } = error as Error;
+  if (message === NO_STATEMENT)
+    return queryError('the SQL holds comments only. Example: SELECT count(*) FROM metrics');
+  const text = duckdbErrorText(error);
+  const isMemory = text.startsWith('Out of Memory');
+  const advice = isMemory ? '. Raise --max-memory, or let it write to --temp-dir with --spill' : '';
+  return new MetricsStreamError('QUERY_FAILED', `${text}${advice}`, { cause: error });
+}
