@@ -21,7 +21,7 @@ import { readLogRecord } from '../storage/log-record.ts';
 import { segmentName } from '../storage/segment-name.ts';
 import { type GoodCommit, readSegment } from '../storage/segment-reader.ts';
 import { parseMark } from '../wal/mark.ts';
-import { openArchive } from './archive-files.ts';
+import { openArchive } from '../archive/archive-snapshot.ts';
 import { CommitSet } from './commit-set.ts';
 import { HeldFiles, pathOfFd } from './held-files.ts';
 import { LogMoved, WaitingLines } from './waiting-lines.ts';
