@@ -14,12 +14,15 @@ export interface Credentials {
   readonly warnings: readonly string[];
 }
 
-export function tlsFilesOf({ tlsCert, tlsKey }: Config): TlsFiles | null {
+/** The options that name the files. */
+export type CredentialFiles = Pick<Config, 'tokensFile' | 'tlsCert' | 'tlsKey'>;
+
+export function tlsFilesOf({ tlsCert, tlsKey }: CredentialFiles): TlsFiles | null {
   return tlsCert === undefined || tlsKey === undefined ? null : { certFile: tlsCert, keyFile: tlsKey };
 }
 
 /** @throws MetricsStreamError CONFIG_INVALID; names file, line and remedy, never a token */
-export function readCredentials(config: Config, classes: ClassNames): Credentials {
+export function readCredentials(config: CredentialFiles, classes: ClassNames): Credentials {
   const warnings: string[] = [];
   const warn = (text: string): void => void warnings.push(text);
   const files = tlsFilesOf(config);

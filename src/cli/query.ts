@@ -10,7 +10,6 @@ import { parseQuantity } from '../config/units.ts';
 import { printError } from './output.ts';
 import { dataDirOption } from './server-options.ts';
 
-const EXIT_FAILURE = 1;
 const STDIN = 0;
 const SQL_BYTES_MAX = MIB;
 const MEMORY_BYTES_MIN = 64 * MIB;
@@ -25,7 +24,8 @@ Examples:
   query --format parquet "FROM metrics" > metrics.parquet
   query --file report.sql --format csv
 
-Exit code: 0; 1 when the query or the data directory is at fault; 2 for a wrong command line.`;
+Exit code: 0; 1 when the query or the data directory is at fault; 2 for a wrong command line; 137 (SIGKILL) when
+the query outgrew --max-memory in a way that DuckDB cannot refuse.`;
 
 interface QueryFlags {
   readonly dataDir: string;
@@ -139,9 +139,10 @@ async function query(argument: string | undefined, flags: QueryFlags): Promise<v
     showProgress: flags.progress ?? process.stderr.isTTY === true,
     out: process.stdout,
     warn: printError,
-    fail: (text) => {
+    outOfMemory: (text) => {
       printError(text);
-      process.exit(EXIT_FAILURE);
+      // An ordinary exit would wait for the thread that fills the memory.
+      process.kill(process.pid, 'SIGKILL');
     },
   });
 }

@@ -1,7 +1,7 @@
 /** The routes of one worker: what it serves, and what it rejects before it looks at a body. */
 import type { Gate } from '../admission/gate.ts';
 import { type Control, READY } from '../base/control.ts';
-import type { LivePage } from '../live/page.ts';
+import type { HtmlPage } from '../live/page.ts';
 import { UNAVAILABLE, type UnavailableReason } from '../telemetry/unavailable.ts';
 import type { Exchange } from './exchange.ts';
 import { FRAMING_OK, HEADERS_TOO_LARGE, HeaderScan } from './header-scan.ts';
@@ -19,7 +19,7 @@ export interface RouteSources {
   /** Body of GET /health. */
   readonly health: () => Record<string, unknown>;
   /** GET /, and the streams that feed it. */
-  readonly livePage: LivePage;
+  readonly livePage: HtmlPage;
   readonly streams: LiveStreams;
 }
 

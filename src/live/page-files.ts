@@ -1,4 +1,4 @@
-/** The files of the live page and of uPlot, for pages that load nothing from any server. */
+/** The files of pages and of uPlot, for pages that load nothing from any server. */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -6,14 +6,19 @@ import { fileURLToPath } from 'node:url';
 import { MetricsStreamError } from '../base/errors.ts';
 
 /** Relative to the package, because the compiler leaves these files where they are. */
-const PAGE_DIRECTORY = fileURLToPath(new URL('../../../src/live/page/', import.meta.url));
+const SOURCES = fileURLToPath(new URL('../../../src/', import.meta.url));
+export const LIVE_PAGE = 'live/page';
 
-/** @throws MetricsStreamError if the installation lacks src/live/page */
-export function readPageFile(name: string): string {
+/**
+ * @param name below `src/<directory>`; it may lead to the directory of another page
+ * @throws MetricsStreamError if the installation lacks the file
+ */
+export function readPageFile(name: string, directory = LIVE_PAGE): string {
+  const path = join(SOURCES, directory, name);
   try {
-    return readFileSync(join(PAGE_DIRECTORY, name), 'utf8');
+    return readFileSync(path, 'utf8');
   } catch (cause) {
-    const message = `cannot read ${join(PAGE_DIRECTORY, name)}: install src/live/page beside dist`;
+    const message = `cannot read ${path}: install src/${directory} beside dist`;
     throw new MetricsStreamError('PAGE_MISSING', message, { cause });
   }
 }

@@ -1,11 +1,12 @@
 /**
- * The live page as one HTML text: index.html with its styles and scripts inside. It contacts no other server, which
- * its Content-Security-Policy enforces.
+ * A page as one HTML text: index.html with its styles and scripts inside. It contacts no other server, which its
+ * Content-Security-Policy enforces.
  */
 import { createHash } from 'node:crypto';
-import { inlineScript, readPageFile, readUplotFile } from './page-files.ts';
+import { dirname, join } from 'node:path';
+import { inlineScript, LIVE_PAGE, readPageFile, readUplotFile } from './page-files.ts';
 
-export interface LivePage {
+export interface HtmlPage {
   readonly body: string;
   /** The header lines of the page, each as `CRLF Name: value`. */
   readonly lines: string;
@@ -13,19 +14,24 @@ export interface LivePage {
 
 const STYLE_LINK = /<link rel="stylesheet" href="([^"]+)">/g;
 const SCRIPT_LINK = /<script (type="module" )?src="([^"]+)"><\/script>/g;
-const IMPORT = /^import [^;]+ from '\.\/([\w-]+\.js)';\n/gm;
+const IMPORT = /^import [^;]+ from '(\.[\w./-]+\.js)';\n/gm;
 
-export function renderLivePage(): LivePage {
+export function renderLivePage(): HtmlPage {
+  return renderPage(LIVE_PAGE);
+}
+
+/** @param directory below `src` */
+export function renderPage(directory: string): HtmlPage {
   const styles: string[] = [];
   const scripts: string[] = [];
-  const body = readPageFile('index.html')
+  const body = readPageFile('index.html', directory)
     .replace(STYLE_LINK, (_, name: string) => {
-      const style = name === 'uPlot.min.css' ? readUplotFile(name) : readPageFile(name);
+      const style = name === 'uPlot.min.css' ? readUplotFile(name) : readPageFile(name, directory);
       styles.push(hashOf(style));
       return `<style>${style}</style>`;
     })
     .replace(SCRIPT_LINK, (_, isModule: string | undefined, name: string) => {
-      const text = name === 'uPlot.iife.min.js' ? readUplotFile(name) : bundle(name);
+      const text = name === 'uPlot.iife.min.js' ? readUplotFile(name) : bundle(name, directory);
       const script = inlineScript(text);
       scripts.push(hashOf(script));
       return `<script${isModule === undefined ? '' : ' type="module"'}>${script}</script>`;
@@ -53,11 +59,13 @@ export function renderLivePage(): LivePage {
  * A module and all it imports as one module: each file once, after the files that it imports. The files share one
  * scope, so their top-level names differ (a test parses the result).
  */
-function bundle(entry: string, included = new Set<string>()): string {
+function bundle(entry: string, directory: string, included = new Set<string>()): string {
   if (included.has(entry)) return '';
   included.add(entry);
-  const source = readPageFile(entry);
-  const imported = [...source.matchAll(IMPORT)].map(([, name]) => bundle(name!, included));
+  const source = readPageFile(entry, directory);
+  const imported = [...source.matchAll(IMPORT)].map(([, name]) =>
+    bundle(join(dirname(entry), name!), directory, included),
+  );
   return imported.join('') + source.replace(IMPORT, '').replace(/^export /gm, '');
 }
 

@@ -26,13 +26,13 @@ export interface QueryOptions {
   readonly out: Writable;
   /** Prints a line about the result, without ending the command. */
   warn(text: string): void;
-  /** Ends the process with this line. */
-  fail(text: string): never;
+  /** Ends the process at once with this line. */
+  outOfMemory(text: string): void;
 }
 
 /** @throws MetricsStreamError with one line */
 export async function runQuery(options: QueryOptions): Promise<void> {
-  const { limits, temporaryDirectory, format, fail } = options;
+  const { limits, temporaryDirectory, format } = options;
   const megabytes = Math.round(limits.maxMemoryBytes / 2 ** 20);
   const stopWatching = watchMemory(limits.maxMemoryBytes, () =>
     fail(

@@ -13,6 +13,7 @@
  * others are used as they are unless a part of them is damaged or archived.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { openArchive } from '../archive/archive-snapshot.ts';
 import { MetricsStreamError, systemErrorText } from '../base/errors.ts';
 import type { CommitRun } from '../duckdb/stored-lines.ts';
 import { ownerOf, segmentsOf } from '../storage/data-dir.ts';
@@ -21,7 +22,6 @@ import { readLogRecord } from '../storage/log-record.ts';
 import { segmentName } from '../storage/segment-name.ts';
 import { type GoodCommit, readSegment } from '../storage/segment-reader.ts';
 import { parseMark } from '../wal/mark.ts';
-import { openArchive } from '../archive/archive-snapshot.ts';
 import { CommitSet } from './commit-set.ts';
 import { HeldFiles, pathOfFd } from './held-files.ts';
 import { LogMoved, WaitingLines } from './waiting-lines.ts';

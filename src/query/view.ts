@@ -1,6 +1,7 @@
 /** The view `metrics` over a snapshot. */
-import { selectMetrics } from '../duckdb/stored-lines.ts';
+
 import { archivedMetrics } from '../archive/archived-metrics.ts';
+import { selectMetrics } from '../duckdb/stored-lines.ts';
 import type { Snapshot } from './snapshot.ts';
 
 const COLUMNS = 'time, name, type, tags, value, commit';
