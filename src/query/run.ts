@@ -35,7 +35,7 @@ export async function runQuery(options: QueryOptions): Promise<void> {
   const { limits, temporaryDirectory, format } = options;
   const megabytes = Math.round(limits.maxMemoryBytes / 2 ** 20);
   const stopWatching = watchMemory(limits.maxMemoryBytes, () =>
-    fail(
+    options.outOfMemory(
       `the query needs more memory than --max-memory (${megabytes} MiB) allows. Give it more, or ask for less`,
     ),
   );

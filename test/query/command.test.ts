@@ -186,7 +186,7 @@ describe('query', () => {
       stderr,
       /^metricsstream: the query needs more memory than --max-memory \(64 MiB\) allows[^\n]*\n$/,
     );
-    assert.equal(code, 1);
+    assert.equal(signal, 'SIGKILL');
   });
 
   it('spills a large aggregation only where it may', async (t) => {

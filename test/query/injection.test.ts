@@ -7,7 +7,7 @@ import { describe, it } from 'node:test';
 import type { MetricsStreamError } from '../../src/base/errors.ts';
 import { openSession, prepareQuery } from '../../src/query/session.ts';
 import { record } from '../support/damage.ts';
-import { TEST_LIMITS } from '../support/query-rows.ts';
+import { asker, TEST_LIMITS } from '../support/query-rows.ts';
 import { temporaryDirectory } from '../support/server-process.ts';
 
 /** `FD` is the name of an open segment. */
@@ -85,7 +85,7 @@ describe('SQL', () => {
       assert.ok(!existsSync(target), `wrote a file: ${sql}`);
     }
     assert.deepEqual(readdirSync(temporary), []);
-    const prepared = await prepareQuery(session.connection, 'SELECT count(*) FROM metrics');
-    assert.deepEqual((await prepared.runAndReadAll()).getRows(), [[8n]]);
+    const { rows } = await asker(t, dataDir)('SELECT count(*) FROM metrics');
+    assert.deepEqual(rows, [[8n]]);
   });
 });
