@@ -7,6 +7,7 @@ import { dropForeignVariables } from '../config/environment.ts';
 import { addConsumeCommand } from './consume.ts';
 import { addExportCommand } from './export.ts';
 import { addLearnCommand } from './learn.ts';
+import { addExploreCommand } from './explore.ts';
 import { failOnOutputError, printError } from './output.ts';
 import { addQueryCommand } from './query.ts';
 import { addServerOptions, dataDirOption, givenTo } from './server-options.ts';
@@ -94,6 +95,7 @@ function createProgram(signals: Signals, injectedVariables: readonly string[]): 
   addLoadCommand(program);
   addLearnCommand(program);
   addQueryCommand(program);
+  addExploreCommand(program);
 
   program
     .command('phases')

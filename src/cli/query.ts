@@ -1,18 +1,14 @@
 /** The command line of `metricsstream query`. */
 import { readFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { type Command, Option } from 'commander';
-import { availableCpus } from '../base/cpus.ts';
 import { MetricsStreamError, systemErrorText } from '../base/errors.ts';
-import { memoryLimit } from '../base/memory-limit.ts';
 import { MIB } from '../base/units.ts';
-import { parseQuantity } from '../config/units.ts';
+import { addLimitOptions, type LimitFlags, limitsOf } from './duckdb-options.ts';
 import { printError } from './output.ts';
 import { dataDirOption } from './server-options.ts';
 
 const STDIN = 0;
 const SQL_BYTES_MAX = MIB;
-const MEMORY_BYTES_MIN = 64 * MIB;
 
 const HELP = `
 The view metrics(time, name, type, tags, value, commit) holds every acknowledged metric once, from the archive and
@@ -27,62 +23,14 @@ Examples:
 Exit code: 0; 1 when the query or the data directory is at fault; 2 for a wrong command line; 137 (SIGKILL) when
 the query outgrew --max-memory in a way that DuckDB cannot refuse.`;
 
-interface QueryFlags {
+interface QueryFlags extends LimitFlags {
   readonly dataDir: string;
   readonly file?: string;
   readonly format?: 'table' | 'csv' | 'json' | 'parquet';
   readonly from?: string;
   readonly to?: string;
-  readonly maxMemory?: string;
-  readonly threads?: string;
-  readonly tempDir: string;
-  readonly spill: string;
   readonly progress?: boolean;
   readonly schema: boolean;
-}
-
-/** The options that all commands on DuckDB share. */
-export function addLimitOptions(command: Command): Command {
-  return command
-    .option('--max-memory <size>', 'memory for DuckDB (default: 1g, or half of what this process may use)')
-    .option('--threads <n>', 'threads of DuckDB (default: the CPUs of this process)')
-    .addOption(
-      new Option('--temp-dir <dir>', 'directory for private copies of the open segment').default(tmpdir()),
-    )
-    .option('--spill <size>', 'what larger sorts and joins than memory may write to --temp-dir', '0');
-}
-
-export interface LimitFlags {
-  readonly maxMemory?: string;
-  readonly threads?: string;
-  readonly tempDir: string;
-  readonly spill: string;
-}
-
-/** @throws MetricsStreamError CONFIG_INVALID */
-export function limitsOf({ maxMemory, threads, tempDir, spill }: LimitFlags) {
-  const maxMemoryBytes =
-    maxMemory === undefined
-      ? Math.min(1024 * MIB, Math.floor(memoryLimit().bytes / 2))
-      : quantity('--max-memory', 'size', maxMemory, MEMORY_BYTES_MIN);
-  const spillBytes = quantity('--spill', 'size', spill, 0);
-  return {
-    maxMemoryBytes,
-    threads: threads === undefined ? availableCpus() : quantity('--threads', 'count', threads, 1),
-    spillDirectory: spillBytes === 0 ? '' : tempDir,
-    spillBytes,
-  };
-}
-
-function quantity(option: string, kind: 'size' | 'count', text: string, min: number): number {
-  const value = parseQuantity(kind, text);
-  if (typeof value === 'string')
-    throw new MetricsStreamError('CONFIG_INVALID', `${option} ${text}: ${value}`);
-  if (Number.isSafeInteger(value) && value >= min) return value;
-  throw new MetricsStreamError(
-    'CONFIG_INVALID',
-    `${option} ${text}: must be a whole number of at least ${min}`,
-  );
 }
 
 export function addQueryCommand(program: Command): void {

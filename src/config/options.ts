@@ -318,6 +318,12 @@ export const OPTIONS = z.object({
   tokensFile: file('bearer tokens that POST needs; read again on SIGHUP'),
   tlsCert: file('certificate chain (PEM) to serve HTTPS with; read again on SIGHUP'),
   tlsKey: file('private key (PEM) of --tls-cert'),
+  exploreUrl: optional(z.string().regex(/^https?:\/\/[^\s"'<>]+$/), {
+    placeholder: '<url>',
+    allowed: 'an http or https address',
+    derived: 'no link',
+    help: 'address of metricsstream explore, for a link on the live page',
+  }),
   logLevel: choice(
     z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']),
     '<level>',

@@ -52,7 +52,7 @@ export function selectMetrics(
 const SEALS_BEFORE =
   'count(seal) OVER (ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) - (seal IS NOT NULL)::BIGINT';
 
-/** What to add to the number of seals: a binary search, because a damaged log may have thousands of runs. */
+/** The difference to add to the number of seals: a binary search, because a damaged log may have thousands of runs. */
 function offsetOf(runs: readonly CommitRun[]): string {
   if (runs.length <= 1) return String((runs[0]?.commit ?? 0) - (runs[0]?.seals ?? 0));
   const middle = runs.length >> 1;

@@ -39,10 +39,14 @@ export class Answers {
   /** Later answers are about what is stored now. */
   async refresh(): Promise<void> {
     await this.inTurn(async () => {
-      const old = this.session;
-      this.session = null;
-      (await old?.catch(() => null))?.close();
+      const session = await this.session?.catch(() => null);
+      if (session !== undefined && session !== null) this.drop(session);
     });
+  }
+
+  private drop(session: Session): void {
+    this.session = null;
+    session.close();
   }
 
   async names(waiter: Waiter): Promise<Answer> {
@@ -116,7 +120,10 @@ export class Answers {
           (await (await prepareQuery(session.connection, sql)).runAndReadAll()).getRows();
         return await answer(run, session);
       } catch (error) {
-        throw asQueryError(error);
+        const answered = asQueryError(error);
+        // A connection keeps the memory of the query that failed.
+        if (answered.message.startsWith('Out of Memory')) this.drop(session);
+        throw answered;
       } finally {
         signal.removeEventListener('abort', interrupt);
       }

@@ -6,7 +6,7 @@
  */
 import { sqlText } from '../duckdb/duckdb.ts';
 
-/** What a plot shows of the values in a step. */
+/** Ways to show the values in a step. */
 export const MODES = [
   'raw',
   'avg',
@@ -23,8 +23,8 @@ export const MODES = [
 export type Mode = (typeof MODES)[number];
 
 /** `by`: one line for all, one for each series, or one for each value of this tag. */
-export const ALL_IN_ONE = '';
-export const EACH_SERIES = '*';
+const ALL_IN_ONE = '';
+const EACH_SERIES = '*';
 
 export interface PlotQuestion {
   readonly name: string;
@@ -66,7 +66,7 @@ export function stepFor(rangeMs: number, points: number): number {
   return STEPS_MS.find((stepMs) => stepMs >= leastMs) ?? Math.ceil(leastMs / DAY_MS) * DAY_MS;
 }
 
-export function intervalText(stepMs: number): string {
+function intervalText(stepMs: number): string {
   if (stepMs % DAY_MS === 0) return `INTERVAL ${stepMs / DAY_MS} DAY`;
   return stepMs % 1_000 === 0 ? `INTERVAL ${stepMs / 1_000} SECOND` : `INTERVAL ${stepMs} MILLISECOND`;
 }

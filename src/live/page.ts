@@ -16,8 +16,18 @@ const STYLE_LINK = /<link rel="stylesheet" href="([^"]+)">/g;
 const SCRIPT_LINK = /<script (type="module" )?src="([^"]+)"><\/script>/g;
 const IMPORT = /^import [^;]+ from '(\.[\w./-]+\.js)';\n/gm;
 
-export function renderLivePage(): HtmlPage {
-  return renderPage(LIVE_PAGE);
+/** @param exploreUrl address of the page of `metricsstream explore`, for a link to it */
+export function renderLivePage(exploreUrl?: string): HtmlPage {
+  const page = renderPage(LIVE_PAGE);
+  const link =
+    exploreUrl === undefined ? '' : `, <a href="${attributeText(exploreUrl)}">explore</a> what is stored`;
+  return { ...page, body: page.body.replace(EXPLORE_PLACE, () => link) };
+}
+
+const EXPLORE_PLACE = '<!-- explore -->';
+
+function attributeText(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('"', '&quot;').replaceAll('<', '&lt;');
 }
 
 /** @param directory below `src` */

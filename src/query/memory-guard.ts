@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs';
 import { MIB } from '../base/units.ts';
 
 /** Node, DuckDB's code, and buffers of the reader. */
-export const PROCESS_BYTES = 384 * MIB;
+const PROCESS_BYTES = 384 * MIB;
 const CHECK_MS = 25;
 const PAGE_BYTES = 4_096;
 

@@ -10,7 +10,7 @@ import { watchMemory } from './memory-guard.ts';
 import { TEXT_FORMATS, type TextFormat } from './output/format.ts';
 import { ProgressLine } from './progress.ts';
 import { leftOutText } from './report.ts';
-import { asQueryError, openSession, prepareQuery } from './session.ts';
+import { asQueryError, openSession, PARQUET, prepareQuery } from './session.ts';
 
 export interface QueryOptions {
   readonly dataDir: string;
@@ -97,8 +97,7 @@ async function printParquet(
   { sql, out }: QueryOptions,
   fd: number,
 ): Promise<void> {
-  const options = 'FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false';
-  await connection.run(`COPY (FROM query(${sqlText(sql)})) TO ${sqlText(pathOfFd(fd))} (${options})`);
+  await connection.run(`COPY (FROM query(${sqlText(sql)})) TO ${sqlText(pathOfFd(fd))} (${PARQUET})`);
   const buffer = Buffer.allocUnsafe(1 << 20);
   for (let at = 0; ; ) {
     const read = fs.readSync(fd, buffer, 0, buffer.length, at);

@@ -1,15 +1,18 @@
 /** A database that holds the view `metrics` over one snapshot, the macros, and nothing else. */
 import type { DuckDBConnection, DuckDBPreparedStatement } from '@duckdb/node-api';
 import { MetricsStreamError } from '../base/errors.ts';
-import { type DuckDBLimits, duckdbErrorText, openDuckDB, restrictFiles } from '../duckdb/duckdb.ts';
+import { type DuckDBLimits, duckdbErrorText, openDuckDB, restrictFiles, sqlText } from '../duckdb/duckdb.ts';
+import { HeldFiles, pathOfFd } from './held-files.ts';
 import { MACROS } from './macros.ts';
 import { type Snapshot, type SnapshotOptions, takeSnapshot } from './snapshot.ts';
-import { metricsSelect } from './view.ts';
+import { copiedSelect, metricsSelect, unarchivedSelect } from './view.ts';
 
 export interface SessionOptions extends SnapshotOptions {
   readonly limits: DuckDBLimits;
   /** Names of further files that the SQL of this session may open. */
   readonly extraPaths?: readonly string[];
+  /** For many queries: converts what is not archived to Parquet once, which takes as long as one query over it. */
+  readonly convertsOnce?: boolean;
 }
 
 export interface Session {
@@ -22,37 +25,44 @@ export interface Session {
 export async function openSession(options: SessionOptions): Promise<Session> {
   // Before the snapshot: a missing package is found at once.
   const connection = await openDuckDB(options.limits);
+  const copies = new HeldFiles(options.temporaryDirectory);
+  let snapshot: Snapshot | null = null;
+  const close = (): void => {
+    connection.closeSync();
+    snapshot?.close();
+    copies.close();
+  };
   try {
-    const snapshot = await takeSnapshot(options);
-    const close = (): void => {
-      connection.closeSync();
-      snapshot.close();
-    };
-    try {
-      await prepareDatabase(connection, snapshot, options);
-    } catch (error) {
-      snapshot.close();
-      throw error;
-    }
+    snapshot = await takeSnapshot(options);
+    const copy = options.convertsOnce === true ? pathOfFd(copies.create().fd) : null;
+    await prepareDatabase(connection, snapshot, options, copy);
     return { snapshot, connection, close };
   } catch (error) {
-    connection.closeSync();
+    close();
     throw error;
   }
 }
 
+/** @param copy name of the file for what is not archived, or null to read it anew for each query */
 async function prepareDatabase(
   connection: DuckDBConnection,
   snapshot: Snapshot,
   options: SessionOptions,
+  copy: string | null,
 ): Promise<void> {
-  const { fromMs, toMs, extraPaths = [] } = options;
+  const { extraPaths = [] } = options;
   await connection.run('SET enable_progress_bar = true');
   await connection.run('SET enable_progress_bar_print = false');
-  await restrictFiles(connection, [...snapshot.paths, ...extraPaths]);
-  await connection.run(`CREATE VIEW metrics AS ${metricsSelect(snapshot, { fromMs, toMs })}`);
+  await restrictFiles(connection, [...snapshot.paths, ...extraPaths, ...(copy === null ? [] : [copy])]);
+  if (copy !== null)
+    await connection.run(`COPY (${unarchivedSelect(snapshot)}) TO ${sqlText(copy)} (${PARQUET})`);
+  const select = copy === null ? metricsSelect(snapshot, options) : copiedSelect(snapshot, copy, options);
+  await connection.run(`CREATE VIEW metrics AS ${select}`);
   for (const { sql } of MACROS) await connection.run(sql);
 }
+
+/** Options of COPY to a file of ours, which has no name that could be replaced. */
+export const PARQUET = 'FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false';
 
 /** Statement types of DuckDB's C API. */
 const SELECT = 1;

@@ -42,7 +42,7 @@ export interface SnapshotOptions {
   readonly onSegment?: (number: number, all: number) => void;
 }
 
-/** What a snapshot leaves out. */
+/** Parts of the log that a snapshot leaves out. */
 export interface LeftOut {
   /** Places in segments that no seal proves, and their bytes. */
   damagedPlaces: number;

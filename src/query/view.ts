@@ -1,6 +1,7 @@
 /** The view `metrics` over a snapshot. */
 
 import { archivedMetrics } from '../archive/archived-metrics.ts';
+import { sqlText } from '../duckdb/duckdb.ts';
 import { selectMetrics } from '../duckdb/stored-lines.ts';
 import type { Snapshot } from './snapshot.ts';
 
@@ -13,13 +14,36 @@ export interface TimeRange {
   readonly toMs: number;
 }
 
-/** A SELECT of the six columns. */
+/** A SELECT of all metrics of a snapshot. */
 export function metricsSelect(snapshot: Snapshot, range: TimeRange): string {
-  const { archive, live, runs, waiting, lineBytesMax } = snapshot;
+  return boundedSelect([...archivePart(snapshot), ...unarchivedParts(snapshot)], range);
+}
+
+/** The same, where a Parquet file holds what `unarchivedSelect` gave. */
+export function copiedSelect(snapshot: Snapshot, copy: string, range: TimeRange): string {
+  const copied = `SELECT ${COLUMNS} FROM read_parquet(${sqlText(copy)})`;
+  return boundedSelect([...archivePart(snapshot), copied], range);
+}
+
+/** A SELECT of the metrics that are not in the archive. */
+export function unarchivedSelect(snapshot: Snapshot): string {
+  return boundedSelect(unarchivedParts(snapshot), ALL_TIMES);
+}
+
+const ALL_TIMES: TimeRange = { fromMs: Number.NEGATIVE_INFINITY, toMs: Number.POSITIVE_INFINITY };
+
+function archivePart({ archive }: Snapshot): string[] {
+  return archive.length === 0 ? [] : [`SELECT ${COLUMNS} FROM ${archivedMetrics(archive)}`];
+}
+
+function unarchivedParts({ live, runs, waiting, lineBytesMax }: Snapshot): string[] {
   const parts: string[] = [];
-  if (archive.length > 0) parts.push(`SELECT ${COLUMNS} FROM ${archivedMetrics(archive)}`);
   if (live.length > 0) parts.push(selectMetrics(live, runs, lineBytesMax));
   if (waiting !== null) parts.push(selectMetrics([waiting], null, lineBytesMax));
+  return parts;
+}
+
+function boundedSelect(parts: readonly string[], range: TimeRange): string {
   const all = parts.length === 0 ? EMPTY : parts.join('\nUNION ALL ');
   const bounds = boundsOf(range);
   return bounds === '' ? all : `SELECT * FROM (${all}) WHERE ${bounds}`;

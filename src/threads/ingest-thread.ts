@@ -120,7 +120,7 @@ export class IngestThread {
         control: new Control(data.memory.control),
         scrape: (accept) => this.scrape(accept),
         health: () => this.health(),
-        livePage: renderLivePage(),
+        livePage: renderLivePage(config.exploreUrl),
         streams: this.streams,
       },
       { maxHeaderBytes: config.maxHeaderBytes, clientHeader: this.identity.header },

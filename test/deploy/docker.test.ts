@@ -47,14 +47,14 @@ const environment = Object.fromEntries(
 );
 
 describe('the Dockerfile', () => {
-  it('builds in one stage and runs in another, which holds the build and the live page, no other sources', () => {
+  it('builds in one stage and runs in another, which holds the build and the pages, no other sources', () => {
     assert.equal(stages.length, 2);
     assert.ok(all(build, 'RUN').some((command) => command.startsWith('npm ci')));
     assert.ok(all(build, 'RUN').some((command) => command.startsWith('npm prune --omit=dev')));
     for (const copy of all(runtime, 'COPY')) {
       assert.match(
         copy,
-        /^(--from=build \/app\/(package\.json|node_modules|dist|src\/live\/page)|deploy\/docker\/) ?/,
+        /^(--from=build \/app\/(package\.json|node_modules|dist|src\/(?:live|explore)\/page)|deploy\/docker\/) ?/,
       );
     }
   });
@@ -112,6 +112,7 @@ function buildByHand(): string {
     cpSync(join(ROOT, 'dist', part), join(app, 'dist', part), { recursive: true });
   }
   cpSync(join(ROOT, 'src/live/page'), join(app, 'src/live/page'), { recursive: true });
+  cpSync(join(ROOT, 'src/explore/page'), join(app, 'src/explore/page'), { recursive: true });
   cpSync(join(ROOT, 'package.json'), join(app, 'package.json'));
   cpSync(join(ROOT, 'deploy/docker/healthcheck.mjs'), join(app, 'healthcheck.mjs'));
   mkdirSync(join(app, 'data'));
@@ -169,6 +170,12 @@ describe('the image, built by hand', () => {
     assert.equal(status, 0, stderr);
     assert.match(stdout, /configuration is valid/);
     assert.match(stderr, /warning: .*0\.0\.0\.0/);
+  });
+
+  it('answers queries: the build keeps the library of DuckDB', () => {
+    const { status, stdout, stderr } = inImage([...entryArgs, 'query', 'SELECT count(*) AS n FROM metrics']);
+    assert.equal(status, 0, stderr);
+    assert.equal(stdout, 'n\n0\n');
   });
 
   it('serves, passes the health check, and stops in order', async () => {

@@ -5,16 +5,13 @@ import type { BrowserContext, Page } from 'playwright-core';
 import { PHASES } from '../../src/phases.ts';
 import { assertAccepted, eventually } from '../support/assertions.ts';
 import { bodyOf, metric, namesBody, uniqueName } from '../support/bodies.ts';
-import { openBrowser, screenshot } from '../support/browser.ts';
+import { openBrowser, screenshot, UNREADABLE } from '../support/browser.ts';
 import { FaultSwitch } from '../support/fault-switch.ts';
 import { post } from '../support/raw-http.ts';
 import { type ServerProcess, startServer } from '../support/server-process.ts';
 import { requireTool } from '../support/tools.ts';
 
 const TIMEOUT_MS = 30_000;
-/** WCAG 2.2, criterion 1.4.3, for text of any size. */
-const CONTRAST_MIN = 4.5;
-const TEXT_PX_MIN = 16;
 const PHONE = { width: 390, height: 844 };
 
 const textOf = async (page: Page, selector: string) => (await page.textContent(selector)) ?? '';
@@ -62,36 +59,6 @@ async function openPage(browser: BrowserContext, server: ServerProcess): Promise
   await textIs(page, '#connection', 'live');
   return { page, requested, complaints };
 }
-
-/** Runs in the page: text whose contrast to its background or whose size is too low. */
-const UNREADABLE = `(() => {
-  const channels = (color) => color.match(/[\\d.]+/g).map(Number);
-  const luminance = (color) => {
-    const [r, g, b] = channels(color).map((value) => value / 255)
-      .map((value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const ground = (element) => {
-    for (let at = element; at; at = at.parentElement) {
-      const color = getComputedStyle(at).backgroundColor;
-      if (channels(color)[3] !== 0) return color;
-    }
-    return 'rgb(255, 255, 255)';
-  };
-  const found = [];
-  for (const element of document.body.querySelectorAll('*')) {
-    const own = [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim() !== '');
-    if (!own || element.tagName === 'SCRIPT' || element.clientWidth + element.getClientRects().length === 0) continue;
-    const style = getComputedStyle(element);
-    const lights = [luminance(style.color), luminance(ground(element))].sort((a, b) => b - a);
-    const contrast = (lights[0] + 0.05) / (lights[1] + 0.05);
-    const size = parseFloat(style.fontSize);
-    if (contrast < ${CONTRAST_MIN} || size < ${TEXT_PX_MIN}) {
-      found.push(element.textContent + ': ' + contrast.toFixed(2) + ', ' + size + ' px');
-    }
-  }
-  return found;
-})()`;
 
 describe('the live page', { skip: requireTool('chromium') }, () => {
   let browser: BrowserContext;

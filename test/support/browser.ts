@@ -7,6 +7,10 @@ import { temporaryDirectory } from './server-process.ts';
 
 const ARTIFACTS = fileURLToPath(new URL('../../../.artifacts/live-page/', import.meta.url));
 
+/** WCAG 2.2, criterion 1.4.3, for text of any size. */
+const CONTRAST_MIN = 4.5;
+const TEXT_PX_MIN = 16;
+
 export async function openBrowser(owner: Owner): Promise<BrowserContext> {
   const context = await chromium.launchPersistentContext(temporaryDirectory(owner, 'chromium-'), {
     executablePath: '/usr/bin/chromium',
@@ -26,3 +30,33 @@ export async function screenshot(page: Page, name: string): Promise<void> {
   mkdirSync(ARTIFACTS, { recursive: true });
   await page.screenshot({ path: `${ARTIFACTS}${name}.png`, fullPage: true });
 }
+
+/** Runs in the page: text whose contrast to its background or whose size is too low. */
+export const UNREADABLE = `(() => {
+  const channels = (color) => color.match(/[\\d.]+/g).map(Number);
+  const luminance = (color) => {
+    const [r, g, b] = channels(color).map((value) => value / 255)
+      .map((value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const color = getComputedStyle(at).backgroundColor;
+      if (channels(color)[3] !== 0) return color;
+    }
+    return 'rgb(255, 255, 255)';
+  };
+  const found = [];
+  for (const element of document.body.querySelectorAll('*')) {
+    const own = [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim() !== '');
+    if (!own || element.tagName === 'SCRIPT' || element.clientWidth + element.getClientRects().length === 0) continue;
+    const style = getComputedStyle(element);
+    const lights = [luminance(style.color), luminance(ground(element))].sort((a, b) => b - a);
+    const contrast = (lights[0] + 0.05) / (lights[1] + 0.05);
+    const size = parseFloat(style.fontSize);
+    if (contrast < ${CONTRAST_MIN} || size < ${TEXT_PX_MIN}) {
+      found.push(element.textContent + ': ' + contrast.toFixed(2) + ', ' + size + ' px');
+    }
+  }
+  return found;
+})()`;

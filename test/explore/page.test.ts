@@ -1,0 +1,158 @@
+/** The explore page in a real browser, over metrics of a real load. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, describe, it } from 'node:test';
+import type { BrowserContext, Page } from 'playwright-core';
+import { eventually } from '../support/assertions.ts';
+import { openBrowser, screenshot, UNREADABLE } from '../support/browser.ts';
+import { type ExploreProcess, startExplore } from '../support/explore-process.ts';
+import { runCli, startServer } from '../support/server-process.ts';
+import { requireTool } from '../support/tools.ts';
+
+const TIMEOUT_MS = 60_000;
+const PHONE = { width: 390, height: 844 };
+const LOAD = ['--clients', '4', '--requests', '100', '--batch', '50', '--interval', '10', '--duration', '3s'];
+
+describe('the explore page', { skip: requireTool('chromium') }, () => {
+  const cleanups: (() => unknown)[] = [];
+  const owner = { after: (cleanup: () => unknown) => void cleanups.push(cleanup) };
+  const requested: string[] = [];
+  const complaints: string[] = [];
+  let explorer: ExploreProcess;
+  let browser: BrowserContext;
+  let page: Page;
+
+  before(async () => {
+    const server = await startServer(owner, { args: ['--rate-limit', '0'] });
+    const load = await runCli(['load', '--port', String(server.port), ...LOAD]);
+    assert.equal(load.code, 0, load.stderr + load.stdout);
+    await server.stop();
+    explorer = await startExplore(owner, server.dataDir);
+    browser = await openBrowser(owner);
+    page = await browser.newPage();
+    page.on('request', (request) => requested.push(request.url()));
+    page.on('pageerror', (error) => complaints.push(error.message));
+    page.on('console', (message) => {
+      if (message.type() === 'error') complaints.push(message.text());
+    });
+    await page.goto(`${explorer.url}/`);
+    await drawn();
+  });
+  after(async () => {
+    for (const cleanup of cleanups.reverse()) await cleanup();
+  });
+
+  /** Waits for a plot of what the address says. */
+  const drawn = () =>
+    page.waitForFunction(
+      `Number(document.getElementById('plot').dataset.points) > 0 && !document.body.classList.contains('loading')`,
+      undefined,
+      { timeout: TIMEOUT_MS },
+    );
+  const text = async (selector: string) => (await page.textContent(selector)) ?? '';
+  const range = () => {
+    const parameters = new URLSearchParams(new URL(page.url()).hash.slice(1));
+    return { fromMs: Number(parameters.get('from')), toMs: Number(parameters.get('to')) };
+  };
+  const rangeBecomes = async (what: string, holds: (now: { fromMs: number; toMs: number }) => boolean) => {
+    await eventually(what, () => holds(range()), TIMEOUT_MS);
+    await drawn();
+  };
+
+  it('lists the names of the load with their counts, and plots the first', async () => {
+    assert.match(await text('#facts'), /^[\d,]+ metrics as of /);
+    assert.match(await text('#names'), /series, [\d,]+ metrics/);
+    assert.equal(await page.locator('#plot canvas').count(), 1);
+    assert.match(await text('#series-title'), /^Series \(\d+\)$/);
+  });
+
+  it('filters names and plots the one chosen', async () => {
+    await page.fill('#filter', 'http lat');
+    const buttons = page.locator('#names button');
+    await eventually('fewer names', async () => (await buttons.count()) === 1, TIMEOUT_MS);
+    await buttons.first().click();
+    await eventually('the title', async () => (await text('#title')) === 'http.latency', TIMEOUT_MS);
+    await drawn();
+    await page.fill('#filter', '');
+  });
+
+  it('draws a line for each value of a tag, under a condition', async () => {
+    await page.selectOption('#mode', 'avg');
+    await page.selectOption('#by', { index: 2 });
+    await eventually('some lines', async () => (await page.locator('#legend li').count()) > 1, TIMEOUT_MS);
+    await drawn();
+    const condition = page.locator('#conditions select').first();
+    await condition.selectOption({ index: 1 });
+    await eventually('one line', async () => (await page.locator('#legend li').count()) === 1, TIMEOUT_MS);
+    await condition.selectOption({ index: 0 });
+    await eventually('all lines', async () => (await page.locator('#legend li').count()) > 1, TIMEOUT_MS);
+    await drawn();
+    await screenshot(page, 'explore');
+  });
+
+  it('zooms by dragging, buttons and keys, pans, and shows all again', async () => {
+    const all = range();
+    const wide = all.toMs - all.fromMs;
+    const box = (await page.locator('.u-over').boundingBox())!;
+    await page.mouse.move(box.x + box.width * 0.25, box.y + 40);
+    await page.mouse.down();
+    await page.mouse.move(box.x + box.width * 0.75, box.y + 60, { steps: 5 });
+    await page.mouse.up();
+    await rangeBecomes('half the range', ({ fromMs, toMs }) => Math.abs((toMs - fromMs) / wide - 0.5) < 0.05);
+    assert.equal(await page.inputValue('#range'), 'chosen');
+    const zoomed = range();
+    await page.click('#later');
+    await rangeBecomes('a later range', ({ fromMs }) => fromMs > zoomed.fromMs);
+    await page.keyboard.press('ArrowLeft');
+    await rangeBecomes('the range of before', ({ fromMs }) => Math.abs(fromMs - zoomed.fromMs) < 5);
+    await page.keyboard.press('+');
+    await rangeBecomes('a quarter', ({ fromMs, toMs }) => toMs - fromMs < wide * 0.3);
+    await page.locator('.u-over').dblclick();
+    await rangeBecomes('all', ({ fromMs, toMs }) => fromMs === all.fromMs && toMs === all.toMs);
+  });
+
+  it('comes back after a reload as the address says', async () => {
+    await page.reload();
+    await drawn();
+    assert.equal(await text('#title'), 'http.latency');
+    assert.ok((await page.locator('#legend li').count()) > 1);
+  });
+
+  it('copies the SQL, and exports CSV', async () => {
+    await browser.grantPermissions(['clipboard-read', 'clipboard-write']);
+    await page.click('#copy');
+    await eventually('the note', async () => (await text('#copy')) === 'Copied', TIMEOUT_MS);
+    const copied = await page.evaluate<string>('navigator.clipboard.readText()');
+    assert.match(copied, /^SELECT time_bucket\(/);
+    assert.equal(copied, await text('#sql'));
+    const [download] = await Promise.all([page.waitForEvent('download'), page.click('#csv')]);
+    assert.match(readFileSync(await download.path(), 'utf8'), /^time,line,value\n\d{4}-/);
+  });
+
+  it('is readable on a phone and in the dark: no sideways scrolling, large text, enough contrast', async () => {
+    await page.selectOption('#mode', 'percentiles');
+    await eventually('three lines', async () => (await page.locator('#legend li').count()) === 3, TIMEOUT_MS);
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme });
+      for (const viewport of [PHONE, { width: 768, height: 1024 }, { width: 1200, height: 900 }]) {
+        await page.setViewportSize(viewport);
+        const [scrolls, fits] = await page.evaluate<[number, number]>(
+          '[document.documentElement.scrollWidth, innerWidth]',
+        );
+        assert.ok(scrolls <= fits, `${colorScheme} at ${viewport.width}: ${scrolls} px wide`);
+        assert.deepEqual(await page.evaluate<string[]>(UNREADABLE), [], `${colorScheme}, ${viewport.width}`);
+      }
+      await page.setViewportSize(PHONE);
+      await drawn();
+      await screenshot(page, `explore-phone-${colorScheme}`);
+    }
+  });
+
+  it('contacts no other server and reports no error', () => {
+    assert.deepEqual(
+      requested.filter((url) => !url.startsWith(`${explorer.url}/`) && !url.startsWith('data:')),
+      [],
+    );
+    assert.deepEqual(complaints, []);
+  });
+});
