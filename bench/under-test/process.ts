@@ -99,7 +99,8 @@ export async function startChild(
 
 export interface ProgramOptions {
   readonly command: readonly string[];
-  readonly core: number;
+  /** undefined: all of them. */
+  readonly core: number | undefined;
   /** Added to the environment. */
   readonly env: Readonly<Record<string, string>>;
   readonly port: number;

@@ -1,0 +1,100 @@
+/**
+ * The metrics of the benchmark: four names, a series for each host, one sample every ten seconds. The same samples go to
+ * both programs, each in its own format and in batches of the same steps.
+ */
+
+export const NAMES = ['cpu.usage', 'http.requests', 'http.latency', 'queue.depth'] as const;
+const TYPES = ['gauge', 'counter', 'histogram', 'gauge'] as const;
+export const STEPS = 2_500;
+export const STEP_MS = 10_000;
+export const BASE_MS = Date.UTC(2026, 10, 1);
+export const END_MS = BASE_MS + STEPS * STEP_MS;
+const REGIONS = ['eu', 'us', 'ap'] as const;
+/** These hosts have further samples, so that the series with the most samples are not tied. */
+export const BUSY_HOSTS = 12;
+const STEPS_PER_BATCH = 50;
+const LATENCY_MEAN_MS = 80;
+
+export function hostsFor(metrics: number): number {
+  return Math.max(BUSY_HOSTS, Math.round(metrics / (NAMES.length * STEPS)));
+}
+
+/** A sample of one series. */
+export interface Sample {
+  readonly host: number;
+  /** Index in NAMES. */
+  readonly name: number;
+  readonly timeMs: number;
+  readonly value: number;
+}
+
+/** xorshift32: the same numbers in every run. */
+class Random {
+  private state = 0x9e3779b9;
+
+  next(): number {
+    let x = this.state;
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    this.state = x;
+    return (x >>> 0) / 2 ** 32;
+  }
+}
+
+const round = (value: number, digits: number): number => Number(value.toFixed(digits));
+
+/** All samples in the order of their time, in batches. */
+export function* batchesOf(hosts: number): Generator<Sample[]> {
+  const random = new Random();
+  const counters = new Float64Array(hosts);
+  for (let first = 0; first < STEPS; first += STEPS_PER_BATCH) {
+    const batch: Sample[] = [];
+    for (let step = first; step < Math.min(STEPS, first + STEPS_PER_BATCH); step++) {
+      const timeMs = BASE_MS + step * STEP_MS;
+      for (let host = 0; host < hosts; host++) {
+        // Each host starts again once.
+        const isRestart = step === (host * 37) % STEPS;
+        counters[host] = isRestart ? 0 : counters[host]! + Math.floor(random.next() * 20);
+        batch.push({ host, name: 0, timeMs, value: round(random.next() * 100, 2) });
+        batch.push({ host, name: 1, timeMs, value: counters[host]! });
+        batch.push({
+          host,
+          name: 2,
+          timeMs,
+          value: round(-LATENCY_MEAN_MS * Math.log(1 - random.next()), 3),
+        });
+        batch.push({ host, name: 3, timeMs, value: Math.floor(random.next() * 50) });
+      }
+      for (let host = 0; host < BUSY_HOSTS; host++) {
+        if (step < (BUSY_HOSTS - host) * 10)
+          batch.push({ host, name: 3, timeMs: timeMs + STEP_MS / 2, value: step });
+      }
+    }
+    yield batch;
+  }
+}
+
+const regionOf = (host: number): string => REGIONS[host % REGIONS.length]!;
+
+/** A line of `POST /metrics` as NDJSON. */
+export function ndjsonLine({ host, name, timeMs, value }: Sample): string {
+  return `{"name":"${NAMES[name]}","value":${value},"type":"${TYPES[name]}","timestamp":${timeMs},"tags":{"host":"web-${host}","region":"${regionOf(host)}"}}\n`;
+}
+
+/** The lines of VictoriaMetrics' /api/v1/import: one for each series of a batch. */
+export function* importLines(batch: readonly Sample[]): Generator<string> {
+  const series = new Map<string, { times: number[]; values: number[] }>();
+  for (const { host, name, timeMs, value } of batch) {
+    const key = `{"metric":{"__name__":"${NAMES[name]}","host":"web-${host}","region":"${regionOf(host)}"}`;
+    let found = series.get(key);
+    if (found === undefined) {
+      found = { times: [], values: [] };
+      series.set(key, found);
+    }
+    found.times.push(timeMs);
+    found.values.push(value);
+  }
+  for (const [key, { times, values }] of series)
+    yield `${key},"values":[${values.join()}],"timestamps":[${times.join()}]}\n`;
+}

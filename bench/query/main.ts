@@ -1,0 +1,129 @@
+/**
+ * Five questions to `metricsstream query` and to VictoriaMetrics over the same samples: times and CPU side by side.
+ *
+ *     npm run bench:query -- load --metrics 10000000     # stores the samples in both, in .artifacts/bench-query
+ *     npm run bench:query -- ask                         # asks, and checks that the answers are equal
+ *     npm run bench:query -- ask --report docs/results
+ *
+ * Load once, then ask as often as wanted: over segments, or over the archive after
+ * `metricsstream archive --once --delete-segments --data-dir .artifacts/bench-query/ours`.
+ */
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { NO_LIMIT, serveArgs, startChild } from '../under-test/process.ts';
+import { batchesOf, hostsFor, importLines, ndjsonLine, type Sample } from './data.ts';
+import { askOurs, askTheirs, bytesIn, evict, startVictoriaMetrics } from './programs.ts';
+import { compareAnswers, QUESTIONS } from './questions.ts';
+import { type Figures, type Row, writeReport } from './report.ts';
+
+const LINES_PER_POST = 5_000;
+const POSTS_AT_ONCE = 4;
+const WARM_ROUNDS = 3;
+const SEGMENT = /metrics-\d+\.ndjson$/;
+const PARQUET = /\.parquet$/;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    dir: { type: 'string', default: '.artifacts/bench-query' },
+    metrics: { type: 'string', default: '10000000' },
+    report: { type: 'string' },
+  },
+});
+const ours = join(values.dir, 'ours');
+const theirs = join(values.dir, 'victoria-metrics');
+
+async function post(url: string, type: string, body: string): Promise<void> {
+  const response = await fetch(url, { method: 'POST', headers: { 'Content-Type': type }, body });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${url}: ${response.status} ${text}`);
+}
+
+async function postAll(url: string, batch: readonly Sample[]): Promise<void> {
+  const starts = Array.from(
+    { length: Math.ceil(batch.length / LINES_PER_POST) },
+    (_, part) => part * LINES_PER_POST,
+  );
+  let next = 0;
+  const sender = async (): Promise<void> => {
+    for (let at = starts[next++]; at !== undefined; at = starts[next++]) {
+      const lines = batch.slice(at, at + LINES_PER_POST).map(ndjsonLine);
+      await post(url, 'application/x-ndjson', lines.join(''));
+    }
+  };
+  await Promise.all(Array.from({ length: POSTS_AT_ONCE }, sender));
+}
+
+async function load(): Promise<void> {
+  rmSync(values.dir, { recursive: true, force: true });
+  mkdirSync(ours, { recursive: true });
+  mkdirSync(theirs, { recursive: true });
+  const server = await startChild(serveArgs(ours, ...NO_LIMIT, '--ack', 'written'), undefined);
+  const victoriaMetrics = await startVictoriaMetrics(theirs);
+  let stored = 0;
+  for (const batch of batchesOf(hostsFor(Number(values.metrics)))) {
+    await postAll(`http://127.0.0.1:${server.port}/metrics`, batch);
+    await post(
+      `http://127.0.0.1:${victoriaMetrics.port}/api/v1/import`,
+      'application/json',
+      [...importLines(batch)].join(''),
+    );
+    stored += batch.length;
+    process.stdout.write(`\r${stored} metrics`);
+  }
+  await server.stop();
+  // Its orderly end writes all that is in memory.
+  await victoriaMetrics.stop();
+  console.log(`\nours: ${bytesIn(ours)} bytes; VictoriaMetrics: ${bytesIn(theirs)} bytes`);
+}
+
+async function ask(): Promise<Figures> {
+  const rows: Row[] = [];
+  for (const question of QUESTIONS) {
+    evict(ours);
+    const cold = askOurs(ours, question);
+    const warm = Array.from({ length: WARM_ROUNDS }, () => askOurs(ours, question));
+    evict(theirs);
+    const child = await startVictoriaMetrics(theirs);
+    const theirCold = await askTheirs(child, question);
+    const theirWarm = [];
+    for (let round = 0; round < WARM_ROUNDS; round++) theirWarm.push(await askTheirs(child, question));
+    await child.stop();
+    for (const { answer } of [cold, ...warm]) compareAnswers(question, answer, theirCold.answer);
+    const figures = ({ wallMs, cpuMs }: { wallMs: number; cpuMs: number }) => ({ wallMs, cpuMs });
+    const row: Row = {
+      title: question.title,
+      labels: cold.answer.size,
+      ours: { cold: figures(cold), warm: warm.map(figures) },
+      theirs: { cold: figures(theirCold), warm: theirWarm.map(figures) },
+    };
+    rows.push(row);
+    console.log(JSON.stringify(row));
+  }
+  return {
+    metrics: Number(
+      askOurs(ours, { ...QUESTIONS[0]!, sql: `SELECT 'all', count(*) FROM metrics` }).answer.get('all'),
+    ),
+    bytes: {
+      segments: bytesIn(ours, SEGMENT),
+      archive: bytesIn(ours, PARQUET),
+      victoriaMetrics: bytesIn(theirs),
+    },
+    rows,
+  };
+}
+
+switch (positionals[0]) {
+  case 'load':
+    await load();
+    break;
+  case 'ask': {
+    const figures = await ask();
+    if (values.report !== undefined) writeReport(values.report, figures);
+    else console.log(JSON.stringify(figures, null, 1));
+    break;
+  }
+  default:
+    throw new Error('give load or ask');
+}
