@@ -3,15 +3,15 @@
  * both programs, each in its own format and in batches of the same steps.
  */
 
-export const NAMES = ['cpu.usage', 'http.requests', 'http.latency', 'queue.depth'] as const;
+const NAMES = ['cpu.usage', 'http.requests', 'http.latency', 'queue.depth'] as const;
 const TYPES = ['gauge', 'counter', 'histogram', 'gauge'] as const;
-export const STEPS = 2_500;
-export const STEP_MS = 10_000;
+const STEPS = 2_500;
+const STEP_MS = 10_000;
 export const BASE_MS = Date.UTC(2026, 10, 1);
 export const END_MS = BASE_MS + STEPS * STEP_MS;
 const REGIONS = ['eu', 'us', 'ap'] as const;
 /** These hosts have further samples, so that the series with the most samples are not tied. */
-export const BUSY_HOSTS = 12;
+const BUSY_HOSTS = 12;
 const STEPS_PER_BATCH = 50;
 const LATENCY_MEAN_MS = 80;
 

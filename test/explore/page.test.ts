@@ -44,10 +44,13 @@ describe('the explore page', { skip: requireTool('chromium') }, () => {
 
   /** Waits for a plot of what the address says. */
   const drawn = () =>
-    page.waitForFunction(
-      `Number(document.getElementById('plot').dataset.points) > 0 && !document.body.classList.contains('loading')`,
-      undefined,
-      { timeout: TIMEOUT_MS },
+    eventually(
+      'a plot',
+      () =>
+        page.evaluate<boolean>(
+          `Number(document.getElementById('plot').dataset.points) > 0 && !document.body.classList.contains('loading')`,
+        ),
+      TIMEOUT_MS,
     );
   const text = async (selector: string) => (await page.textContent(selector)) ?? '';
   const range = () => {
