@@ -8,7 +8,7 @@ import { seriesChunks } from '../../src/export/postgres/copy-format.ts';
 import type { Rows } from '../../src/export/postgres/rows.ts';
 
 /** A batch as every method gets it. */
-export interface Batch {
+interface Batch {
   readonly number: number;
   readonly rows: Rows;
 }

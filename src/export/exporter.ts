@@ -57,6 +57,8 @@ export class Exporter {
   private isFileWritable = true;
   private nextProgressMs = performance.now() + PROGRESS_MS;
   private isMaintaining = false;
+  /** Another log is in the directory: its commit numbers mean other commits. */
+  private readonly replaced = new AbortController();
 
   constructor(options: ExporterOptions, factory: SinkFactory, logger: Logger, metrics: ExportMetrics) {
     const { dataDir, name, writer } = options;
@@ -81,7 +83,8 @@ export class Exporter {
   async run(signal: AbortSignal): Promise<void> {
     const timer = setInterval(() => this.tick(), TICK_MS);
     try {
-      await this.shipAll(signal);
+      await this.shipAll(AbortSignal.any([signal, this.replaced.signal]));
+      this.replaced.signal.throwIfAborted();
       this.progress.state = 'stopped';
       if (this.options.once) await this.maintain();
     } catch (error) {
@@ -233,7 +236,20 @@ export class Exporter {
       this.nextProgressMs = performance.now() + PROGRESS_MS;
       logger.info({ sink: sink.place }, progress.text);
     }
+    this.checkLog();
     void this.maintain();
+  }
+
+  private checkLog(): void {
+    const { dataDir } = this.options;
+    const id = readLogRecord(nodeFileOps, dataDir).record?.id ?? this.log;
+    if (id === this.log) return;
+    this.replaced.abort(
+      new MetricsStreamError(
+        'LOG_INCOMPLETE',
+        `${dataDir} now holds the log ${id} in place of ${this.log}: start export again to ship it.`,
+      ),
+    );
   }
 
   private async maintain(): Promise<void> {

@@ -204,6 +204,17 @@ describe('the exporter', () => {
     assert.deepEqual(told.sink.quarantine, ['3-4: missing']);
   });
 
+  it('ends when another log takes the place of its own', async (test) => {
+    const { dataDir } = await record([1]);
+    const other = await record([1]);
+    const run = new Bench(test, dataDir).start({ once: false });
+    await eventually('shipped', () => run.sink.ranges().length === 1);
+    for (const name of ['log.json', '.log.json'])
+      fs.copyFileSync(`${other.dataDir}/${name}`, `${dataDir}/${name}`);
+    await assert.rejects(run.ended, failsWith('LOG_INCOMPLETE', /now holds the log .* in place of/));
+    fs.rmSync(other.dataDir, { recursive: true });
+  });
+
   it('refuses a directory without a log', () => {
     const dataDir = temporaryDirectory();
     assert.throws(() => logIdOf(dataDir), failsWith('DATA_DIR_UNUSABLE', /has no log\.json/));

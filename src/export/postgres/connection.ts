@@ -9,6 +9,18 @@ const ANSWER_GRACE_MS = 5_000;
 const IDLE_IN_TRANSACTION_MS = 60_000;
 const KEEP_ALIVE_MS = 10_000;
 
+/**
+ * An exporter whose machine vanished leaves a transaction that holds the cursor's row. The server must notice soon, since
+ * its own default is two hours.
+ */
+const SESSION = [
+  'client_min_messages=warning',
+  'timezone=UTC',
+  'tcp_keepalives_idle=10',
+  'tcp_keepalives_interval=5',
+  'tcp_keepalives_count=3',
+] as const;
+
 /** The URL without its password, for logs. */
 export function placeOf(url: URL): string {
   const user = url.username === '' ? '' : `${url.username}@`;
@@ -27,7 +39,7 @@ export function createPool(url: URL, options: PostgresOptions): pg.Pool {
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
     application_name: 'metricsstream export',
-    options: `-c synchronous_commit=${synchronousCommit} -c client_min_messages=warning -c timezone=UTC`,
+    options: `-c synchronous_commit=${synchronousCommit} ${SESSION.map((setting) => `-c ${setting}`).join(' ')}`,
   });
   // An idle connection that breaks is replaced at the next use.
   created.on('error', () => {});

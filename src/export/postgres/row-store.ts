@@ -21,6 +21,9 @@ const COPY: Readonly<Record<Layout, string>> = {
 /** Chunks of 256 KiB that wait for the socket. */
 const CHUNKS_AHEAD = 4;
 
+/** Retention works by the day. */
+const RETENTION_MS = 3_600_000;
+
 /** The flat layout caches the encoded columns of a series in place of an id. */
 const FLAT_MAKER = {
   make(cache: SeriesCache, slot: number, { name, type, tags }: NewSeries): void {
@@ -43,6 +46,7 @@ export class RowStore {
   private readonly cache: SeriesCache;
   private readonly series: SeriesTable;
   private readonly partitions: Partitions;
+  private nextRetentionMs = 0;
 
   constructor({ layout, options, logger, registry }: RowStoreParts) {
     this.layout = layout;
@@ -106,7 +110,9 @@ export class RowStore {
     const now = Date.now();
     await withClient(pool, async (client) => {
       await partitions.create(client, partitions.missing(partitions.upcoming(now), now));
-      if (options.retentionMs > 0) await partitions.dropBefore(client, now - options.retentionMs);
+      if (options.retentionMs === 0 || performance.now() < this.nextRetentionMs) return;
+      await partitions.dropBefore(client, now - options.retentionMs);
+      this.nextRetentionMs = performance.now() + RETENTION_MS;
     });
   }
 }
