@@ -16,6 +16,8 @@ export type ErrorCode =
   | 'SINK_FENCED'
   | 'LEARN_UNAVAILABLE'
   | 'QUERY_FAILED'
+  | 'LINE_INVALID'
+  | 'ARCHIVE_FAILED'
   | 'INVARIANT';
 
 export class MetricsStreamError extends Error {

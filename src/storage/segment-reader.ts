@@ -22,6 +22,7 @@ export type SegmentItem =
       readonly dataBytes: number;
       readonly lines: number;
       readonly commit: number;
+      readonly crc32: number;
       /** The mark of a write-ahead log in the seal; '' without one. */
       readonly mark: string;
     }
@@ -133,8 +134,8 @@ class SegmentReader {
       this.suspect ||= 'its CRC does not match';
       return null;
     }
-    const { commit, lines, mark, sealBytes, bytes: dataBytes } = seal;
-    return { kind: 'good', offset, bytes: dataBytes + sealBytes, dataBytes, lines, commit, mark };
+    const { commit, lines, mark, sealBytes, crc: crc32, bytes: dataBytes } = seal;
+    return { kind: 'good', offset, bytes: dataBytes + sealBytes, dataBytes, lines, commit, crc32, mark };
   }
 
   /** Continues the running CRC to a file offset within the buffer. */

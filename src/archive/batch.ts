@@ -1,0 +1,57 @@
+/** Commits that are archived in one step. */
+import zlib from 'node:zlib';
+import type { GoodCommit } from '../storage/segment-reader.ts';
+import { type CommitRange, unite } from './commit-ranges.ts';
+import { MetricRows } from './metric-rows.ts';
+
+/** A table of series larger than this ends a batch: with a new series in each line, rows are not what costs memory. */
+const SERIES_BYTES_MAX = 64 << 20;
+
+export class Batch {
+  readonly rows: MetricRows;
+  private readonly rowsMax: number;
+  private commits: CommitRange[] = [];
+  private sealsCrc = 0;
+  private readonly word = Buffer.alloc(4);
+
+  constructor(rowsMax: number) {
+    this.rows = new MetricRows(rowsMax);
+    this.rowsMax = rowsMax;
+  }
+
+  get isEmpty(): boolean {
+    return this.commits.length === 0;
+  }
+
+  /** True when a commit of so many lines belongs into the next batch. */
+  isFullFor(lines: number): boolean {
+    const { count, table } = this.rows;
+    return !this.isEmpty && (count + lines > this.rowsMax || table.bytes > SERIES_BYTES_MAX);
+  }
+
+  /** Commits come in ascending order within a batch, except where segments were restored. */
+  add({ commit, lines, crc32 }: GoodCommit, text: Buffer): void {
+    this.rows.add(commit, text, lines);
+    const last = this.commits.at(-1);
+    if (last?.[1] === commit - 1) this.commits[this.commits.length - 1] = [last[0], commit];
+    else this.commits.push([commit, commit]);
+    this.word.writeUInt32LE(crc32);
+    this.sealsCrc = zlib.crc32(this.word, this.sealsCrc);
+  }
+
+  /** The commits added, ascending. */
+  get ranges(): CommitRange[] {
+    return unite(this.commits);
+  }
+
+  /** CRC-32 over the CRCs of the seals. */
+  get seals(): number {
+    return this.sealsCrc;
+  }
+
+  clear(): void {
+    this.rows.clear();
+    this.commits = [];
+    this.sealsCrc = 0;
+  }
+}
