@@ -133,10 +133,14 @@ export class ArchiveDatabase {
     );
   }
 
-  /** Writes the rows of several files as one, in the order of `DayRows`. */
-  async merge(paths: readonly string[], path: string, metadata: object): Promise<void> {
+  /**
+   * Writes the rows of several files as one.
+   * @param sorted in the order of `DayRows`, or else file after file
+   */
+  async merge(paths: readonly string[], path: string, metadata: object, sorted: boolean): Promise<void> {
+    const order = sorted ? ' ORDER BY name, type, tags::VARCHAR, time, commit' : '';
     await this.copy(
-      `SELECT time::TIMESTAMP_MS AS time, * EXCLUDE (time) FROM (SELECT ${COLUMNS} FROM ${filesOf(paths)} ORDER BY name, type, tags::VARCHAR, time, commit)`,
+      `SELECT time::TIMESTAMP_MS AS time, * EXCLUDE (time) FROM (SELECT ${COLUMNS} FROM ${filesOf(paths)}${order})`,
       path,
       metadata,
     );

@@ -74,15 +74,18 @@ export class ArchiveStore {
     return written;
   }
 
-  /** Replaces files of one day by one that holds their rows. */
-  async merge(date: string, sources: readonly ArchiveFile[]): Promise<ArchiveFile> {
+  /**
+   * Replaces files of one day by one that holds their rows.
+   * @param sorted false: one after the other, in constant memory
+   */
+  async merge(date: string, sources: readonly ArchiveFile[], sorted: boolean): Promise<ArchiveFile> {
     const paths = sources.map(({ path }) => this.files.absolute(path));
     const batches: BatchSource[] = [];
     for (const path of paths) batches.push(...(await this.metadataOf(path)).sources);
     const sums = await this.guardedSql(this.files.directory, () => this.database.sums(paths));
     const ranges = unite(sources.map(({ first, last }): CommitRange => [first, last]));
     const merged = await this.write(date, ranges, batches, sums, (path, metadata) =>
-      this.database.merge(paths, path, metadata),
+      this.database.merge(paths, path, metadata, sorted),
     );
     this.replace(sources, [merged]);
     return merged;

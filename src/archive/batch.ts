@@ -1,7 +1,7 @@
 /** Commits that are archived in one step. */
 import zlib from 'node:zlib';
 import type { GoodCommit } from '../storage/segment-reader.ts';
-import { type CommitRange, unite } from './commit-ranges.ts';
+import { type CommitRange, sizeOf, unite } from './commit-ranges.ts';
 import { MetricRows } from './metric-rows.ts';
 
 /** A table of series larger than this ends a batch: with a new series in each line, rows are not what costs memory. */
@@ -37,6 +37,15 @@ export class Batch {
     else this.commits.push([commit, commit]);
     this.word.writeUInt32LE(crc32);
     this.sealsCrc = zlib.crc32(this.word, this.sealsCrc);
+  }
+
+  /** True when the batch holds a commit: two segments may hold the same one after a restore. */
+  includes(commit: number): boolean {
+    return this.commits.some(([first, last]) => commit >= first && commit <= last);
+  }
+
+  get commitCount(): number {
+    return sizeOf(this.ranges);
   }
 
   /** The commits added, ascending. */

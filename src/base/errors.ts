@@ -18,6 +18,7 @@ export type ErrorCode =
   | 'QUERY_FAILED'
   | 'LINE_INVALID'
   | 'ARCHIVE_FAILED'
+  | 'ARCHIVE_OWNED'
   | 'INVARIANT';
 
 export class MetricsStreamError extends Error {

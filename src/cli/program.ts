@@ -7,6 +7,7 @@ import { dropForeignVariables } from '../config/environment.ts';
 import { addConsumeCommand } from './consume.ts';
 import { addExploreCommand } from './explore.ts';
 import { addExportCommand } from './export.ts';
+import { addArchiveCommand } from './archive.ts';
 import { addLearnCommand } from './learn.ts';
 import { failOnOutputError, printError } from './output.ts';
 import { addQueryCommand } from './query.ts';
@@ -93,6 +94,7 @@ function createProgram(signals: Signals, injectedVariables: readonly string[]): 
   addConsumeCommand(program);
 
   addLoadCommand(program);
+  addArchiveCommand(program);
   addLearnCommand(program);
   addQueryCommand(program);
   addExploreCommand(program);

@@ -1,0 +1,50 @@
+/** How far segments may be deleted for the sinks that `metricsstream export` feeds. */
+import { join } from 'node:path';
+import { readCursorFile, readCursorFiles, writeCursorFile } from '../export/cursor-file.ts';
+import type { Lag } from './lag.ts';
+import { ARCHIVE_DIRECTORY, type Manifest } from './manifest.ts';
+
+/** The name under which the archive reports its own progress. */
+export const ARCHIVE_SINK = 'archive';
+
+/**
+ * The last commit that all sinks have: those required, and those that ever exported from this directory. Infinity without
+ * any. A required sink that never exported has nothing.
+ */
+export function deletableCommit(dataDir: string, log: string, required: readonly string[]): number {
+  const known = readCursorFiles(dataDir).filter(({ sink }) => sink !== ARCHIVE_SINK);
+  const names = new Set([
+    ...required.filter((name) => name !== ARCHIVE_SINK),
+    ...known.map(({ sink }) => sink),
+  ]);
+  let commit = Number.POSITIVE_INFINITY;
+  for (const name of names) {
+    const cursor = readCursorFile(dataDir, name);
+    commit = Math.min(commit, cursor?.log === log ? cursor.commit : 0);
+  }
+  return commit;
+}
+
+/**
+ * Writes the archive's own cursor, as exporters do, so that a server with `--required-sinks archive` keeps what is not
+ * archived.
+ */
+export function reportProgress(dataDir: string, manifest: Manifest, lag: Lag): void {
+  const last = manifest.segments.at(-1);
+  // A segment that could not be read, with archived ones behind it, must be kept: then nothing counts as archived.
+  const isComplete = lag.sequence > (last?.sequence ?? 0);
+  writeCursorFile(dataDir, {
+    sink: ARCHIVE_SINK,
+    place: join(dataDir, ARCHIVE_DIRECTORY),
+    log: manifest.log,
+    commit: isComplete ? (manifest.commits.at(-1)?.[1] ?? 0) : 0,
+    segment: last?.sequence ?? 0,
+    updatedMs: Date.now(),
+    state: 'waiting',
+    error: '',
+    lagCommits: 0,
+    lagBytes: lag.bytes,
+    lagSeconds: lag.seconds,
+    metricsTotal: manifest.files.reduce((sum, { lines }) => sum + lines, 0) + manifest.expiredLines,
+  });
+}

@@ -1,0 +1,197 @@
+/** Runs `metricsstream archive`. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ArchiveFiles } from '../archive/archive-files.ts';
+import { lockArchive } from '../archive/archive-lock.ts';
+import { Archiver, type ArchiveTotals } from '../archive/archiver.ts';
+import { sizeOf } from '../archive/commit-ranges.ts';
+import { lagOf } from '../archive/lag.ts';
+import { lowerPriority } from '../archive/low-priority.ts';
+import type { Manifest } from '../archive/manifest.ts';
+import { memoryPlan } from '../archive/memory-plan.ts';
+import { ArchiveMetrics } from '../archive/metrics.ts';
+import { reportProgress } from '../archive/sinks.ts';
+import { MetricsStreamError } from '../base/errors.ts';
+import { createLogger, type Logger } from '../base/log.ts';
+import { LogOutput } from '../base/log-output.ts';
+import { MS_PER_SECOND } from '../base/units.ts';
+import { isSinkName } from '../export/cursor-file.ts';
+import { logIdOf } from '../export/exporter.ts';
+import { serveMetrics } from '../export/metrics-server.ts';
+import { segmentsOf } from '../storage/data-dir.ts';
+
+const PORT_MAX = 65_535;
+const LOG_END_MS = 1_000;
+
+interface ArchiveFlags {
+  readonly dataDir: string;
+  readonly once: boolean;
+  readonly interval: number;
+  readonly deleteSegments: boolean;
+  readonly requiredSinks: string;
+  readonly maxMemory: number;
+  readonly threads: number;
+  readonly retentionAge: number;
+  readonly retentionBytes: number;
+  readonly metricsPort?: number;
+  readonly metricsHost: string;
+  readonly logLevel: string;
+}
+
+/** @returns the exit code */
+export async function archiveAction(flags: ArchiveFlags): Promise<number> {
+  const { dataDir } = flags;
+  const requiredSinks = sinkNames(flags.requiredSinks);
+  // A directory that cannot be read is an error before anything else happens.
+  segmentsOf(dataDir);
+  lowerPriority();
+  const output = new LogOutput(null);
+  const logger = createLogger(flags.logLevel, output, false);
+  const archiver = new Archiver(
+    {
+      dataDir,
+      log: logIdOf(dataDir),
+      memory: memoryPlan(flags.maxMemory),
+      threads: flags.threads,
+      deleteSegments: flags.deleteSegments,
+      requiredSinks,
+      retentionAgeMs: flags.retentionAge,
+      retentionBytes: flags.retentionBytes,
+    },
+    { warn: (text) => logger.warn(text) },
+  );
+  const release = await prepare(archiver, dataDir);
+  const service = new Service(flags, archiver, logger);
+  try {
+    return await service.run();
+  } finally {
+    await service.close();
+    await release();
+    await output.end(LOG_END_MS);
+  }
+}
+
+async function prepare(archiver: Archiver, dataDir: string): Promise<() => Promise<void>> {
+  archiver.createDirectory();
+  return lockArchive(new ArchiveFiles(dataDir).directory);
+}
+
+function sinkNames(list: string): string[] {
+  const names = list
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
+  const wrong = names.find((name) => !isSinkName(name));
+  if (wrong === undefined) return names;
+  throw new MetricsStreamError(
+    'CONFIG_INVALID',
+    `--required-sinks ${wrong}: use letters a to z, digits, dots, - and _, at most 64`,
+  );
+}
+
+class Service {
+  private readonly flags: ArchiveFlags;
+  private readonly archiver: Archiver;
+  private readonly logger: Logger;
+  private readonly metrics: ArchiveMetrics;
+  private readonly stop = new AbortController();
+  private problem: string | null = null;
+  private server: { close(): void } | null = null;
+
+  constructor(flags: ArchiveFlags, archiver: Archiver, logger: Logger) {
+    this.flags = flags;
+    this.archiver = archiver;
+    this.logger = logger;
+    this.metrics = new ArchiveMetrics(archiver.totals);
+  }
+
+  async run(): Promise<number> {
+    const { once, interval } = this.flags;
+    this.stopOnSignals();
+    await this.serve();
+    for (;;) {
+      const ok = await this.pass();
+      if (once) return ok ? 0 : 1;
+      if (this.stop.signal.aborted) return 0;
+      await sleep(interval, undefined, { signal: this.stop.signal }).catch(() => {});
+      if (this.stop.signal.aborted) return 0;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.server?.close();
+  }
+
+  /** The first signal ends after the batch at hand, the second at once. Nothing is lost by either. */
+  private stopOnSignals(): void {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.on(signal, () => {
+        if (this.stop.signal.aborted) process.exit(1);
+        this.logger.info({ signal }, 'stopping after the batch at hand');
+        this.stop.abort();
+      });
+    }
+  }
+
+  private async serve(): Promise<void> {
+    const { metricsPort, metricsHost } = this.flags;
+    if (metricsPort === undefined) return;
+    if (!Number.isInteger(metricsPort) || metricsPort < 0 || metricsPort > PORT_MAX)
+      throw new MetricsStreamError('CONFIG_INVALID', `--metrics-port: give a port from 0 to ${PORT_MAX}`);
+    const server = await serveMetrics(metricsHost, metricsPort, this.metrics.registry, () => this.problem);
+    this.server = server;
+    this.logger.info({ host: metricsHost, port: server.port }, 'serving metrics');
+  }
+
+  /** False when the pass failed. */
+  private async pass(): Promise<boolean> {
+    const { dataDir } = this.flags;
+    const before = { ...this.archiver.totals };
+    const startMs = performance.now();
+    try {
+      const manifest = await this.archiver.pass(this.stop.signal);
+      this.report(manifest, before, performance.now() - startMs);
+      this.problem = null;
+      this.metrics.set({ up: 1, last_success_timestamp_seconds: Date.now() / MS_PER_SECOND });
+      return true;
+    } catch (error) {
+      if (!(error instanceof MetricsStreamError)) throw error;
+      this.problem = error.message;
+      this.metrics.failed();
+      this.metrics.set({ up: 0 });
+      this.reportLag(dataDir, null);
+      if (this.flags.once) throw error;
+      this.logger.error({ code: error.code }, error.message);
+      return false;
+    }
+  }
+
+  private report(manifest: Manifest, before: ArchiveTotals, ms: number): void {
+    const { dataDir } = this.flags;
+    const bytes = manifest.files.reduce((sum, file) => sum + file.bytes, 0);
+    this.metrics.set({
+      files: manifest.files.length,
+      bytes,
+      damaged_segments: manifest.segments.filter(({ damagedBytes }) => damagedBytes > 0).length,
+    });
+    this.reportLag(dataDir, manifest);
+    const { totals } = this.archiver;
+    const done = Object.fromEntries(
+      Object.entries(totals)
+        .map(([name, total]) => [name, total - before[name as keyof ArchiveTotals]] as const)
+        .filter(([, count]) => count > 0),
+    );
+    const nothing = Object.keys(done).length === 0;
+    const archived = { commits: sizeOf(manifest.commits), files: manifest.files.length, bytes };
+    const level = nothing && !this.flags.once ? 'debug' : 'info';
+    this.logger[level](
+      { ...done, seconds: Number((ms / MS_PER_SECOND).toFixed(3)), archive: archived },
+      nothing ? 'nothing to archive' : 'archived',
+    );
+  }
+
+  private reportLag(dataDir: string, manifest: Manifest | null): void {
+    const lag = lagOf(dataDir, manifest);
+    this.metrics.set({ lag_segments: lag.segments, lag_bytes: lag.bytes, lag_seconds: lag.seconds });
+    if (manifest !== null) reportProgress(dataDir, manifest, lag);
+  }
+}

@@ -1,0 +1,44 @@
+/**
+ * The segments that `metricsstream archive` deletes: `DATA_DIR/archive/deleted-segments.json`.
+ *
+ * The archiver adds a segment before it deletes it, so that a running server can tell an archived segment from one that
+ * other hands removed.
+ */
+import { constants } from 'node:fs';
+import { join } from 'node:path';
+import { codeOf, type FileOps } from './file-ops.ts';
+
+const FILE = join('archive', 'deleted-segments.json');
+/** More than a million ranges need; there is a new range only where a damaged segment stays. */
+const FILE_MAX_BYTES = 32 << 20;
+
+/** First and last sequence, both included. */
+export type SequenceRange = readonly [first: number, last: number];
+
+/** Ascending ranges of sequences; none when the file is missing or not readable. */
+export function readArchivedSegments(ops: FileOps, dataDir: string): SequenceRange[] {
+  try {
+    const fd = ops.open(join(dataDir, FILE), constants.O_RDONLY);
+    try {
+      const { size } = ops.fstat(fd);
+      if (size > FILE_MAX_BYTES) return [];
+      const bytes = Buffer.alloc(size);
+      const text = bytes.toString('utf8', 0, ops.read(fd, bytes, 0, size, 0));
+      return (JSON.parse(text) as { deleted: SequenceRange[] }).deleted;
+    } finally {
+      ops.close(fd);
+    }
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || error instanceof SyntaxError) return [];
+    throw error;
+  }
+}
+
+/** Replaces the file durably. Throws the file system's error. */
+export function writeArchivedSegments(
+  ops: FileOps,
+  dataDir: string,
+  deleted: readonly SequenceRange[],
+): void {
+  ops.replaceFile(join(dataDir, FILE), `${JSON.stringify({ deleted })}\n`);
+}
