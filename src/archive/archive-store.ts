@@ -69,6 +69,7 @@ export class ArchiveStore {
     this.publish({
       commits: unite(this.current.commits, ranges),
       files: [...this.current.files, ...written],
+      archivedLines: this.current.archivedLines + lines,
       segments: withSegments(this.current.segments, segments),
     });
     return written;

@@ -174,14 +174,17 @@ export class Archiver {
     }
   }
 
-  private async addCommit(store: ArchiveStore, item: GoodCommit, lines: Buffer): Promise<void> {
+  /** False when the commit cannot be archived. */
+  private async addCommit(store: ArchiveStore, item: GoodCommit, lines: Buffer): Promise<boolean> {
     if (this.batch.isFullFor(item.lines)) {
       await this.flush(store);
       // Signals are handled between turns of the event loop.
       await nextTurn();
     }
-    this.batch.add(item, lines);
-    this.totals.sourceBytes += item.bytes;
+    const reason = this.batch.add(item, lines);
+    if (reason === null) this.totals.sourceBytes += item.bytes;
+    else this.warn(`${reason}, although its seal is good: it is not archived`);
+    return reason === null;
   }
 
   private async flush(store: ArchiveStore): Promise<void> {

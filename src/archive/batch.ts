@@ -29,14 +29,19 @@ export class Batch {
     return !this.isEmpty && (count + lines > this.rowsMax || table.bytes > SERIES_BYTES_MAX);
   }
 
-  /** Commits come in ascending order within a batch, except where segments were restored. */
-  add({ commit, lines, crc32 }: GoodCommit, text: Buffer): void {
-    this.rows.add(commit, text, lines);
+  /**
+   * Adds a commit. They come in ascending order, except where segments were restored.
+   * @returns why the commit was not added, or null
+   */
+  add({ commit, lines, crc32 }: GoodCommit, text: Buffer): string | null {
+    const line = this.rows.add(commit, text, lines);
+    if (line > 0) return `line ${line} of commit ${commit} is not in the form that the server writes`;
     const last = this.commits.at(-1);
     if (last?.[1] === commit - 1) this.commits[this.commits.length - 1] = [last[0], commit];
     else this.commits.push([commit, commit]);
     this.word.writeUInt32LE(crc32);
     this.sealsCrc = zlib.crc32(this.word, this.sealsCrc);
+    return null;
   }
 
   /** True when the batch holds a commit: two segments may hold the same one after a restore. */

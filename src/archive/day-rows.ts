@@ -10,7 +10,7 @@ import type { MetricRows } from './metric-rows.ts';
 /** The partition of days that have no file of their own. */
 const OTHER = 'other';
 /** A batch writes at most this many files. Timestamps of many days at once share the last one. */
-const FILES_MAX = 32;
+const FILES_MAX = 16;
 /** Days of the years 0 to 9999, which have dates of four digits. */
 const FIRST_DAY = Date.parse('0000-01-01') / DAY_MS;
 const LAST_DAY = Date.parse('9999-12-31') / DAY_MS;

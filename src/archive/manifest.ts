@@ -54,7 +54,8 @@ export interface Manifest {
   readonly commits: readonly CommitRange[];
   readonly files: readonly ArchiveFile[];
   readonly segments: readonly ArchivedSegment[];
-  /** Lines of expired files. */
+  /** Lines of all commits that were archived, and of those the lines of expired files. */
+  readonly archivedLines: number;
   readonly expiredLines: number;
 }
 
@@ -63,6 +64,7 @@ export const EMPTY_MANIFEST: Omit<Manifest, 'log'> = {
   commits: [],
   files: [],
   segments: [],
+  archivedLines: 0,
   expiredLines: 0,
 };
 

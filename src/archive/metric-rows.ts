@@ -4,7 +4,6 @@
  * Lines have the fixed form of `encoder/line-encoder.ts`, so they are read without a JSON parser: 0.3 µs each instead of 2.
  * A line of any other form is refused rather than guessed. How values become integers: `archived-metrics.ts`.
  */
-import { MetricsStreamError } from '../base/errors.ts';
 import { KEY_SLACK_BYTES, SeriesTable } from './series-table.ts';
 
 const NEWLINE = 0x0a;
@@ -62,21 +61,21 @@ export class MetricRows {
   }
 
   /**
-   * Adds the lines of a commit.
+   * Adds the lines of a commit, or none of them.
    * @param lines as `readLines` returns them: memory extends KEY_SLACK_BYTES behind their end
-   * @throws MetricsStreamError LINE_INVALID when a line has another form, or there are not `lineCount` of them
+   * @returns 0, or the number of the first line that has another form, or that is one too many or too few
    */
-  add(commit: number, lines: Buffer, lineCount: number): void {
+  add(commit: number, lines: Buffer, lineCount: number): number {
     if (this.count + lineCount > this.capacity) this.grow(this.count + lineCount);
     const view = new DataView(lines.buffer, lines.byteOffset, lines.length + KEY_SLACK_BYTES);
     const before = this.count;
+    const end = before + lineCount;
     let at = 0;
-    while (at < lines.length) {
-      const next = this.count < before + lineCount ? this.addLine(commit, lines, view, at) : -1;
-      if (next < 0) throw invalid(commit, this.count - before + 1);
-      at = next;
-    }
-    if (this.count !== before + lineCount) throw invalid(commit, this.count - before + 1);
+    while (at >= 0 && at < lines.length) at = this.count < end ? this.addLine(commit, lines, view, at) : -1;
+    if (at >= 0 && this.count === end) return 0;
+    const line = this.count - before + 1;
+    this.count = before;
+    return line;
   }
 
   private grow(rows: number): void {
@@ -99,7 +98,8 @@ export class MetricRows {
     let timeMs = 0;
     for (; byte !== COMMA; byte = text[++at]!) {
       const digit = byte - ZERO;
-      if (digit < 0 || digit > 9) return -1;
+      // Also behind the end of the text, where a byte is not a number.
+      if (!(digit >= 0 && digit <= 9)) return -1;
       timeMs = timeMs * 10 + digit;
     }
     const nameFrom = at + NAME_KEY.length;
@@ -193,11 +193,4 @@ function stringEnd(text: Buffer, from: number): number {
     at += byte === BACKSLASH ? 2 : 1;
   }
   return at;
-}
-
-function invalid(commit: number, line: number): MetricsStreamError {
-  return new MetricsStreamError(
-    'LINE_INVALID',
-    `line ${line} of commit ${commit} is not in the form that the server writes. Its seal is good, so another program made it: move its segment away.`,
-  );
 }

@@ -53,7 +53,12 @@ export async function reconcile(store: ArchiveStore, dataDir: string): Promise<R
   }
   if (added.length > 0) {
     const commits = unite(manifest.commits, ...kept.map((candidate) => candidate.commits));
-    store.publish({ files: [...manifest.files, ...added], commits });
+    const lines = added.reduce((sum, file) => sum + file.lines, 0);
+    store.publish({
+      files: [...manifest.files, ...added],
+      commits,
+      archivedLines: manifest.archivedLines + lines,
+    });
   }
   for (const path of deleted) files.delete(path);
   return { added: added.length, deleted: deleted.length, unreadable };

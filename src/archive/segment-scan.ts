@@ -26,13 +26,14 @@ export function isUnchanged(dataDir: string, { sequence, bytes, mtimeMs }: Archi
 /**
  * Hands every commit of a segment that its seal proves to `visit`, with its lines.
  * @param wanted chooses the commits
+ * @param visit false: the commit counts as damaged
  * @returns what was read, or null when the segment is gone
  */
 export async function scanSegment(
   dataDir: string,
   sequence: number,
   wanted: (commit: number) => boolean,
-  visit: (item: GoodCommit, lines: Buffer) => Promise<void>,
+  visit: (item: GoodCommit, lines: Buffer) => Promise<boolean>,
 ): Promise<ArchivedSegment | null> {
   let fd: number;
   try {
@@ -50,8 +51,8 @@ export async function scanSegment(
         continue;
       }
       const lines = wanted(item.commit) ? readLines(ops, fd, item) : null;
-      if (lines !== null) await visit(item, lines);
-      else if (wanted(item.commit)) damagedBytes += item.bytes;
+      const isKept = lines === null ? !wanted(item.commit) : await visit(item, lines);
+      if (!isKept) damagedBytes += item.bytes;
       first ||= item.commit;
       last = item.commit;
     }

@@ -20,6 +20,8 @@ import { serveMetrics } from '../export/metrics-server.ts';
 import { segmentsOf } from '../storage/data-dir.ts';
 
 const PORT_MAX = 65_535;
+/** Files are as readable as segments are. */
+const FILES_UMASK = 0o027;
 const LOG_END_MS = 1_000;
 
 interface ArchiveFlags {
@@ -34,6 +36,7 @@ interface ArchiveFlags {
   readonly retentionBytes: number;
   readonly metricsPort?: number;
   readonly metricsHost: string;
+  readonly priority: 'low' | 'normal';
   readonly logLevel: string;
 }
 
@@ -43,7 +46,8 @@ export async function archiveAction(flags: ArchiveFlags): Promise<number> {
   const requiredSinks = sinkNames(flags.requiredSinks);
   // A directory that cannot be read is an error before anything else happens.
   segmentsOf(dataDir);
-  lowerPriority();
+  process.umask(FILES_UMASK);
+  if (flags.priority === 'low') lowerPriority();
   const output = new LogOutput(null);
   const logger = createLogger(flags.logLevel, output, false);
   const archiver = new Archiver(

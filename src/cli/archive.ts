@@ -76,6 +76,11 @@ export function addArchiveCommand(program: Command): void {
     )
     .addOption(new Option('--metrics-host <address>', 'address of --metrics-port').default('127.0.0.1'))
     .addOption(
+      new Option('--priority <level>', 'low yields CPU and disk to all other processes')
+        .choices(['low', 'normal'])
+        .default('low'),
+    )
+    .addOption(
       new Option('--log-level <level>', 'minimum log level')
         .choices(['trace', 'debug', 'info', 'warn', 'error', 'silent'])
         .default('info'),

@@ -1,5 +1,6 @@
 /**
- * `metricsstream verify`: checks every seal of every segment, and that every commit of the log is in one of them.
+ * `metricsstream verify`: checks every seal of every segment and every file of the archive, and that every commit of the
+ * log is in one of them.
  *
  * Exit code 0: everything is proved. 1: damage or missing commits, with their place. An unfinished commit at the very end
  * is what a running or killed server leaves: it is reported and does not count as damage.
@@ -8,6 +9,7 @@ import { constants } from 'node:fs';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type ArchiveResult, notArchived, verifyArchive } from '../archive/verify-archive.ts';
 import { MetricsStreamError } from '../base/errors.ts';
 import { type Owner, ownerOf, segmentsOf } from '../storage/data-dir.ts';
 import { codeOf, isFileError, nodeFileOps as ops } from '../storage/file-ops.ts';
@@ -25,7 +27,7 @@ export interface VerifyOptions {
 }
 
 interface Problem {
-  /** The segment, or `log.json` if only the record knows of it. */
+  /** The segment or the file of the archive, or `log.json` if only the record knows of it. */
   readonly segment: string;
   readonly offset: number;
   /** Bytes that are not proved; 0 where commits are missing. */
@@ -65,8 +67,8 @@ export async function verify(options: VerifyOptions): Promise<number> {
     const result = await verification.segment(sequence, sequence === sequences.at(-1));
     if (!json && result !== null) out.write(segmentText(result));
   }
-  const missing = verification.checkRecord(before);
-  if (!json) for (const problem of missing) out.write(problemText(problem));
+  const others = [...verification.checkRecord(before), ...verification.checkArchive()];
+  if (!json) for (const problem of others) out.write(problemText(problem));
   out.write(json ? `${JSON.stringify(verification.summary())}\n` : verification.text(owner));
   return verification.problems.length === 0 ? 0 : 1;
 }
@@ -94,6 +96,7 @@ class Verification {
   private unfinished: Unfinished | null = null;
   private firstCommit = 0;
   private elsewhere: string | null = null;
+  private archive: ArchiveResult | null = null;
 
   constructor(dataDir: string, isLive: boolean, archived: boolean) {
     this.dataDir = dataDir;
@@ -170,15 +173,20 @@ class Verification {
     return [end, damage];
   }
 
-  /** The problem with this commit number, unless retention deleted the missing ones a moment ago. */
+  /** The problem with this commit number, unless the missing ones are archived or retention has just deleted them. */
   private follow(commit: number): string | null {
-    const gap = this.sequence.follow(commit);
-    if (gap === null || !this.isLive) return gap;
-    return commit - 1 <= (recordOf(this.dataDir)?.deletedCommit ?? 0) ? null : gap;
+    const { last } = this.sequence;
+    const problem = this.sequence.follow(commit);
+    if (problem === null || commit <= last) return problem;
+    const missing = notArchived(this.dataDir, [last + 1, commit - 1]);
+    if (missing.length === 0) return null;
+    if (this.isLive && commit - 1 <= (recordOf(this.dataDir)?.deletedCommit ?? 0)) return null;
+    return missing.map(([from, to]) => gapText(from, to)).join(', ');
   }
 
   /**
-   * Compares the commits found with the log record: every one that retention did not delete must be in a segment.
+   * Compares the commits found with the log record: every one that retention did not delete must be in a segment or in
+   * the archive.
    * @param before the record as it was before the segments were read
    */
   checkRecord(before: LogRecord | null): Problem[] {
@@ -189,7 +197,8 @@ class Verification {
     const lastKnown = Math.max(before.commit, this.record.deletedCommit);
     const missing: Problem[] = [];
     const report = (from: number, to: number): void => {
-      if (from <= to) missing.push({ segment: 'log.json', offset: 0, bytes: 0, what: gapText(from, to) });
+      for (const [first, last] of notArchived(this.dataDir, [from, to]))
+        missing.push({ segment: 'log.json', offset: 0, bytes: 0, what: gapText(first, last) });
     };
     const first = this.firstCommit || lastKnown + 1;
     if (this.archived) this.elsewhere = firstKept < first ? `commits ${firstKept} to ${first - 1}` : null;
@@ -197,6 +206,16 @@ class Verification {
     if (this.firstCommit > 0) report(this.sequence.highest + 1, lastKnown);
     this.problems.push(...missing);
     return missing;
+  }
+
+  /** Checks the files of the archive; returns the problems with them. */
+  checkArchive(): Problem[] {
+    this.archive = verifyArchive(this.dataDir, this.record?.id ?? null);
+    const problems = (this.archive?.problems ?? []).map(
+      ({ path, what }): Problem => ({ segment: path, offset: 0, bytes: 0, what }),
+    );
+    this.problems.push(...problems);
+    return problems;
   }
 
   private get setAside(): string[] {
@@ -210,7 +229,7 @@ class Verification {
       total.lines += lines;
       total.bytes += bytes;
     }
-    const { firstCommit, problems, unfinished, setAside } = this;
+    const { firstCommit, problems, unfinished, setAside, archive } = this;
     return {
       ok: problems.length === 0,
       log: this.record?.id ?? null,
@@ -221,6 +240,7 @@ class Verification {
       problems,
       unfinished,
       setAside,
+      ...(archive === null ? {} : { archive: { ...archive, problems: archive.problems.length } }),
     };
   }
 
@@ -234,6 +254,7 @@ class Verification {
     for (const name of setAside) text += `${name}: set aside by a start because its end was damaged\n`;
     if (this.record === null) text += `${NO_RECORD}\n`;
     if (this.elsewhere !== null) text += `${this.elsewhere} are not here (--archived)\n`;
+    if (this.archive !== null) text += archiveText(this.archive);
     const range = commits === 0 ? '' : ` (${firstCommit} to ${lastCommit})`;
     text += `${segments} segments, ${commits} commits${range}, ${lines} lines, ${bytes} bytes proved; `;
     return `${text}${this.verdict()}\n`;
@@ -257,6 +278,11 @@ function reasonOf(rest: Unproved): string {
 function segmentText({ segment, commits, lines, bytes, problems }: SegmentResult): string {
   const text = `${segment}: ${commits} commits, ${lines} lines, ${bytes} bytes proved\n`;
   return text + problems.map(problemText).join('');
+}
+
+function archiveText({ files, commits, lines, bytes, expiredLines }: ArchiveResult): string {
+  const expired = expiredLines === 0 ? '' : `; ${expiredLines} lines expired`;
+  return `archive: ${files} files, ${commits} commits, ${lines} lines, ${bytes} bytes checked${expired}\n`;
 }
 
 function problemText({ segment, offset, bytes, what }: Problem): string {

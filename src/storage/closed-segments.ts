@@ -6,6 +6,7 @@
  */
 import { constants } from 'node:fs';
 import { join } from 'node:path';
+import { readArchivedSegments } from './archived-segments.ts';
 import { codeOf, type FileOps } from './file-ops.ts';
 import { lastSealedCommit, SEAL_MAX_BYTES } from './seal.ts';
 import { listSegments, segmentName } from './segment-name.ts';
@@ -75,18 +76,25 @@ export class ClosedSegments {
    */
   inspect(firstOpen: number, abandoned: number): Incident[] {
     const present = new Set(listSegments(this.ops, this.config.dataDir));
-    const incidents: Incident[] = [];
-    for (const { sequence } of this.segments.values()) {
-      if (present.has(sequence)) continue;
-      this.segments.delete(sequence);
-      if (sequence !== abandoned)
-        incidents.push({ segment: segmentName(sequence), what: 'deleted or moved away' });
-    }
+    const gone = [...this.segments.keys()].filter((sequence) => !present.has(sequence));
+    for (const sequence of gone) this.segments.delete(sequence);
+    const incidents = this.notArchived(gone.filter((sequence) => sequence !== abandoned)).map(
+      (sequence): Incident => ({ segment: segmentName(sequence), what: 'deleted or moved away' }),
+    );
     for (const sequence of present) {
       // A higher one may have been opened since the caller read `firstOpen`.
       if (sequence < firstOpen && !this.segments.has(sequence)) this.add(sequence);
     }
     return [...incidents, ...this.inspectSizes()];
+  }
+
+  /** Those of some missing segments that `metricsstream archive` did not delete. */
+  private notArchived(gone: readonly number[]): readonly number[] {
+    if (gone.length === 0) return gone;
+    const archived = readArchivedSegments(this.ops, this.config.dataDir);
+    return gone.filter(
+      (sequence) => !archived.some(([first, last]) => sequence >= first && sequence <= last),
+    );
   }
 
   private inspectSizes(): Incident[] {
