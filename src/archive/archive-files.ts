@@ -111,7 +111,7 @@ export class ArchiveFiles {
   }
 }
 
-export function syncDirectory(path: string): void {
+function syncDirectory(path: string): void {
   const fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
   try {
     fs.fsyncSync(fd);

@@ -159,7 +159,7 @@ export class ArchiveStore {
 }
 
 /** Adds segments, or replaces what was known about them. */
-export function withSegments(
+function withSegments(
   known: readonly ArchivedSegment[],
   read: readonly ArchivedSegment[],
 ): ArchivedSegment[] {

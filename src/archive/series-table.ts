@@ -26,7 +26,7 @@ export interface Series {
 }
 
 /** Continues a hash with the bytes `[from, to)`; starts at 0. */
-export function hashBytes(view: DataView, from: number, to: number, start: number): number {
+function hashBytes(view: DataView, from: number, to: number, start: number): number {
   let hash = start ^ (to - from);
   let at = from;
   for (; at + 4 <= to; at += 4) {

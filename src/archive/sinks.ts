@@ -5,7 +5,7 @@ import type { Lag } from './lag.ts';
 import { ARCHIVE_DIRECTORY, type Manifest } from './manifest.ts';
 
 /** The name under which the archive reports its own progress. */
-export const ARCHIVE_SINK = 'archive';
+const ARCHIVE_SINK = 'archive';
 
 /**
  * The last commit that all sinks have: those required, and those that ever exported from this directory. Infinity without

@@ -8,6 +8,7 @@ import { addConsumeCommand } from './consume.ts';
 import { addExploreCommand } from './explore.ts';
 import { addExportCommand } from './export.ts';
 import { addArchiveCommand } from './archive.ts';
+import { addExportCommand } from './export.ts';
 import { addLearnCommand } from './learn.ts';
 import { failOnOutputError, printError } from './output.ts';
 import { addQueryCommand } from './query.ts';

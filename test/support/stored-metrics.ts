@@ -26,7 +26,7 @@ export function openReader(): Promise<Connection> {
 }
 
 /** Reads archive files with the columns of `metrics`. */
-export async function readArchived(
+async function readArchived(
   database: Connection,
   paths: readonly string[],
 ): Promise<CommittedMetric[]> {
