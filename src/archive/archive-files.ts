@@ -96,7 +96,7 @@ export class ArchiveFiles {
     return found;
   }
 
-  /** Deletes a file, and its partition with the last one. A file that is gone already is no error. */
+  /** Deletes a file, and its partition with the last one. A file may be gone already. */
   delete(path: string): void {
     fs.rmSync(this.absolute(path), { force: true });
     try {

@@ -42,7 +42,7 @@ export interface ArchiverOptions {
   readonly retentionBytes: number;
 }
 
-/** What passes did so far. */
+/** The work of all passes so far. */
 export interface ArchiveTotals {
   commits: number;
   lines: number;
@@ -100,7 +100,7 @@ export class Archiver {
       const store = new ArchiveStore(dataDir, this.files, database, manifest);
       this.reportReconciled(await reconcile(store, dataDir));
       await this.archive(store, signal);
-      if (this.options.deleteSegments) this.deleteSegments(store);
+      if (this.options.deleteSegments) await this.deleteSegments(store);
       await this.merge(store, signal);
       this.expire(store);
       return store.manifest;
@@ -197,10 +197,10 @@ export class Archiver {
   }
 
   /** Deletes segments of which the archive and every sink have all commits. */
-  private deleteSegments(store: ArchiveStore): void {
+  private async deleteSegments(store: ArchiveStore): Promise<void> {
     const { dataDir, log, requiredSinks } = this.options;
     const { commits, segments } = store.manifest;
-    const upTo = deletableCommit(dataDir, log, requiredSinks);
+    const upTo = await deletableCommit(dataDir, log, requiredSinks);
     const closed = new Set(closedSegments(dataDir));
     const due = segments.filter(
       (segment) =>

@@ -1,5 +1,5 @@
 /**
- * What each Parquet file says about itself, as one JSON text in its key-value metadata. The manifest can be made again
+ * Each Parquet file describes itself in one JSON text in its key-value metadata. The manifest can be made again
  * from these.
  */
 import type { CommitRange } from './commit-ranges.ts';

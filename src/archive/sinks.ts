@@ -1,6 +1,6 @@
 /** How far segments may be deleted for the sinks that `metricsstream export` feeds. */
 import { join } from 'node:path';
-import { readCursorFile, readCursorFiles, writeCursorFile } from '../export/cursor-file.ts';
+import { readCursorFile, readCursorFiles, writeCursorFile } from '../storage/cursor-file.ts';
 import type { Lag } from './lag.ts';
 import { ARCHIVE_DIRECTORY, type Manifest } from './manifest.ts';
 
@@ -11,8 +11,12 @@ const ARCHIVE_SINK = 'archive';
  * The last commit that all sinks have: those required, and those that ever exported from this directory. Infinity without
  * any. A required sink that never exported has nothing.
  */
-export function deletableCommit(dataDir: string, log: string, required: readonly string[]): number {
-  const known = readCursorFiles(dataDir).filter(({ sink }) => sink !== ARCHIVE_SINK);
+export async function deletableCommit(
+  dataDir: string,
+  log: string,
+  required: readonly string[],
+): Promise<number> {
+  const known = (await readCursorFiles(dataDir)).filter(({ sink }) => sink !== ARCHIVE_SINK);
   const names = new Set([
     ...required.filter((name) => name !== ARCHIVE_SINK),
     ...known.map(({ sink }) => sink),

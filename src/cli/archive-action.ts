@@ -14,9 +14,9 @@ import { MetricsStreamError } from '../base/errors.ts';
 import { createLogger, type Logger } from '../base/log.ts';
 import { LogOutput } from '../base/log-output.ts';
 import { MS_PER_SECOND } from '../base/units.ts';
-import { isSinkName } from '../export/cursor-file.ts';
 import { logIdOf } from '../export/exporter.ts';
 import { serveMetrics } from '../export/metrics-server.ts';
+import { isSinkName } from '../storage/cursor-file.ts';
 import { segmentsOf } from '../storage/data-dir.ts';
 
 const PORT_MAX = 65_535;

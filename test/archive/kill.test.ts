@@ -69,7 +69,7 @@ describe('kill -9 of the archiver, beside a server that is killed too', () => {
       return { server, load };
     };
     const seen = new Set<string>();
-    /** The write-ahead log may hold an acknowledged metric a moment longer. What was seen once never disappears. */
+    /** The write-ahead log may hold an acknowledged metric a moment longer. A metric that was seen once never disappears. */
     const check = async (): Promise<void> => {
       const acknowledged = loads.flatMap(({ load }) =>
         [...load.ledger.fates].filter(([, fate]) => fate === 'acknowledged').map(([name]) => name),
