@@ -14,6 +14,7 @@ export interface DatabaseLimits {
   readonly maxMemoryBytes: number;
   readonly threads: number;
   readonly spillDirectory: string;
+  readonly spillBytes: number;
 }
 
 /** Rows in a chunk of DuckDB. */

@@ -27,6 +27,9 @@ import { type Reconciled, reconcile } from './reconcile.ts';
 import { closedSegments, isUnchanged, scanSegment } from './segment-scan.ts';
 import { deletableCommit } from './sinks.ts';
 
+/** Sorts are planned to fit into memory; this is room for an estimate that was too low. */
+const SPILL_BYTES = 1 << 30;
+
 export interface ArchiverOptions {
   readonly dataDir: string;
   /** UUID of the log. */
@@ -95,6 +98,7 @@ export class Archiver {
       maxMemoryBytes: memory.duckdbBytes,
       threads,
       spillDirectory: this.files.spillDirectory,
+      spillBytes: SPILL_BYTES,
     });
     try {
       const store = new ArchiveStore(dataDir, this.files, database, manifest);

@@ -49,6 +49,7 @@ export function reportProgress(dataDir: string, manifest: Manifest, lag: Lag): v
     lagCommits: 0,
     lagBytes: lag.bytes,
     lagSeconds: lag.seconds,
+    quarantined: 0,
     metricsTotal: manifest.files.reduce((sum, { lines }) => sum + lines, 0) + manifest.expiredLines,
   });
 }

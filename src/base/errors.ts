@@ -16,7 +16,6 @@ export type ErrorCode =
   | 'SINK_FENCED'
   | 'LEARN_UNAVAILABLE'
   | 'QUERY_FAILED'
-  | 'LINE_INVALID'
   | 'ARCHIVE_FAILED'
   | 'ARCHIVE_OWNED'
   | 'INVARIANT';

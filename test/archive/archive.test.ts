@@ -127,7 +127,7 @@ describe('a pass', () => {
           state: 'waiting',
           error: '',
         },
-        ...{ lagCommits: 0, lagBytes: 0, lagSeconds: 0, metricsTotal: 0 },
+        ...{ lagCommits: 0, lagBytes: 0, lagSeconds: 0, metricsTotal: 0, quarantined: 0 },
       });
     assert.equal(
       (await rig.pass({ deleteSegments: true, requiredSinks: ['nats'] })).totals.segmentsDeleted,

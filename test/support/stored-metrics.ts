@@ -22,14 +22,11 @@ type Connection = Awaited<ReturnType<typeof openDuckDB>>;
 
 /** A small database, to be shared: opening one costs 100 ms. */
 export function openReader(): Promise<Connection> {
-  return openDuckDB({ maxMemoryBytes: 256 << 20, threads: 1, spillDirectory: '' });
+  return openDuckDB({ maxMemoryBytes: 256 << 20, threads: 1, spillDirectory: '', spillBytes: 0 });
 }
 
 /** Reads archive files with the columns of `metrics`. */
-async function readArchived(
-  database: Connection,
-  paths: readonly string[],
-): Promise<CommittedMetric[]> {
+async function readArchived(database: Connection, paths: readonly string[]): Promise<CommittedMetric[]> {
   if (paths.length === 0) return [];
   const reader = await database.runAndReadAll(
     `SELECT epoch_ms(time), name, value, type, to_json(tags)::VARCHAR, commit FROM ${archivedMetrics(paths)}`,
