@@ -16,6 +16,7 @@ import { History } from './history.ts';
 import { LatencyWindow } from './latency-window.ts';
 import { LimitedClients } from './limited-clients.ts';
 import type { Latency, Opening, Point, Second, ServerFacts, Snapshot, Totals } from './messages.ts';
+import { sinkStates } from './sinks.ts';
 
 const TICK_MS = 1000;
 /** Two readings in one instant must not divide by zero. */
@@ -116,6 +117,7 @@ export class LiveFeed {
         fullSeconds: Number.isFinite(disk.fullSeconds) ? Math.round(disk.fullSeconds) : null,
       },
       limitedClients: this.clients.read(this.readAtMs),
+      sinks: sinkStates(readings.sinks, Date.now()),
       uptimeSeconds: Math.floor(process.uptime()),
     };
     return this.snapshot;

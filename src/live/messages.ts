@@ -73,6 +73,18 @@ export interface LimitedClient {
   readonly allowed: number;
 }
 
+/** A sink of the log, as its exporter last reported. */
+export interface SinkState {
+  readonly sink: string;
+  /** `shipping`, `waiting`, `retrying`, `stopped`, `failed`, or `silent` when the exporter does not report. */
+  readonly state: string;
+  readonly lagSeconds: number;
+  readonly lagCommits: number;
+  readonly lagBytes: number;
+  /** The error of its last try, or ''. */
+  readonly error: string;
+}
+
 export interface Snapshot extends Second {
   readonly queue: { readonly depth: number; readonly bytes: number; readonly headAgeMs: number };
   /** Delay from queueing to stored, its target, and the bytes in flight that admission allows. 0: admission is off. */
@@ -88,6 +100,8 @@ export interface Snapshot extends Second {
     readonly fullSeconds: number | null;
   };
   readonly limitedClients: readonly LimitedClient[];
+  /** By name. */
+  readonly sinks: readonly SinkState[];
   readonly uptimeSeconds: number;
 }
 

@@ -4,9 +4,9 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { type CursorFile, writeCursorFile } from '../../src/storage/cursor-file.ts';
 import { eventually } from '../support/assertions.ts';
 import { bodyOf, ndjsonBody, uniqueName } from '../support/bodies.ts';
+import { reportCursor } from '../support/cursor-report.ts';
 import { deployPath, readDeployed, runTool } from '../support/deploy-files.ts';
 import { Prometheus, type Series } from '../support/prometheus.ts';
 import { postRequest, RawConnection } from '../support/raw-http.ts';
@@ -136,22 +136,6 @@ class MixedLoad {
   }
 }
 
-const CURSOR: CursorFile = {
-  sink: 'postgres',
-  place: 'postgres://db/metrics',
-  log: '00000000-0000-0000-0000-000000000000',
-  commit: 1,
-  segment: 1,
-  updatedMs: 0,
-  state: 'waiting',
-  error: '',
-  lagCommits: 0,
-  lagBytes: 0,
-  lagSeconds: 0,
-  metricsTotal: 1,
-  quarantined: 0,
-};
-
 describe('in a Prometheus that scrapes a loaded server', { skip: requireTool('prometheus') }, () => {
   const cleanups: (() => unknown)[] = [];
   let prometheus: Prometheus;
@@ -162,7 +146,7 @@ describe('in a Prometheus that scrapes a loaded server', { skip: requireTool('pr
       args: ['--workers', '2', '--client-id', 'header:x-client', '--rate-limit', '50'],
     });
     // As an exporter reports; without one there are no sinks to show.
-    writeCursorFile(server.dataDir, { ...CURSOR, updatedMs: Date.now() });
+    reportCursor(server.dataDir, {});
     const target = `127.0.0.1:${server.port}`;
     prometheus = await Prometheus.start(owner, target, [
       deployPath('prometheus', 'recording.yml'),

@@ -6,6 +6,7 @@ import { PHASES } from '../../src/phases.ts';
 import { assertAccepted, eventually } from '../support/assertions.ts';
 import { bodyOf, metric, namesBody, uniqueName } from '../support/bodies.ts';
 import { openBrowser, screenshot, UNREADABLE } from '../support/browser.ts';
+import { reportCursor } from '../support/cursor-report.ts';
 import { FaultSwitch } from '../support/fault-switch.ts';
 import { post } from '../support/raw-http.ts';
 import { type ServerProcess, startServer } from '../support/server-process.ts';
@@ -68,6 +69,17 @@ describe('the live page', { skip: requireTool('chromium') }, () => {
   });
   after(async () => {
     for (const cleanup of cleanups.reverse()) await cleanup();
+  });
+
+  it('shows the sinks of the log once there are any, with lag and error', async (t) => {
+    const server = await startServer(t);
+    const { page } = await openPage(browser, server);
+    assert.equal(await page.locator('#sinks-card').isHidden(), true);
+    reportCursor(server.dataDir, { state: 'retrying', lagCommits: 7, error: 'cannot reach the database' });
+    await textIs(page, '#sinks th', 'postgres');
+    await textIs(page, '#sinks td:nth-child(2)', 'retrying');
+    await textIs(page, '#sinks td:nth-child(4)', '7');
+    await textIs(page, '#sinks-note', 'postgres: cannot reach the database');
   });
 
   it('shows accepted, rejected and limited metrics, and the limited client', async (t) => {

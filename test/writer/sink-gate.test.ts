@@ -3,23 +3,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { FaultFileOps } from '../../load-test/faults/fault-file-ops.ts';
 import { STORED } from '../../src/journal/journal.ts';
-import { type CursorFile, writeCursorFile } from '../../src/storage/cursor-file.ts';
 import { nodeFileOps } from '../../src/storage/file-ops.ts';
 import { readLogRecord } from '../../src/storage/log-record.ts';
+import { reportCursor } from '../support/cursor-report.ts';
 import { groupCommit, line, type RigOptions, synchronous, WriterRig } from '../support/writer-rig.ts';
-
-const CURSOR: Omit<CursorFile, 'sink' | 'log' | 'commit'> = {
-  place: 'a test',
-  segment: 0,
-  updatedMs: 0,
-  state: 'waiting',
-  error: '',
-  lagCommits: 0,
-  lagBytes: 0,
-  lagSeconds: 0,
-  metricsTotal: 0,
-  quarantined: 0,
-};
 
 for (const tested of [groupCommit, synchronous]) {
   const open = (options: RigOptions): WriterRig => new WriterRig({ tested, ...options });
@@ -35,7 +22,7 @@ for (const tested of [groupCommit, synchronous]) {
       };
       const log = readLogRecord(nodeFileOps, rig.dataDir).record!.id;
       const report = (sink: string, commit: number, logId = log) =>
-        writeCursorFile(rig.dataDir, { ...CURSOR, sink, commit, log: logId });
+        reportCursor(rig.dataDir, { sink, commit, log: logId });
       assert.deepEqual(kept(), [1, 2, 3, 4, 5, 6]);
       report('db', 6);
       assert.deepEqual(kept(), [1, 2, 3, 4, 5, 6]);

@@ -24,6 +24,7 @@ export function showFigures(snapshot, server) {
   showRates(snapshot);
   showStorage(snapshot, server);
   showTables(snapshot);
+  showSinks(snapshot);
   showState(snapshot);
 }
 
@@ -89,6 +90,24 @@ function showTables({ stages, limitedClients }) {
   ]);
   showRows('clients', clientRows, ['code', '', '', 'wide']);
   element('nobody').hidden = limitedClients.length > 0;
+}
+
+/** @param {Snapshot} snapshot */
+function showSinks({ sinks }) {
+  element('sinks-card').hidden = sinks.length === 0;
+  const rows = sinks.map(({ sink, state, lagSeconds, lagCommits, lagBytes }) => [
+    sink,
+    state,
+    millis(lagSeconds * 1000),
+    count(lagCommits),
+    bytes(lagBytes),
+  ]);
+  showRows('sinks', rows, ['code', '', '', '', 'wide']);
+  const failing = sinks.find(({ error }) => error !== '');
+  setText(
+    'sinks-note',
+    failing ? `${failing.sink}: ${failing.error}` : 'Metrics are safe in the log until a sink has them.',
+  );
 }
 
 /** @param {Snapshot} snapshot */
