@@ -1,4 +1,4 @@
-/** What an exporter reports about its sink, for tests of those who read it. */
+/** The report of an exporter about its sink, for tests of those who read it. */
 import { type CursorFile, writeCursorFile } from '../../src/storage/cursor-file.ts';
 
 const REPORT: CursorFile = {
