@@ -2,53 +2,17 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
-import { CommitBuffer } from '../../src/storage/commit-buffer.ts';
 import { nodeFileOps } from '../../src/storage/file-ops.ts';
 import { segmentName } from '../../src/storage/segment-name.ts';
-import { formatMark } from '../../src/wal/mark.ts';
 import { openLog } from '../../src/wal/open-log.ts';
 import { BLOCK_BYTES } from '../../src/wal/record.ts';
 import { readHeader, writeHeader } from '../../src/wal/wal-file.ts';
 import { verified } from '../support/damage.ts';
 import { readStored } from '../support/stored.ts';
-import { line } from '../support/writer-rig.ts';
-import { GENERATION, LaneRig } from './rig.ts';
+import { killed, sealed } from './killed-log.ts';
+import { GENERATION } from './rig.ts';
 
 before(() => fs.mkdirSync('.artifacts', { recursive: true }));
-
-/** A directory as a killed server leaves it: records 1 to `records` in the file, commits 1 to `copied` in a segment. */
-function killed({
-  records,
-  copied,
-  checkpoint = 0,
-}: {
-  records: number;
-  copied: number;
-  checkpoint?: number;
-}) {
-  const rig = new LaneRig();
-  const { dataDir } = rig;
-  // The rig's directory has no log record yet; recovery makes one.
-  let segment = '';
-  for (let id = 1; id <= records; id++) {
-    rig.commit(line(id));
-    rig.lane.publish();
-    if (id <= copied) segment += sealed(id);
-  }
-  rig.lane.close();
-  if (copied > 0) fs.writeFileSync(join(dataDir, segmentName(1)), segment);
-  writeHeader(nodeFileOps, rig.path, { lane: 0, generation: GENERATION, checkpoint, start: 0 }, false);
-  return { rig, dataDir, segment: join(dataDir, segmentName(1)) };
-}
-
-/** Commit `id`, which holds the line of record `id`. */
-function sealed(id: number): string {
-  const bytes = Buffer.from(line(id));
-  const buffer = new CommitBuffer();
-  buffer.add(bytes, 0, bytes.length, 1);
-  buffer.seal(id, formatMark(GENERATION, [id]));
-  return Buffer.concat(buffer.pieces).toString('latin1');
-}
 
 const start = (dataDir: string, generation = GENERATION + 1) =>
   openLog(nodeFileOps, dataDir, { count: 1, generation, fileBytes: 64 * BLOCK_BYTES });
