@@ -20,6 +20,7 @@ import { loadUws, type Uws } from './http/uws.ts';
 import { restoreKeys } from './idempotency/restore.ts';
 import { LiveFeed } from './live/feed.ts';
 import { loadDispatch, loadLimiter, loadTelemetry, loadWriter, phaseOf, slotsOf } from './phases.ts';
+import { settleWal } from './settle-wal.ts';
 import { acquireDataDir, type DataDirLock } from './storage/data-dir.ts';
 import { nodeFileOps } from './storage/file-ops.ts';
 import { countRecovery } from './storage/recovery.ts';
@@ -33,7 +34,7 @@ import {
   servingData,
   totalBytes,
 } from './threads/shared-memory.ts';
-import { chooseBackend, type WalChoice } from './wal/choose.ts';
+import type { WalChoice } from './wal/choose.ts';
 import { newGeneration, type OpenedLog, openLog } from './wal/open-log.ts';
 import { writeWalSettings } from './writer/write-ahead/wal-settings.ts';
 import type { WriterMessage, WriterThreadData } from './writer/writer.ts';
@@ -354,23 +355,6 @@ export function endProcess(): never {
   process.kill(process.pid, 'SIGKILL');
   // Reached by process 1 of a container only: the kernel does not deliver its own SIGKILL, but abort() ends it.
   process.abort();
-}
-
-/** The configuration with `wal: 'off'` where the phase has no write-ahead log or the machine cannot run it. */
-async function settleWal(given: Config): Promise<{ config: Config; wal: WalChoice }> {
-  const slots = slotsOf(given);
-  if (slots.writer !== 'write-ahead') return { config: given, wal: { backend: 'off', reason: '' } };
-  const dispatch = await loadDispatch(slots);
-  const wal = chooseBackend({
-    option: given.wal,
-    dataDir: given.dataDir,
-    ack: given.ack,
-    lanes: dispatch.requestThreads(given) || dispatch.acceptThreads(given),
-    threadsBlock: slots.dispatch !== 'worker-pool',
-    journalBytes: given.journalBytes,
-    walBytes: given.walBytes,
-  });
-  return { config: wal.backend === 'off' ? { ...given, wal: 'off' } : given, wal };
 }
 
 /** @param lostLogLines log lines that could not be written so far, for `GET /metrics` */

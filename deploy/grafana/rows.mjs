@@ -371,6 +371,21 @@ const system = [
     query(rate('thread_gc_seconds_total'), '{{instance}} {{thread}}'),
   ]),
   lines(
+    'Write-ahead log in use',
+    'Share of the fullest write-ahead file that waits for the sync of its segments. Near 1, answers wait for that sync.',
+    'percentunit',
+    [query(own('wal_fill_ratio'), '{{instance}}')],
+  ),
+  lines(
+    'Write-ahead log written',
+    'Bytes written to the write-ahead log, with padding, beside those that its copy adds to the segments.',
+    'Bps',
+    [
+      query(sumRate('wal_written_bytes_total'), 'write-ahead log'),
+      query(sumRate('stored_bytes_total'), 'segments'),
+    ],
+  ),
+  lines(
     'Latency samples lost',
     'Share of requests whose sample was dropped; counters are exact all the same.',
     'percentunit',

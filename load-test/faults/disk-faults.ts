@@ -5,7 +5,7 @@ import type { Call, Fault } from './fault-file-ops.ts';
 
 /** One call that fails, and no other. */
 export interface FailAt {
-  readonly call: 'write' | 'sync';
+  readonly call: 'write' | 'sync' | 'wal';
   /** The k-th such call since this was set, from 1. */
   readonly at: number;
   readonly error: string;
@@ -33,6 +33,10 @@ export interface DiskFaults {
   readonly writeMostBytes?: number;
   /** Each write stores half of its bytes, and the write of the other half fails with this code. */
   readonly tornError?: string;
+  /** Each write to the write-ahead log takes this much longer. */
+  readonly walDelayMs?: number;
+  /** Each write to the write-ahead log stores at most this many bytes, and one block at least. */
+  readonly walMostBytes?: number;
   /** Each write throws a TypeError, like a programming error in the writer thread. */
   readonly crash?: boolean;
 }
@@ -110,6 +114,14 @@ export class FaultPlan {
     this.unsyncedBytes += atMost;
     return { delayMs, atMost };
   }
+
+  /** The fault of a write to the write-ahead log. */
+  readonly walFaultOf = (bytes: number): Fault => {
+    const faults = currentFaults();
+    const { walDelayMs: delayMs = 0, walMostBytes = bytes } = faults;
+    const error = this.strike('wal', faults);
+    return error === null ? { delayMs, atMost: walMostBytes } : { delayMs, error };
+  };
 
   private sync(faults: DiskFaults): Fault {
     const { syncDelayMs = 0, syncDelayBytes = Number.POSITIVE_INFINITY, syncMsPerMib = 0 } = faults;

@@ -26,7 +26,7 @@ export async function checkStart(config: Config): Promise<readonly string[]> {
 }
 
 /** The deepest directory of a path that exists; a start would create the rest in it. */
-function existingDirectory(path: string): string {
+export function existingDirectory(path: string): string {
   for (let directory = resolve(path); ; directory = dirname(directory)) {
     if (statSync(directory, { throwIfNoEntry: false }) !== undefined) return directory;
   }

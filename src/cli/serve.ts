@@ -12,6 +12,7 @@ import { warningsOf } from '../config/warnings.ts';
 import { phaseOf } from '../phases.ts';
 import { endProcess, type RunningServer, startServer } from '../server.ts';
 import { needsAttention } from '../storage/recovery.ts';
+import { walText } from '../wal/choose.ts';
 import { effectiveConfig, type MemoryPlan, planText } from './effective-config.ts';
 import { rejectLowDescriptorLimit } from './preflight.ts';
 import { publishAddress } from './published-address.ts';
@@ -51,10 +52,6 @@ function logRecovery(log: Logger, { recovery, replay, repairedBytes }: RunningSe
   const hasReplayed = replay.records + replay.damaged + replay.dropped + repairedBytes > 0;
   if (hasReplayed || needsAttention(recovery)) log.warn(facts, 'recovered');
   else log.debug(facts, 'recovered');
-}
-
-function walText({ backend, reason }: RunningServer['wal']): string {
-  return reason === '' ? backend : `${backend} (${reason})`;
 }
 
 function logStart(log: Logger, config: Config, plan: MemoryPlan, server: RunningServer): void {

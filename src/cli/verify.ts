@@ -1,6 +1,6 @@
 /**
- * `metricsstream verify`: checks every seal of every segment and every file of the archive, and that every commit of the
- * log is in one of them.
+ * `metricsstream verify`: checks every seal of every segment and every file of the archive, that every commit of the log
+ * is in one of them, and that everything acknowledged in the write-ahead files is in a segment or whole there.
  *
  * Exit code 0: everything is proved. 1: damage or missing commits, with their place. An unfinished commit at the very end
  * is what a running or killed server leaves: it is reported and does not count as damage.
@@ -17,6 +17,7 @@ import { type LogRecord, readLogRecord } from '../storage/log-record.ts';
 import { segmentName } from '../storage/segment-name.ts';
 import { CommitSequence, gapText, readSegment, type SegmentItem } from '../storage/segment-reader.ts';
 import { isSetAsideName } from '../storage/set-aside.ts';
+import { verifyWal, type WalFindings, walText } from './verify-wal.ts';
 
 export interface VerifyOptions {
   readonly dataDir: string;
@@ -67,7 +68,11 @@ export async function verify(options: VerifyOptions): Promise<number> {
     const result = await verification.segment(sequence, sequence === sequences.at(-1));
     if (!json && result !== null) out.write(segmentText(result));
   }
-  const others = [...verification.checkRecord(before), ...verification.checkArchive()];
+  const others = [
+    ...verification.checkRecord(before),
+    ...verification.checkArchive(),
+    ...verification.addWal(await verifyWal(dataDir, owner !== null)),
+  ];
   if (!json) for (const problem of others) out.write(problemText(problem));
   out.write(json ? `${JSON.stringify(verification.summary())}\n` : verification.text(owner));
   return verification.problems.length === 0 ? 0 : 1;
@@ -97,6 +102,7 @@ class Verification {
   private firstCommit = 0;
   private elsewhere: string | null = null;
   private archive: ArchiveResult | null = null;
+  private wal: WalFindings = { files: [], problems: [] };
 
   constructor(dataDir: string, isLive: boolean, archived: boolean) {
     this.dataDir = dataDir;
@@ -218,6 +224,13 @@ class Verification {
     return problems;
   }
 
+  /** Takes over the findings in the write-ahead files; returns the problems with them. */
+  addWal(wal: WalFindings): readonly Problem[] {
+    this.wal = wal;
+    this.problems.push(...wal.problems);
+    return wal.problems;
+  }
+
   private get setAside(): string[] {
     return ops.readdir(this.dataDir).filter(isSetAsideName).sort();
   }
@@ -241,6 +254,7 @@ class Verification {
       unfinished,
       setAside,
       ...(archive === null ? {} : { archive: { ...archive, problems: archive.problems.length } }),
+      wal: this.wal.files,
     };
   }
 
@@ -251,6 +265,7 @@ class Verification {
       const by = owner === null ? 'the next start cuts it off' : `process ${owner.pid} may be writing it`;
       text += `${unfinished.segment}: unfinished commit of ${unfinished.bytes} bytes at byte ${unfinished.offset}; ${by}\n`;
     }
+    text += walText(this.wal, owner?.pid ?? null);
     for (const name of setAside) text += `${name}: set aside by a start because its end was damaged\n`;
     if (this.record === null) text += `${NO_RECORD}\n`;
     if (this.elsewhere !== null) text += `${this.elsewhere} are not here (--archived)\n`;

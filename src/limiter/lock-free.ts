@@ -5,7 +5,7 @@
  * word per bucket and one bucket per slot, a single compare-and-swap decides each charge. A client may leave one table
  * and stay in the other: it leaves a table only while its bucket there is full.
  */
-import { halfSipHash } from '../base/siphash.ts';
+import { HashMemo } from './hash-memo.ts';
 import { ADMITTED, type Limiter, type LimiterModule, type Verdict } from './limiter.ts';
 import { readLockFreeCensus } from './lock-free-census.ts';
 import { createLockFreeMemory, layoutOf, type TableLayout } from './lock-free-memory.ts';
@@ -15,9 +15,7 @@ import { TokenClock } from './token-clock.ts';
 class LockFreeLimiter implements Limiter {
   private readonly requests: LockFreeTable | null;
   private readonly metrics: LockFreeTable | null;
-  private readonly seed0: number;
-  private readonly seed1: number;
-  private readonly hash = new Int32Array(2);
+  private readonly hash: HashMemo;
   private readonly requestRate: number;
   private readonly metricRate: number;
   /** The table last charged, and the tokens requested; null: requests are not limited. */
@@ -26,8 +24,7 @@ class LockFreeLimiter implements Limiter {
 
   constructor(memory: SharedArrayBuffer) {
     const { seed0, seed1, geometry, requests, metrics } = layoutOf(memory);
-    this.seed0 = seed0;
-    this.seed1 = seed1;
+    this.hash = new HashMemo(seed0, seed1);
     const open = (table: TableLayout | null) =>
       table && new LockFreeTable(memory, table.offset, geometry, new TokenClock(table.rate, table.burst));
     this.requests = open(requests);
@@ -37,7 +34,7 @@ class LockFreeLimiter implements Limiter {
   }
 
   get clientHash(): number {
-    return this.hash[1]!;
+    return this.hash.high;
   }
 
   get remaining(): number {
@@ -51,18 +48,15 @@ class LockFreeLimiter implements Limiter {
   }
 
   chargeRequest(key: Uint8Array, keyBytes: number, nowMs: number): Verdict {
-    this.identify(key, keyBytes);
     const { hash, requests } = this;
+    hash.identify(key, keyBytes);
     this.charged = requests;
     this.tokensAsked = 1;
-    return requests === null ? ADMITTED : requests.charge(hash[0]!, hash[1]!, 1, nowMs);
+    return requests === null ? ADMITTED : requests.charge(hash.low, hash.high, 1, nowMs);
   }
 
   identify(key: Uint8Array, keyBytes: number): void {
-    const { hash } = this;
-    halfSipHash(this.seed0, this.seed1, key, keyBytes, hash);
-    // Two zeros mark a slot of nobody.
-    if (hash[0] === 0 && hash[1] === 0) hash[1] = 1;
+    this.hash.identify(key, keyBytes);
   }
 
   chargeMetrics(metrics: number, nowMs: number): Verdict {
@@ -70,7 +64,7 @@ class LockFreeLimiter implements Limiter {
     if (table === null) return ADMITTED;
     this.charged = table;
     this.tokensAsked = metrics;
-    return table.charge(hash[0]!, hash[1]!, metrics, nowMs);
+    return table.charge(hash.low, hash.high, metrics, nowMs);
   }
 }
 

@@ -31,6 +31,11 @@ export interface WalFacts {
   readonly walBytes: number;
 }
 
+/** For people: the back-end, and why it is not the best one. */
+export function walText({ backend, reason }: WalChoice): string {
+  return reason === '' ? backend : `${backend} (${reason})`;
+}
+
 const off = (reason: string): WalChoice => ({ backend: 'off', reason });
 
 export function chooseBackend(facts: WalFacts): WalChoice {

@@ -47,7 +47,7 @@ export function readWal(ops: FileOps, dataDir: string): WalLog[] {
 }
 
 /** The mark of the last good commit of the segments given, which reads only the last one that has good commits. */
-function lastMark(ops: FileOps, dataDir: string, segments: readonly number[]): Mark | null {
+export function lastMark(ops: FileOps, dataDir: string, segments: readonly number[]): Mark | null {
   for (const sequence of segments.toReversed()) {
     let last: GoodCommit | null = null;
     for (const item of segmentItems(ops, join(dataDir, segmentName(sequence)))) {

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { OPTION_KEYS, specOf } from '../../src/config/options.ts';
 import { assertAccepted } from '../support/assertions.ts';
@@ -91,6 +91,19 @@ describe('configuration', () => {
     writeFileSync(file, JSON.stringify({ maxBatch: 77 }));
     const { stdout } = await runCli(['config'], { env: { METRICSSTREAM_CONFIG: file } });
     assert.match(configLine(stdout, '--max-batch'), /\b77\b.*\bfile\b/);
+  });
+
+  it('shows the back-end of the write-ahead log that a start would choose, and why', async (t) => {
+    const dataDir = join(temporaryDirectory(t), 'not', 'there');
+    const args = ['config', '--data-dir', dataDir, '--wal', 'pool'];
+    assert.match((await runCli(args)).stdout, /^--wal +pool.* flag /m);
+    const written = await runCli([...args, '--ack', 'written']);
+    assert.match(written.stdout, /^--wal +pool: off \(--ack written waits for no sync\)/m);
+    const { wal } = JSON.parse((await runCli([...args, '--json'])).stdout);
+    assert.equal(wal.value, 'pool');
+    assert.equal(wal.source, 'flag');
+    assert.ok(['pool', 'off'].includes(wal.backend), 'off where there is no direct I/O');
+    assert.equal(existsSync(dirname(dataDir)), false, 'creates nothing');
   });
 
   const refusals: [string, string[], Record<string, string>, RegExp[]][] = [

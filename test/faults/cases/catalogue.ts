@@ -6,11 +6,13 @@ import { KILL_CASES } from './kill.ts';
 import { PROCESS_CASES } from './process.ts';
 import { STORAGE_CASES } from './storage.ts';
 import { THREAD_CASES } from './threads.ts';
+import { WRITE_AHEAD_CASES } from './write-ahead.ts';
 
 export const FAULT_CASES: readonly FaultCase[] = [
   ...KILL_CASES,
   ...THREAD_CASES,
   ...STORAGE_CASES,
+  ...WRITE_AHEAD_CASES,
   ...DISK_CASES,
   ...PROCESS_CASES,
   ...CLIENT_CASES,

@@ -1,0 +1,86 @@
+/**
+ * Faults of writes to the write-ahead log. They pass file operations by, so this replaces the calls below them: the
+ * functions of the io_uring addon, whose exports all modules of a thread share, and `fs.write` of the thread pool.
+ * Calls that no fault hits reach the real kernel.
+ */
+import fs from 'node:fs';
+import os from 'node:os';
+import { loadUring } from '../../src/wal/uring-writer.ts';
+import { type Fault, systemError } from './fault-file-ops.ts';
+
+type Addon = ReturnType<typeof loadUring>;
+type Ring = ReturnType<Addon['open']>;
+type WrittenCallback = (error: Error | null, bytes: number) => void;
+
+/** Direct writes store whole blocks. */
+const BLOCK_BYTES = 4096;
+const ERRNO: Readonly<Record<string, number>> = os.constants.errno;
+
+/** How a ring hands over its completions. */
+interface Completions {
+  readonly results: Int32Array;
+  readonly notify: (count: number) => void;
+}
+
+const blocksWithin = (bytes: number, atMost = bytes): number =>
+  Math.max(BLOCK_BYTES, Math.floor(Math.min(bytes, atMost) / BLOCK_BYTES) * BLOCK_BYTES);
+
+/** Replaces the functions of the addon in this thread. Does nothing where the addon is missing. */
+function replaceUring(faultOf: (bytes: number) => Fault): void {
+  let addon: Addon;
+  try {
+    addon = loadUring();
+  } catch {
+    return;
+  }
+  const { open, write } = addon;
+  const completionsOf = new WeakMap<Ring, Completions>();
+  const complete = (ring: Ring, tag: number, result: number): void => {
+    const { results, notify } = completionsOf.get(ring)!;
+    results[0] = tag;
+    results[1] = result;
+    notify(1);
+  };
+  addon.open = (fd, memory, results, notify) => {
+    const ring = open(fd, memory, results, notify);
+    completionsOf.set(ring, { results, notify });
+    return ring;
+  };
+  addon.write = (ring, memoryOffset, bytes, fileOffset, tag) => {
+    const { error, atMost, delayMs = 0 } = faultOf(bytes);
+    const submit = () => write(ring, memoryOffset, blocksWithin(bytes, atMost), fileOffset, tag);
+    if (error === undefined && delayMs === 0) return submit();
+    setTimeout(() => {
+      const status = error === undefined ? submit() : -(ERRNO[error] ?? 1);
+      if (status < 0) complete(ring, tag, status);
+    }, delayMs);
+    return 0;
+  };
+}
+
+/** Replaces `fs.write` in this thread: of serving threads only the pool's block writer calls it. */
+function replacePool(faultOf: (bytes: number) => Fault): void {
+  const { write } = fs;
+  const replaced = (
+    fd: number,
+    memory: Uint8Array,
+    offset: number,
+    bytes: number,
+    position: number,
+    done: WrittenCallback,
+  ): void => {
+    const { error, atMost, delayMs = 0 } = faultOf(bytes);
+    const submit = () => write(fd, memory, offset, blocksWithin(bytes, atMost), position, done);
+    if (error === undefined && delayMs === 0) return submit();
+    setTimeout(() => {
+      if (error === undefined) submit();
+      else done(systemError(error, 'write'), 0);
+    }, delayMs);
+  };
+  fs.write = replaced as typeof fs.write;
+}
+
+export function replaceWalWrites(faultOf: (bytes: number) => Fault): void {
+  replaceUring(faultOf);
+  replacePool(faultOf);
+}
