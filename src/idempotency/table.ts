@@ -10,7 +10,7 @@
  *    CRC               WAYS × Int32  CRC-32 of the body
  * ```
  * 24 bytes an entry. A thread searches, inserts and evicts while it holds the set's lock, so two requests with one
- * key cannot both be the first. An entry IN_FLIGHT belongs to the thread that inserted it: only that thread changes
+ * key cannot both be the first, and the lock shows the entry to the next holder. An entry IN_FLIGHT belongs to the thread that inserted it: only that thread changes
  * its WORD, without the lock, when the request is settled. It is never evicted. A STORED entry ends with its window,
  * or earlier if its set is full and it is the oldest: the sets are sized so that this starts at `keys` entries.
  */
@@ -39,6 +39,8 @@ const WORDS_I32 = 1;
 const MEAN_WAYS = 64;
 /** Standard deviations above the mean that a set has room for: one set in 30,000 is full too early. */
 const SPREAD = 4;
+/** Sets that a census counts: hashes fill all alike, and a scrape must not take long. */
+const CENSUS_SETS = 4_096;
 /** As with every lock that a thread with sockets waits for. */
 const LOCK_BOUND_MS = 1;
 
@@ -150,8 +152,7 @@ export class KeyTable {
     this.hasEvicted = free < 0;
     this.write(set, way, hash, crc);
     this.entry = words + way;
-    // Shows the entry to the next holder of the lock; pairs with the load above.
-    Atomics.store(i32, this.entry, (seconds << STATE_BITS) | IN_FLIGHT);
+    i32[this.entry] = (seconds << STATE_BITS) | IN_FLIGHT;
     return CLAIMED;
   }
 
@@ -209,15 +210,16 @@ export class KeyTable {
     return true;
   }
 
-  /** Reads without locks, so the number of keys is of no one moment. */
+  /** Reads without locks, so the number of keys is not of one moment; that of a large table is estimated. */
   census(): KeyCensus {
     const { i32, sets, ways } = this;
+    const counted = Math.min(sets, CENSUS_SETS);
     let keys = 0;
-    for (let set = 0; set < sets; set++) {
+    for (let set = 0; set < counted; set++) {
       const words = LINE_I32 + set * setI32(ways) + WORDS_I32;
       for (let way = 0; way < ways; way++) if (i32[words + way] !== FREE) keys++;
     }
-    return { capacity: sets * ways, keys, windowSeconds: this.windowS };
+    return { capacity: sets * ways, keys: Math.round((keys * sets) / counted), windowSeconds: this.windowS };
   }
 }
 

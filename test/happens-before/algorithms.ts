@@ -6,6 +6,7 @@ import { countersAndHistograms } from './algorithms/counters.ts';
 import { eventRing } from './algorithms/event-ring.ts';
 import { futexLockAlgorithm } from './algorithms/futex-lock.ts';
 import { journalRing } from './algorithms/journal-ring.ts';
+import { keyTable } from './algorithms/key-table.ts';
 import { globalLimiter, stripedLimiter } from './algorithms/locked-limiters.ts';
 import { lockedMetrics } from './algorithms/locked-metrics.ts';
 import { synchronousWriter } from './algorithms/synchronous-writer.ts';
@@ -16,6 +17,7 @@ export const algorithms = [
   futexLockAlgorithm,
   globalLimiter,
   stripedLimiter,
+  keyTable,
   eventRing,
   lockedMetrics,
   countersAndHistograms,
