@@ -212,7 +212,8 @@ export class Worker {
     const { address, report } = this.options;
     try {
       await quarantine(this.js, address.stream, source, reason);
-      source.term(reason);
+      // Without the reason: servers before 2.11 do not understand it, and would deliver the message again.
+      source.term();
       report({ kind: 'quarantined', sequence: source.seq, reason });
     } catch (error) {
       // The quarantine is full or away: the message stays where it is.

@@ -187,8 +187,13 @@ class Chaos {
     // Messages that a killed consumer held come again when their time for acknowledgement is over.
     await withJetStream(this.cluster.url, (jsm) =>
       eventually('every message is acknowledged', async () => {
-        const { num_pending, num_ack_pending } = await jsm.consumers.info(STREAM, 'metricsstream');
-        return num_pending + num_ack_pending === 0;
+        try {
+          const { num_pending, num_ack_pending } = await jsm.consumers.info(STREAM, 'metricsstream');
+          return num_pending + num_ack_pending === 0;
+        } catch {
+          // It elects a leader.
+          return false;
+        }
       }),
     );
     for (const process of [this.exporter, this.consumer]) {

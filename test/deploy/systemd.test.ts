@@ -56,6 +56,13 @@ describe('the unit', () => {
     assert.match(readFileSync(path, 'utf8'), /^RestartPreventExitStatus=2 3$/m);
   });
 
+  it('of the consumer is valid and as confined', { skip }, (t) => {
+    const path = installed(t, 'metricsstream-consume.service');
+    assert.equal(runTool('systemd-analyze', ['verify', '--man=no', path]).trim(), '');
+    const security = ['security', '--offline=true', '--no-pager', `--threshold=${EXPOSURE_MAX}`];
+    runTool('systemd-analyze', [...security, path]);
+  });
+
   it('names a user that its sysusers file makes', () => {
     const users = readFileSync(deployPath('systemd', 'metricsstream.sysusers'), 'utf8');
     assert.match(users, new RegExp(`^u +${settings('User')[0]} `, 'm'));
