@@ -153,7 +153,13 @@ class Chaos {
       )
       // Another kill ends the database at this moment.
       .catch(() => []);
-    for (const { pid } of rows) process.kill(pid, 'SIGKILL');
+    for (const { pid } of rows) {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        // It has ended meanwhile.
+      }
+    }
   }
 
   async round(number: number, victims: readonly Victim[], waitMs: number): Promise<Round> {

@@ -1,8 +1,11 @@
 /** `consume` as operators run it: server, export, nats-server, PostgreSQL. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { assertAccepted, eventually } from '../support/assertions.ts';
 import { bodyOf, metric } from '../support/bodies.ts';
+import { ROOT, readDeployed } from '../support/deploy-files.ts';
 import { withJetStream } from '../support/nats-server.ts';
 import { assertSame, requirePipeline, rowCount, startPipeline, untilRows } from '../support/pipeline.ts';
 import { fetchOnce, post } from '../support/raw-http.ts';
@@ -29,6 +32,16 @@ describe('consume', { skip }, () => {
       const { body } = await fetchOnce(Number(port), { path: '/metrics' });
       return /^metricsstream_consume_unacknowledged_messages 0$/m.test(body.toString());
     });
+    const exposed = (await fetchOnce(Number(port), { path: '/metrics' })).body.toString();
+    const documented = readFileSync(join(ROOT, 'docs/nats.md'), 'utf8');
+    const names = [...exposed.matchAll(/^# TYPE (metricsstream_consume_\w+) /gm)].map(
+      ([, name = '']) => name,
+    );
+    assert.ok(names.length > 15);
+    for (const name of names) assert.ok(documented.includes(`| \`${name}\` |`), `${name} in docs/nats.md`);
+    const rules = readDeployed('prometheus', 'alerts.yml').match(/metricsstream_consume_\w+/g) ?? [];
+    assert.ok(rules.length > 3);
+    for (const name of rules) assert.ok(names.includes(name), name);
     const health = await fetchOnce(Number(port), { path: '/health' });
     assert.equal(health.status, 200, health.body.toString());
     assert.equal((health.json().workers as unknown[]).length, 4);
