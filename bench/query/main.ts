@@ -11,7 +11,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { NO_LIMIT, serveArgs, startChild } from '../under-test/process.ts';
+import { REFUSES_NOTHING, serveArgs, startChild } from '../under-test/process.ts';
 import { batchesOf, hostsFor, importLines, ndjsonLine, type Sample } from './data.ts';
 import { askOurs, askTheirs, bytesIn, evict, startVictoriaMetrics } from './programs.ts';
 import { compareAnswers, QUESTIONS } from './questions.ts';
@@ -59,7 +59,7 @@ async function load(): Promise<void> {
   rmSync(values.dir, { recursive: true, force: true });
   mkdirSync(ours, { recursive: true });
   mkdirSync(theirs, { recursive: true });
-  const server = await startChild(serveArgs(ours, ...NO_LIMIT, '--ack', 'written'), undefined);
+  const server = await startChild(serveArgs(ours, ...REFUSES_NOTHING, '--ack', 'written'), undefined);
   const victoriaMetrics = await startVictoriaMetrics(theirs);
   let stored = 0;
   for (const batch of batchesOf(hostsFor(Number(values.metrics)))) {

@@ -6,12 +6,44 @@ import type { BrowserContext, Page } from 'playwright-core';
 import { eventually } from '../support/assertions.ts';
 import { openBrowser, screenshot, UNREADABLE } from '../support/browser.ts';
 import { type ExploreProcess, startExplore } from '../support/explore-process.ts';
-import { runCli, startServer } from '../support/server-process.ts';
+import { postRequest, RawConnection } from '../support/raw-http.ts';
+import { startServer } from '../support/server-process.ts';
 import { requireTool } from '../support/tools.ts';
 
 const TIMEOUT_MS = 60_000;
 const PHONE = { width: 390, height: 844 };
-const LOAD = ['--clients', '4', '--requests', '100', '--batch', '50', '--interval', '10', '--duration', '3s'];
+/** Half an hour of samples, ten seconds apart. */
+const BASE_MS = Date.UTC(2026, 10, 28, 9, 0);
+const STEPS = 180;
+const CLIENTS = 4;
+
+/** The samples that one client sends for one step: its three hosts, in its region. */
+function samplesOf(client: number, step: number) {
+  const timestamp = BASE_MS + step * 10_000;
+  return [0, 1, 2].flatMap((host) => {
+    const tags = { host: `web-${client * 3 + host}`, region: ['eu', 'us', 'ap', 'sa'][client]! };
+    const wave = Math.sin(step / 20 + client) * 15;
+    const jitter = ((step * 7919 + client * 31 + host * 17) % 100) / 10;
+    return [
+      { name: 'cpu.usage', type: 'gauge', value: 40 + wave + jitter, timestamp, tags },
+      { name: 'http.latency', type: 'histogram', value: 20 + jitter ** 2 + client * 5, timestamp, tags },
+      { name: 'http.requests', type: 'counter', value: step * (50 + client * 20), timestamp, tags },
+    ];
+  });
+}
+
+/** Several clients post at once, one request after the other. */
+async function load(port: number): Promise<void> {
+  const client = async (_: unknown, index: number): Promise<void> => {
+    const connection = await RawConnection.open(port);
+    for (let step = 0; step < STEPS; step++) {
+      const body = JSON.stringify({ metrics: samplesOf(index, step) });
+      assert.equal((await connection.request(postRequest(body))).status, 200);
+    }
+    connection.close();
+  };
+  await Promise.all(Array.from({ length: CLIENTS }, client));
+}
 
 describe('the explore page', { skip: requireTool('chromium') }, () => {
   const cleanups: (() => unknown)[] = [];
@@ -23,9 +55,8 @@ describe('the explore page', { skip: requireTool('chromium') }, () => {
   let page: Page;
 
   before(async () => {
-    const server = await startServer(owner, { args: ['--rate-limit', '0'] });
-    const load = await runCli(['load', '--port', String(server.port), ...LOAD]);
-    assert.equal(load.code, 0, load.stderr + load.stdout);
+    const server = await startServer(owner, { args: ['--rate-limit', '0', '--ack', 'written'] });
+    await load(server.port);
     await server.stop();
     explorer = await startExplore(owner, server.dataDir);
     browser = await openBrowser(owner);
@@ -81,7 +112,7 @@ describe('the explore page', { skip: requireTool('chromium') }, () => {
 
   it('draws a line for each value of a tag, under a condition', async () => {
     await page.selectOption('#mode', 'avg');
-    await page.selectOption('#by', { index: 2 });
+    await page.selectOption('#by', 'region');
     await eventually('some lines', async () => (await page.locator('#legend li').count()) > 1, TIMEOUT_MS);
     await drawn();
     const condition = page.locator('#conditions select').first();
