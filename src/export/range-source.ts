@@ -1,4 +1,5 @@
 /** Cuts the log into ranges of commits: by bytes while the exporter is behind, by age when it has caught up. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { MetricsStreamError } from '../base/errors.ts';
 import {
   CommitReader,
@@ -12,6 +13,8 @@ import {
 } from '../storage/commit-reader.ts';
 import type { CommitRange } from './sink.ts';
 
+/** The range before is on its way: its sockets get a turn of the event loop after so many bytes. */
+export const TURN_BYTES = 256 << 10;
 /** Without inotify, and for a new segment: how often to look for more. */
 const POLL_MS = 100;
 
@@ -94,7 +97,12 @@ export class RangeSource {
    */
   async next(signal: AbortSignal, atEnd: (place: LogPlace) => void): Promise<CommitRange | null> {
     const builder = new RangeBuilder(this.after);
+    let turnBytes = TURN_BYTES;
     while (!signal.aborted) {
+      if (builder.bytes >= turnBytes) {
+        turnBytes = builder.bytes + TURN_BYTES;
+        await nextTurn();
+      }
       const item = await this.nextItem();
       if (item === null && builder.isEmpty) atEnd(this.reader.place);
       if (item !== null) this.add(builder, item);

@@ -1,10 +1,12 @@
 /** From lines of the log to rows of either layout: shared by everything that writes metrics to PostgreSQL. */
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type pg from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 import type { Registry } from 'prom-client';
 import type { Logger } from '../../base/log.ts';
+import { TURN_BYTES } from '../range-source.ts';
 import { flatChunks, flatPayload, seriesChunks } from './copy-format.ts';
 import type { PostgresOptions } from './options.ts';
 import { Partitions } from './partitions.ts';
@@ -69,7 +71,15 @@ export class RowStore {
     const rows = new Rows(lineCount);
     const maker = layout === 'series' ? series : FLAT_MAKER;
     series.reset();
-    for (const [index, commit] of commits.entries()) scanCommit(rows, index, commit, cache, maker);
+    let turnBytes = 0;
+    for (const [index, commit] of commits.entries()) {
+      turnBytes += commit.lines.length;
+      if (turnBytes >= TURN_BYTES) {
+        turnBytes = 0;
+        await nextTurn();
+      }
+      scanCommit(rows, index, commit, cache, maker);
+    }
     const days = partitions.missing(rows.days, Date.now());
     if (!series.hasWaiting && days.length === 0) return rows;
     await withClient(pool, async (client) => {
