@@ -5,7 +5,13 @@
  * seal's buffer are reused for every commit.
  */
 import zlib from 'node:zlib';
+import { combineCrc } from '../base/crc-combine.ts';
 import { LINE_END_BYTES, SEAL_MAX_BYTES, writeSealHead, writeSealTail } from './seal.ts';
+
+/** The CRC of a piece is not known. */
+const UNKNOWN = -1;
+/** From here on, combining two CRCs costs less than reading the bytes. */
+const COMBINE_BYTES = 4096;
 
 export class CommitBuffer {
   /** The pieces of the commit; after `seal` the last one is the seal. */
@@ -18,29 +24,41 @@ export class CommitBuffer {
   private ring: Uint8Array | null = null;
   private start = 0;
   private end = 0;
+  /** CRC of that range, and of each piece. */
+  private crc = UNKNOWN;
+  private readonly crcs: number[] = [];
 
   clear(): void {
     this.pieces.length = 0;
+    this.crcs.length = 0;
     this.lines = 0;
     this.bytes = 0;
     this.ring = null;
   }
 
-  /** Adds `ring[offset, offset + bytes)`, whole lines; the memory is read when the commit is written. */
-  add(ring: Uint8Array, offset: number, bytes: number, lines: number): void {
-    if (ring === this.ring && offset === this.end) this.end += bytes;
-    else {
+  /**
+   * Adds `ring[offset, offset + bytes)`, whole lines; the memory is read when the commit is written.
+   * @param crc of these bytes, if it is known: then `seal` does not read them
+   */
+  add(ring: Uint8Array, offset: number, bytes: number, lines: number, crc = UNKNOWN): void {
+    if (ring === this.ring && offset === this.end) {
+      this.end += bytes;
+      this.crc = UNKNOWN;
+    } else {
       this.closeRange(0);
       this.ring = ring;
       this.start = offset;
       this.end = offset + bytes;
+      this.crc = crc;
     }
     this.lines += lines;
     this.bytes += bytes;
   }
 
   private closeRange(dropBytes: number): void {
-    if (this.ring !== null) this.pieces.push(this.ring.subarray(this.start, this.end - dropBytes));
+    if (this.ring === null) return;
+    this.pieces.push(this.ring.subarray(this.start, this.end - dropBytes));
+    this.crcs.push(dropBytes === 0 ? this.crc : UNKNOWN);
     this.ring = null;
   }
 
@@ -53,7 +71,12 @@ export class CommitBuffer {
     const dataBytes = this.bytes - LINE_END_BYTES;
     const headBytes = writeSealHead(this.sealText, commit, dataBytes, this.lines, mark);
     let crc = 0;
-    for (const piece of this.pieces) crc = zlib.crc32(piece, crc);
+    for (let i = 0; i < this.pieces.length; i++) {
+      const piece = this.pieces[i]!;
+      const known = this.crcs[i]!;
+      const isCombined = known !== UNKNOWN && piece.length >= COMBINE_BYTES;
+      crc = isCombined ? combineCrc(crc, known, piece.length) : zlib.crc32(piece, crc);
+    }
     crc = zlib.crc32(this.sealText.subarray(0, headBytes), crc);
     const sealBytes = writeSealTail(this.sealText, headBytes, crc);
     this.pieces.push(this.sealText.subarray(0, sealBytes));

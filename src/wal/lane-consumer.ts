@@ -3,6 +3,7 @@ import {
   CHECKPOINT,
   COPIED,
   ENTRY_BYTES,
+  ENTRY_CRC,
   ENTRY_END,
   ENTRY_LINES,
   ENTRY_OFFSET,
@@ -28,6 +29,7 @@ export class LaneConsumer {
   runOffset = 0;
   runBytes = 0;
   runLines = 0;
+  runCrc = 0;
   /** Sequence of the last record taken. */
   taken = 0;
   private readonly words: Int32Array;
@@ -54,6 +56,7 @@ export class LaneConsumer {
     this.runOffset = this.words[entry + ENTRY_OFFSET]!;
     this.runBytes = this.words[entry + ENTRY_BYTES]!;
     this.runLines = this.words[entry + ENTRY_LINES]!;
+    this.runCrc = this.words[entry + ENTRY_CRC]! >>> 0;
     this.takenCursor = this.words[entry + ENTRY_END]!;
     return true;
   }

@@ -13,7 +13,8 @@
  *  line 5      REOPEN       times the file was replaced on disk       written by the copier
  *  line 6      IDLE         1: the copier sleeps until the bell rings written by the copier
  *  line 7, 8   the producer's state between two holders of the lane, and what it counts (Float64)
- *  line 10..   entries      8192 × { offset of the lines, bytes, lines, end cursor, end in the file (Float64), - }
+ *  line 10..   entries      8192 × { offset of the lines, bytes, lines, end cursor, end in the file (Float64),
+ *                               CRC of the lines, - }
  *  DATA_OFFSET data         capacity bytes (a power of two), records on block boundaries
  * ```
  * Cursors and counts go up modulo 2^32 and are compared by wrapped difference. The memory is a WebAssembly memory:
@@ -48,6 +49,7 @@ export const ENTRY_OFFSET = 0;
 export const ENTRY_BYTES = 1;
 export const ENTRY_LINES = 2;
 export const ENTRY_END = 3;
+export const ENTRY_CRC = 6;
 const ENTRY_F64 = ENTRY_I32 / 2;
 const ENTRY_FILE_END = 2;
 export const ENTRY_SLOTS = 8192;

@@ -23,6 +23,7 @@ import type { BlockWriter } from './block-writer.ts';
 import {
   CHECKPOINT,
   ENTRY_BYTES,
+  ENTRY_CRC,
   ENTRY_END,
   ENTRY_LINES,
   ENTRY_OFFSET,
@@ -166,8 +167,10 @@ export class Lane implements Journal {
     const offset = this.recordStart & (capacityBytes - 1);
     const lineBytes = ((this.head - this.recordStart) | 0) - RECORD_HEADER_BYTES;
     const { lane, generation } = this.options;
-    sealRecord(bytes, view, offset, { lane, generation, sequence, bytes: lineBytes, lines: this.openLines });
+    const header = { lane, generation, sequence, bytes: lineBytes, lines: this.openLines };
+    const linesCrc = sealRecord(bytes, view, offset, header);
     const entry = entryOf(sequence);
+    words[entry + ENTRY_CRC] = linesCrc;
     words[entry + ENTRY_OFFSET] = offset + RECORD_HEADER_BYTES;
     words[entry + ENTRY_BYTES] = lineBytes;
     words[entry + ENTRY_LINES] = this.openLines;

@@ -16,6 +16,7 @@
  * the next record is expected. The generation tells them apart: sequence and CRC alone would accept the stale one.
  */
 import zlib from 'node:zlib';
+import { combineCrc } from '../base/crc-combine.ts';
 
 export const BLOCK_BYTES = 4096;
 export const RECORD_HEADER_BYTES = 64;
@@ -57,8 +58,9 @@ function getU64(view: DataView, offset: number): number {
 /**
  * Writes the header before the lines at `offset + RECORD_HEADER_BYTES`, and zeros from their end to the next block.
  * @param bytes the memory that `view` shows
+ * @returns the CRC of the lines, for the seal of the segment that will hold them
  */
-export function sealRecord(bytes: Uint8Array, view: DataView, offset: number, header: RecordHeader): void {
+export function sealRecord(bytes: Uint8Array, view: DataView, offset: number, header: RecordHeader): number {
   const linesAt = offset + RECORD_HEADER_BYTES;
   bytes.fill(0, offset, linesAt);
   view.setUint32(offset, MAGIC, true);
@@ -68,7 +70,10 @@ export function sealRecord(bytes: Uint8Array, view: DataView, offset: number, he
   view.setUint32(offset + 24, header.bytes, true);
   view.setUint32(offset + 28, header.lines, true);
   bytes.fill(0, linesAt + header.bytes, offset + recordBytes(header.bytes));
-  view.setUint32(offset + CRC_OFFSET, crcOf(bytes, offset, header.bytes), true);
+  const headCrc = zlib.crc32(bytes.subarray(offset, offset + CRC_OFFSET));
+  const linesCrc = zlib.crc32(bytes.subarray(linesAt, linesAt + header.bytes));
+  view.setUint32(offset + CRC_OFFSET, combineCrc(headCrc, linesCrc, header.bytes), true);
+  return linesCrc;
 }
 
 function crcOf(bytes: Uint8Array, offset: number, lineBytes: number): number {

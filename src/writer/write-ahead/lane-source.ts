@@ -75,7 +75,7 @@ export class LaneSource implements CommitSource {
     for (let i = 0; i < lanes.length && buffer.bytes < COMMIT_BYTES; i++) {
       const lane = lanes[(this.firstLane + i) % lanes.length]!;
       while (buffer.bytes < COMMIT_BYTES && lane.next()) {
-        buffer.add(lane.bytes, lane.runOffset, lane.runBytes, lane.runLines);
+        buffer.add(lane.bytes, lane.runOffset, lane.runBytes, lane.runLines, lane.runCrc);
       }
     }
     this.firstLane = (this.firstLane + 1) % lanes.length;
