@@ -294,6 +294,17 @@ const capacity = [
       query(`sum by (instance) (${own('limiter_overflow_total')})`, '{{instance}} overflow, in all'),
     ],
   ),
+  lines(
+    'Idempotency keys',
+    'Keys remembered; those forgotten before their window ended had no room. Repeats got their first response again.',
+    'short',
+    [
+      query(`sum by (instance) (${own('idempotency_keys')})`, '{{instance}} remembered'),
+      query(`sum by (instance) (${own('idempotency_capacity')})`, '{{instance}} capacity'),
+      query(`sum by (instance) (${own('idempotency_evictions_total')})`, '{{instance}} forgotten early, in all'),
+      query(`sum by (instance) (${own('idempotency_replays_total')})`, '{{instance}} repeats, in all'),
+    ],
+  ),
   lines('Disk: free', 'Below the reserve (--min-free-bytes) POST gets 503.', 'bytes', [
     query(own('disk_free_bytes'), '{{instance}} free'),
     query(own('disk_reserve_bytes'), '{{instance}} reserve'),
