@@ -6,7 +6,7 @@
  *  then for each set   in whole lines:
  *    LOCK              Int32         futex word, see base/futex-lock.ts
  *    WORD              WAYS × Int32  seconds since EPOCH_S, shifted by two, and the state: FREE, IN_FLIGHT or STORED
- *    HASH              WAYS × 4 Int32  128-bit keyed hash of client and key
+ *    HASH              4 × WAYS × Int32  128-bit keyed hash of client and key, a column for each word
  *    CRC               WAYS × Int32  CRC-32 of the body
  * ```
  * 24 bytes an entry. A thread searches, inserts and evicts while it holds the set's lock, so two requests with one
@@ -137,7 +137,7 @@ export class KeyTable {
       const since = word >>> STATE_BITS;
       if (state === FREE || (state === STORED && seconds - since > this.windowS)) {
         // Only a holder of the lock changes an entry that is not in flight.
-        i32[words + way] = FREE;
+        if (state !== FREE) i32[words + way] = FREE;
         if (free < 0) free = way;
       } else if (this.holds(set, way, hash)) {
         if (i32[this.crcOf(set, way)] !== crc) return REUSED;
@@ -156,8 +156,8 @@ export class KeyTable {
     return CLAIMED;
   }
 
-  private hashOf(set: number, way: number): number {
-    return set + WORDS_I32 + this.ways + way * HASH_WORDS;
+  private hashOf(set: number, way: number, word: number): number {
+    return set + WORDS_I32 + this.ways * (1 + word) + way;
   }
 
   private crcOf(set: number, way: number): number {
@@ -166,15 +166,17 @@ export class KeyTable {
 
   private holds(set: number, way: number, hash: Int32Array): boolean {
     const { i32 } = this;
-    const at = this.hashOf(set, way);
-    // The low word chose the set, so the second tells most apart.
+    // The low word chose the set, so the second tells most apart, and its column is all that a search reads.
+    if (i32[this.hashOf(set, way, 1)] !== hash[1]) return false;
     return (
-      i32[at + 1] === hash[1] && i32[at] === hash[0] && i32[at + 2] === hash[2] && i32[at + 3] === hash[3]
+      i32[this.hashOf(set, way, 0)] === hash[0] &&
+      i32[this.hashOf(set, way, 2)] === hash[2] &&
+      i32[this.hashOf(set, way, 3)] === hash[3]
     );
   }
 
   private write(set: number, way: number, hash: Int32Array, crc: number): void {
-    this.i32.set(hash, this.hashOf(set, way));
+    for (let word = 0; word < HASH_WORDS; word++) this.i32[this.hashOf(set, way, word)] = hash[word]!;
     this.i32[this.crcOf(set, way)] = crc;
   }
 
