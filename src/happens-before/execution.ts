@@ -65,6 +65,7 @@ export class Execution extends Scheduler {
     if (thread.repeats) return thread.log[thread.cursor++] as T;
     this.begin(thread);
     const location = this.atomicLocation(shadow, byte);
+    location.bytes = Math.max(location.bytes, bytes);
     if (reads) thread.acquire(location.release);
     const result = apply();
     const isWrite = writes(result);

@@ -52,6 +52,8 @@ export interface Location {
   readonly key: number;
   release: readonly number[] | null;
   writer: number;
+  /** The widest atomic access to it. */
+  bytes: number;
 }
 
 /** Whether the reader of an unordered pair may see the value late. */
@@ -108,7 +110,7 @@ export class Shadow {
   location(byte: number, keyOf: (name: string) => number): Location {
     let location = this.locations.get(byte);
     if (location === undefined) {
-      location = { key: keyOf(`${this.index}:${byte}`), release: null, writer: 0 };
+      location = { key: keyOf(`${this.index}:${byte}`), release: null, writer: 0, bytes: 1 };
       this.locations.set(byte, location);
     }
     return location;
@@ -143,7 +145,8 @@ export class Shadow {
   private forgetReleases(from: number, end: number): void {
     for (let byte = from + 1 - LOCATION_BYTES_MAX; byte < end; byte++) {
       const location = this.locations.get(byte);
-      if (location !== undefined) location.release = null;
+      // A store to a neighbour leaves the word as it is.
+      if (location !== undefined && byte + location.bytes > from) location.release = null;
     }
   }
 

@@ -72,6 +72,23 @@ describe('a value handed over', () => {
     assert.equal(report.interleavings, 2);
   });
 
+  it('stays ordered if the reader writes plainly to the word beside the flag', async () => {
+    const report = await checkThreads(
+      {
+        writer: publish,
+        reader: ({ atomics, i32 }) => {
+          // Pauses the thread, so that the plain store comes after the flag in some orders.
+          atomics.load(i32, OTHER);
+          i32[FLAG + 1] = 7;
+          if (atomics.load(i32, FLAG) === 1) return i32[DATA];
+          return i32[FLAG + 1];
+        },
+      },
+      { layout: [...LAYOUT, { name: 'BESIDE', byte: 20, bytes: 4 }] },
+    );
+    assert.deepEqual(findings(report), []);
+  });
+
   it('races if the store is plain, and both accesses are named', async () => {
     const { races } = await checkThreads({
       writer: ({ i32 }) => {
