@@ -301,7 +301,10 @@ const capacity = [
     [
       query(`sum by (instance) (${own('idempotency_keys')})`, '{{instance}} remembered'),
       query(`sum by (instance) (${own('idempotency_capacity')})`, '{{instance}} capacity'),
-      query(`sum by (instance) (${own('idempotency_evictions_total')})`, '{{instance}} forgotten early, in all'),
+      query(
+        `sum by (instance) (${own('idempotency_evictions_total')})`,
+        '{{instance}} forgotten early, in all',
+      ),
       query(`sum by (instance) (${own('idempotency_replays_total')})`, '{{instance}} repeats, in all'),
     ],
   ),
