@@ -77,6 +77,7 @@ function planOf(flags: LoadFlags, positionals: Positionals): LoadPlan {
     warmUpMs: flags.warmUp,
     headers: flags.header,
     ...(flags.dataDir === undefined ? {} : { dataDir: flags.dataDir }),
+    ...(flags.queueMetrics === undefined ? {} : { queueMetrics: flags.queueMetrics }),
   });
 }
 

@@ -87,6 +87,12 @@ function configure(command: Command): Command {
         "the server's data directory: checks the files themselves, and measures the storage latency",
       ),
     )
+    .addOption(
+      option(
+        '--queue-metrics <url>',
+        'GET /metrics of export or consume: shows their queue latency beside that of the API; repeatable',
+      ).argParser((url: string, before: readonly string[] = []) => [...before, url]),
+    )
     .addOption(option('--json [file]', 'the result as JSON, to a file or in place of the table'))
     .addOption(option('--report <file.html>', 'a page with plots, and JSON beside it'))
     .addOption(option('--scenario <name>', 'one of --list-scenarios'))

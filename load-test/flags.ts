@@ -16,6 +16,7 @@ export interface LoadFlags {
   readonly threads: number | 'auto';
   readonly seed: number;
   readonly dataDir?: string;
+  readonly queueMetrics?: readonly string[];
   readonly json?: string | true;
   readonly report?: string;
   readonly scenario?: string;

@@ -1,6 +1,8 @@
 /** Plan, progress and result of a load run: plain data, JSON throughout. */
+
 import os from 'node:os';
 import { MetricsStreamError } from '../src/base/errors.ts';
+import type { QueueLatency } from './queue-latency.ts';
 
 /** Every client has one request under way at most and waits for its answer. */
 interface ClosedLoad {
@@ -43,6 +45,8 @@ export interface LoadPlan {
   readonly headers: Readonly<Record<string, string>>;
   /** The server's data directory, where it can be read: for the check by files and the storage latency. */
   readonly dataDir?: string;
+  /** URLs of GET /metrics of `export` and `consume`, for the queue latency. */
+  readonly queueMetrics?: readonly string[];
   /** With `dataDir`: whether a sample of requests is looked for in the files while the load runs. */
   readonly watchStorage: boolean;
   /** How long the check waits for what was accepted to appear in the files. */
@@ -284,6 +288,8 @@ export interface LoadResult {
   /** From the intended send time to the end of any other answer. */
   readonly refusalLatency: Latency;
   readonly storageLatency?: StorageLatency;
+  /** Of the processes behind the log that the plan names. */
+  readonly queueLatencies?: readonly QueueLatency[];
   readonly lateSends: LateSends;
   readonly generator: Generator;
   readonly timeline: readonly Slice[];

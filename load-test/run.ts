@@ -16,6 +16,7 @@ import {
   type StorageLatency,
   threadsOf,
 } from './plan.ts';
+import { type QueueLatency, QueueWatch } from './queue-latency.ts';
 import { createSampleRing } from './storage/sample-ring.ts';
 import { endOfFiles } from './storage/segment-follower.ts';
 import { type Answers, checkCounters, checkFiles, readCounters } from './storage/stored-check.ts';
@@ -55,6 +56,7 @@ export async function runLoad(plan: LoadPlan, options: RunOptions = {}): Promise
   const before = dataDir === undefined ? await counters() : undefined;
   const isWatched = dataDir !== undefined && plan.watchStorage;
   const samples = isWatched ? Array.from({ length: threads }, createSampleRing) : [];
+  const queues = await QueueWatch.start(plan.queueMetrics ?? []);
   const tally = new Tally(threads);
   let watcher: Watcher | undefined;
   let generators: GeneratorThreads | undefined;
@@ -68,6 +70,7 @@ export async function runLoad(plan: LoadPlan, options: RunOptions = {}): Promise
     const { done, interrupted } = await follow(generators, startMs, tally, onProgress, options.signal);
     const fates = done.map((message) => message.fates);
     const storageLatency = await watcher?.finish(WATCH_ON_MS, fates);
+    const queueLatencies = await queues.finish(plan.storedWithinMs);
     await options.onEnded?.(measureMs, Math.min(endMs, tally.endedMs));
     const answers: Answers = {
       acceptedMetrics: tally.acceptedMetrics + tally.warmUpMetrics,
@@ -80,7 +83,8 @@ export async function runLoad(plan: LoadPlan, options: RunOptions = {}): Promise
         ? await checkCounters(counters, before, plan.storedWithinMs, answers)
         : await checkFiles({ dataDir, from: from!, runId, withinMs: plan.storedWithinMs }, answers);
     const seconds = Math.max(0, tally.endedMs - measureMs) / 1e3;
-    return report({ plan, runId, startedAt, interrupted, seconds, tally, threads, storageLatency, check });
+    const facts = { plan, runId, startedAt, interrupted, seconds, check };
+    return report({ ...facts, tally, threads, storageLatency, queueLatencies });
   } finally {
     await Promise.all([generators?.terminate(), watcher?.terminate()]);
     tally.destroy();
@@ -136,9 +140,10 @@ interface Findings
   readonly tally: Tally;
   readonly threads: number;
   readonly storageLatency: StorageLatency | undefined;
+  readonly queueLatencies: readonly QueueLatency[];
 }
 
-function report({ tally, threads, storageLatency, ...facts }: Findings): LoadResult {
+function report({ tally, threads, storageLatency, queueLatencies, ...facts }: Findings): LoadResult {
   const { seconds } = facts;
   const { sent, outcomes, acceptedMetrics } = tally;
   const answered = countOf(outcomes, (outcome) => !(outcome in FAILURE_TEXTS));
@@ -159,6 +164,7 @@ function report({ tally, threads, storageLatency, ...facts }: Findings): LoadRes
     serviceTime: tally.service.report(),
     refusalLatency: tally.refusal.report(),
     ...(storageLatency === undefined ? {} : { storageLatency }),
+    ...(queueLatencies.length === 0 ? {} : { queueLatencies }),
     lateSends: tally.lateSends(),
     generator: tally.generator(threads),
     timeline: tally.timeline(),

@@ -27,7 +27,7 @@ export function loadText({ clients, batch, load, keepAlive }: LoadPlan): string 
   return `closed loop: ${clients} clients${each}, ${pace}${until}, ${metrics}${connections}`;
 }
 
-const latencyRow = (name: string, latency: LatencySummary): Row =>
+const latencyRow = (name: string, latency: Omit<LatencySummary, 'meanMs'>): Row =>
   latency.count === 0
     ? [name, '0', '–', '–', '–', '–', '–']
     : [
@@ -37,13 +37,14 @@ const latencyRow = (name: string, latency: LatencySummary): Row =>
       ];
 
 export function latencyRows(result: LoadResult): Row[] {
-  const { apiLatency, serviceTime, refusalLatency, storageLatency } = result;
+  const { apiLatency, serviceTime, refusalLatency, storageLatency, queueLatencies = [] } = result;
   return [
     ['latency, ms', 'count', 'p50', 'p90', 'p99', 'p99.9', 'max'],
     latencyRow('API (due → 2xx answer)', apiLatency),
     ...(storageLatency === undefined
       ? []
       : [latencyRow('storage (due → in the files)', storageLatency.latency)]),
+    ...queueLatencies.map(({ process, latency }) => latencyRow(`queue (log → ${process}), at most`, latency)),
     latencyRow('send → 2xx answer', serviceTime),
     ...(refusalLatency.count === 0 ? [] : [latencyRow('other answers', refusalLatency)]),
   ];

@@ -51,4 +51,29 @@ describe('consume', { skip }, () => {
     assert.equal(left.num_pending + left.num_ack_pending, 0);
     assert.equal(await rowCount(postgres), large.length + 20);
   });
+
+  it('shows its queue latency in a load test beside that of the API', async (t) => {
+    const { postgres, consumeArgs, exportArgs } = await startPipeline(t);
+    const server = await startServer(t, { args: ['--workers', '1'] });
+    const port = async (args: readonly string[]): Promise<string> => {
+      const { lines, until } = startCli(t, [...args, '--metrics-port', '0']);
+      const isServing = (line: string): boolean => line.includes('serving metrics');
+      await until((all) => all.some(isServing));
+      return /"port":(\d+)/.exec(lines.find(isServing)!)![1]!;
+    };
+    const urls = [await port(exportArgs(server.dataDir)), await port(consumeArgs)].flatMap((number) => [
+      '--queue-metrics',
+      `http://127.0.0.1:${number}/metrics`,
+    ]);
+    const load = ['load', String(server.port), '2', '100', '10', '--batch', '5'];
+    const { code, stdout, stderr } = await runCli([...load, ...urls]);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /API \(due → 2xx answer\) +200 /);
+    assert.match(stdout, /queue \(log → export\), at most +[1-9]/);
+    assert.match(stdout, /queue \(log → consume\), at most +[1-9]/);
+    await untilRows(postgres, 1_000);
+    const wrong = await runCli([...load, '--queue-metrics', 'http://127.0.0.1:1/']);
+    assert.equal(wrong.code, 1);
+    assert.match(wrong.stderr, /--queue-metrics http:\/\/127\.0\.0\.1:1\/: /);
+  });
 });
