@@ -19,6 +19,7 @@ const SLOWEST_FIRST = [
   'deploy/dashboard',
   'e2e/timeouts',
   'e2e/live-page',
+  'happens-before/product',
   'stress/',
 ];
 /** Tests mostly wait: for timers, for disks that they make slow, for processes that start. */

@@ -1,6 +1,6 @@
 /** One execution of a scenario: the operations on shared memory that its threads perform, checked one by one. */
 import type { Chooser, Histories, Limits } from './chooser.ts';
-import type { ModelThread } from './model-thread.ts';
+import { ANY_WORD, type ModelThread } from './model-thread.ts';
 import type { Field, Prepared } from './scenario.ts';
 import { Scheduler } from './scheduler.ts';
 import { type Access, type Location, Shadow } from './shadow.ts';
@@ -23,12 +23,11 @@ export class Execution extends Scheduler {
   ) {
     super(chooser, histories, limits, captures, prepared);
     for (const [index, { memory, layout }] of prepared.memories.entries())
-      this.shadows.set(memory, new Shadow(memory, index, layout, this.accepts));
+      this.shadows.set(memory, new Shadow(memory, index, layout, this.readsLate));
   }
 
-  private readonly accepts = ({ unordered, lateReaders }: Field, reader: number | null): boolean =>
-    unordered !== undefined ||
-    (reader !== null && lateReaders?.includes(this.threads[reader]!.name) === true);
+  private readonly readsLate = ({ lateReaders = [] }: Field, thread: number): boolean =>
+    lateReaders.includes(this.threads[thread]!.name);
 
   /** The shadow of a memory, or null if accesses to it are not modelled now. */
   shadowOf(memory: SharedArrayBuffer): Shadow | null {
@@ -40,7 +39,12 @@ export class Execution extends Scheduler {
     const thread = this.running();
     if (thread.repeats) return thread.log[thread.cursor++] as T;
     const isPoint = shadow.isPoint(byte, isWrite, thread.index);
-    if (isPoint) this.begin(thread);
+    if (isPoint)
+      this.begin(
+        thread,
+        shadow.isUnordered(byte, bytes) ? this.wordAt(shadow, byte) : ANY_WORD,
+        isWrite || !shadow.isUnordered(byte, bytes),
+      );
     this.touch(thread, shadow, byte, bytes, isWrite, false, how);
     const result = apply();
     if (isPoint || (isWrite && shadow.isReadLate(byte)))
@@ -63,7 +67,7 @@ export class Execution extends Scheduler {
   ): T {
     const thread = this.running();
     if (thread.repeats) return thread.log[thread.cursor++] as T;
-    this.begin(thread);
+    this.begin(thread, this.wordAt(shadow, byte), how !== 'Atomics.load');
     const location = this.atomicLocation(shadow, byte);
     location.bytes = Math.max(location.bytes, bytes);
     if (reads) thread.acquire(location.release);
@@ -73,6 +77,10 @@ export class Execution extends Scheduler {
     if (isWrite) location.release = thread.release();
     this.trace(thread, location, reads, isWrite);
     return this.log(thread, result);
+  }
+
+  private wordAt(shadow: Shadow, byte: number): number {
+    return shadow.wordAt(byte, this.keyOf);
   }
 
   private atomicLocation(shadow: Shadow, byte: number): Location {
@@ -151,7 +159,7 @@ export class Execution extends Scheduler {
   }
 
   private beginWait(thread: ModelThread, shadow: Shadow, byte: number, bytes: number, how: string): Location {
-    this.begin(thread);
+    this.begin(thread, this.wordAt(shadow, byte), true);
     const location = this.atomicLocation(shadow, byte);
     thread.acquire(location.release);
     this.touch(thread, shadow, byte, bytes, false, true, how);
@@ -165,7 +173,7 @@ export class Execution extends Scheduler {
   notify(shadow: Shadow, byte: number, count: number): number {
     const thread = this.running();
     if (thread.repeats) return thread.log[thread.cursor++] as number;
-    this.begin(thread);
+    this.begin(thread, this.wordAt(shadow, byte), true);
     this.capture(thread);
     const woken = this.waiters.take(shadow, byte, count);
     for (const waiter of woken) this.wake(waiter);

@@ -2,25 +2,26 @@
  * Explores the orders in which the threads of a scenario may perform their atomic operations.
  *
  * Depth first. Two states are the same if each thread has done the same operations, reading what the same operations
- * wrote, and if the same operation wrote each word last: then all clocks and values are the same, too. So each state is
- * explored once, and orders that differ only in operations that do not depend on each other are merged. This is exact: no
- * race is missed. Beyond the limit of executions, random orders follow.
+ * wrote, and if the same operation wrote each word last: then all clocks and values are the same, too. Each state is
+ * explored once, and of orders that differ only in operations that do not depend on each other, one. This is exact: no race
+ * is missed. Beyond the limit, random orders follow.
  */
 import { type Chooser, type ExecutionState, type Histories, type Limits, STOP } from './chooser.ts';
 import { Execution } from './execution.ts';
+import { ANY_WORD, areIndependent, type NextOperation } from './model-thread.ts';
 import type { Prepared } from './scenario.ts';
 
 export interface Explored {
   /** The execution with a finding, or null. */
   readonly failed: Execution | null;
-  readonly executions: number;
   readonly interleavings: number;
+  readonly states: number;
   readonly isExhaustive: boolean;
   readonly atomicFields: ReadonlySet<string>;
 }
 
 export interface ExploreOptions extends Limits {
-  /** Executions that search systematically, and then at random. */
+  /** Interleavings to explore systematically, and then at random. */
   readonly executionsMax: number;
   readonly randomMax: number;
   readonly seed: number;
@@ -64,65 +65,64 @@ function stateOf({ threads, writers, waiters }: ExecutionState): string {
   return `${positions.join()}|${writers.join()}|${waiters}`;
 }
 
-/** The graph of states, to count the orders that lead through it. */
-class StateGraph {
-  private readonly numbers = new Map<string, number>();
-  private readonly successors: Set<number>[] = [];
-
-  /** The number of a state, and whether it is new; adds the step that leads to it. */
-  visit(state: string, from: number): { readonly number: number; readonly isNew: boolean } {
-    let number = this.numbers.get(state);
-    const isNew = number === undefined;
-    if (number === undefined) {
-      number = this.successors.length;
-      this.numbers.set(state, number);
-      this.successors.push(new Set());
-    }
-    if (from >= 0) this.successors[from]!.add(number);
-    return { number, isNew };
-  }
-
-  /** Paths from the first state to an end. */
-  countPaths(): number {
-    const { successors } = this;
-    const counts = new Array<number>(successors.length).fill(-1);
-    const stack = [0];
-    while (stack.length > 0) {
-      const state = stack.at(-1)!;
-      const open = [...successors[state]!].filter((next) => counts[next]! < 0);
-      if (counts[state]! < 0 && open.length === 0) {
-        const paths = [...successors[state]!].reduce((sum, next) => sum + counts[next]!, 0);
-        counts[state] = Math.max(1, paths);
-      }
-      if (open.length === 0) stack.pop();
-      else stack.push(...open);
-    }
-    return counts[0] ?? 0;
-  }
+/** A schedule to continue, and the threads that need not run after it until something depends on them, as bits. */
+interface Pending {
+  readonly schedule: readonly number[];
+  readonly sleeping: number;
 }
 
-/** Follows a schedule, then continues depth first and leaves the other choices in `pending`. */
+/**
+ * Follows a schedule, then continues depth first and leaves the other choices in `pending`.
+ *
+ * Sleep sets: if two operations do not depend on each other, the second order of both leads nowhere new, so a thread
+ * whose operation was explored before sleeps until an operation that depends on it. A state that comes again is explored
+ * only for threads that slept there before and do not now. Source: P. Godefroid, "Partial-Order Methods for the
+ * Verification of Concurrent Systems" (1996), chapter 5.
+ */
 class DepthFirst implements Chooser {
   private readonly schedule: readonly number[];
-  private readonly pending: number[][];
-  private readonly graph: StateGraph;
-  private from = -1;
+  private readonly pending: Pending[];
+  /** The threads that slept in each state when it was explored. */
+  private readonly states: Map<string, number>;
+  private sleeping: number;
+  private lastStep: NextOperation = { word: ANY_WORD, writes: true };
 
-  constructor(schedule: readonly number[], pending: number[][], graph: StateGraph) {
+  constructor({ schedule, sleeping }: Pending, pending: Pending[], states: Map<string, number>) {
     this.schedule = schedule;
+    this.sleeping = sleeping;
     this.pending = pending;
-    this.graph = graph;
+    this.states = states;
   }
 
   choose(execution: ExecutionState, enabled: readonly number[], current: number): number {
+    const { threads } = execution;
     const step = execution.schedule.length;
-    const { number, isNew } = this.graph.visit(stateOf(execution), this.from);
-    this.from = number;
-    if (step < this.schedule.length) return this.schedule[step]!;
-    if (!isNew) return STOP;
+    let chosen = this.schedule[step];
+    if (chosen === undefined) {
+      for (const { index, nextStep } of threads)
+        if (!areIndependent(nextStep, this.lastStep)) this.sleeping &= ~(1 << index);
+      chosen = this.explore(execution, enabled, current);
+    }
+    if (chosen !== STOP) this.lastStep = threads[chosen]!.nextStep;
+    return chosen;
+  }
+
+  private explore(execution: ExecutionState, enabled: readonly number[], current: number): number {
+    const state = stateOf(execution);
+    const before = this.states.get(state);
+    this.states.set(state, before === undefined ? this.sleeping : before & this.sleeping);
+    const isOpen = (thread: number): boolean =>
+      (this.sleeping & (1 << thread)) === 0 && (before === undefined || (before & (1 << thread)) !== 0);
+    const open = enabled.filter(isOpen);
     // Continuing with the same thread saves running its code again.
-    const chosen = enabled.includes(current) ? current : (enabled[0] ?? STOP);
-    for (const other of enabled) if (other !== chosen) this.pending.push([...execution.schedule, other]);
+    const chosen = open.includes(current) ? current : open[0];
+    if (chosen === undefined) return STOP;
+    let explored = this.sleeping | (1 << chosen);
+    for (const other of open) {
+      if (other === chosen) continue;
+      this.pending.push({ schedule: [...execution.schedule, other], sleeping: explored });
+      explored |= 1 << other;
+    }
     return chosen;
   }
 }
@@ -164,37 +164,31 @@ class Repeat implements Chooser {
 
 export function explore(beginning: Beginning, options: ExploreOptions): Explored {
   const histories = new NumberedHistories();
-  const graph = new StateGraph();
+  const states = new Map<string, number>();
   const atomicFields = new Set<string>();
   const run = (chooser: Chooser): Execution => {
     const execution = begin(beginning, chooser, histories, options, NOTHING);
     for (const field of execution.atomicFields) atomicFields.add(field);
     return execution;
   };
-  const pending: number[][] = [[]];
-  let executions = 0;
-  for (let schedule = pending.pop(); schedule !== undefined; schedule = pending.pop()) {
-    if (executions === options.executionsMax) break;
-    executions++;
-    const execution = run(new DepthFirst(schedule, pending, graph));
-    if (execution.found.length > 0)
-      return { failed: execution, executions, interleavings: executions, isExhaustive: false, atomicFields };
-    if (pending.length === 0)
-      return {
-        failed: null,
-        executions,
-        interleavings: graph.countPaths(),
-        isExhaustive: true,
-        atomicFields,
-      };
+  const explored = (failed: Execution | null, isExhaustive: boolean): Explored => ({
+    ...{ failed, interleavings, states: states.size, isExhaustive, atomicFields },
+  });
+  const pending: Pending[] = [{ schedule: [], sleeping: 0 }];
+  let interleavings = 0;
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    if (interleavings === options.executionsMax) break;
+    interleavings++;
+    const execution = run(new DepthFirst(next, pending, states));
+    if (execution.found.length > 0) return explored(execution, false);
+    if (pending.length === 0) return explored(null, true);
   }
   for (let turn = 0; turn < options.randomMax; turn++) {
-    executions++;
+    interleavings++;
     const execution = run(new RandomOrder(options.seed + turn));
-    if (execution.found.length > 0)
-      return { failed: execution, executions, interleavings: executions, isExhaustive: false, atomicFields };
+    if (execution.found.length > 0) return explored(execution, false);
   }
-  return { failed: null, executions, interleavings: executions, isExhaustive: false, atomicFields };
+  return explored(null, false);
 }
 
 const NOTHING: ReadonlySet<string> = new Set();

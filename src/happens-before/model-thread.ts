@@ -4,6 +4,26 @@ import type { ThreadBody } from './scenario.ts';
 /** `new` waits for the end of other threads, `turn` for an asynchronous wait to settle, `idle` for a store by another thread. */
 export type ThreadState = 'new' | 'ready' | 'blocked' | 'turn' | 'idle' | 'ended';
 
+/**
+ * The operation that a thread performs next, as far as others depend on it.
+ * `word` numbers eight bytes; NO_WORD: none, so no other operation depends on it; ANY_WORD: perhaps all.
+ */
+export interface NextOperation {
+  readonly word: number;
+  readonly writes: boolean;
+}
+
+const NO_WORD = 0;
+export const ANY_WORD = -1;
+const LOCAL: NextOperation = { word: NO_WORD, writes: false };
+const TIMEOUT: NextOperation = { word: ANY_WORD, writes: true };
+
+/** True if the order of two operations makes no difference. */
+export function areIndependent(a: NextOperation, b: NextOperation): boolean {
+  if (a.word === NO_WORD || b.word === NO_WORD || !(a.writes || b.writes)) return true;
+  return a.word !== b.word && a.word !== ANY_WORD && b.word !== ANY_WORD;
+}
+
 type Callback = (value: string) => void;
 
 /** Thrown through the code of a thread to pause it. */
@@ -33,6 +53,8 @@ export class ModelThread {
   /** Atomic operations so far, and since it last slept. */
   operations = 0;
   operationsAwake = 0;
+  /** The operation before which it has paused. */
+  next: NextOperation = LOCAL;
   /** Another thread has stored something since it last was idle; true before that. */
   hasNews = true;
   /** Virtual time: advances when a wait times out. */
@@ -57,6 +79,12 @@ export class ModelThread {
     this.startsAfter = startsAfter;
     this.clock = new Array<number>(threads).fill(0);
     this.clock[index] = 1;
+  }
+
+  /** Its next step. After a wake-up it first runs on to its next operation. */
+  get nextStep(): NextOperation {
+    if (this.state === 'blocked') return TIMEOUT;
+    return this.isWoken ? LOCAL : this.next;
   }
 
   get repeats(): boolean {

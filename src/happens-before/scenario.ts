@@ -9,6 +9,8 @@ export interface Field {
   readonly bytes: number;
   /** The reason why any two accesses to this field may be unordered. Plain accesses become points of interleaving. */
   readonly unordered?: string;
+  /** The same for plain loads beside atomic operations; a plain store is reported. */
+  readonly unorderedLoads?: string;
   /**
    * The reason why reads by the threads in `lateReaders` may be unordered; any other pair is still reported. These reads
    * become points of interleaving.
@@ -102,10 +104,10 @@ export interface Failure {
 export interface Report {
   readonly races: readonly Race[];
   readonly failures: readonly Failure[];
-  /** Complete orders of the atomic operations that the exploration covers; more than it runs, see `explore.ts`. */
+  /** Orders that were run; they stand for all others that differ only in independent operations. */
   readonly interleavings: number;
-  /** Executions that were run to explore them. */
-  readonly executions: number;
+  /** Distinct states that they passed. */
+  readonly states: number;
   /** False if the limit of executions ended the exploration; then the seed repeats the random part. */
   readonly isExhaustive: boolean;
   readonly seed: number;

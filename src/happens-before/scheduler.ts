@@ -14,7 +14,7 @@ import {
   operationId,
   STOP,
 } from './chooser.ts';
-import { ModelThread, PAUSE } from './model-thread.ts';
+import { ANY_WORD, ModelThread, PAUSE } from './model-thread.ts';
 import type { Prepared } from './scenario.ts';
 import { WaitQueue } from './wait-queue.ts';
 
@@ -214,7 +214,7 @@ export class Scheduler implements ExecutionState {
   private readonly turn = (): void => {
     const thread = this.running();
     if (thread.repeats) return thread.runCallbacks(thread.log[thread.cursor++] as number[]);
-    this.begin(thread);
+    this.begin(thread, ANY_WORD, false);
     const { settled } = thread;
     if (settled.length === 0) {
       thread.state = 'turn';
@@ -232,6 +232,7 @@ export class Scheduler implements ExecutionState {
       thread.cursor++;
       return;
     }
+    this.begin(thread, ANY_WORD, false);
     this.capture(thread);
     if (!thread.hasNews) {
       thread.state = 'idle';
@@ -261,7 +262,8 @@ export class Scheduler implements ExecutionState {
   }
 
   /** Before an operation at which threads may change. */
-  protected begin(thread: ModelThread): void {
+  protected begin(thread: ModelThread, word: number, writes: boolean): void {
+    thread.next = { word, writes };
     this.point(thread);
     thread.operations++;
     thread.operationsAwake++;

@@ -11,7 +11,7 @@
 import type { Field, Layout } from './scenario.ts';
 
 const CELL_BYTES = 4;
-const LOCATION_BYTES_MAX = 8;
+const WORD_BYTES = 8;
 const ORDERED = 0;
 const LATE = 1;
 const UNORDERED = 2;
@@ -56,31 +56,34 @@ export interface Location {
   bytes: number;
 }
 
-/** Whether the reader of an unordered pair may see the value late. */
-type Accepts = (field: Field, reader: number | null) => boolean;
+/** Whether a thread, by its number, reads a field late. */
+type ReadsLate = (field: Field, thread: number) => boolean;
+
+function isPlainStore({ isAtomic, isWrite }: Access): boolean {
+  return isWrite && !isAtomic;
+}
 
 export class Shadow {
   readonly index: number;
   private readonly layout: Layout;
   private readonly cells: (Cell | Cell[] | undefined)[] = [];
-  private readonly accepts: Accepts;
+  private readonly readsLate: ReadsLate;
   /** By cell: ORDERED, LATE or UNORDERED. */
   private readonly relaxed: Uint8Array;
+  private readonly words = new Map<number, number>();
   private readonly locations = new Map<number, Location>();
 
   /** @param index of the memory in its scenario */
-  constructor(memory: SharedArrayBuffer, index: number, layout: Layout, accepts: Accepts) {
+  constructor(memory: SharedArrayBuffer, index: number, layout: Layout, readsLate: ReadsLate) {
     this.index = index;
     this.layout = layout;
-    this.accepts = accepts;
+    this.readsLate = readsLate;
     this.relaxed = new Uint8Array(Math.ceil(memory.byteLength / CELL_BYTES));
-    for (const { byte, bytes, unordered, late } of layout) {
-      if (unordered === undefined && late === undefined) continue;
-      this.relaxed.fill(
-        unordered === undefined ? LATE : UNORDERED,
-        Math.floor(byte / CELL_BYTES),
-        Math.ceil((byte + bytes) / CELL_BYTES),
-      );
+    for (const { byte, bytes, unordered, unorderedLoads, late } of layout) {
+      const isUnordered = unordered !== undefined || unorderedLoads !== undefined;
+      if (!isUnordered && late === undefined) continue;
+      const kind = isUnordered ? UNORDERED : LATE;
+      this.relaxed.fill(kind, Math.floor(byte / CELL_BYTES), Math.ceil((byte + bytes) / CELL_BYTES));
     }
   }
 
@@ -88,7 +91,20 @@ export class Shadow {
   isPoint(byte: number, isWrite: boolean, thread: number): boolean {
     const relaxed = this.relaxed[Math.floor(byte / CELL_BYTES)]!;
     if (relaxed === ORDERED) return false;
-    return relaxed === UNORDERED || (!isWrite && this.accepts(this.fieldOf(byte)!, thread));
+    return relaxed === UNORDERED || (!isWrite && this.readsLate(this.fieldOf(byte)!, thread));
+  }
+
+  /** Whether all plain accesses to these bytes, at most a word, are points at which threads may change. */
+  isUnordered(byte: number, bytes: number): boolean {
+    return bytes <= WORD_BYTES && this.relaxed[Math.floor(byte / CELL_BYTES)] === UNORDERED;
+  }
+
+  /** The number of the eight bytes around this one. */
+  wordAt(byte: number, keyOf: (name: string) => number): number {
+    const index = Math.floor(byte / WORD_BYTES);
+    const word = this.words.get(index) ?? keyOf(`word ${this.index}:${index}`);
+    this.words.set(index, word);
+    return word;
   }
 
   /** Whether an unordered read may see a plain store to this byte. */
@@ -143,7 +159,7 @@ export class Shadow {
 
   /** A plain store releases nothing: a load that reads it learns nothing about its thread. */
   private forgetReleases(from: number, end: number): void {
-    for (let byte = from + 1 - LOCATION_BYTES_MAX; byte < end; byte++) {
+    for (let byte = from + 1 - WORD_BYTES; byte < end; byte++) {
       const location = this.locations.get(byte);
       // A store to a neighbour leaves the word as it is.
       if (location !== undefined && byte + location.bytes > from) location.release = null;
@@ -174,11 +190,15 @@ export class Shadow {
     const isSameLocation = earlier.byte === access.byte && earlier.bytes === access.bytes;
     if (earlier.isAtomic && access.isAtomic && isSameLocation) return null;
     const byte = Math.max(earlier.byte, access.byte);
-    if (this.isReadLate(byte)) {
-      const reader = access.isWrite ? (earlier.isWrite ? null : earlier.thread) : access.thread;
-      const field = this.fieldOf(byte);
-      if (field !== undefined && this.accepts(field, reader)) return null;
-    }
+    if (this.isReadLate(byte) && this.mayBeUnordered(this.fieldOf(byte), earlier, access)) return null;
     return earlier;
+  }
+
+  private mayBeUnordered(field: Field | undefined, earlier: Access, access: Access): boolean {
+    if (field === undefined) return false;
+    if (field.unordered !== undefined) return true;
+    if (field.unorderedLoads !== undefined) return !isPlainStore(earlier) && !isPlainStore(access);
+    const reader = access.isWrite ? earlier : access;
+    return !reader.isWrite && this.readsLate(field, reader.thread);
   }
 }

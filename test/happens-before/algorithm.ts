@@ -17,10 +17,15 @@ export interface Variant {
   rewrite(text: string): string;
 }
 
+/** The text without the lines that mark the steps of a learner, some of which are code in comments. */
+function withoutMarkers(text: string): string {
+  return text.replaceAll(/^ *\/\/[>:<].*\n/gm, '');
+}
+
 /** A variant with other code in one place of a file. */
 export function swap(name: string, file: string, code: string, by: string): Variant {
   const rewrite = (text: string): string => {
-    const [before, after, ...more] = text.split(code);
+    const [before, after, ...more] = withoutMarkers(text).split(code);
     if (before === undefined || after === undefined || more.length > 0)
       throw new Error(`${file} has to contain once: ${code}`);
     return before + by + after;
@@ -37,6 +42,8 @@ export interface Algorithm<Modules> {
   readonly breaks: readonly string[];
   readonly constants?: Readonly<Record<string, number>>;
   readonly scenarios: readonly Scenario<Modules>[];
+  /** Interleavings to explore of each scenario also in the short form. */
+  readonly interleavingsMax?: number;
   readonly variants: readonly Variant[];
   /** Variants that cannot show, by name, with the reason. */
   readonly harmless?: Readonly<Record<string, string>>;
@@ -50,17 +57,15 @@ interface Limits {
   readonly seed?: number;
 }
 
-/** METRICSSTREAM_LONG=1 explores nearly all scenarios completely. */
-const LIMITS: Limits =
-  process.env.METRICSSTREAM_LONG === '1'
-    ? { executionsMax: 100_000, randomMax: 5_000 }
-    : { executionsMax: 400, randomMax: 200 };
+export const SHORT_LIMITS: Limits = { executionsMax: 800, randomMax: 200 };
+/** Explores most scenarios completely. */
+export const LONG_LIMITS: Limits = { executionsMax: 20_000, randomMax: 2_000 };
 
 export function check<Modules>(
   { modules, constants = {} }: Algorithm<Modules>,
   scenario: Scenario<Modules>,
   variant: Variant | null = null,
-  limits: Limits = LIMITS,
+  limits: Limits,
 ): Promise<Report> {
   const rewrite = (path: string, text: string): string =>
     variant !== null && path === compiled(variant.file) ? variant.rewrite(text) : text;
@@ -132,7 +137,7 @@ function parametersAt(text: string, start: number): { readonly parameters: strin
 /** A variant for each atomic operation of the files, which makes it plain or leaves it out. */
 function generated({ breaks }: Algorithm<never>): Variant[] {
   return breaks.flatMap((file) => {
-    const text = readFileSync(compiled(file), 'utf8');
+    const text = withoutMarkers(readFileSync(compiled(file), 'utf8'));
     return [...text.matchAll(/\bAtomics\.(\w+)\(/g)].map(({ 0: start, 1: name = '', index }) => {
       const { parameters, end } = parametersAt(text, index + start.length);
       const how = WAKING.has(name) ? `no Atomics.${name}` : `plain ${name}`;

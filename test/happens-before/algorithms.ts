@@ -7,6 +7,7 @@ import { eventRing } from './algorithms/event-ring.ts';
 import { futexLockAlgorithm } from './algorithms/futex-lock.ts';
 import { journalRing } from './algorithms/journal-ring.ts';
 import { keyTable } from './algorithms/key-table.ts';
+import { lockFreeLimiter } from './algorithms/lock-free-limiter.ts';
 import { globalLimiter, stripedLimiter } from './algorithms/locked-limiters.ts';
 import { lockedMetrics } from './algorithms/locked-metrics.ts';
 import { synchronousWriter } from './algorithms/synchronous-writer.ts';
@@ -17,6 +18,7 @@ export const algorithms = [
   futexLockAlgorithm,
   globalLimiter,
   stripedLimiter,
+  lockFreeLimiter,
   keyTable,
   eventRing,
   lockedMetrics,

@@ -1,10 +1,10 @@
+import { type Algorithm, swap } from '../algorithm.ts';
 import {
   type EventRingModule,
   fullScenario,
   publishScenario,
   successorScenario,
-} from '../../../src/happens-before/scenarios/event-ring.ts';
-import { type Algorithm, swap } from '../algorithm.ts';
+} from './event-ring-scenarios.ts';
 
 const FILE = 'telemetry/ring-buffer.js';
 

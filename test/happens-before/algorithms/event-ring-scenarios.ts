@@ -3,7 +3,7 @@
  *
  * Every field of record n is derived from n, so a record that is torn, lost, repeated or out of order shows.
  */
-import type { Layout, Prepared, Scenario } from '../scenario.ts';
+import type { Layout, Prepared, Scenario } from '../../../src/happens-before/scenario.ts';
 
 interface Record {
   clientHash: number;
