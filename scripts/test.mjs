@@ -14,6 +14,8 @@ process.chdir(fileURLToPath(new URL('..', import.meta.url)));
 const SLOWEST_FIRST = [
   'faults/suite',
   'bench/journey',
+  'export/kill',
+  'export/postgres',
   'bench/smoke',
   'bench/overload',
   'deploy/dashboard',
