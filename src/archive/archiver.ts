@@ -102,6 +102,8 @@ export class Archiver {
     });
     try {
       const store = new ArchiveStore(dataDir, this.files, database, manifest);
+      // Files without a manifest look like a lost one, so readers would refuse them.
+      if (manifest.generation === 0) store.publish({});
       this.reportReconciled(await reconcile(store, dataDir));
       await this.archive(store, signal);
       if (this.options.deleteSegments) await this.deleteSegments(store);

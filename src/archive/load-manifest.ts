@@ -4,7 +4,7 @@ import { EMPTY_MANIFEST, type Manifest, readManifest } from './manifest.ts';
 
 /**
  * The manifest of the directory; an empty one if there is none, or if it is missing or damaged: `reconcile` then adds
- * the files that are there.
+ * the files that are there. Generation 0 means that none was published.
  * @throws MetricsStreamError ARCHIVE_FAILED when the archive belongs to another log
  */
 export function loadManifest(dataDir: string, log: string, warn: (text: string) => void): Manifest {

@@ -13,12 +13,13 @@ import { reportProgress } from '../archive/sinks.ts';
 import { MetricsStreamError } from '../base/errors.ts';
 import { createLogger, type Logger } from '../base/log.ts';
 import { LogOutput } from '../base/log-output.ts';
-import { MS_PER_SECOND } from '../base/units.ts';
+import { MIB, MS_PER_SECOND, US_PER_SECOND } from '../base/units.ts';
 import { logIdOf } from '../export/exporter.ts';
 import { serveMetrics } from '../export/metrics-server.ts';
 import { isSinkName } from '../storage/cursor-file.ts';
 import { segmentsOf } from '../storage/data-dir.ts';
 
+const KIB = 1_024;
 const PORT_MAX = 65_535;
 /** Files are as readable as segments are. */
 const FILES_UMASK = 0o027;
@@ -44,6 +45,7 @@ interface ArchiveFlags {
 export async function archiveAction(flags: ArchiveFlags): Promise<number> {
   const { dataDir } = flags;
   const requiredSinks = sinkNames(flags.requiredSinks);
+  checkPort(flags.metricsPort);
   // A directory that cannot be read is an error before anything else happens.
   segmentsOf(dataDir);
   process.umask(FILES_UMASK);
@@ -79,6 +81,11 @@ async function prepare(archiver: Archiver, dataDir: string): Promise<() => Promi
   return lockArchive(new ArchiveFiles(dataDir).directory);
 }
 
+function checkPort(port: number | undefined): void {
+  if (port === undefined || (Number.isInteger(port) && port >= 0 && port <= PORT_MAX)) return;
+  throw new MetricsStreamError('CONFIG_INVALID', `--metrics-port: give a port from 0 to ${PORT_MAX}`);
+}
+
 function sinkNames(list: string): string[] {
   const names = list
     .split(',')
@@ -90,6 +97,10 @@ function sinkNames(list: string): string[] {
     'CONFIG_INVALID',
     `--required-sinks ${wrong}: use letters a to z, digits, dots, - and _, at most 64`,
   );
+}
+
+function round(seconds: number): number {
+  return Number(seconds.toFixed(3));
 }
 
 class Service {
@@ -139,8 +150,6 @@ class Service {
   private async serve(): Promise<void> {
     const { metricsPort, metricsHost } = this.flags;
     if (metricsPort === undefined) return;
-    if (!Number.isInteger(metricsPort) || metricsPort < 0 || metricsPort > PORT_MAX)
-      throw new MetricsStreamError('CONFIG_INVALID', `--metrics-port: give a port from 0 to ${PORT_MAX}`);
     const server = await serveMetrics(metricsHost, metricsPort, this.metrics.registry, () => this.problem);
     this.server = server;
     this.logger.info({ host: metricsHost, port: server.port }, 'serving metrics');
@@ -151,9 +160,15 @@ class Service {
     const { dataDir } = this.flags;
     const before = { ...this.archiver.totals };
     const startMs = performance.now();
+    const startCpu = process.cpuUsage();
     try {
       const manifest = await this.archiver.pass(this.stop.signal);
-      this.report(manifest, before, performance.now() - startMs);
+      const { user, system } = process.cpuUsage(startCpu);
+      this.report(manifest, before, {
+        seconds: round((performance.now() - startMs) / MS_PER_SECOND),
+        cpuSeconds: round((user + system) / US_PER_SECOND),
+        peakMiB: Math.ceil((process.resourceUsage().maxRSS * KIB) / MIB),
+      });
       this.problem = null;
       this.metrics.set({ up: 1, last_success_timestamp_seconds: Date.now() / MS_PER_SECOND });
       return true;
@@ -169,7 +184,7 @@ class Service {
     }
   }
 
-  private report(manifest: Manifest, before: ArchiveTotals, ms: number): void {
+  private report(manifest: Manifest, before: ArchiveTotals, cost: Readonly<Record<string, number>>): void {
     const { dataDir } = this.flags;
     const bytes = manifest.files.reduce((sum, file) => sum + file.bytes, 0);
     this.metrics.set({
@@ -187,10 +202,7 @@ class Service {
     const nothing = Object.keys(done).length === 0;
     const archived = { commits: sizeOf(manifest.commits), files: manifest.files.length, bytes };
     const level = nothing && !this.flags.once ? 'debug' : 'info';
-    this.logger[level](
-      { ...done, seconds: Number((ms / MS_PER_SECOND).toFixed(3)), archive: archived },
-      nothing ? 'nothing to archive' : 'archived',
-    );
+    this.logger[level]({ ...done, ...cost, archive: archived }, nothing ? 'nothing to archive' : 'archived');
   }
 
   private reportLag(dataDir: string, manifest: Manifest | null): void {

@@ -48,6 +48,17 @@ describe('the unit', () => {
     ]);
   });
 
+  it('of the archiver is valid, as confined, and its timer starts it', { skip }, (t) => {
+    const path = installed(t, 'metricsstream-archive.service');
+    const timer = installed(t, 'metricsstream-archive.timer');
+    assert.equal(runTool('systemd-analyze', ['verify', '--man=no', path]).trim(), '');
+    assert.match(readFileSync(timer, 'utf8'), /^OnUnitInactiveSec=\d+min$/m);
+    runTool('systemd-analyze', [
+      ...['security', '--offline=true', '--no-pager', `--threshold=${EXPOSURE_MAX}`],
+      path,
+    ]);
+  });
+
   it('of the exporter is valid, as confined, and stays down when fenced', { skip }, (t) => {
     const path = installed(t, 'metricsstream-export.service');
     assert.equal(runTool('systemd-analyze', ['verify', '--man=no', path]).trim(), '');

@@ -1,0 +1,232 @@
+/**
+ * The archive beside VictoriaMetrics on the same series, timestamps and values: bytes on disk, CPU and memory; and what a
+ * running archiver costs the server.
+ *
+ *     node dist/bench/archive/main.js --size         # bytes, CPU, memory
+ *     node dist/bench/archive/main.js --ingest       # metrics per CPU second of the server, alone and beside an archiver
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { textTable } from '../../load-test/format.ts';
+import { readManifest } from '../../src/archive/manifest.ts';
+import { argsOf } from '../compare/cell.ts';
+import { CONTENDER } from '../compare/contenders.ts';
+import { firstStamp } from '../compare/peer-cell.ts';
+import { StampedClient } from '../compare/stamped-client.ts';
+import {
+  createStampedWorkload,
+  type StampedWorkload,
+  writeStampedFiles,
+} from '../compare/stamped-workload.ts';
+import { machine } from '../report/origin.ts';
+import {
+  type Child,
+  inScratch,
+  LOAD_CORE,
+  SERVER_CORE,
+  startChild,
+  withChild,
+} from '../under-test/process.ts';
+import { cpuSeconds } from '../under-test/usage.ts';
+import { CONNECTIONS, runWrk } from '../under-test/wrk.ts';
+
+const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
+const SCRATCH = '.artifacts/bench-archive';
+const MAX_MEMORY = '512m';
+const METRICS: Readonly<Record<number, number>> = { 1: 100_000, 100: 2_000_000, 1000: 4_000_000 };
+/** Longer than VictoriaMetrics' background timers. */
+const QUIET_MS = 11_000;
+const BLOCK_BYTES = 512;
+const ROUNDS = 4;
+const ROUND_SECONDS = 4;
+
+function diskBytes(directory: string): number {
+  let bytes = 0;
+  for (const path of readdirSync(directory, { recursive: true, encoding: 'utf8' })) {
+    const stat = statSync(join(directory, path), { throwIfNoEntry: false });
+    if (stat?.isFile()) bytes += stat.blocks * BLOCK_BYTES;
+  }
+  return bytes;
+}
+
+async function send(
+  child: Child,
+  workload: StampedWorkload,
+  name: 'written' | 'vm-json',
+  first: number,
+  requests: number,
+): Promise<void> {
+  const { path, encoding } = CONTENDER[name];
+  const client = new StampedClient({
+    ...{ port: child.port, path, encoding, workload, connections: Math.min(CONNECTIONS, requests) },
+    ...{ firstStamp: first, requests },
+  });
+  await client.run();
+  if (client.ledger.acknowledged !== requests)
+    throw new Error(`${client.ledger.acknowledged} of ${requests} acknowledged`);
+}
+
+interface PassLine {
+  readonly lines: number;
+  readonly cpuSeconds: number;
+  readonly peakMiB: number;
+}
+
+function archiveOnce(dataDir: string): PassLine {
+  const args = [
+    MAIN,
+    'archive',
+    '--once',
+    '--priority',
+    'normal',
+    '--max-memory',
+    MAX_MEMORY,
+    '--data-dir',
+    dataDir,
+  ];
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+  if (status !== 0) throw new Error(stderr);
+  return JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as PassLine;
+}
+
+async function archiveSize(workload: StampedWorkload, first: number, requests: number) {
+  return inScratch(SCRATCH, async (_directory, dataDir) => {
+    const start = (): Promise<Child> => startChild(argsOf('written', dataDir), SERVER_CORE);
+    await withChild(start(), async (child) => {
+      await send(child, workload, 'written', first, requests);
+      await child.stop();
+    });
+    // The first commit of the next run closes the last segment of this one.
+    await withChild(start(), async (child) => {
+      await send(child, workload, 'written', first + requests, 1);
+      await child.stop();
+    });
+    const pass = archiveOnce(dataDir);
+    const metrics = requests * workload.batch;
+    if (pass.lines !== metrics) throw new Error(`${pass.lines} of ${metrics} metrics archived`);
+    const manifest = readManifest(dataDir);
+    const bytes = manifest?.files.reduce((sum, file) => sum + file.bytes, 0) ?? 0;
+    const sourceBytes = manifest?.segments.reduce((sum, segment) => sum + segment.bytes, 0) ?? 0;
+    return {
+      ndjson: sourceBytes / metrics,
+      archive: bytes / metrics,
+      onDisk: diskBytes(join(dataDir, 'archive')) / metrics,
+      cpuUs: (pass.cpuSeconds * 1e6) / metrics,
+      peakMiB: pass.peakMiB,
+    };
+  });
+}
+
+/** After its caches are flushed and all its parts merged, which is the least that it takes. */
+async function victoriaMetricsSize(workload: StampedWorkload, first: number, requests: number) {
+  return inScratch(SCRATCH, (_directory, dataDir) =>
+    withChild(CONTENDER['vm-json'].start(dataDir), async (child) => {
+      await send(child, workload, 'vm-json', first, requests);
+      for (const path of ['/internal/force_flush', '/internal/force_merge']) {
+        await fetch(`http://127.0.0.1:${child.port}${path}`);
+      }
+      const metrics = requests * workload.batch;
+      const kept = await CONTENDER['vm-json'].storage(child, dataDir).count();
+      let bytes = diskBytes(dataDir);
+      for (let quietMs = 0; quietMs < QUIET_MS; quietMs += 500) {
+        await sleep(500);
+        const now = diskBytes(dataDir);
+        if (now !== bytes) quietMs = 0;
+        bytes = now;
+      }
+      const cpu = cpuSeconds(child.pid);
+      await child.stop();
+      return {
+        kept: kept / metrics,
+        onDisk: bytes / metrics,
+        dataOnly: diskBytes(join(dataDir, 'data')) / metrics,
+        cpuUs: (cpu * 1e6) / metrics,
+      };
+    }),
+  );
+}
+
+async function sizes(): Promise<void> {
+  const rows: string[][] = [];
+  for (const [batch, metrics] of Object.entries(METRICS)) {
+    const workload = createStampedWorkload(Number(batch));
+    const requests = metrics / workload.batch;
+    const first = firstStamp();
+    const ours = await archiveSize(workload, first, requests);
+    const theirs = await victoriaMetricsSize(workload, first, requests);
+    rows.push([
+      ...[
+        batch,
+        String(metrics),
+        String(workload.series),
+        ours.ndjson.toFixed(1),
+        ours.archive.toFixed(2),
+        ours.onDisk.toFixed(2),
+      ],
+      ...[theirs.onDisk.toFixed(2), theirs.dataOnly.toFixed(2), theirs.kept.toFixed(4)],
+      ...[ours.cpuUs.toFixed(2), String(ours.peakMiB)],
+    ]);
+    console.log(JSON.stringify({ batch, metrics, series: workload.series, ours, theirs }));
+  }
+  const head = ['metrics a request', 'metrics', 'series', 'NDJSON bytes', 'Parquet bytes', 'archive on disk'];
+  head.push('VictoriaMetrics on disk', 'its data only', 'kept by it', 'archive µs CPU', 'archive peak MiB');
+  console.log(textTable([head, ...rows]));
+}
+
+/** Metrics per CPU second of the server over one load. */
+async function ingestRound(
+  workload: StampedWorkload,
+  isArchiving: boolean,
+): Promise<{ perCpuSecond: number; archived: number }> {
+  return inScratch(SCRATCH, (directory, dataDir) =>
+    withChild(
+      startChild([...argsOf('written', dataDir), '--segment-bytes', '16m'], SERVER_CORE),
+      async (child) => {
+        const { encoding, path } = CONTENDER.written;
+        const files = writeStampedFiles(directory, workload, encoding);
+        const load = { port: child.port, path, connections: CONNECTIONS, core: LOAD_CORE };
+        const first = firstStamp();
+        await runWrk({ ...load, files: files(first), seconds: 2 });
+        const args = [MAIN, 'archive', '--interval', '100ms', '--delete-segments', '--data-dir', dataDir];
+        const archiver = isArchiving ? spawn(process.execPath, args, { stdio: 'ignore' }) : null;
+        if (archiver !== null) await sleep(1_000);
+        const before = cpuSeconds(child.pid);
+        const counts = await runWrk({ ...load, files: files(first + 1_000_000), seconds: ROUND_SECONDS });
+        const spent = cpuSeconds(child.pid) - before;
+        const archived = readManifest(dataDir)?.archivedLines ?? 0;
+        if (archiver !== null) {
+          const exited = once(archiver, 'exit');
+          archiver.kill('SIGKILL');
+          await exited;
+        }
+        await child.stop();
+        return { perCpuSecond: ((counts.responses - counts.refused) * workload.batch) / spent, archived };
+      },
+    ),
+  );
+}
+
+async function ingest(): Promise<void> {
+  const workload = createStampedWorkload(100);
+  const figures: Record<'alone' | 'beside', number[]> = { alone: [], beside: [] };
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const setting of ['alone', 'beside'] as const) {
+      const { perCpuSecond, archived } = await ingestRound(workload, setting === 'beside');
+      figures[setting].push(perCpuSecond);
+      console.log(
+        `${setting}: ${Math.round(perCpuSecond / 1e3)} thousand metrics per CPU second, ${archived} archived meanwhile`,
+      );
+    }
+  }
+  const median = (values: number[]): number => values.sort((a, b) => a - b)[values.length >> 1]!;
+  const share = median(figures.beside) / median(figures.alone);
+  console.log(`beside an archiver: ${(100 * share).toFixed(1)}% of alone`);
+}
+
+console.log(machine());
+if (process.argv.includes('--size')) await sizes();
+if (process.argv.includes('--ingest')) await ingest();
