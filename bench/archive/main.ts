@@ -41,6 +41,8 @@ const METRICS: Readonly<Record<number, number>> = { 1: 100_000, 100: 2_000_000, 
 /** Longer than VictoriaMetrics' background timers. */
 const QUIET_MS = 11_000;
 const BLOCK_BYTES = 512;
+/** The load must be stored whole, however long the disk takes. */
+const PATIENT = ['--target-delay-ms', '60000', '--request-timeout-ms', '60000'];
 const ROUNDS = 4;
 const ROUND_SECONDS = 4;
 
@@ -95,7 +97,7 @@ function archiveOnce(dataDir: string): PassLine {
 
 async function archiveSize(workload: StampedWorkload, first: number, requests: number) {
   return inScratch(SCRATCH, async (_directory, dataDir) => {
-    const start = (): Promise<Child> => startChild(argsOf('written', dataDir), SERVER_CORE);
+    const start = (): Promise<Child> => startChild([...argsOf('written', dataDir), ...PATIENT], SERVER_CORE);
     await withChild(start(), async (child) => {
       await send(child, workload, 'written', first, requests);
       await child.stop();

@@ -30,15 +30,7 @@ const SERVER_KILL_EVERY = 3;
 const SAMPLES = 5;
 const KILL_AFTER_MAX_MS = 900;
 const SERVER_ARGS = ['--workers', '1', '--segment-bytes', '64k'];
-const ARCHIVE_ARGS = [
-  '--interval',
-  '100ms',
-  '--delete-segments',
-  '--priority',
-  'normal',
-  '--log-level',
-  'warn',
-];
+const ARCHIVE_ARGS = ['--interval', '100ms', '--delete-segments', '--priority', 'normal'];
 
 function startArchiver(owner: Owner, dataDir: string) {
   const child = spawn(process.execPath, [MAIN, 'archive', '--data-dir', dataDir, ...ARCHIVE_ARGS], {
