@@ -2,8 +2,8 @@
  * The archive beside VictoriaMetrics on the same series, timestamps and values: bytes on disk, CPU and memory; and what a
  * running archiver costs the server.
  *
- *     node dist/bench/archive/main.js --size         # bytes, CPU, memory
- *     node dist/bench/archive/main.js --ingest       # metrics per CPU second of the server, alone and beside an archiver
+ *     npm run bench:archive -- --size         # bytes, CPU, memory
+ *     npm run bench:archive -- --ingest       # metrics per CPU second of the server, alone and beside an archiver
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
