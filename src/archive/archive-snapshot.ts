@@ -17,7 +17,7 @@ import { codeOf } from '../storage/file-ops.ts';
 import type { CommitRange } from './commit-ranges.ts';
 import { ARCHIVE_DIRECTORY, type ArchiveFile, type Manifest, readManifest } from './manifest.ts';
 
-export interface OpenArchiveFile extends ArchiveFile {
+interface OpenArchiveFile extends ArchiveFile {
   /** Leads to the open file within this process: `/proc/self/fd/20`. */
   readonly openPath: string;
 }

@@ -9,7 +9,7 @@ import { checksumOf } from './archive-files.ts';
 import { type CommitRange, lacking, sizeOf } from './commit-ranges.ts';
 import { ARCHIVE_DIRECTORY, type ArchiveFile, type Manifest, readManifest } from './manifest.ts';
 
-export interface ArchiveProblem {
+interface ArchiveProblem {
   /** `archive/…`, relative to the data directory. */
   readonly path: string;
   readonly what: string;
