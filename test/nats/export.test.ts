@@ -7,7 +7,7 @@ import { assertAccepted } from '../support/assertions.ts';
 import { bodyOf, metric } from '../support/bodies.ts';
 import { startNats, withJetStream } from '../support/nats-server.ts';
 import { post } from '../support/raw-http.ts';
-import { runCli, startServer, temporaryDirectory } from '../support/server-process.ts';
+import { runCli, startCli, startServer, temporaryDirectory } from '../support/server-process.ts';
 import { readStored } from '../support/stored.ts';
 import { requireTool } from '../support/tools.ts';
 
@@ -71,8 +71,14 @@ describe('export to NATS', { skip }, () => {
     // Room for one of the parts.
     await runCli(['export', '--to', nats.url, '--init', '--stream-max-bytes', '1m']);
     const args = ['export', '--to', nats.url, '--data-dir', server.dataDir];
-    const blocked = await runCli([...args, '--once'], { timeoutMs: 5_000 });
-    assert.match(blocked.stdout, /the stream METRICSSTREAM is full; start consumers, or raise its limit/);
+    const blocked = startCli(t, args);
+    await blocked.until((lines) =>
+      lines.some((line) =>
+        /the stream METRICSSTREAM is full; start consumers, or raise its limit/.test(line),
+      ),
+    );
+    blocked.kill('SIGKILL');
+    await blocked.exited;
     assert.equal((await messagesIn(nats.url)).length, 1);
     await runCli(['export', '--to', nats.url, '--init']);
     const done = await runCli([...args, '--once']);
@@ -97,14 +103,17 @@ describe('export to NATS', { skip }, () => {
   });
 
   for (const [args, reason] of [
-    [['--to', 'http://127.0.0.1'], /--to: give an address such as nats:/],
+    [['--to', 'http://127.0.0.1'], /--to: give a URL of the form postgres:\/\/… or nats:/],
     [['--to', 'nats://127.0.0.1:99999'], /"127\.0\.0\.1:99999" is not host:port/],
     [['--to', 'nats://a/b.c'], /the stream "b\.c" may have letters/],
-    [['--to', 'nats://a', '--range-bytes', '1h'], /--range-bytes 1h: "h" does not fit here/],
-    [['--to', 'nats://a', '--name', 'A'], /--name: give lower-case letters/],
+    [
+      ['--to', 'nats://a', '--range-bytes', '1h'],
+      /'--range-bytes <size>' argument '1h' is invalid\. "h" does not fit here/,
+    ],
+    [['--to', 'nats://a', '--name', 'A'], /--name A: use letters a to z/],
   ] as const) {
-    it(`exits 2 for ${args.join(' ')}`, async () => {
-      const { code, stderr } = await runCli(['export', ...args]);
+    it(`exits 2 for ${args.join(' ')}`, async (t) => {
+      const { code, stderr } = await runCli(['export', ...args, '--data-dir', temporaryDirectory(t)]);
       assert.equal(code, 2, stderr);
       assert.match(stderr, reason);
     });
