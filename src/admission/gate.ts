@@ -67,7 +67,10 @@ export class Gate {
   }
 
   private get boundReason(): CountedReason | null {
+    //> 6.5 the state comes before the queue
+    //: return this.queue.isFull ? 'queue_full' : this.stateReason;
     return this.stateReason ?? (this.queue.isFull ? 'queue_full' : null);
+    //<
   }
 
   /** The queue as a 503 for `reason` describes it. */

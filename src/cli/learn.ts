@@ -120,4 +120,16 @@ export function addLearnCommand(program: Command): void {
       const { answer } = await import('../learn/answer.ts');
       exitWith(answer(await openWorkspace(), phase, question, mine ?? null));
     });
+
+  learn
+    .command('branches')
+    .description('write the branches learning/phase-N and solution/phase-N, and a tag for each phase')
+    .option(
+      '--from <revision>',
+      'where every phase is solved (default: the branch that learning started from)',
+    )
+    .action(async ({ from }) => {
+      const { writeBranches } = await import('../learn/branches.ts');
+      exitWith(writeBranches(await openWorkspace(), from ?? null));
+    });
 }

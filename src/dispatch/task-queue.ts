@@ -33,16 +33,21 @@ export class TaskQueue<Task> {
   }
 
   get isFull(): boolean {
+    //> 6.2 the queue has a bound
+    //: return false;
     return this.tail - this.head >= this.capacity;
+    //<
   }
 
   /** @param cursor journal cursor at which the task is settled  @param nowMs monotonic */
   push(task: Task, cursor: number, nowMs: number): void {
+    //> 6.1 to the end
     const slot = this.tail & this.mask;
     this.tasks[slot] = task;
     this.cursors[slot] = cursor;
     this.queuedMs[slot] = nowMs;
     this.tail++;
+    //<
   }
 
   /** Journal cursor of the oldest task. */
@@ -57,24 +62,32 @@ export class TaskQueue<Task> {
 
   /** True when the oldest task's cursor is at or before `storedCursor`. */
   headIsSettled(storedCursor: number): boolean {
+    //> 6.3 the cursor has passed it
+    //: return this.head !== this.tail && storedCursor === this.headCursor;
     return this.head !== this.tail && difference(storedCursor, this.headCursor) >= 0;
+    //<
   }
 
   shift(): Task {
     const slot = this.head & this.mask;
     const task = this.tasks[slot]!;
+    //> 6.1 from the front
     this.tasks[slot] = null;
     this.head++;
+    //<
     return task;
   }
 
   /** The next task that has waited for longer than `timeoutMs`, or null. Returns each task once. */
   nextExpired(nowMs: number, timeoutMs: number): Task | null {
+    //> 6.4 late tasks, each once
+    //: return null;
     if (this.expired < this.head) this.expired = this.head;
     if (this.expired === this.tail) return null;
     const slot = this.expired & this.mask;
     if (nowMs - this.queuedMs[slot]! < timeoutMs) return null;
     this.expired++;
     return this.tasks[slot]!;
+    //<
   }
 }

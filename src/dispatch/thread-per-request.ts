@@ -31,7 +31,10 @@ class Lanes {
   }
 
   get isFull(): boolean {
+    //> 1.1 no more threads than lanes
+    //: return false;
     return this.free.length === 0;
+    //<
   }
 
   get held(): number {
@@ -41,12 +44,15 @@ class Lanes {
   /** A lane that `isSettled`, or null. If a lane's last holder gave up waiting, storage may still own its lines. */
   acquire(isSettled: (lane: number) => boolean): number | null {
     const { free } = this;
+    //> 1.2 a lane whose lines are settled
+    //: return free.shift() ?? null;
     for (let tries = free.length; tries > 0; tries--) {
       const lane = free.shift()!;
       if (isSettled(lane)) return lane;
       free.push(lane);
     }
     return null;
+    //<
   }
 
   release(lane: number): void {
@@ -88,12 +94,19 @@ class ThreadPerRequest implements Dispatcher {
     let hasAnswered = false;
     thread.once('message', (answer: RequestAnswer) => {
       hasAnswered = true;
+      //> 1.3 the thread still runs
+      //: this.lanes.release(lane);
+      //<
       this.answered(exchange, answer);
     });
     thread.once('error', ({ message, stack }) => this.parts.died(rebuiltError(message, stack)));
     thread.once('exit', () => {
+      //> 1.3 the thread has ended
       this.lanes.release(lane);
+      //<
+      //> 1.4 a thread that dies in silence
       if (!hasAnswered) this.parts.died(new Error(`request thread ${lane} ended without an answer`));
+      //<
     });
   }
 
@@ -118,12 +131,14 @@ class ThreadPerRequest implements Dispatcher {
 
   expireAll(nowMs: number): void {
     const { waiting } = this.lanes;
+    //> 1.5 nobody waits for an answer that cannot come
     for (const exchange of waiting) {
       this.parts.counters[WORKER.timeouts_drain]! += 1;
       prepareNotConfirmed(exchange, ENDING);
       this.outbox.send(exchange, nowMs);
     }
     waiting.clear();
+    //<
   }
 }
 

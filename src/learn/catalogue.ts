@@ -14,6 +14,8 @@ export interface LearnPhase {
   readonly wants: string | null;
   /** Files with markers of this phase; none if the steps measure. */
   readonly files: readonly string[];
+  /** Those of the files that earlier phases run too: branches of earlier phases leave them solved. */
+  readonly shared: readonly string[];
   /** Files to read first: the sibling before, the interface, the page. */
   readonly read: readonly string[];
   /** The page of the phase, which has its questions. */
@@ -23,11 +25,32 @@ export interface LearnPhase {
 /** In the order in which they are learned. */
 export const LEARN_PHASES: readonly LearnPhase[] = [
   {
+    number: '1',
+    title: 'thread per request',
+    level: 'foundation',
+    wants: null,
+    files: ['src/dispatch/thread-per-request.ts'],
+    shared: [],
+    read: ['src/dispatch/dispatcher.ts', 'src/dispatch/sequential.ts', 'src/threads/request-worker.ts'],
+    page: 'docs/phases/1-thread-per-request.md',
+  },
+  {
+    number: '2',
+    title: 'group commit',
+    level: 'foundation',
+    wants: '1',
+    files: ['src/writer/group-commit/journal-source.ts'],
+    shared: [],
+    read: ['src/writer/grouped-writer.ts', 'src/journal/journal.ts', 'src/writer/synchronous/synchronous.ts'],
+    page: 'docs/phases/2-group-commit.md',
+  },
+  {
     number: '3',
     title: 'single-pass parser',
     level: 'foundation',
-    wants: null,
+    wants: '2',
     files: ['src/parser/single-pass/item.ts', 'src/parser/single-pass/body.ts'],
+    shared: [],
     read: [
       'src/parser/parser.ts',
       'src/parser/naive/naive.ts',
@@ -42,15 +65,27 @@ export const LEARN_PHASES: readonly LearnPhase[] = [
     level: 'intermediate',
     wants: '3',
     files: ['src/base/futex-lock.ts', 'src/limiter/striped-lock.ts', 'src/limiter/table.ts'],
+    shared: ['src/base/futex-lock.ts', 'src/limiter/table.ts'],
     read: ['src/limiter/limiter.ts', 'src/limiter/bucket-limiter.ts', 'src/limiter/global-lock.ts'],
     page: 'docs/phases/4-striped-limiter.md',
+  },
+  {
+    number: '6',
+    title: 'worker pool',
+    level: 'intermediate',
+    wants: '4',
+    files: ['src/dispatch/task-queue.ts', 'src/admission/gate.ts'],
+    shared: ['src/admission/gate.ts'],
+    read: ['src/dispatch/dispatcher.ts', 'src/dispatch/worker-pool.ts', 'docs/backpressure.md'],
+    page: 'docs/phases/6-worker-pool.md',
   },
   {
     number: '5',
     title: 'ring telemetry',
     level: 'advanced',
-    wants: null,
+    wants: '6',
     files: ['src/telemetry/ring-buffer.ts'],
+    shared: [],
     read: ['src/telemetry/recorder.ts', 'src/telemetry/locked.ts', 'docs/memory-ordering.md'],
     page: 'docs/phases/5-ring-telemetry.md',
   },

@@ -72,3 +72,15 @@ export function changedFiles(root: string): string[] {
     .filter((entry) => entry !== '')
     .map((entry) => entry.slice(3));
 }
+
+/** Text of a file as a revision has it, byte for byte. */
+export function fileAt(root: string, revision: string, path: string): string {
+  const args = ['show', `${revision}:${path}`];
+  const { status, stdout, stderr } = spawnSync('git', args, {
+    cwd: root,
+    encoding: 'utf8',
+    maxBuffer: OUTPUT_MAX_BYTES,
+  });
+  if (status === 0) return stdout;
+  throw new MetricsStreamError('LEARN_UNAVAILABLE', `git has no ${path} in ${revision}: ${stderr.trim()}`);
+}

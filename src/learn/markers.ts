@@ -116,3 +116,14 @@ export function transplant(text: string, from: string, step: string, path: strin
   });
   return [...result, ...lines.slice(next)].join('\n');
 }
+
+/** The places that a rendered text leaves open: line number, step and description. */
+export function openPlaces(
+  text: string,
+): { readonly line: number; readonly step: string; readonly text: string }[] {
+  const pattern = new RegExp(`^\\s*// ${OPEN_PLACE} (\\d+(?:\\.\\d+)+)(?:: (.*))?$`);
+  return text.split('\n').flatMap((line, index) => {
+    const [, step, description = ''] = pattern.exec(line) ?? [];
+    return step === undefined ? [] : [{ line: index + 1, step, text: description }];
+  });
+}

@@ -34,15 +34,25 @@ export class JournalSource implements CommitSource {
     this.outcomesAreFull = false;
     for (let i = 0; i < journals.length && buffer.bytes < COMMIT_BYTES; i++) {
       const journal = journals[(this.firstRing + i) % journals.length]!;
+      //> 2.4 nothing whose refusal could not be reported
       if (!journal.hasOutcomeRoom()) {
         this.outcomesAreFull = true;
         continue;
       }
+      //<
+      //> 2.1 all that is published
+      //: if (journal.next()) buffer.add(journal.bytes, journal.runOffset, journal.runBytes, journal.runLines);
+      //> 2.5 a commit has a bound
+      //: while (journal.next()) {
       while (buffer.bytes < COMMIT_BYTES && journal.next()) {
+        //<
         buffer.add(journal.bytes, journal.runOffset, journal.runBytes, journal.runLines);
       }
+      //<
     }
+    //> 2.2 another ring comes first in the next commit
     this.firstRing = (this.firstRing + 1) % journals.length;
+    //<
   }
 
   mark(): string {
@@ -56,9 +66,12 @@ export class JournalSource implements CommitSource {
     counters[WRITER.released_at_ms_now] = monotonicMs();
     for (const journal of this.journals) {
       if (!journal.holdsRuns) continue;
+      //> 2.3 the outcome before the cursor
+      //: journal.release();
       // Under `received` the answers are out, so nobody reads outcomes.
       if (outcome !== STORED && config.ack !== 'received') journal.pushOutcome(outcome);
       journal.release();
+      //<
     }
   }
 
