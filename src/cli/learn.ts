@@ -132,4 +132,13 @@ export function addLearnCommand(program: Command): void {
       const { writeBranches } = await import('../learn/branches.ts');
       exitWith(writeBranches(await openWorkspace(), from ?? null));
     });
+
+  learn
+    .command('hub')
+    .description('serve a local page: the map, from symptoms to phases, your runs')
+    .option('--port <n>', 'port on 127.0.0.1; 0: any', number, 8099)
+    .action(async ({ port }) => {
+      const { hub } = await import('../learn/hub.ts');
+      exitWith(await hub(await openWorkspace(), port));
+    });
 }

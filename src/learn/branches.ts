@@ -56,10 +56,10 @@ export function openFiles(
 
 /** The list of open places, with links to their lines. */
 function placesPage(name: string, files: ReadonlyMap<string, string>): string {
-  const rows = [...files].flatMap(([file, text]) =>
-    openPlaces(text).map(
-      ({ line, step, text: what }) => `| ${step} | [${file}:${line}](${file}#L${line}) | ${what} |`,
-    ),
+  const places = [...files].flatMap(([file, text]) => openPlaces(text).map((place) => ({ file, ...place })));
+  places.sort((a, b) => a.step.localeCompare(b.step, 'en', { numeric: true }));
+  const rows = places.map(
+    ({ file, line, step, text }) => `| ${step} | [${file}:${line}](${file}#L${line}) | ${text} |`,
   );
   const head = `# Open places of ${name}\n\n\`npm run learn check\` tests them in this order: [docs/learn.md](docs/learn.md).\n`;
   if (rows.length === 0) return `${head}\nNone: every step is solved.\n`;

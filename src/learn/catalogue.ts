@@ -25,10 +25,20 @@ export interface LearnPhase {
 /** In the order in which they are learned. */
 export const LEARN_PHASES: readonly LearnPhase[] = [
   {
+    number: '0',
+    title: 'one request at a time',
+    level: 'start',
+    wants: null,
+    files: [],
+    shared: [],
+    read: ['src/pipeline.ts', 'src/dispatch/sequential.ts', 'docs/phases/0-sequential.md'],
+    page: 'docs/phases/0-sequential.md',
+  },
+  {
     number: '1',
     title: 'thread per request',
     level: 'foundation',
-    wants: null,
+    wants: '0',
     files: ['src/dispatch/thread-per-request.ts'],
     shared: [],
     read: ['src/dispatch/dispatcher.ts', 'src/dispatch/sequential.ts', 'src/threads/request-worker.ts'],
@@ -88,6 +98,16 @@ export const LEARN_PHASES: readonly LearnPhase[] = [
     shared: [],
     read: ['src/telemetry/recorder.ts', 'src/telemetry/locked.ts', 'docs/memory-ordering.md'],
     page: 'docs/phases/5-ring-telemetry.md',
+  },
+  {
+    number: '7.1',
+    title: 'lock-free limiter',
+    level: 'expert',
+    wants: '5',
+    files: ['src/limiter/lock-free-table.ts', 'src/limiter/token-clock.ts'],
+    shared: [],
+    read: ['src/limiter/limiter.ts', 'src/limiter/bucket-limiter.ts', 'src/limiter/lock-free-layout.ts'],
+    page: 'docs/phases/7.1-lock-free-limiter.md',
   },
 ];
 
@@ -157,6 +177,11 @@ export function phaseNamed(number: string): LearnPhase {
     'CONFIG_INVALID',
     `there is no phase "${number}" to learn; there are ${numbers}`,
   );
+}
+
+/** The phase with this number; null for anything else, for example the number of a step. */
+export function phaseOfNumber(number: string): LearnPhase | null {
+  return LEARN_PHASES.find((row) => row.number === number) ?? null;
 }
 
 /** A step by its number, `5.3`. @throws if there is none */

@@ -7,6 +7,8 @@ import type { RunRequest, StepResult } from './run-steps.ts';
 
 export interface Examination {
   readonly passed: readonly Step[];
+  /** Sentences of steps that passed. */
+  readonly notes: readonly string[];
   readonly failed: FailedStep | null;
 }
 
@@ -19,6 +21,7 @@ export interface FailedStep {
 }
 
 export interface ExamineOptions {
+  readonly root: string;
   /** The directory with the compiled `src/` and `test/`. */
   readonly output: string;
   readonly steps: readonly Step[];
@@ -51,8 +54,15 @@ function failureOf(step: Step, result: StepResult | null, limitMs: number): Fail
 }
 
 /** @returns the steps that pass up to the first that fails */
-export async function examine({ output, steps, guesses, limitMs }: ExamineOptions): Promise<Examination> {
+export async function examine({
+  root,
+  output,
+  steps,
+  guesses,
+  limitMs,
+}: ExamineOptions): Promise<Examination> {
   const request: RunRequest = {
+    root,
     steps: steps.map(({ id, path }) => ({
       id,
       module: join(output, `${path}.js`),
@@ -94,8 +104,11 @@ interface Ending {
 function summary(steps: readonly Step[], results: readonly StepResult[], ending: Ending): Examination {
   const passedIds = new Set(results.filter(({ kind }) => kind === 'passed').map(({ step }) => step));
   const passed = steps.filter(({ id }) => passedIds.has(id));
+  const notes = results.flatMap((result) =>
+    result.kind === 'passed' && result.note !== '' ? [`${result.step}: ${result.note}`] : [],
+  );
   const next = steps[passed.length];
-  if (next === undefined) return { passed, failed: null };
+  if (next === undefined) return { passed, notes, failed: null };
   const last = results.findLast(({ step, kind }) => step === next.id && kind !== 'starts') ?? null;
   if (last === null && ending.signal === null) {
     // The process ended before the test did: the module could not be loaded, or a thread of it died.
@@ -103,8 +116,9 @@ function summary(steps: readonly Step[], results: readonly StepResult[], ending:
     const stack = ending.errorText;
     return {
       passed,
+      notes,
       failed: failureOf(next, { step: next.id, kind: 'threw', message, stack }, ending.limitMs),
     };
   }
-  return { passed, failed: failureOf(next, last, ending.limitMs) };
+  return { passed, notes, failed: failureOf(next, last, ending.limitMs) };
 }

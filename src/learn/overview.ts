@@ -7,7 +7,7 @@ import type { Workspace } from './workspace.ts';
 
 type StepState = 'passed' | 'given' | 'next' | 'open';
 
-function stateOfStep(workspace: Workspace, step: Step): StepState {
+export function stateOfStep(workspace: Workspace, step: Step): StepState {
   const passed = workspace.state.passed[step.id];
   if (passed !== undefined) return passed.isGiven ? 'given' : 'passed';
   if (workspace.state.phase !== step.phase) return 'open';

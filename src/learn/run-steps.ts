@@ -7,12 +7,13 @@ import { type Finding, StepFailure } from './failure.ts';
 import type { StepModule } from './step-module.ts';
 
 export interface RunRequest {
+  readonly root: string;
   readonly steps: readonly { readonly id: string; readonly module: string; readonly guess: number | null }[];
 }
 
 export type StepResult =
   | { readonly step: string; readonly kind: 'starts' }
-  | { readonly step: string; readonly kind: 'passed'; readonly tookMs: number }
+  | { readonly step: string; readonly kind: 'passed'; readonly note: string }
   | { readonly step: string; readonly kind: 'failed'; readonly finding: Finding }
   /** The code threw something else. */
   | { readonly step: string; readonly kind: 'threw'; readonly message: string; readonly stack: string };
@@ -21,14 +22,13 @@ const print = (result: StepResult): void => {
   process.stdout.write(`${JSON.stringify(result)}\n`);
 };
 
-async function run({ steps }: RunRequest): Promise<boolean> {
+async function run({ root, steps }: RunRequest): Promise<boolean> {
   for (const { id, module, guess } of steps) {
     print({ step: id, kind: 'starts' });
-    const startMs = performance.now();
     try {
       const { check } = (await import(pathToFileURL(module).href)) as StepModule;
-      await check({ guess });
-      print({ step: id, kind: 'passed', tookMs: Math.round(performance.now() - startMs) });
+      const note = await check({ guess, root });
+      print({ step: id, kind: 'passed', note: typeof note === 'string' ? note : '' });
     } catch (error) {
       if (error instanceof StepFailure) print({ step: id, kind: 'failed', finding: error.finding });
       else {

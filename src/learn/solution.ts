@@ -1,7 +1,7 @@
 /** `learn solution` and `learn reset`: one step's places, from the reference or as they were. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { MetricsStreamError } from '../base/errors.ts';
-import { type LearnPhase, phaseNamed, type Step, stepNamed, stepsOf } from './catalogue.ts';
+import { type LearnPhase, phaseNamed, phaseOfNumber, type Step, stepNamed, stepsOf } from './catalogue.ts';
 import { changedFiles, commit } from './git.ts';
 import { contentsOf } from './markers.ts';
 import { bold, print } from './screen.ts';
@@ -61,7 +61,7 @@ export function solution(workspace: Workspace, id: string, isSure: boolean): num
 /** @param target a step, `5.3`, or a whole phase, `5` @returns the exit code */
 export function reset(workspace: Workspace, target: string): number {
   const { root, state } = workspace;
-  const isPhase = !target.includes('.') || /^7\.\d+$/.test(target);
+  const isPhase = !target.includes('.') || phaseOfNumber(target) !== null;
   const steps = isPhase ? stepsOf(root, phaseNamed(target)) : [stepNamed(root, target)];
   const phase = phaseNamed(isPhase ? target : steps[0]!.phase);
   for (const { id } of steps) {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { makeDirectories } from '../base/directories.ts';
 import { MetricsStreamError } from '../base/errors.ts';
 import { compile, filesToBuild } from './build.ts';
-import { type LearnPhase, phaseNamed, type Step, stepNamed, stepsOf } from './catalogue.ts';
+import { type LearnPhase, phaseNamed, phaseOfNumber, type Step, stepNamed, stepsOf } from './catalogue.ts';
 import { changedFiles, commit, currentBranch, git, tryGit } from './git.ts';
 import { placesOf, render, stepsIn, transplant } from './markers.ts';
 import { bold, dim, print, wrapped } from './screen.ts';
@@ -160,16 +160,29 @@ function printStep(workspace: Workspace, phase: LearnPhase, step: Step): void {
   print('then: npm run learn check');
 }
 
+/** The revision with every phase solved: the current one, or that which a generated or a learner's branch came from. */
+function baseOf({ root, state }: Workspace): string {
+  const branch = currentBranch(root);
+  if (branch?.startsWith('my/') === true) return state.base;
+  const generated = git(root, [
+    'log',
+    '-1',
+    '--grep=^Generate \\(learning\\|solution\\)/phase-',
+    '--format=%P',
+    'HEAD',
+  ]);
+  return generated || branch || git(root, ['rev-parse', 'HEAD']);
+}
+
 /** @param target a phase, `5`, or a step, `5.3` @returns the exit code */
 export function start(workspace: Workspace, target: string): number {
   const { root, state } = workspace;
-  const isStep = target.includes('.') && !/^7\.\d+$/.test(target);
+  const isStep = target.includes('.') && phaseOfNumber(target) === null;
   const phase = isStep ? phaseNamed(stepNamed(root, target).phase) : phaseNamed(target);
   const steps = stepsOf(root, phase);
   const first = isStep ? steps.findIndex(({ id }) => id === target) : 0;
   requireCleanTree(root);
-  const branch = currentBranch(root);
-  if (branch?.startsWith('my/') !== true) state.base = branch ?? git(root, ['rev-parse', 'HEAD']);
+  state.base = baseOf(workspace);
   if (phase.files.length > 0) {
     buildReference(workspace, phase);
     if (tryGit(root, ['rev-parse', '--verify', '--quiet', branchOf(phase)]).ok) {

@@ -16,10 +16,12 @@ export interface Mutant {
 interface StepContext {
   /** The learner's prediction, for steps that measure. */
   readonly guess: number | null;
+  /** The learner's clone, whose server the step may start. */
+  readonly root: string;
 }
 
 export interface StepModule {
-  /** Throws StepFailure if the learner's code is not there yet. */
-  readonly check: (context: StepContext) => void | Promise<void>;
+  /** Throws StepFailure if the learner's code is not there yet. Returns nothing, or a sentence to print; or a promise. */
+  readonly check: (context: StepContext) => unknown;
   readonly mutants: readonly Mutant[];
 }

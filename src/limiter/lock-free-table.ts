@@ -195,12 +195,16 @@ export class LockFreeTable {
       if (sinceMs > clock.refreshMs) this.pokeLast(slot, nowMs);
       const from = missing > 0 ? bucket & ~clock.lowMask : clock.ceil(nowMs);
       const count = ((bucket >> 1) & clock.countMask) + tokens;
+      //> 7.1.2 charge if nothing has changed
+      //: Atomics.store(i32, slot + BUCKET, this.word(from + cost, count));
+      //: return ADMITTED;
       // Publishes the charge to the loads of BUCKET in this file.
       if (Atomics.compareExchange(i32, slot + BUCKET, bucket, this.word(from + cost, count)) === bucket) {
         this.left = left;
         if (count > clock.countMask) this.count(slot + ALLOWED, count >>> clock.countBits);
         return ADMITTED;
       }
+      //<
     }
     this.left = 0;
     return BUSY;
@@ -235,7 +239,9 @@ export class LockFreeTable {
     // Pairs with the swaps of VERSION here and in `publish`: `findLive` sees every earlier insertion.
     const version = Atomics.load(i32, set + VERSION);
     if ((version & WAY_MASK) !== 0) {
+      //> 7.1.5 end what another thread began
       this.publish(set, version);
+      //<
       return RETRY;
     }
     if (this.findLive(set, low, high) !== NONE) return RETRY;
@@ -249,11 +255,14 @@ export class LockFreeTable {
     this.assign(slot, low, high, this.word(clock.ceil(nowMs) + charged * clock.token, charged), nowMs);
     this.poke(slot + ALLOWED, charged >>> clock.countBits);
     const pending = version | (way + 1);
+    //> 7.1.4 insert a client once
+    //: Atomics.store(i32, set + VERSION, pending);
     // The insertion. Publishes the slot's words to the load of VERSION above and in `publish`.
     if (Atomics.compareExchange(i32, set + VERSION, version, pending) !== version) {
       this.release(slot);
       return RETRY;
     }
+    //<
     this.publish(set, pending);
     this.left = fits ? clock.burst - cost : clock.burst;
     if (!fits) this.count(slot + REFUSED, tokens);
@@ -296,9 +305,12 @@ export class LockFreeTable {
     }
     if (victim === NONE) return NONE;
     const slot = this.index.slot(set, victim);
+    //> 7.1.3 evict a client that is still idle
+    //: Atomics.store(i32, slot + BUCKET, victimBucket | FROZEN);
     // Evicts the slot's client. Fails if the client was charged since the load. Pairs with the loads of BUCKET.
     const seen = Atomics.compareExchange(i32, slot + BUCKET, victimBucket, victimBucket | FROZEN);
     if (seen !== victimBucket) return LOST;
+    //<
     // For the census only.
     if (longestMs < Number.POSITIVE_INFINITY) Atomics.add(i32, set + EVICTIONS, 1);
     return victim;

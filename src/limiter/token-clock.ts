@@ -84,6 +84,9 @@ export class TokenClock {
 
   /** FULL_AT units from `now` to the time at which the bucket of `word` is full; negative or 0 if it is. */
   missing(word: number, now: number): number {
+    //> 7.1.1 times that wrap
+    //: return (word & ~this.lowMask) - now;
     return ((word & ~this.lowMask) - now) | 0;
+    //<
   }
 }

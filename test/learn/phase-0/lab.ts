@@ -1,0 +1,114 @@
+/** Predict, then measure: a server of phase 0 on a disk whose syncs take 20 ms longer, and clients in a closed loop. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { launch, untilListening } from '../../../load-test/server-process.ts';
+import { StepFailure } from '../../../src/learn/failure.ts';
+
+const SYNC_DELAY_MS = 20;
+const SECONDS = 2;
+const BODY = '{"metrics":[{"name":"lab","value":1}]}';
+
+export interface Measured {
+  readonly perSecond: number;
+  readonly meanMs: number;
+  /** Share of the time, in percent, during which the server waited for a sync. */
+  readonly syncPercent: number;
+}
+
+async function post(url: string): Promise<void> {
+  const response = await fetch(url, {
+    method: 'POST',
+    body: BODY,
+    headers: { 'Content-Type': 'application/json' },
+  });
+  await response.arrayBuffer();
+  if (response.status !== 200) throw new Error(`the server answered ${response.status}`);
+}
+
+/** Seconds in syncs so far. */
+async function syncSeconds(origin: string): Promise<number> {
+  const text = await (await fetch(`${origin}/metrics`)).text();
+  return Number(/stage_duration_seconds_sum\{[^}]*stage="sync"[^}]*\} (\S+)/.exec(text)?.[1] ?? 0);
+}
+
+export async function measure(root: string, clients: number, ack: 'synced' | 'written'): Promise<Measured> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'metricsstream-lab-'));
+  const preload = pathToFileURL(join(root, 'dist/load-test/faults/preload.js')).href;
+  const faults = JSON.stringify({ syncDelayMs: SYNC_DELAY_MS });
+  const options = [
+    '--phase',
+    '0',
+    '--port',
+    '0',
+    '--data-dir',
+    dataDir,
+    '--rate-limit',
+    '1000000',
+    '--ack',
+    ack,
+  ];
+  const server = launch([process.execPath, join(root, 'dist/src/main.js'), 'serve', ...options], {
+    env: { ...process.env, NODE_OPTIONS: `--import ${preload}`, METRICSSTREAM_TEST_FAULTS: faults },
+  });
+  try {
+    const origin = `http://127.0.0.1:${await untilListening(server)}`;
+    await post(`${origin}/metrics`);
+    const syncBefore = await syncSeconds(origin);
+    const startMs = performance.now();
+    const endMs = startMs + SECONDS * 1e3;
+    let requests = 0;
+    let totalMs = 0;
+    const client = async (): Promise<void> => {
+      while (performance.now() < endMs) {
+        const sentMs = performance.now();
+        await post(`${origin}/metrics`);
+        totalMs += performance.now() - sentMs;
+        requests++;
+      }
+    };
+    await Promise.all(Array.from({ length: clients }, client));
+    const tookMs = performance.now() - startMs;
+    const syncPercent = ((await syncSeconds(origin)) - syncBefore) * (1e5 / tookMs);
+    return { perSecond: (requests * 1e3) / tookMs, meanMs: totalMs / requests, syncPercent };
+  } finally {
+    server.child.kill('SIGTERM');
+    await server.exited;
+    rmSync(dataDir, { recursive: true, force: true });
+  }
+}
+
+const shown = (value: number): string => (value >= 10 ? String(Math.round(value)) : value.toPrecision(2));
+
+export interface Prediction {
+  readonly question: string;
+  readonly unit: string;
+  readonly guess: number | null;
+  /** The prediction may be this many times too large or too small. */
+  readonly factor: number;
+  readonly so: string;
+}
+
+/** @throws StepFailure without a prediction @returns the prediction */
+export function predicted({ question, unit, guess }: Omit<Prediction, 'factor' | 'so'>): number {
+  if (guess !== null && guess > 0) return guess;
+  throw new StepFailure({
+    did: question,
+    expected: `your prediction in ${unit}, before anything is measured: npm run learn check -- --guess 123`,
+    got: guess === null ? 'none yet' : String(guess),
+  });
+}
+
+/** Compares a prediction with the measurement. @returns the sentence to print @throws StepFailure if they are far apart */
+export function compare({ question, unit, guess, factor, so }: Prediction, value: number): string {
+  const text = `you predicted ${shown(guess ?? 0)} ${unit}, and the server shows ${shown(value)}`;
+  const ratio = (guess ?? 0) / value;
+  if (ratio <= factor && ratio >= 1 / factor) return `${text}. ${so}`;
+  throw new StepFailure({
+    did: question,
+    expected: `${shown(value)} ${unit}, as measured just now`,
+    got: `${shown(guess ?? 0)} predicted`,
+    so,
+  });
+}
