@@ -42,7 +42,7 @@ export class JournalSource implements CommitSource {
       //<
       //> 2.1 all that is published
       //: if (journal.next()) buffer.add(journal.bytes, journal.runOffset, journal.runBytes, journal.runLines);
-      //> 2.5 a commit has a bound
+      //> 2.2 a commit has a bound
       //: while (journal.next()) {
       while (buffer.bytes < COMMIT_BYTES && journal.next()) {
         //<
@@ -50,7 +50,7 @@ export class JournalSource implements CommitSource {
       }
       //<
     }
-    //> 2.2 another ring comes first in the next commit
+    //> 2.5 another ring comes first in the next commit
     this.firstRing = (this.firstRing + 1) % journals.length;
     //<
   }

@@ -21,12 +21,14 @@ export const check: StepModule['check'] = () =>
       const got = `the writer stopped: ${(error as Error).message}`;
       throw new StepFailure({ did, expected: 'the writer leaves the rest in the journal', got });
     }
-    const other = rig.put(line(99), 1);
-    rig.turn();
-    expectEqual(outcomeText(rig, other, 1), 'refused', {
-      did: `${did} Then another worker published a line.`,
-      so: 'a worker that is late holds up the others',
-    });
+    for (let turn = 0; turn < 2; turn++) {
+      const other = rig.put(line(99), 1);
+      rig.turn();
+      expectEqual(outcomeText(rig, other, 1), 'refused', {
+        did: `${did} Then another worker published a line.`,
+        so: 'a worker that is late holds up the others',
+      });
+    }
     expectEqual(rig.outcome(cursors[0]!), 1, {
       did: `${did} Then the worker read the first outcome.`,
       expected: 'refused',

@@ -42,6 +42,13 @@ export const check: StepModule['check'] = () => {
     did: 'The test asked at 150 ms.',
     so: 'a late task was passed over',
   });
+  for (const task of ['e', 'f']) queue.push(task, 4, 200);
+  for (let k = 0; k < 3; k++) queue.shift();
+  queue.push('g', 6, 300);
+  expectEqual(expiredAt(queue, 350), ['g'], {
+    did: 'd, e and f were settled; g was queued at 300 ms. The test asked at 350 ms.',
+    so: 'tasks that are gone hide those behind them',
+  });
 };
 
 const FILE = 'src/dispatch/task-queue.ts';

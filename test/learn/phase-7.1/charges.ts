@@ -1,6 +1,13 @@
 /** Threads that charge clients of one set: the checker loads this module with the learner's table. */
 import type { LimiterGeometry, Verdict } from '../../../src/limiter/limiter.ts';
-import { BUCKET, HIGH, LOW, TableIndex, tableBytes } from '../../../src/limiter/lock-free-layout.ts';
+import {
+  BUCKET,
+  HIGH,
+  LAST_MS_F64,
+  LOW,
+  TableIndex,
+  tableBytes,
+} from '../../../src/limiter/lock-free-layout.ts';
 import { LockFreeTable } from '../../../src/limiter/lock-free-table.ts';
 import { FROZEN, TokenClock } from '../../../src/limiter/token-clock.ts';
 
@@ -40,8 +47,12 @@ export function missingTokens(
   const index = new TableIndex(0, { sets: 1, ways });
   const clock = newClock();
   const now = clock.floor(NOW_MS);
-  const tokens = (slot: number): number =>
-    Math.max(0, clock.missing(words[slot + BUCKET]!, now)) / clock.token;
+  const times = new Float64Array(memory);
+  const tokens = (slot: number): number => {
+    // The word of an older bucket says nothing: the bucket is full.
+    if (NOW_MS - times[(slot >> 1) + LAST_MS_F64]! > clock.horizonMs) return 0;
+    return Math.max(0, clock.missing(words[slot + BUCKET]!, now)) / clock.token;
+  };
   const slots = Array.from({ length: ways }, (_, way) => index.slot(index.set(0), way));
   const live = slots.filter((slot) => words[slot + LOW] !== 0 && (words[slot + BUCKET]! & FROZEN) === 0);
   return [

@@ -40,6 +40,5 @@ export const mutants: StepModule['mutants'] = [
     file: FILE,
     find: 'while (buffer.bytes < COMMIT_BYTES && journal.next()) {',
     replace: 'while (journal.next() && buffer.bytes < COMMIT_BYTES) {',
-    refusedBy: '2.2',
   },
 ];
