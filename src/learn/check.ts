@@ -10,8 +10,8 @@ import { bold, dim, green, labelled, print, red } from './screen.ts';
 import { placesOfStep } from './start.ts';
 import { requireBranch, type Workspace } from './workspace.ts';
 
-/** Steps answer within a second; this ends an endless loop. */
-const LIMIT_MS = 8_000;
+/** Steps answer within a second on an idle machine; this ends an endless loop. */
+const LIMIT_MS = 15_000;
 /** Steps that measure run a server for some seconds. */
 const MEASURE_LIMIT_MS = 60_000;
 const INDENT = '    ';

@@ -103,6 +103,6 @@ export class VariantTree {
       mkdirSync(dirname(compiled(file)), { recursive: true });
       writeFileSync(compiled(file), own);
     }
-    return examine({ root: ROOT, output: this.output, steps, guesses: {}, limitMs: 8_000 });
+    return examine({ root: ROOT, output: this.output, steps, guesses: {}, limitMs: 60_000 });
   }
 }

@@ -120,7 +120,7 @@ function draw({ current, phases, symptoms, runs }) {
   byId('summary').textContent = `${done} of ${steps.length} steps`;
   byId('map').replaceChildren(...phases.map((phase) => phaseCard(phase, phase.number === current)));
   const tree = byId('tree');
-  // What the reader has opened stays open.
+  // Drawn once, so that opened branches stay open.
   if (tree.childElementCount === 0) tree.append(...symptoms.map((symptom) => branch(symptom, phases)));
   const plots = byId('runs');
   plots.replaceChildren();

@@ -20,7 +20,7 @@ function watchStores(look: () => void, action: () => void): void {
   }
 }
 
-/** What the worker sees of these lines, at each of its looks. */
+/** The outcomes of these lines that the worker sees, look by look. */
 function outcomesSeen(rig: WriterRig, cursor: number): string[] {
   const seen = new Set<string>();
   watchStores(

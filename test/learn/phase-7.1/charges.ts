@@ -19,12 +19,12 @@ const newClock = (): TokenClock => new TokenClock(1, 4);
 const open = (memory: SharedArrayBuffer, ways: number): LockFreeTable =>
   new LockFreeTable(memory, 0, { sets: 1, ways }, newClock());
 
-/** A table that holds these clients, idle for a while. */
-export function createSet(ways: number, idleClients: readonly number[]): SharedArrayBuffer {
+/** A table that holds these clients, idle for `idleMs`. */
+export function createSet(ways: number, idleClients: readonly number[], idleMs = IDLE_MS): SharedArrayBuffer {
   const geometry: LimiterGeometry = { sets: 1, ways };
   const memory = new SharedArrayBuffer(tableBytes(geometry));
   const table = open(memory, ways);
-  for (const client of idleClients) table.charge(client, client, 1, NOW_MS - IDLE_MS);
+  for (const client of idleClients) table.charge(client, client, 1, NOW_MS - idleMs);
   return memory;
 }
 

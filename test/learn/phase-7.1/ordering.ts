@@ -14,15 +14,16 @@ const THREAD_NAMES = ['thread A', 'thread B', 'thread C'];
 export interface SetScenario {
   readonly ways: number;
   readonly idleClients: readonly number[];
+  readonly idleMs?: number;
   /** The clients that each thread charges, in turn. */
   readonly threads: readonly (readonly number[])[];
 }
 
-function scenarioOf({ ways, idleClients, threads }: SetScenario): Scenario<typeof Charges> {
+function scenarioOf({ ways, idleClients, idleMs, threads }: SetScenario): Scenario<typeof Charges> {
   return {
     name: 'threads that charge clients of one set',
     prepare({ createSet, chargeClients, missingTokens }) {
-      const memory = createSet(ways, idleClients);
+      const memory = createSet(ways, idleClients, idleMs);
       const whole = { name: 'the table', byte: 0, bytes: memory.byteLength };
       return {
         memories: [
