@@ -7,32 +7,33 @@ import { StepFailure } from '../../src/learn/failure.ts';
 import type { StepModule } from '../../src/learn/step-module.ts';
 import { ROOT } from '../../src/learn/workspace.ts';
 
-/** A right prediction, and one that no machine fulfils. */
-const PREDICTIONS: Readonly<Record<string, readonly [right: number, wrong: number]>> = {
-  '0.1': [47, 500],
-  '0.2': [425, 20],
-  '0.3': [93, 20],
-  '0.4': [15, 0.5],
-};
+/** Predictions that no machine fulfils. */
+const WRONG: Readonly<Record<string, number>> = { '0.1': 1000, '0.2': 5, '0.3': 5, '0.4': 0.01 };
+
+/** The figure that a refused prediction is told. */
+async function refusal(run: () => unknown): Promise<string> {
+  try {
+    await run();
+  } catch (error) {
+    assert.ok(error instanceof StepFailure, String(error));
+    return `${error.finding.expected} ${error.finding.got}`;
+  }
+  throw new Error('the prediction was accepted');
+}
 
 describe('the labs of phase 0', () => {
   for (const step of stepsOf(ROOT, phaseNamed('0'))) {
-    const [right, wrong] = PREDICTIONS[step.id]!;
-    const load = async () => (await import(join(ROOT, 'dist', `${step.path}.js`))) as StepModule;
-
-    it(`${step.id} ${step.title} asks for a prediction, refuses ${wrong} and accepts ${right}`, async () => {
-      const { check } = await load();
-      const failure = (guess: number | null) => (error: unknown) => {
-        assert.ok(error instanceof StepFailure, String(error));
-        assert.match(error.finding.got, guess === null ? /none yet/ : /predicted/);
-        return true;
-      };
-      await assert.rejects(async () => check({ guess: null, root: ROOT }), failure(null));
-      await assert.rejects(async () => check({ guess: wrong, root: ROOT }), failure(wrong));
+    it(`${step.id} ${step.title} asks for a prediction, refuses a wrong one, and accepts its own figure`, async () => {
+      const { check } = (await import(join(ROOT, 'dist', `${step.path}.js`))) as StepModule;
       assert.match(
-        String(await check({ guess: right, root: ROOT })),
-        /you predicted .* and the server shows/,
+        await refusal(() => check({ guess: null, root: ROOT })),
+        /before anything is measured.*none yet/,
       );
+      const refused = await refusal(() => check({ guess: WRONG[step.id]!, root: ROOT }));
+      const [, measured] = /^([\d.]+) .*as measured just now .*predicted$/.exec(refused) ?? [];
+      assert.ok(measured !== undefined, refused);
+      const accepted = await check({ guess: Number(measured), root: ROOT });
+      assert.match(String(accepted), /you predicted .* and the server shows/);
     });
   }
 });

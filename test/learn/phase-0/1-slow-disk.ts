@@ -3,7 +3,7 @@ import { compare, measure, predicted } from './lab.ts';
 
 export const check: StepModule['check'] = async ({ guess, root }) => {
   const prediction = {
-    question: 'Each sync takes 20 ms, and 10 clients wait. How many requests a second does phase 0 answer?',
+    question: 'Each sync takes 100 ms, and 10 clients wait. How many requests a second does phase 0 answer?',
     unit: 'requests a second',
     guess,
     factor: 1.4,

@@ -64,5 +64,6 @@ export const mutants: StepModule['mutants'] = [
     file: FILE,
     find: '      this.publish(set, version);\n      //<\n',
     replace: '      Atomics.compareExchange(i32, set + VERSION, version, version & ~WAY_MASK);\n      //<\n',
+    refusedBy: '7.1.3',
   },
 ];
