@@ -57,8 +57,8 @@ export class Exporter {
   private isFileWritable = true;
   private nextProgressMs = performance.now() + PROGRESS_MS;
   private isMaintaining = false;
-  /** Another log is in the directory: its commit numbers mean other commits. */
-  private readonly replaced = new AbortController();
+  /** Aborts when the data directory is gone, or holds another log, whose commit numbers mean other commits. */
+  private readonly broken = new AbortController();
 
   constructor(options: ExporterOptions, factory: SinkFactory, logger: Logger, metrics: ExportMetrics) {
     const { dataDir, name, writer } = options;
@@ -81,10 +81,10 @@ export class Exporter {
    * @throws SinkError or MetricsStreamError when a person must act
    */
   async run(signal: AbortSignal): Promise<void> {
-    const timer = setInterval(() => this.tick(), TICK_MS);
+    const timer = setInterval(() => this.tickOrEnd(), TICK_MS);
     try {
-      await this.shipAll(AbortSignal.any([signal, this.replaced.signal]));
-      this.replaced.signal.throwIfAborted();
+      await this.shipAll(AbortSignal.any([signal, this.broken.signal]));
+      this.broken.signal.throwIfAborted();
       this.progress.state = 'stopped';
       if (this.options.once) await this.maintain();
     } catch (error) {
@@ -93,7 +93,7 @@ export class Exporter {
       throw error;
     } finally {
       clearInterval(timer);
-      this.tick();
+      this.tickOrEnd();
       await this.sink.close();
     }
   }
@@ -218,6 +218,15 @@ export class Exporter {
       );
   }
 
+  /** A data directory that went away ends the exporter. */
+  private tickOrEnd(): void {
+    try {
+      this.tick();
+    } catch (error) {
+      this.broken.abort(error);
+    }
+  }
+
   private tick(): void {
     const { progress, logger, sink } = this;
     progress.sample();
@@ -244,7 +253,7 @@ export class Exporter {
     const { dataDir } = this.options;
     const id = readLogRecord(nodeFileOps, dataDir).record?.id ?? this.log;
     if (id === this.log) return;
-    this.replaced.abort(
+    this.broken.abort(
       new MetricsStreamError(
         'LOG_INCOMPLETE',
         `${dataDir} now holds the log ${id} in place of ${this.log}: start export again to ship it.`,

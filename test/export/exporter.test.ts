@@ -215,6 +215,15 @@ describe('the exporter', () => {
     fs.rmSync(other.dataDir, { recursive: true });
   });
 
+  it('ends when its data directory goes away', async (test) => {
+    const { dataDir } = await record([1]);
+    const run = new Bench(test, dataDir).start({ once: false });
+    await eventually('shipped', () => run.sink.ranges().length === 1);
+    fs.renameSync(dataDir, `${dataDir}-away`);
+    await assert.rejects(run.ended, failsWith('DATA_DIR_UNUSABLE', /cannot read the data directory/));
+    fs.renameSync(`${dataDir}-away`, dataDir);
+  });
+
   it('refuses a directory without a log', () => {
     const dataDir = temporaryDirectory();
     assert.throws(() => logIdOf(dataDir), failsWith('DATA_DIR_UNUSABLE', /has no log\.json/));
