@@ -6,7 +6,7 @@ import { openDirect } from './wal-file.ts';
 
 /** Relative to the compiled file, dist/src/wal. */
 const ADDON = '../../native/uring.node';
-/** Four writes hide the device's latency behind each other; more gained nothing (docs/phases/7.2-write-ahead.md). */
+/** Four writes hide the device's latency behind each other; more gained nothing (docs/phases/7.2-write-ahead-log.md). */
 const DEPTH = 4;
 /** Pairs {tag, result} of one wake-up. */
 const RESULT_PAIRS = 64;
