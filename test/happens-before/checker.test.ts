@@ -84,7 +84,8 @@ describe('a value handed over', () => {
           return i32[FLAG + 1];
         },
       },
-      { layout: [...LAYOUT, { name: 'BESIDE', byte: 20, bytes: 4 }] },
+      // At random: a systematic search merges the orders that differ in a plain store.
+      { layout: [...LAYOUT, { name: 'BESIDE', byte: 20, bytes: 4 }], executionsMax: 1, randomMax: 200 },
     );
     assert.deepEqual(findings(report), []);
   });
