@@ -57,7 +57,7 @@ interface Limits {
   readonly seed?: number;
 }
 
-export const SHORT_LIMITS: Limits = { executionsMax: 800, randomMax: 200 };
+export const SHORT_LIMITS: Limits = { executionsMax: 500, randomMax: 100 };
 /** Explores most scenarios completely. */
 export const LONG_LIMITS: Limits = { executionsMax: 20_000, randomMax: 2_000 };
 
