@@ -7,11 +7,13 @@ import { logIdOf } from '../../src/export/exporter.ts';
 import { initTables } from '../../src/export/postgres/init.ts';
 import { LAYOUTS, type Layout } from '../../src/export/postgres/schema.ts';
 import { compareWithPostgres, type SinkComparison } from '../../src/export/postgres/verify.ts';
+import { eventually } from '../support/assertions.ts';
 import { suiteOwner } from '../support/clean-up.ts';
 import { damageCommit, record, recordLines } from '../support/damage.ts';
 import { freePort } from '../support/free-port.ts';
 import { POSTGRES_DEFAULTS, type Postgres, requirePostgres, startPostgres } from '../support/postgres.ts';
-import { type CliResult, runCli, temporaryDirectory } from '../support/server-process.ts';
+import { fetchOnce } from '../support/raw-http.ts';
+import { type CliResult, runCli, startCli, temporaryDirectory } from '../support/server-process.ts';
 import { requireTool } from '../support/tools.ts';
 import { line } from '../support/writer-rig.ts';
 
@@ -342,6 +344,41 @@ describe('export to PostgreSQL', { skip: requirePostgres() }, () => {
     const json = await runCli(['export', '--status', '--json', '--data-dir', dataDir]);
     assert.equal((JSON.parse(json.stdout) as { sink: string }[])[0]?.sink, 'mine');
     assert.match((await runCli(['export', '--help'])).stdout, /--series-per-name <n>/);
+  });
+
+  it('exposes the metrics that docs/scale-out.md lists, and its health', async () => {
+    const { dataDir } = await record([2, 1]);
+    removed(dataDir);
+    const url = await newDatabase();
+    const port = await freePort();
+    const exporter = startCli(owner, [
+      'export',
+      '--to',
+      url,
+      '--data-dir',
+      dataDir,
+      '--metrics-port',
+      `${port}`,
+    ]);
+    await eventually('both commits are in the database', async () => (await counted(url)) === 3);
+    const documented = [
+      ...fs.readFileSync('docs/scale-out.md', 'utf8').matchAll(/^\| `(\w+)` \| (\w+) \| (.*) \|$/gm),
+    ];
+    const text = (await fetchOnce(port, { path: '/metrics' })).body.toString();
+    const exposed = [...text.matchAll(/^# HELP (\w+) (.*)\n# TYPE \w+ (\w+)$/gm)];
+    assert.deepEqual(
+      exposed.map(([, name, help, type]) => [name, type, help]).sort(),
+      documented.map(([, name, type, help]) => [name, type, help]).sort(),
+    );
+    await eventually('the metrics are counted', async () =>
+      /export_metrics_total\{sink="postgres"\} 3\n/.test(
+        (await fetchOnce(port, { path: '/metrics' })).body.toString(),
+      ),
+    );
+    assert.equal((await fetchOnce(port, { path: '/health' })).status, 200);
+    assert.equal((await fetchOnce(port, { path: '/' })).status, 404);
+    exporter.kill('SIGTERM');
+    assert.deepEqual(await exporter.exited, { code: 0, signal: null });
   });
 
   it('syncs the log before it ships it', { skip: requireTool('strace') }, async () => {
