@@ -130,6 +130,7 @@ function parseItems(open: number): number {
       c = B[i]!;
     }
     //> 3.4 the next item
+    //: if (c === COMMA) continue;
     if (c === COMMA) {
       i++;
       if (B[i]! <= LAST_SPACE) i = skipSpace(i);

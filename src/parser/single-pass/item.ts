@@ -171,6 +171,7 @@ export function parseItem(open: number, row: number, index: number, depth: numbe
       //<
     } else {
       //> 3.1 each field has its column
+      //: fields |= OTHER;
       //: i = skipValue(i, depth + 1);
       fields |= field;
       if (field === NAME) i = parseName(i, row, index, depth);
