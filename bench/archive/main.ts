@@ -224,7 +224,10 @@ async function ingest(): Promise<void> {
       );
     }
   }
-  const median = (values: number[]): number => values.sort((a, b) => a - b)[values.length >> 1]!;
+  const median = (values: number[]): number => {
+    const sorted = values.sort((a, b) => a - b);
+    return (sorted[(sorted.length - 1) >> 1]! + sorted[sorted.length >> 1]!) / 2;
+  };
   const share = median(figures.beside) / median(figures.alone);
   console.log(`beside an archiver: ${(100 * share).toFixed(1)}% of alone`);
 }
