@@ -305,7 +305,7 @@ describe('export to PostgreSQL', { skip: requirePostgres() }, () => {
       [newer, 1, /has tables of version 99, this program works with version 1: update metricsstream/],
       [as('reader'), 1, /permission denied for table ms_schema: grant it to this user/],
       ['mysql://127.0.0.1/x', 2, /--to: give a URL of the form postgres:/],
-      [url.replace('127.0.0.1', 'no such host'), 2, /--to: give a URL/],
+      [url.replace('127.0.0.1', 'no such host'), 2, /give PostgreSQL as postgres:/],
     ];
     for (const [to, expected, pattern] of cases) {
       const { code, stdout, stderr } = await tryToShip(to, dataDir);
