@@ -4,6 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import type { ArchiveTotals } from '../../src/archive/archiver.ts';
+import { ArchiveMetrics } from '../../src/archive/metrics.ts';
 import { eventually } from '../support/assertions.ts';
 import { bodyOf, ndjsonBody, uniqueName } from '../support/bodies.ts';
 import { reportCursor } from '../support/cursor-report.ts';
@@ -233,8 +235,19 @@ describe('in a Prometheus that scrapes a loaded server', { skip: requireTool('pr
       (text) => text.match(/(?<![\w:])(metricsstream_\w+_\w+|up)(?=[{[ )\n])/g) ?? [],
     );
     assert.ok(names.length > 20);
-    // The test of consume checks its names.
-    const ofServer = names.filter((name) => !name.startsWith('metricsstream_consume_'));
+    // The test of consume checks its names, and the next one those of archive.
+    const ofServer = names.filter((name) => !/^metricsstream_(consume|archive)_/.test(name));
     for (const name of new Set(ofServer)) await findsData(name);
+  });
+
+  it('the rules use metrics of archive that it has', () => {
+    const used = readDeployed('prometheus', 'alerts.yml').match(/metricsstream_archive_\w+/g) ?? [];
+    const known = new ArchiveMetrics({} as ArchiveTotals).registry.getMetricsAsArray();
+    assert.notEqual(used.length, 0);
+    for (const name of used)
+      assert.ok(
+        known.some((metric) => metric.name === name),
+        name,
+      );
   });
 });
