@@ -6,7 +6,7 @@ import { BATCH, LAST_PHASE, REVERT_SLOTS } from './plan.ts';
 
 /** Fewer clients than threads that may live at once, and few requests, since some phases start a thread for each. */
 const CLIENTS = 5;
-const REQUESTS_PER_CLIENT = 4;
+const REQUESTS_PER_CLIENT = 2;
 
 async function check(variant: Variant, scratch: string): Promise<string> {
   const options: CellOptions = {

@@ -10,7 +10,7 @@ import { postRequest, RawConnection } from '../support/raw-http.ts';
 import { startServer } from '../support/server-process.ts';
 import { readStored } from '../support/stored.ts';
 
-const BODIES = 60;
+const BODIES = 30;
 const MAX_BATCH = 8;
 const LAST = PHASES.at(-1)!;
 

@@ -48,12 +48,11 @@ function describePhases(
   }
 }
 
-/** Registers `suite` once per phase, each time with a server of that phase, which starts before the tests. */
-export function describeEachPhase(options: ServerOptions, suite: Suite): void {
-  describePhases(PHASES, options, suite);
-}
-
-/** As `describeEachPhase`, over as few phases as it takes to run every implementation of every slot. */
+/**
+ * Registers `suite` over as few phases as it takes to run every implementation of every slot, or over all of them with
+ * METRICSSTREAM_EVERY_PHASE=1. Each time a server of that phase starts before the tests.
+ */
 export function describeEachImplementation(options: ServerOptions, suite: Suite): void {
-  describePhases(coveringPhases(), options, suite);
+  const phases = process.env.METRICSSTREAM_EVERY_PHASE === '1' ? PHASES : coveringPhases();
+  describePhases(phases, options, suite);
 }
