@@ -190,6 +190,7 @@ function slowSyncCase(phase: number): FaultCase {
       faults.set({ syncDelayMs: 200 });
       const load = run.startLoad();
       await new Promise((resolve) => setTimeout(resolve, 2 * LOAD_MS[form]));
+      await eventually('a slow sync was acknowledged', () => load.ledger.acknowledged > 0, 30_000);
       run.tries = (await Scrape.of(run.server.port)).sum('metricsstream_syncs_total');
       run.server.kill('SIGKILL');
       await run.endsInFailure();
