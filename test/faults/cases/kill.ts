@@ -99,7 +99,11 @@ const soak: FaultCase = {
     const run = await FaultRun.start(owner, { args: serveArgs(6, 'synced', LIMITS) });
     let mostGrown = 0;
     for (; run.tries < kills; run.tries++) {
-      run.startLoad({ headersOf: (connection) => ({ 'X-Client': `soak-${connection}` }), pauseMs: 2 });
+      const load = run.startLoad({
+        headersOf: (connection) => ({ 'X-Client': `soak-${connection}` }),
+        pauseMs: 2,
+      });
+      await eventually('the load runs', () => load.ledger.acknowledged > 0, 30_000);
       await delay(everyMs / 4);
       const warmBytes = residentBytes(run.server.pid);
       await delay((everyMs * 3) / 4);

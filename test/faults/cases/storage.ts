@@ -171,6 +171,7 @@ function shortWriteCase(phase: number, ack: Ack): FaultCase {
       faults.set({ writeMostBytes: 700 });
       const load = run.startLoad();
       await new Promise((resolve) => setTimeout(resolve, LOAD_MS[form]));
+      await eventually('metrics are acknowledged', () => load.ledger.acknowledged > 0, 30_000);
       await run.stopLoads();
       run.tries = (await Scrape.of(run.server.port)).sum('metricsstream_short_writes_total');
       assert.equal(answered(503, load) + answered(504, load), 0, statusText([load]));

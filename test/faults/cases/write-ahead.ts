@@ -60,6 +60,7 @@ function shortCase(wal: Wal): FaultCase {
       // Several blocks a record, so that writes are cut.
       const load = run.startLoad({ paddingBytes: 200 });
       await new Promise((resolve) => setTimeout(resolve, LOAD_MS[form]));
+      await eventually('metrics are acknowledged', () => load.ledger.acknowledged > 0, 30_000);
       await run.stopLoads();
       run.tries = (await Scrape.of(run.server.port)).sum('metricsstream_wal_records_total');
       assert.equal(answered(503, load) + answered(504, load), 0, statusText([load]));
@@ -79,6 +80,7 @@ function slowCase(wal: Wal): FaultCase {
       faults.set({ walDelayMs: 50 });
       const load = run.startLoad();
       await new Promise((resolve) => setTimeout(resolve, LOAD_MS[form]));
+      await eventually('metrics are acknowledged', () => load.ledger.acknowledged > 0, 30_000);
       run.tries = (await Scrape.of(run.server.port)).sum('metricsstream_wal_records_total');
       run.server.kill('SIGKILL');
       await run.endsInFailure();
