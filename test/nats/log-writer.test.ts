@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { parseNatsAddress } from '../../src/nats/address.ts';
 import { openNats } from '../../src/nats/connect.ts';
 import { natsErrorText } from '../../src/nats/errors.ts';
@@ -24,6 +25,7 @@ import { requireTool } from '../support/tools.ts';
 
 const skip = requireTool('nats-server');
 const LOG = randomUUID();
+const RETRY_MS = 20;
 const STREAM = 'METRICSSTREAM';
 const ADDRESS = parseNatsAddress(`nats://127.0.0.1/${STREAM}`, '--to');
 
@@ -137,6 +139,8 @@ describe('the writer of a log', { skip }, () => {
         else await killed;
         number++;
       } catch {
+        // A closed connection fails at once, and can only be opened again while timers and sockets have their turn.
+        await delay(RETRY_MS);
         writer = await LogWriter.open(connection, STREAM, LOG).catch(() => writer);
         number = (writer.last?.last ?? 0) + 1;
       }
