@@ -6,7 +6,7 @@ import { after, describe, it } from 'node:test';
 import { assertAccepted, assertProblem, assertRetryAfter, eventually } from '../support/assertions.ts';
 import { namesBody, uniqueName } from '../support/bodies.ts';
 import type { Owner } from '../support/clean-up.ts';
-import { describeEachImplementation, phaseArgs } from '../support/each-phase.ts';
+import { describeFirstAndLast, phaseArgs } from '../support/each-phase.ts';
 import { Scrape } from '../support/exposition.ts';
 import {
   CLOSED_WITHIN_MS,
@@ -83,7 +83,7 @@ const suiteTokens = new TokensFile(
   `edge sha256:${sha256(EDGE)}`,
 );
 
-describeEachImplementation(
+describeFirstAndLast(
   {
     args: [
       ...['--workers', '2', '--tokens-file', suiteTokens.path, '--max-body-bytes', String(MAX_BODY_BYTES)],

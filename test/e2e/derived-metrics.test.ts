@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import type { Summary } from '../../src/exposition/summary.ts';
 import { assertAccepted, assertProblem, eventually } from '../support/assertions.ts';
 import { bodyOf, uniqueName } from '../support/bodies.ts';
-import { describeEachImplementation } from '../support/each-phase.ts';
+import { describeFirstAndLast } from '../support/each-phase.ts';
 import { Scrape } from '../support/exposition.ts';
 import { fetchOnce, post } from '../support/raw-http.ts';
 import { startServer } from '../support/server-process.ts';
@@ -20,7 +20,7 @@ async function summaryOf(port: number): Promise<Summary> {
   return JSON.parse(response.body.toString()) as Summary;
 }
 
-describeEachImplementation({ args: ['--rate-limit', '0'] }, (server) => {
+describeFirstAndLast({ args: ['--rate-limit', '0'] }, (server) => {
   it('metrics acknowledged are counted by class and type, and sum up to those accepted', async () => {
     const metrics = [...of('counter', 3), ...of('gauge', 5), ...of('histogram', 300), ...of('summary', 2)];
     assertAccepted(await post(server.port, bodyOf(metrics)), 310);

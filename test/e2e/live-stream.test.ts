@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
 import { assertProblem, assertRetryAfter, eventually } from '../support/assertions.ts';
 import { bodyOf, metric, namesBody, uniqueName } from '../support/bodies.ts';
-import { describeEachImplementation } from '../support/each-phase.ts';
+import { describeFirstAndLast } from '../support/each-phase.ts';
 import { EventStream } from '../support/event-stream.ts';
 import { Scrape } from '../support/exposition.ts';
 import { fetchOnce, post, RawConnection } from '../support/raw-http.ts';
@@ -61,7 +61,7 @@ describe('GET /', async () => {
   });
 });
 
-describeEachImplementation({}, (server) => {
+describeFirstAndLast({}, (server) => {
   it('GET /live opens with the last minutes and sends a message per second', async (t) => {
     const before = await Scrape.of(server.port);
     const stream = await EventStream.open(t, server.port);

@@ -9,7 +9,7 @@ import { assertAccepted, eventually } from '../support/assertions.ts';
 import { bodyOf, metric, namesBody, uniqueName } from '../support/bodies.ts';
 import { makeCertificate, makeExpiredCertificate } from '../support/certificates.ts';
 import type { Owner } from '../support/clean-up.ts';
-import { describeEachImplementation, phaseArgs } from '../support/each-phase.ts';
+import { describeFirstAndLast, phaseArgs } from '../support/each-phase.ts';
 import { CLOSED_WITHIN_MS, fetchSecure, postRequest, RawConnection } from '../support/raw-http.ts';
 import {
   runCli,
@@ -79,7 +79,7 @@ describe('TLS', { skip: requireTool('openssl') }, () => {
 
   const suiteFiles = new ServerFiles({ after });
 
-  describeEachImplementation({ args: ['--workers', '2', ...suiteFiles.args] }, (server) => {
+  describeFirstAndLast({ args: ['--workers', '2', ...suiteFiles.args] }, (server) => {
     it('serves HTTPS with the given certificate, and stores metrics sent over it', async () => {
       const connection = await RawConnection.openSecure(server.port);
       assert.equal(nameSeenBy(connection), 'first.test');

@@ -28,6 +28,10 @@ function coveringPhases(): readonly Phase[] {
   return chosen.sort((a, b) => a.number - b.number);
 }
 
+const isEveryPhase = process.env.METRICSSTREAM_EVERY_PHASE === '1';
+
+export const testedPhases = (): readonly Phase[] => (isEveryPhase ? PHASES : coveringPhases());
+
 type Suite = (server: ServerProcess, phase: Phase) => void;
 
 function describePhases(
@@ -53,6 +57,11 @@ function describePhases(
  * METRICSSTREAM_EVERY_PHASE=1. Each time a server of that phase starts before the tests.
  */
 export function describeEachImplementation(options: ServerOptions, suite: Suite): void {
-  const phases = process.env.METRICSSTREAM_EVERY_PHASE === '1' ? PHASES : coveringPhases();
-  describePhases(phases, options, suite);
+  describePhases(testedPhases(), options, suite);
+}
+
+/** As `describeEachImplementation`, over the first and the last phase: for suites about HTTP that no slot changes. */
+export function describeFirstAndLast(options: ServerOptions, suite: Suite): void {
+  const phases = testedPhases();
+  describePhases(isEveryPhase ? phases : [phases[0]!, phases.at(-1)!], options, suite);
 }
