@@ -35,7 +35,7 @@ export interface ExporterOptions extends RangeOptions {
   readonly start: number | null;
 }
 
-/** The id of the log in a directory. @throws MetricsStreamError DATA_DIR_UNUSABLE when there is none */
+/** The id of the log in a directory. @throws MetricsStreamError DATA_DIR_UNUSABLE if the directory has no log */
 export function logIdOf(dataDir: string): string {
   const { record } = readLogRecord(nodeFileOps, dataDir);
   if (record !== null) return record.id;
@@ -179,6 +179,8 @@ export class Exporter {
   /** Ships ranges one after the other; prepares the next one meanwhile. */
   private async stream(after: number, backoff: Backoff, signal: AbortSignal): Promise<void> {
     const failure = new AbortController();
+    // Once for all ranges: in Node 20 a signal keeps an entry for each signal that was derived from it.
+    const ended = AbortSignal.any([signal, failure.signal]);
     const source = new RangeSource(this.options, after);
     let shipping: Promise<void> = Promise.resolve();
     // Skipped commits and damage lie between the cursor and the end of the log.
@@ -187,7 +189,7 @@ export class Exporter {
     };
     try {
       for (;;) {
-        const range = await source.next(AbortSignal.any([signal, failure.signal]), atEnd);
+        const range = await source.next(ended, atEnd);
         if (range === null) break;
         const prepared = await this.sink.prepare(range);
         await shipping;

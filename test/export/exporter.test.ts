@@ -96,6 +96,15 @@ describe('the exporter', () => {
     assert.equal(cursor.lagBytes, 0);
   });
 
+  it('derives no signal for each range, because Node keeps every one', async (test) => {
+    const { dataDir } = await record(...many(4, 30));
+    const any = test.mock.method(AbortSignal, 'any');
+    const run = new Bench(test, dataDir).start({ rangeBytes: 1_024 });
+    await run.ended;
+    const { length } = run.sink.ranges();
+    assert.ok(length > 2 * any.mock.callCount(), `${any.mock.callCount()} signals for ${length} ranges`);
+  });
+
   it('follows the log across rotation and a restart of the writer', async (test) => {
     const rig = new WriterRig({ config: { segmentBytes: 2_000 } });
     const { dataDir } = rig;
