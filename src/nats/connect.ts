@@ -1,4 +1,4 @@
-/** Connections to NATS, with the client's defaults that would lose them corrected. */
+/** Connections to NATS. They replace the defaults with which the client would give a connection up. */
 import { readFileSync } from 'node:fs';
 import {
   ConnectionError,
@@ -40,7 +40,7 @@ export class NatsLink {
     }
   }
 
-  /** The outcome of a request; rejects at once while there is no connection. */
+  /** The outcome of a request. Rejects as soon as the connection breaks, and at once while it is broken. */
   async guard<T>(request: () => Promise<T>): Promise<T> {
     if (!this.isUp) throw new ConnectionError('the connection broke');
     let fail: (error: Error) => void = () => {};
@@ -70,13 +70,15 @@ export interface NatsFiles {
 }
 
 /**
- * Connects once. Later the client reconnects by itself, for ever: its default gives up after ten attempts.
+ * Connects once. Later the client reconnects by itself, for ever. By default it gives up after ten attempts, or after two
+ * refused logins, which an operator may still correct.
  * @param name shown in the server's connection list
- * @throws SinkError with one line
+ * @throws SinkError with one line; MetricsStreamError CONFIG_INVALID for a file that cannot be read
  */
 export async function openNats(address: NatsAddress, files: NatsFiles, name: string): Promise<NatsLink> {
   const { servers, user, password, token } = address;
   const credentials = files.creds === undefined ? null : readOption('--nats-creds', files.creds);
+  const tls = tlsOf(address, files);
   try {
     const connection = await connect({
       servers: [...servers],
@@ -84,11 +86,12 @@ export async function openNats(address: NatsAddress, files: NatsFiles, name: str
       timeout: CONNECT_TIMEOUT_MS,
       reconnectTimeWait: RECONNECT_WAIT_MS,
       maxReconnectAttempts: -1,
+      ignoreAuthErrorAbort: true,
       pingInterval: PING_INTERVAL_MS,
       ...(credentials === null ? {} : { authenticator: credsAuthenticator(credentials) }),
       ...(user === undefined ? {} : { user, pass: password ?? '' }),
       ...(token === undefined ? {} : { token }),
-      ...tlsOf(address, files),
+      ...tls,
     });
     return new NatsLink(connection);
   } catch (error) {
@@ -106,13 +109,19 @@ function readOption(option: string, path: string): Uint8Array {
   }
 }
 
+/** The path of a file that can be read. The client reads it at each connection, so a renewed certificate takes effect. */
+function readable(option: string, path: string): string {
+  readOption(option, path);
+  return path;
+}
+
 function tlsOf({ isTls }: NatsAddress, { tlsCa, tlsCert, tlsKey }: NatsFiles): { tls?: TlsOptions } {
   if (!isTls && tlsCa === undefined && tlsCert === undefined) return {};
   return {
     tls: {
-      ...(tlsCa === undefined ? {} : { caFile: tlsCa }),
-      ...(tlsCert === undefined ? {} : { certFile: tlsCert }),
-      ...(tlsKey === undefined ? {} : { keyFile: tlsKey }),
+      ...(tlsCa === undefined ? {} : { caFile: readable('--nats-tls-ca', tlsCa) }),
+      ...(tlsCert === undefined ? {} : { certFile: readable('--nats-tls-cert', tlsCert) }),
+      ...(tlsKey === undefined ? {} : { keyFile: readable('--nats-tls-key', tlsKey) }),
     },
   };
 }

@@ -1,8 +1,8 @@
 /** The stream's end of export against a real nats-server: resume point, fence, rollback, errors. */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { cpSync } from 'node:fs';
-import { join } from 'node:path';
+import { cpSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseNatsAddress } from '../../src/nats/address.ts';
@@ -126,6 +126,34 @@ describe('the writer of a log', { skip }, () => {
     assert.deepEqual(await stored(server.url), [1, 2, 3, 4, 5]);
   });
 
+  it('goes on after the server refused its login for a while', async (t) => {
+    const directory = temporaryDirectory(t);
+    const allow = (password: string): void =>
+      writeFileSync(join(directory, 'login.conf'), `authorization { user: a, password: ${password} }\n`);
+    allow('right');
+    const server = await startNats(t, { config: `include "../${basename(directory)}/login.conf"` });
+    const url = `nats://a:right@127.0.0.1:${server.port}`;
+    await init(url, { replicas: 1, maxBytes: 1 << 28 });
+    const link = await connectTo(t, url);
+    await server.kill();
+    allow('another');
+    await server.start();
+    let refused = 0;
+    for await (const { type } of link.connection.status()) {
+      // The client's own default is to close the connection at the second one.
+      if (type === 'error' && ++refused === 3) break;
+    }
+    await server.kill();
+    allow('right');
+    await server.start();
+    await eventually('a writer opens', () =>
+      LogWriter.open(link, STREAM, LOG).then(
+        () => true,
+        () => false,
+      ),
+    );
+  });
+
   it('goes on after the leader of three is killed, and stores each message once', async (t) => {
     const cluster = await startNatsCluster(t);
     await init(cluster.url, { replicas: 3, maxBytes: 1 << 28 });
@@ -192,6 +220,19 @@ describe('errors of NATS', { skip }, () => {
       code: 'SINK_FAILED',
       message: /refuses the user, password or credentials/,
     });
+  });
+
+  it('name the option of a TLS file that cannot be read', async () => {
+    for (const [file, option] of [
+      ['tlsCa', '--nats-tls-ca'],
+      ['tlsCert', '--nats-tls-cert'],
+      ['tlsKey', '--nats-tls-key'],
+    ] as const) {
+      await assert.rejects(openNats({ ...ADDRESS, isTls: true }, { [file]: '/missing.pem' }, 'test'), {
+        code: 'CONFIG_INVALID',
+        message: new RegExp(`^${option} /missing\\.pem: `),
+      });
+    }
   });
 
   it('name the subject of a missing permission', async (t) => {
