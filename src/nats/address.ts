@@ -44,7 +44,7 @@ export function parseNatsAddress(text: string, option: string): NatsAddress {
     stream: name,
     isTls: scheme === 'tls',
     text: `${scheme}://${servers.join(',')}/${name}`,
-    ...loginOf(login),
+    ...loginOf(login, option),
   };
 }
 
@@ -57,14 +57,14 @@ function serverOf(text: string, option: string): string {
   return `${host}:${number}`;
 }
 
-function loginOf(login: string | undefined): Partial<NatsAddress> {
+function loginOf(login: string | undefined, option: string): Partial<NatsAddress> {
   if (login === undefined || login === '') return {};
-  const colon = login.indexOf(':');
-  if (colon < 0) return { token: decodeURIComponent(login) };
-  return {
-    user: decodeURIComponent(login.slice(0, colon)),
-    password: decodeURIComponent(login.slice(colon + 1)),
-  };
+  try {
+    const [user = '', ...rest] = login.split(':').map(decodeURIComponent);
+    return rest.length === 0 ? { token: user } : { user, password: rest.join(':') };
+  } catch {
+    throw invalid(option, 'write a % in the user, password or token as %25');
+  }
 }
 
 function invalid(option: string, advice: string): MetricsStreamError {

@@ -105,6 +105,7 @@ describe('export to NATS', { skip }, () => {
   for (const [args, reason] of [
     [['--to', 'http://127.0.0.1'], /--to: give a URL of the form postgres:\/\/… or nats:/],
     [['--to', 'nats://127.0.0.1:99999'], /"127\.0\.0\.1:99999" is not host:port/],
+    [['--to', 'nats://50%:x@a'], /--to: write a % in the user, password or token as %25/],
     [['--to', 'nats://a/b.c'], /the stream "b\.c" may have letters/],
     [
       ['--to', 'nats://a', '--range-bytes', '1h'],
