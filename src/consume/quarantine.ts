@@ -1,10 +1,11 @@
 /**
- * The quarantine: a stream of messages that the sink refuses, each with the reason. They stay until somebody has them
- * retried, so poison neither blocks the healthy messages behind it nor disappears.
+ * The quarantine: a stream of messages that the sink refuses, each with the reason. They stay until an operator retries
+ * them, so poison neither blocks the healthy messages behind it nor disappears.
  */
 import type { JetStreamClient, JetStreamManager, StoredMsg } from '@nats-io/jetstream';
 import { headers, type MsgHdrs } from '@nats-io/transport-node';
 import { decodeMessage } from '../nats/message.ts';
+import { storedMessages } from '../nats/stored-messages.ts';
 import { quarantineStreamOf, subjectOf } from '../nats/stream.ts';
 import { type Applier, ApplyError } from './applier.ts';
 
@@ -20,7 +21,7 @@ interface Refused {
   readonly seq: number;
 }
 
-/** Copies a message into the quarantine. The caller ends the original once this resolves. @throws the client's errors */
+/** Copies a message into the quarantine. The caller terminates the original afterwards. @throws the client's errors */
 export async function quarantine(
   js: JetStreamClient,
   stream: string,
@@ -55,12 +56,10 @@ export async function retryQuarantine(
   const { state } = await jsm.streams.info(name);
   const kept: string[] = [];
   let applied = 0;
-  for (let seq = state.first_seq; seq <= state.last_seq && state.messages > 0; seq++) {
-    const message = await jsm.streams.getMessage(name, { seq });
-    if (message === null) continue;
+  for await (const message of storedMessages(jsm, name, state.first_seq, state.last_seq)) {
     const reason = await applyAgain(applier, message);
     if (reason === null) {
-      await jsm.streams.deleteMessage(name, seq);
+      await jsm.streams.deleteMessage(name, message.seq);
       applied++;
     } else {
       kept.push(`message ${message.header.get(SOURCE_SEQUENCE)} of ${stream}: ${reason}`);

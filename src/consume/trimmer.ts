@@ -7,6 +7,7 @@
  */
 import type { JetStreamManager } from '@nats-io/jetstream';
 import { decodeExtent } from '../nats/message.ts';
+import { storedMessages } from '../nats/stored-messages.ts';
 
 /** While another consumer lags, older messages than these stay until the next start. */
 const REMEMBERED_MAX = 100_000;
@@ -43,7 +44,8 @@ export class Trimmer {
     this.hasScanned = true;
     const due: [Set<number>, number][] = [];
     for (const ofLog of this.stored.values()) {
-      const newest = Math.max(...ofLog);
+      let newest = 0;
+      for (const sequence of ofLog) newest = Math.max(newest, sequence);
       for (const sequence of ofLog) if (sequence <= floor && sequence < newest) due.push([ofLog, sequence]);
     }
     for (let from = 0; from < due.length; from += REQUESTS_AHEAD) {
@@ -80,10 +82,10 @@ export class Trimmer {
   /** Finds what an earlier process acknowledged and did not delete. */
   private async scan(floor: number): Promise<void> {
     const { state } = await this.jsm.streams.info(this.stream);
-    for (let seq = state.first_seq; seq <= floor; seq++) {
-      const message = await this.jsm.streams.getMessage(this.stream, { seq });
-      const extent = message === null ? '' : decodeExtent(message.header);
+    for await (const { header, seq } of storedMessages(this.jsm, this.stream, state.first_seq, floor)) {
+      const extent = decodeExtent(header);
       if (typeof extent !== 'string') this.add([[extent.log, seq]]);
+      if (this.remembered >= REMEMBERED_MAX) return;
     }
   }
 }
