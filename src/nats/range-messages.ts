@@ -26,9 +26,12 @@ export function messagesOf({ commits, damaged }: CommitRange, origin: Origin): C
   };
   for (const commit of commits) {
     const size = commit.lines.length;
-    const isAfterHole = holes.length > 0 && holes[0]!.first < commit.commit;
-    if (isAfterHole || bytes + size > PART_BYTES || group.length === COMMITS_MAX) flush();
-    if (isAfterHole) messages.push(hole(holes.shift()!, origin));
+    if (bytes + size > PART_BYTES || group.length === COMMITS_MAX) flush();
+    // The order of messages is that of commits: the last message is the cursor.
+    while (holes.length > 0 && holes[0]!.first < commit.commit) {
+      flush();
+      messages.push(hole(holes.shift()!, origin));
+    }
     if (size > PART_BYTES) messages.push(...partsOfCommit(commit, origin));
     else {
       group.push(commit);
