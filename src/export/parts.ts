@@ -1,16 +1,13 @@
 /**
  * Parts of a large commit, for sinks with a limit on one message. The cuts depend on the lines alone, so the parts are the
- * same each time a commit is sent, and whoever has the log knows which lines a part holds.
+ * same each time a commit is sent, and `verify` knows from the log which lines a part holds.
  */
 const NEWLINE = 0x0a;
 
 /** Commits up to this size are one part. It belongs to the format of messages: a change needs a new format. */
 export const PART_BYTES = 512 << 10;
 
-/**
- * Cuts the lines of a commit into parts of at most PART_BYTES, or of one line if that line is longer. The cuts depend on
- * the lines alone.
- */
+/** Cuts the lines of a commit into parts of at most PART_BYTES, or of one line if that line is longer. */
 export function partsOf(lines: Uint8Array): Uint8Array[] {
   const parts: Uint8Array[] = [];
   for (let start = 0; start < lines.length; ) {

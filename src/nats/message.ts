@@ -24,10 +24,12 @@
  */
 import zlib from 'node:zlib';
 import { headers, type MsgHdrs } from '@nats-io/transport-node';
+import { lineCount } from '../export/parts.ts';
 
 /** Bounds the header Ms-Commit-Bytes to some 7 KiB. */
 export const COMMITS_MAX = 1_000;
 
+const NEWLINE = 0x0a;
 const FORMAT = '1';
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const NUMBER = /^\d{1,15}$/;
@@ -84,7 +86,7 @@ function crcText(body: Uint8Array): string {
   return (zlib.crc32(body) + 0x100000000).toString(16).slice(1);
 }
 
-/** The message, checked, or the reason why it is not one of ours. Costs one pass over the body. */
+/** The message, checked, or the reason why it is not one of ours. Costs two passes over the body. */
 export function decodeMessage(set: MsgHdrs | undefined, body: Uint8Array): CommitMessage | string {
   const extent = decodeExtent(set);
   if (typeof extent === 'string' || set === undefined) return extent as string;
@@ -93,9 +95,8 @@ export function decodeMessage(set: MsgHdrs | undefined, body: Uint8Array): Commi
   if (crc !== crcText(body)) return `its CRC is ${crcText(body)}, the header says ${crc}`;
   const damage = set.get('Ms-Damage');
   const commitBytes = damage === '' ? set.get('Ms-Commit-Bytes').split(',').map(Number) : [];
-  const sum = commitBytes.reduce((total, bytes) => total + bytes, 0);
   const commits = damage === '' ? extent.last - extent.first + 1 : 0;
-  if (commitBytes.length !== commits || sum !== body.length) {
+  if (commitBytes.length !== commits || !endInLines(commitBytes, body)) {
     return 'its Ms-Commit-Bytes header does not describe the body';
   }
   const [lines, readAt, firstLine] = [
@@ -106,6 +107,8 @@ export function decodeMessage(set: MsgHdrs | undefined, body: Uint8Array): Commi
   if (!NUMBER.test(lines) || !NUMBER.test(readAt) || !NUMBER.test(firstLine)) {
     return 'its Ms-Lines, Ms-First-Line or Ms-Read-At header is not valid';
   }
+  const found = lineCount(body);
+  if (Number(lines) !== found) return `its body has ${found} lines, the Ms-Lines header says ${lines}`;
   return {
     ...extent,
     lines: Number(lines),
@@ -119,7 +122,18 @@ export function decodeMessage(set: MsgHdrs | undefined, body: Uint8Array): Commi
   };
 }
 
-/** The extent alone, without a look at the body; or the reason why the headers are not ours. */
+/** Whether the commits fill the body, each with whole lines. Readers of lines rely on the newline at the end. */
+function endInLines(commitBytes: readonly number[], body: Uint8Array): boolean {
+  let end = 0;
+  for (const bytes of commitBytes) {
+    if (!Number.isSafeInteger(bytes) || bytes < 1) return false;
+    end += bytes;
+    if (body[end - 1] !== NEWLINE) return false;
+  }
+  return end === body.length;
+}
+
+/** The extent from the headers alone, or the reason why they are not ours. */
 export function decodeExtent(set: MsgHdrs | undefined): Extent | string {
   if (set === undefined) return 'it has no headers';
   const format = set.get('Ms-Format');

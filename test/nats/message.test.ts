@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { lineCount, PART_BYTES, partsOf } from '../../src/export/parts.ts';
 import { type CommitMessage, decodeMessage, encodeHeaders } from '../../src/nats/message.ts';
+import { messagesOf } from '../../src/nats/range-messages.ts';
 
 const LOG = '0b0e7c9e-6f5a-4c1e-9b1a-3f2d1c0b9a88';
 
@@ -47,7 +48,11 @@ describe('a message', () => {
     ['Ms-Part', '3/2', /Ms-Part/],
     ['Ms-Part', '1/2', /Ms-Part/],
     ['Ms-Lines', 'many', /Ms-Lines/],
+    ['Ms-Lines', '1', /its body has 2 lines, the Ms-Lines header says 1/],
+    ['Ms-Lines', '999999999999999', /its body has 2 lines/],
     ['Ms-Commit-Bytes', '1,2', /Ms-Commit-Bytes/],
+    ['Ms-Commit-Bytes', '-8,24', /Ms-Commit-Bytes/],
+    ['Ms-Commit-Bytes', '7,9', /Ms-Commit-Bytes/],
   ] as const) {
     it(`with ${header}: ${value} is refused`, () => {
       const message = messageOf(['{"a":1}\n', '{"a":2}\n']);
@@ -57,8 +62,42 @@ describe('a message', () => {
     });
   }
 
+  it('with an unfinished line is refused', () => {
+    const message = messageOf(['{"a":1}\n', '{"a":2}']);
+    assert.match(String(decodeMessage(encodeHeaders(message), message.body)), /Ms-Commit-Bytes/);
+  });
+
   it('without headers is refused', () => {
     assert.equal(decodeMessage(undefined, Buffer.from('x')), 'it has no headers');
+  });
+});
+
+describe('the messages of a range', () => {
+  it('come in the order of commits, also where damage follows damage', () => {
+    const lines = Buffer.from('{}\n');
+    const place = { segment: 1, offset: 0, bytes: lines.length };
+    const commits = [1, 2, 7, 8].map(
+      (commit) => ({ kind: 'commit', commit, ...place, lineCount: 1, lines }) as const,
+    );
+    const damaged = [
+      [3, 3],
+      [4, 6],
+      [9, 9],
+    ].map(
+      ([first, last]) => ({ kind: 'damaged', ...place, reason: 'r', first: first!, last: last! }) as const,
+    );
+    const range = { after: 0, last: 9, end: place, commits, damaged, lineCount: 4, bytes: 12 };
+    const messages = messagesOf(range, { log: LOG, exporter: 'e', readAtMs: 0 });
+    assert.deepEqual(
+      messages.map(({ first, last, damage }) => [first, last, damage]),
+      [
+        [1, 2, ''],
+        [3, 3, 'r'],
+        [4, 6, 'r'],
+        [7, 8, ''],
+        [9, 9, 'r'],
+      ],
+    );
   });
 });
 
