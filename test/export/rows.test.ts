@@ -117,6 +117,27 @@ describe('rows', () => {
     );
   });
 
+  it('keep a line whose texts or time are not those of the encoder for the quarantine', () => {
+    const good = textOf({ timestamp: 1, name: 'm', value: '2', type: 'gauge' });
+    const bad = [
+      '{"timestamp":1,"name":"\\x","value":2,"type":"gauge"}\n',
+      '{"timestamp":1,"name":"m","value":2,"type":gauge}\n',
+      '{"timestamp":1,"name":"m","value":2,"type":7}\n',
+      '{"timestamp":1,"name":"m","value":2,"type":"gauge","tags":null}\n',
+      '{"timestamp":1,"name":"m","value":2,"type":"gauge","tags":{"k":1}}\n',
+      `{"timestamp":${'9'.repeat(400)},"name":"m","value":2,"type":"gauge"}\n`,
+    ];
+    const cache = new SeriesCache(8);
+    for (const text of [...bad, ...bad]) {
+      const { rows } = scan([good, text, good], cache);
+      assert.equal(rows.count, 2);
+      assert.deepEqual(
+        rows.quarantined.map(({ body }) => `${body}\n`),
+        [text],
+      );
+    }
+  });
+
   it('are copied as PostgreSQL reads them, over any number of chunks', () => {
     const rows = new Rows(20_000);
     for (let row = 0; row < 20_000; row++) {

@@ -31,8 +31,11 @@ const FNV_PRIME = 0x01000193;
 /** Nobody outside can choose names that share a set of the cache. */
 const SEED = randomInt(2 ** 32) | 0;
 
-/** Range of timestamps in PostgreSQL: from 4713 BC. Later times than those of JavaScript fit. */
+/** PostgreSQL's timestamps begin in 4713 BC. */
 const TIME_MIN_MS = Date.UTC(-4712, 0, 1);
+/** The last time that the server accepts: that of JavaScript's dates. It fits PostgreSQL. */
+const TIME_MAX_MS = 8.64e15;
+const OTHER_FORM = 'it does not have the form of a line of this version';
 export const DAY_MS = 86_400_000;
 
 export interface NewSeries {
@@ -46,6 +49,7 @@ export interface NewSeries {
 /** The lines of a commit, or of a part of one. */
 export interface CommitLines {
   readonly commit: number;
+  /** Ends with a newline. */
   readonly lines: Buffer;
   /** Lines of the commit before these; 0 by default. */
   readonly firstLine?: number;
@@ -137,10 +141,14 @@ export function scanCommit(
 /** Adds the scanned line; returns why it cannot be stored, or null. */
 function addRow(rows: Rows, lines: Buffer, cache: SeriesCache, maker: SeriesMaker): string | null {
   if (time < TIME_MIN_MS) return 'its time is before 4713 BC';
+  if (time > TIME_MAX_MS) return OTHER_FORM;
   let slot = cache.find(hash, lines, nameStart, nameEnd, restStart, restEnd);
   if (slot < 0) {
+    // First, because a slot must not keep the id of the series that it evicted.
+    const series = describe(lines);
+    if (series === null) return OTHER_FORM;
     slot = cache.add(hash, lines, nameStart, nameEnd, restStart, restEnd);
-    maker.make(cache, slot, describe(lines, slot));
+    maker.make(cache, slot, { ...series, slot });
   }
   const id = cache.ids[slot]!;
   if (id === 0) return cache.payloads[slot] as string;
@@ -156,14 +164,20 @@ function addRow(rows: Rows, lines: Buffer, cache: SeriesCache, maker: SeriesMake
 
 function skipLine(lines: Buffer, at: number): string {
   lineEnd = lines.indexOf(NEWLINE, at) + 1;
-  return 'it does not have the form of a line of this version';
+  return OTHER_FORM;
 }
 
-function describe(lines: Buffer, slot: number): NewSeries {
+/** The series of the scanned line, or null if its texts are not those of the encoder. */
+function describe(lines: Buffer): Omit<NewSeries, 'slot'> | null {
   const nameText = lines.toString('utf8', nameStart, nameEnd);
   const restText = lines.toString('utf8', restStart, restEnd);
-  const { name, type, tags = {} } = JSON.parse(`{"name":"${nameText}","type":${restText}}`) as NewSeries;
-  return { name, type, tags, slot };
+  try {
+    const { name, type, tags = {} } = JSON.parse(`{"name":"${nameText}","type":${restText}}`) as NewSeries;
+    const texts = [name, type, ...Object.values(tags)];
+    return texts.every((text) => typeof text === 'string') ? { name, type, tags } : null;
+  } catch {
+    return null;
+  }
 }
 
 /** Scans a line of the usual form; false for any other one. */
