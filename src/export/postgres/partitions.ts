@@ -96,7 +96,8 @@ export class Partitions {
     // First the mark, so that verify does not report the dropped metrics as missing.
     await client.query('UPDATE ms_schema SET dropped_before = greatest(dropped_before, $1)', [cutoff]);
     for (const { name } of rows) {
-      await client.query(`DROP TABLE ${name}`);
+      // Workers of consume end retention at the same time.
+      await client.query(`DROP TABLE IF EXISTS ${name}`);
       this.logger.info({ partition: name }, 'partition dropped by --retention');
     }
     await client.query(`DELETE FROM ${table}_default WHERE time < $1`, [cutoff]);
