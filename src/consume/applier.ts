@@ -28,8 +28,8 @@ export interface Applier {
   /** Connects, or connects again after a failure. @throws ApplyError */
   connect(): Promise<void>;
   /**
-   * Stores all messages, and the fact that they are stored, in one durable transaction.
-   * @throws ApplyError after which nothing is stored, or all of it
+   * Stores the messages, and the fact that they are stored: those of one log in one durable transaction, or each in its own.
+   * @throws ApplyError after which some may be stored: apply all of them again, and the sink recognises those
    */
   apply(messages: readonly CommitMessage[]): Promise<Applied>;
   close(): Promise<void>;

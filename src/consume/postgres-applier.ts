@@ -22,7 +22,6 @@ import { type Covered, commitsOf, quarantinedIn, uncovered } from './message-com
 const CONSUME_WRITER = 'consume';
 /** SQLSTATE classes of errors in the data, which a retry meets again. */
 const DATA_ERRORS = ['22', '23'];
-const UPKEEP_MS = 60_000;
 
 interface Parts {
   readonly url: URL;
@@ -37,7 +36,6 @@ export class PostgresApplier implements Applier {
   private readonly pool: pg.Pool;
   private store: RowStore | null = null;
   private isConnected = false;
-  private nextUpkeepMs = 0;
 
   constructor(parts: Parts) {
     this.parts = parts;
@@ -64,7 +62,7 @@ export class PostgresApplier implements Applier {
     try {
       if (!this.isConnected) await this.connect();
       const store = this.store!;
-      await this.maintain(store);
+      await this.inWords(() => store.maintain(this.pool));
       let [lines, repeated] = [0, 0];
       for (const ofLog of byLog(messages)) {
         const applied = await this.inWords(() => this.applyLog(store, ofLog));
@@ -73,16 +71,10 @@ export class PostgresApplier implements Applier {
       }
       return { lines, repeated };
     } catch (error) {
-      // Its cached series and partitions may be from a database that is no more.
+      // Forgets series and partitions at the next connection: the database may be restored or replaced by then.
       if (!(error instanceof ApplyError) || error.verdict !== 'poison') this.isConnected = false;
       throw error;
     }
-  }
-
-  private async maintain(store: RowStore): Promise<void> {
-    if (performance.now() < this.nextUpkeepMs) return;
-    await this.inWords(() => store.maintain(this.pool));
-    this.nextUpkeepMs = performance.now() + UPKEEP_MS;
   }
 
   private async applyLog(store: RowStore, messages: readonly CommitMessage[]): Promise<Applied> {
@@ -225,7 +217,11 @@ export class PostgresApplier implements Applier {
 
 function byLog(messages: readonly CommitMessage[]): Iterable<CommitMessage[]> {
   const logs = new Map<string, CommitMessage[]>();
-  for (const message of messages) logs.set(message.log, [...(logs.get(message.log) ?? []), message]);
+  for (const message of messages) {
+    const ofLog = logs.get(message.log);
+    if (ofLog === undefined) logs.set(message.log, [message]);
+    else ofLog.push(message);
+  }
   return logs.values();
 }
 

@@ -5,7 +5,6 @@
  * anything. New series and partitions are prepared in transactions of their own, while the range before is on its way.
  */
 import pg from 'pg';
-import { MS_PER_SECOND } from '../../base/units.ts';
 import {
   type CommitRange,
   type Cursor,
@@ -21,9 +20,6 @@ import { RowStore, withClient } from './row-store.ts';
 import type { Rows } from './rows.ts';
 import { readSchema } from './schema-state.ts';
 
-/** Partitions and retention need no more attention. */
-const UPKEEP_MS = 60 * MS_PER_SECOND;
-
 export class PostgresSink implements Sink {
   readonly place: string;
   durableCommit = 0;
@@ -36,7 +32,6 @@ export class PostgresSink implements Sink {
   private shippedCommit = 0;
   /** With asynchronous commits: a commit that is durable once the database has flushed its log up to there. */
   private unflushed: { readonly commit: number; readonly lsn: string } | null = null;
-  private nextUpkeepMs = 0;
 
   constructor(url: URL, options: PostgresOptions, context: SinkContext) {
     this.place = placeOf(url);
@@ -150,9 +145,7 @@ export class PostgresSink implements Sink {
     if (store === null) return;
     await this.inWords(async () => {
       if (!this.isSynchronous) await this.followFlush();
-      if (performance.now() < this.nextUpkeepMs) return;
       await store.maintain(this.pool);
-      this.nextUpkeepMs = performance.now() + UPKEEP_MS;
     });
   }
 

@@ -23,6 +23,8 @@ const COPY: Readonly<Record<Layout, string>> = {
 /** Chunks of 256 KiB that wait for the socket. */
 const CHUNKS_AHEAD = 4;
 
+/** Partitions are made days ahead. */
+const UPKEEP_MS = 60_000;
 /** Retention works by the day. */
 const RETENTION_MS = 3_600_000;
 
@@ -48,6 +50,7 @@ export class RowStore {
   private readonly cache: SeriesCache;
   private readonly series: SeriesTable;
   private readonly partitions: Partitions;
+  private nextUpkeepMs = 0;
   private nextRetentionMs = 0;
 
   constructor({ layout, options, logger, registry }: RowStoreParts) {
@@ -63,6 +66,7 @@ export class RowStore {
   forget(): void {
     this.cache.clear();
     this.partitions.reset();
+    this.nextUpkeepMs = 0;
   }
 
   /** The rows of commits, with the series and partitions that they need. Runs one at a time. */
@@ -114,8 +118,9 @@ export class RowStore {
     );
   }
 
-  /** Makes partitions ahead and ends retention. */
+  /** Makes partitions ahead and ends retention, if that is due: call it as often as you like. */
   async maintain(pool: pg.Pool): Promise<void> {
+    if (performance.now() < this.nextUpkeepMs) return;
     const { partitions, options } = this;
     const now = Date.now();
     await withClient(pool, async (client) => {
@@ -124,6 +129,7 @@ export class RowStore {
       await partitions.dropBefore(client, now - options.retentionMs);
       this.nextRetentionMs = performance.now() + RETENTION_MS;
     });
+    this.nextUpkeepMs = performance.now() + UPKEEP_MS;
   }
 }
 
