@@ -28,6 +28,8 @@ export function exposeSeries(registry: Registry, { stats }: SeriesCache, table: 
     name: `${PREFIX}cache_hit_ratio`,
     help: 'Share of metrics since the start whose series was in the cache.',
     registers: [registry],
+    // Of the workers of consume.
+    aggregator: 'average',
     collect() {
       const all = stats.hits + stats.misses;
       this.set(all === 0 ? 1 : stats.hits / all);
