@@ -14,7 +14,7 @@ import { NatsErrorCode, natsCode } from './errors.ts';
 import { type CommitMessage, decodeExtent, type Extent, encodeHeaders } from './message.ts';
 import { checkStream, subjectOf } from './stream.ts';
 
-/** A slow acknowledgement costs only a look at the resume point. */
+/** A late acknowledgement only costs the requests that read the resume point again. */
 const ACK_TIMEOUT_MS = 5_000;
 const API_TIMEOUT_MS = 2_000;
 
@@ -44,8 +44,8 @@ export class LogWriter {
   private readonly jsm: JetStreamManager;
   private readonly stream: string;
   private readonly log: string;
-  /** Stream sequence of `last`; 0 before the first. */
-  private sequence = 0;
+  /** Stream sequence of the log's last message; 0 before the first. */
+  sequence = 0;
 
   private constructor(link: NatsLink, jsm: JetStreamManager, stream: string, log: string) {
     this.link = link;

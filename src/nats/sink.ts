@@ -25,8 +25,6 @@ import { messagesOf } from './range-messages.ts';
 
 /** Twice the longest time between two syncs of a server, and some. */
 const DURABLE_AFTER_MS = 5 * 60_000;
-/** The age of acknowledgements is known to a second. */
-const MARK_MS = 1_000;
 
 export interface NatsSinkOptions {
   readonly address: NatsAddress;
@@ -50,6 +48,9 @@ export class NatsSink implements Sink {
   /** Commits up to this one may have been in the stream before: whatever had been sent was sealed by now. */
   private mayRepeatUpTo = 0;
   private readonly marks: Mark[] = [];
+  private shippedCommit = 0;
+  /** After `rewind`: where to begin while the log's last message is still this one. */
+  private rewound: { readonly commit: number; readonly sequence: number } | null = null;
 
   constructor(options: NatsSinkOptions, context: SinkContext) {
     this.options = options;
@@ -68,17 +69,20 @@ export class NatsSink implements Sink {
     this.mayRepeatUpTo = logEnd(dataDir).commit || Number.POSITIVE_INFINITY;
     const { last, exporter, storedAtMs } = this.writer;
     if (last === null) {
-      this.durableCommit = 0;
+      this.durableCommit = this.shippedCommit = 0;
       this.marks.length = 0;
       return null;
     }
-    const commit = wholeCommit(last);
+    const isRewound = this.rewound?.sequence === this.writer.sequence;
+    if (isRewound) this.writer.last = null;
+    const commit = isRewound ? this.rewound!.commit : wholeCommit(last);
     this.rewindMarks(commit, storedAtMs);
     return { commit, segment: 0, writer: exporter };
   }
 
   /** Marks beyond the cursor belong to messages that the stream has lost. */
   private rewindMarks(commit: number, atMs: number): void {
+    this.shippedCommit = commit;
     this.durableCommit = Math.min(this.durableCommit, commit);
     while (this.marks.length > 0 && this.marks.at(-1)!.commit > commit) this.marks.pop();
     this.marks.push({ commit, atMs });
@@ -101,22 +105,23 @@ export class NatsSink implements Sink {
     } catch (error) {
       throw this.sinkError(error);
     }
-    const nowMs = Date.now();
-    const newest = this.marks.at(-1);
-    if (newest === undefined || nowMs - newest.atMs >= MARK_MS) {
-      this.marks.push({ commit: range.last, atMs: nowMs });
-    }
+    this.shippedCommit = range.last;
   }
 
   /** The messages stay; the commits behind `commit` are sent again, and consumers skip those that they have applied. */
   rewind(commit: number): Promise<number> {
-    this.writer!.last = null;
+    const writer = this.writer!;
+    writer.last = null;
+    this.rewound = { commit, sequence: writer.sequence };
+    this.shippedCommit = commit;
     this.durableCommit = Math.min(this.durableCommit, commit);
     this.marks.length = 0;
     return Promise.resolve(commit);
   }
 
   maintain(): Promise<void> {
+    const { shippedCommit: commit, marks } = this;
+    if (commit > (marks.at(-1)?.commit ?? this.durableCommit)) marks.push({ commit, atMs: Date.now() });
     this.advanceDurable();
     return Promise.resolve();
   }

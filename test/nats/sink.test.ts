@@ -1,0 +1,77 @@
+/** The stream as a sink of the log, against a real nats-server. */
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import { describe, it, type TestContext } from 'node:test';
+import { pino } from 'pino';
+import { Registry } from 'prom-client';
+import { logIdOf } from '../../src/export/exporter.ts';
+import type { CommitRange } from '../../src/export/sink.ts';
+import { parseNatsAddress } from '../../src/nats/address.ts';
+import { openNats } from '../../src/nats/connect.ts';
+import { NatsSink } from '../../src/nats/sink.ts';
+import { initStream } from '../../src/nats/stream.ts';
+import { onEnd } from '../support/clean-up.ts';
+import { record } from '../support/damage.ts';
+import { startNats } from '../support/nats-server.ts';
+import { requireTool } from '../support/tools.ts';
+
+const MINUTE_MS = 60_000;
+
+function rangeOf(commit: number): CommitRange {
+  const lines = Buffer.from('{}\n');
+  const place = { segment: 1, offset: 0 };
+  const one = { kind: 'commit', commit, ...place, bytes: lines.length, lineCount: 1, lines } as const;
+  const sizes = { lineCount: 1, bytes: lines.length };
+  return { after: commit - 1, last: commit, end: place, commits: [one], damaged: [], ...sizes };
+}
+
+async function ship(sink: NatsSink, ...commits: number[]): Promise<void> {
+  for (const commit of commits) await (await sink.prepare(rangeOf(commit))).ship();
+}
+
+/** Makes sinks of one log and one stream, each as a process of its own would. */
+async function started(t: TestContext): Promise<(writer: string) => NatsSink> {
+  const { dataDir } = await record([1]);
+  onEnd(t, () => fs.rmSync(dataDir, { recursive: true }));
+  const address = parseNatsAddress((await startNats(t)).url, '--to');
+  const link = await openNats(address, {}, 'test');
+  await initStream(link, address, { replicas: 1, maxBytes: 1 << 28 });
+  await link.close();
+  const context = { log: logIdOf(dataDir), logger: pino({ level: 'silent' }), registry: new Registry() };
+  return (writer) => {
+    const sink = new NatsSink({ address, files: {}, dataDir }, { ...context, writer });
+    onEnd(t, () => sink.close());
+    return sink;
+  };
+}
+
+describe('the stream as a sink', { skip: requireTool('nats-server') }, () => {
+  it('keeps the place of a rewind when it connects again before it has sent anything', async (t) => {
+    const sinkOf = await started(t);
+    const first = sinkOf('first');
+    assert.equal(await first.connect(), null);
+    await ship(first, 1, 2, 3);
+    const second = sinkOf('second');
+    assert.equal((await second.connect())?.commit, 3);
+    assert.equal(await second.rewind(1), 1);
+    assert.equal((await second.connect())?.commit, 1);
+    await ship(second, 2);
+    assert.deepEqual(await second.connect(), { commit: 2, segment: 0, writer: 'second' });
+  });
+
+  it('calls the last commit durable some minutes after it was acknowledged, also if no other follows', async (t) => {
+    const sink = (await started(t))('one');
+    await sink.connect();
+    t.mock.timers.enable({ apis: ['Date'], now: Date.now() });
+    for (const commit of [1, 2, 3]) {
+      await ship(sink, commit);
+      await sink.maintain();
+    }
+    t.mock.timers.tick(4 * MINUTE_MS);
+    await sink.maintain();
+    assert.equal(sink.durableCommit, 0);
+    t.mock.timers.tick(2 * MINUTE_MS);
+    await sink.maintain();
+    assert.equal(sink.durableCommit, 3);
+  });
+});
