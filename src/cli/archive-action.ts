@@ -15,17 +15,17 @@ import { createLogger, type Logger } from '../base/log.ts';
 import { LogOutput } from '../base/log-output.ts';
 import { MIB, MS_PER_SECOND, US_PER_SECOND } from '../base/units.ts';
 import { logIdOf } from '../export/exporter.ts';
-import { serveMetrics } from '../export/metrics-server.ts';
 import { isSinkName } from '../storage/cursor-file.ts';
 import { segmentsOf } from '../storage/data-dir.ts';
+import { exposeProcess, stopOnSignal } from './process.ts';
+import type { ProcessFlags } from './process-options.ts';
 
 const KIB = 1_024;
-const PORT_MAX = 65_535;
 /** Files are as readable as segments are. */
 const FILES_UMASK = 0o027;
 const LOG_END_MS = 1_000;
 
-interface ArchiveFlags {
+interface ArchiveFlags extends ProcessFlags {
   readonly dataDir: string;
   readonly once: boolean;
   readonly interval: number;
@@ -35,17 +35,13 @@ interface ArchiveFlags {
   readonly threads: number;
   readonly retentionAge: number;
   readonly retentionBytes: number;
-  readonly metricsPort?: number;
-  readonly metricsHost: string;
   readonly priority: 'low' | 'normal';
-  readonly logLevel: string;
 }
 
 /** @returns the exit code */
 export async function archiveAction(flags: ArchiveFlags): Promise<number> {
   const { dataDir } = flags;
   const requiredSinks = sinkNames(flags.requiredSinks);
-  checkPort(flags.metricsPort);
   // A directory that cannot be read is an error before anything else happens.
   segmentsOf(dataDir);
   process.umask(FILES_UMASK);
@@ -70,7 +66,6 @@ export async function archiveAction(flags: ArchiveFlags): Promise<number> {
   try {
     return await service.run();
   } finally {
-    await service.close();
     await release();
     await output.end(LOG_END_MS);
   }
@@ -79,11 +74,6 @@ export async function archiveAction(flags: ArchiveFlags): Promise<number> {
 async function prepare(archiver: Archiver, dataDir: string): Promise<() => Promise<void>> {
   archiver.createDirectory();
   return lockArchive(new ArchiveFiles(dataDir).directory);
-}
-
-function checkPort(port: number | undefined): void {
-  if (port === undefined || (Number.isInteger(port) && port >= 0 && port <= PORT_MAX)) return;
-  throw new MetricsStreamError('CONFIG_INVALID', `--metrics-port: give a port from 0 to ${PORT_MAX}`);
 }
 
 function sinkNames(list: string): string[] {
@@ -108,51 +98,32 @@ class Service {
   private readonly archiver: Archiver;
   private readonly logger: Logger;
   private readonly metrics: ArchiveMetrics;
-  private readonly stop = new AbortController();
-  private problem: string | null = null;
-  private server: { close(): void } | null = null;
+  private readonly stop: AbortSignal;
+  /** Why the last pass failed, or null. */
+  problem: string | null = null;
 
   constructor(flags: ArchiveFlags, archiver: Archiver, logger: Logger) {
     this.flags = flags;
     this.archiver = archiver;
     this.logger = logger;
     this.metrics = new ArchiveMetrics(archiver.totals);
+    this.stop = stopOnSignal(logger, 'the batch at hand');
   }
 
   async run(): Promise<number> {
     const { once, interval } = this.flags;
-    this.stopOnSignals();
-    await this.serve();
-    for (;;) {
-      const ok = await this.pass();
-      if (once) return ok ? 0 : 1;
-      if (this.stop.signal.aborted) return 0;
-      await sleep(interval, undefined, { signal: this.stop.signal }).catch(() => {});
-      if (this.stop.signal.aborted) return 0;
+    const server = await exposeProcess(this.flags, this.metrics.registry, this, this.logger);
+    try {
+      for (;;) {
+        const ok = await this.pass();
+        if (once) return ok ? 0 : 1;
+        if (this.stop.aborted) return 0;
+        await sleep(interval, undefined, { signal: this.stop }).catch(() => {});
+        if (this.stop.aborted) return 0;
+      }
+    } finally {
+      server?.close();
     }
-  }
-
-  async close(): Promise<void> {
-    this.server?.close();
-  }
-
-  /** The first signal ends after the batch at hand, the second at once. Nothing is lost by either. */
-  private stopOnSignals(): void {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-      process.on(signal, () => {
-        if (this.stop.signal.aborted) process.exit(1);
-        this.logger.info({ signal }, 'stopping after the batch at hand');
-        this.stop.abort();
-      });
-    }
-  }
-
-  private async serve(): Promise<void> {
-    const { metricsPort, metricsHost } = this.flags;
-    if (metricsPort === undefined) return;
-    const server = await serveMetrics(metricsHost, metricsPort, this.metrics.registry, () => this.problem);
-    this.server = server;
-    this.logger.info({ host: metricsHost, port: server.port }, 'serving metrics');
   }
 
   /** False when the pass failed. */
@@ -162,7 +133,7 @@ class Service {
     const startMs = performance.now();
     const startCpu = process.cpuUsage();
     try {
-      const manifest = await this.archiver.pass(this.stop.signal);
+      const manifest = await this.archiver.pass(this.stop);
       const { user, system } = process.cpuUsage(startCpu);
       this.report(manifest, before, {
         seconds: round((performance.now() - startMs) / MS_PER_SECOND),

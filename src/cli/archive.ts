@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import { MAX_MEMORY_LEAST_BYTES } from '../archive/memory-plan.ts';
 import { DAY_MS } from '../config/units.ts';
 import { quantityOption } from './flag-values.ts';
+import { addProcessOptions } from './process-options.ts';
 import { dataDirOption } from './server-options.ts';
 
 const HELP = `
@@ -21,7 +22,7 @@ const GIB = 2 ** 30;
 const TIB = 2 ** 40;
 
 export function addArchiveCommand(program: Command): void {
-  program
+  const command = program
     .command('archive')
     .description('turn closed segments into Parquet, partitioned by day, each metric exactly once')
     .addOption(dataDirOption())
@@ -69,25 +70,13 @@ export function addArchiveCommand(program: Command): void {
       ),
     )
     .addOption(
-      new Option(
-        '--metrics-port <port>',
-        'serve GET /metrics and /health there; 0 picks a free port',
-      ).argParser(Number),
-    )
-    .addOption(new Option('--metrics-host <address>', 'address of --metrics-port').default('127.0.0.1'))
-    .addOption(
       new Option('--priority <level>', 'low yields CPU and disk to all other processes')
         .choices(['low', 'normal'])
         .default('low'),
     )
-    .addOption(
-      new Option('--log-level <level>', 'minimum log level')
-        .choices(['trace', 'debug', 'info', 'warn', 'error', 'silent'])
-        .default('info'),
-    )
-    .addHelpText('after', HELP)
-    .action(async (flags) => {
-      const { archiveAction } = await import('./archive-action.ts');
-      process.exitCode = await archiveAction(flags);
-    });
+    .addHelpText('after', HELP);
+  addProcessOptions(command).action(async (flags) => {
+    const { archiveAction } = await import('./archive-action.ts');
+    process.exitCode = await archiveAction(flags);
+  });
 }

@@ -3,14 +3,13 @@ import { jetstreamManager } from '@nats-io/jetstream';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { MetricsStreamError } from '../base/errors.ts';
-import { createLogger, type Logger } from '../base/log.ts';
+import { createLogger } from '../base/log.ts';
 import { LogOutput } from '../base/log-output.ts';
 import { ApplyError } from '../consume/applier.ts';
 import { type ConsumerOptions, StreamConsumer } from '../consume/consumer.ts';
 import { ConsumeMetrics } from '../consume/metrics.ts';
 import { PostgresApplier } from '../consume/postgres-applier.ts';
 import { retryQuarantine } from '../consume/quarantine.ts';
-import { serveMetrics } from '../export/metrics-server.ts';
 import { SinkError } from '../export/sink.ts';
 import { parseNatsAddress } from '../nats/address.ts';
 import { openNats } from '../nats/connect.ts';
@@ -18,16 +17,17 @@ import { isPermanent, natsErrorText } from '../nats/errors.ts';
 import { natsFilesOf } from './nats-kind.ts';
 import { printError } from './output.ts';
 import { postgresOptionsOf, postgresUrl } from './postgres-kind.ts';
+import { exposeProcess, stopOnSignal } from './process.ts';
+import type { ProcessFlags } from './process-options.ts';
 
 const LOG_END_MS = 1_000;
-const PORT_MAX = 65_535;
 /** JetStream's rule for names of consumers. */
 const DURABLE = /^[A-Za-z0-9_-]{1,64}$/;
 /** Of one worker: one transaction, and one connection for new series beside it. */
 const CONNECTIONS = 2;
 
 /** As commander parses them. */
-interface ConsumeFlags {
+interface ConsumeFlags extends ProcessFlags {
   readonly [flag: string]: unknown;
   readonly from: string;
   readonly to: string;
@@ -36,9 +36,6 @@ interface ConsumeFlags {
   readonly batchBytes: number;
   readonly ackWait: number;
   readonly retryQuarantine: boolean;
-  readonly metricsPort?: number;
-  readonly metricsHost: string;
-  readonly logLevel: string;
 }
 
 /** @returns the exit code */
@@ -50,9 +47,9 @@ export async function consumeAction(flags: ConsumeFlags): Promise<number> {
   const logger = createLogger(flags.logLevel, output, false);
   const metrics = new ConsumeMetrics();
   const consumer = new StreamConsumer(options, logger, metrics);
-  const server = await metricsServer(flags, consumer, metrics, logger);
+  const server = await exposeProcess(flags, metrics, consumer, logger);
   try {
-    await consumer.run(stopOnSignal(logger));
+    await consumer.run(stopOnSignal(logger, 'the batches in progress'));
     logger.info('stopped: what was not acknowledged is delivered again');
     return 0;
   } finally {
@@ -118,33 +115,4 @@ async function retry(options: ConsumerOptions): Promise<number> {
     await applier.close();
     await link.close();
   }
-}
-
-/** The first signal finishes the batches in progress, the second ends at once. Nothing is lost by either. */
-function stopOnSignal(logger: Logger): AbortSignal {
-  const stop = new AbortController();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.on(signal, () => {
-      if (stop.signal.aborted) process.exit(1);
-      logger.info({ signal }, 'stopping after the batches in progress');
-      stop.abort();
-    });
-  }
-  return stop.signal;
-}
-
-async function metricsServer(
-  { metricsPort, metricsHost }: ConsumeFlags,
-  consumer: StreamConsumer,
-  metrics: ConsumeMetrics,
-  logger: Logger,
-): Promise<{ close(): void } | null> {
-  if (metricsPort === undefined) return null;
-  if (!Number.isInteger(metricsPort) || metricsPort < 0 || metricsPort > PORT_MAX) {
-    throw new MetricsStreamError('CONFIG_INVALID', `--metrics-port: give a port from 0 to ${PORT_MAX}`);
-  }
-  const problem = (): string | null => consumer.problem;
-  const server = await serveMetrics(metricsHost, metricsPort, metrics, problem, () => consumer.facts);
-  logger.info({ host: metricsHost, port: server.port }, 'serving metrics');
-  return server;
 }

@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import { quantityOption } from './flag-values.ts';
 import { addNatsOptions } from './nats-kind.ts';
 import { POSTGRES } from './postgres-kind.ts';
+import { addProcessOptions } from './process-options.ts';
 
 const HELP = `
 Examples:
@@ -42,19 +43,8 @@ export function addConsumeCommand(program: Command): void {
       ),
     )
     .option('--retry-quarantine', 'store the messages of the quarantine, and exit', false)
-    .addOption(
-      new Option(
-        '--metrics-port <port>',
-        'serve GET /metrics and /health there; 0 picks a free port',
-      ).argParser(Number),
-    )
-    .addOption(new Option('--metrics-host <address>', 'address of --metrics-port').default('127.0.0.1'))
-    .addOption(
-      new Option('--log-level <level>', 'minimum log level')
-        .choices(['trace', 'debug', 'info', 'warn', 'error', 'silent'])
-        .default('info'),
-    )
     .addHelpText('after', HELP);
+  addProcessOptions(command);
   addNatsOptions(command);
   POSTGRES.addOptions(command);
   command.action(async (flags) => {

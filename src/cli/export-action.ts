@@ -2,25 +2,25 @@
 import { randomBytes } from 'node:crypto';
 import os from 'node:os';
 import { MetricsStreamError } from '../base/errors.ts';
-import { createLogger, type Logger } from '../base/log.ts';
+import { createLogger } from '../base/log.ts';
 import { LogOutput } from '../base/log-output.ts';
 import { Exporter, type ExporterOptions } from '../export/exporter.ts';
 import { ExportMetrics } from '../export/metrics.ts';
-import { serveMetrics } from '../export/metrics-server.ts';
 import { startOf } from '../export/start.ts';
 import { isSinkName, readCursorFiles } from '../storage/cursor-file.ts';
 import { segmentsOf } from '../storage/data-dir.ts';
 import { statusText } from './export-status.ts';
 import { printError } from './output.ts';
+import { exposeProcess, stopOnSignal } from './process.ts';
+import type { ProcessFlags } from './process-options.ts';
 import type { SinkKind } from './sink-kind.ts';
 import { sinkKindOf } from './sink-kinds.ts';
 
 const EXIT_FENCED = 3;
-const PORT_MAX = 65_535;
 const LOG_END_MS = 1_000;
 
 /** As commander parses them; each kind of sink reads its own besides. */
-interface ExportFlags {
+interface ExportFlags extends ProcessFlags {
   readonly [flag: string]: unknown;
   readonly to?: string;
   readonly dataDir: string;
@@ -34,9 +34,6 @@ interface ExportFlags {
   readonly acceptMissing?: true;
   readonly rangeBytes: number;
   readonly rangeAge: number;
-  readonly metricsPort?: number;
-  readonly metricsHost: string;
-  readonly logLevel: string;
 }
 
 /** @returns the exit code */
@@ -66,8 +63,8 @@ async function ship(kind: SinkKind, to: string, flags: ExportFlags): Promise<num
   const logger = createLogger(flags.logLevel, output, false);
   const metrics = new ExportMetrics(options.name);
   const exporter = new Exporter(options, await kind.open(to, flags), logger, metrics);
-  const stop = stopOnSignal(logger);
-  const server = await metricsServer(flags, exporter, metrics, logger);
+  const stop = stopOnSignal(logger, 'the range on its way');
+  const server = await exposeProcess(flags, metrics.registry, exporter, logger);
   try {
     await exporter.run(stop);
     return 0;
@@ -100,31 +97,4 @@ async function exporterOptions(kind: SinkKind, flags: ExportFlags): Promise<Expo
     acceptMissing: flags.acceptMissing === true,
     start: from === undefined ? null : await startOf(dataDir, from),
   };
-}
-
-/** The first signal ends after the range on its way, the second at once. Nothing is lost by either. */
-function stopOnSignal(logger: Logger): AbortSignal {
-  const stop = new AbortController();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    process.on(signal, () => {
-      if (stop.signal.aborted) process.exit(1);
-      logger.info({ signal }, 'stopping after the range on its way');
-      stop.abort();
-    });
-  }
-  return stop.signal;
-}
-
-async function metricsServer(
-  { metricsPort, metricsHost }: ExportFlags,
-  exporter: Exporter,
-  metrics: ExportMetrics,
-  logger: Logger,
-): Promise<{ close(): void } | null> {
-  if (metricsPort === undefined) return null;
-  if (!Number.isInteger(metricsPort) || metricsPort < 0 || metricsPort > PORT_MAX)
-    throw new MetricsStreamError('CONFIG_INVALID', `--metrics-port: give a port from 0 to ${PORT_MAX}`);
-  const server = await serveMetrics(metricsHost, metricsPort, metrics.registry, () => exporter.problem);
-  logger.info({ host: metricsHost, port: server.port }, 'serving metrics');
-  return server;
 }

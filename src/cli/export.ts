@@ -1,6 +1,7 @@
 /** `metricsstream export`: ships the log to a sink, exactly once. */
 import { type Command, Option } from 'commander';
 import { quantityOption } from './flag-values.ts';
+import { addProcessOptions } from './process-options.ts';
 import { dataDirOption } from './server-options.ts';
 import { SINK_KINDS } from './sink-kinds.ts';
 
@@ -58,19 +59,8 @@ export function addExportCommand(program: Command): void {
         [1, 60_000],
       ),
     )
-    .addOption(
-      new Option(
-        '--metrics-port <port>',
-        'serve GET /metrics and /health there; 0 picks a free port',
-      ).argParser(Number),
-    )
-    .addOption(new Option('--metrics-host <address>', 'address of --metrics-port').default('127.0.0.1'))
-    .addOption(
-      new Option('--log-level <level>', 'minimum log level')
-        .choices(['trace', 'debug', 'info', 'warn', 'error', 'silent'])
-        .default('info'),
-    )
     .addHelpText('after', HELP);
+  addProcessOptions(command);
   for (const kind of SINK_KINDS) kind.addOptions(command);
   command.action(async (flags) => {
     const { exportAction } = await import('./export-action.ts');

@@ -1,4 +1,4 @@
-/** Parsers of option values for commander: quantities as the server's options take them. */
+/** Parsers of option values for commander: quantities in the form of the server's options. */
 import { InvalidArgumentError, Option } from 'commander';
 import { formatQuantity, type Kind, parseQuantity } from '../config/units.ts';
 

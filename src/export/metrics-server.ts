@@ -1,7 +1,8 @@
 /** `GET /metrics` and `GET /health` of a process without a server of its own, on `--metrics-port`. */
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { MetricsStreamError, systemErrorText } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
 
 export interface MetricsServer {
   readonly port: number;
@@ -9,40 +10,56 @@ export interface MetricsServer {
 }
 
 /** As a registry of prom-client. */
-interface Exposed {
+export interface Exposed {
   readonly contentType: string;
   metrics(): Promise<string>;
 }
 
-/**
- * @param facts further members of the answer of /health
- * @param healthy why the process does no work now, or null
- * @throws MetricsStreamError PORT_IN_USE, BIND_FAILED
- */
+export interface Health {
+  /** Why the process does no work now, or null. */
+  readonly problem: string | null;
+  /** Further members of the answer of /health. */
+  readonly facts?: Readonly<Record<string, unknown>>;
+}
+
+/** @throws MetricsStreamError PORT_IN_USE, BIND_FAILED */
 export async function serveMetrics(
   host: string,
   port: number,
   registry: Exposed,
-  healthy: () => string | null,
-  facts: () => Readonly<Record<string, unknown>> = () => ({}),
+  health: Health,
+  logger: Logger,
 ): Promise<MetricsServer> {
-  const server = createServer(async (request, response) => {
-    if (request.method !== 'GET') {
-      response.writeHead(405, { allow: 'GET' }).end();
-    } else if (request.url === '/metrics') {
-      response.writeHead(200, { 'content-type': registry.contentType }).end(await registry.metrics());
-    } else if (request.url === '/health') {
-      const reason = healthy();
-      const status = reason === null ? { status: 'ok' } : { status: 'failing', reason };
-      const body = JSON.stringify({ ...status, ...facts() });
-      response.writeHead(reason === null ? 200 : 503, { 'content-type': 'application/json' }).end(body);
-    } else {
-      response.writeHead(404).end();
-    }
+  const server = createServer((request, response) => {
+    answer(request, response, registry, health).catch((error: Error) => {
+      logger.warn({ error: error.message }, `cannot answer ${request.url}`);
+      response.writeHead(500).end();
+    });
   });
   await listen(server, host, port);
   server.unref();
   return { port: (server.address() as AddressInfo).port, close: () => server.close() };
+}
+
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  registry: Exposed,
+  health: Health,
+): Promise<void> {
+  if (request.method !== 'GET') {
+    response.writeHead(405, { allow: 'GET' }).end();
+  } else if (request.url === '/metrics') {
+    const text = await registry.metrics();
+    response.writeHead(200, { 'content-type': registry.contentType }).end(text);
+  } else if (request.url === '/health') {
+    const { problem, facts } = health;
+    const status = problem === null ? { status: 'ok' } : { status: 'failing', reason: problem };
+    const body = JSON.stringify({ ...status, ...facts });
+    response.writeHead(problem === null ? 200 : 503, { 'content-type': 'application/json' }).end(body);
+  } else {
+    response.writeHead(404).end();
+  }
 }
 
 function listen(server: Server, host: string, port: number): Promise<void> {
