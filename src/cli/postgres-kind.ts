@@ -74,9 +74,12 @@ export function postgresOptionsOf(flags: Flags): PostgresOptions {
   };
 }
 
+const SCHEMES: readonly string[] = ['postgres:', 'postgresql:'];
+
 /** @throws MetricsStreamError CONFIG_INVALID */
 export function postgresUrl(address: string): URL {
-  if (URL.canParse(address)) return new URL(address);
+  const url = URL.canParse(address) ? new URL(address) : null;
+  if (url !== null && SCHEMES.includes(url.protocol)) return url;
   throw new MetricsStreamError('CONFIG_INVALID', 'give PostgreSQL as postgres://user@host:5432/database');
 }
 
@@ -101,7 +104,7 @@ async function verify(address: string, options: VerifySinkOptions): Promise<numb
 }
 
 export const POSTGRES: SinkKind = {
-  schemes: ['postgres:', 'postgresql:'],
+  schemes: SCHEMES,
   name: 'postgres',
   addOptions,
   open,
