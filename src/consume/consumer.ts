@@ -45,6 +45,7 @@ export class StreamConsumer {
   private readonly workers: WorkerHealth[] = [];
   private trimmer: Trimmer | null = null;
   private readonly lastErrors = new Map<number, string>();
+  /** Why the stream did not answer the last time, or ''. */
   private watchError = '';
   private trimError = '';
   private nextTrimMs = 0;
@@ -89,10 +90,12 @@ export class StreamConsumer {
         link ??= await openNats(address, files, 'metricsstream consume');
         const jsm = await jetstreamManager(link.connection, { checkAPI: false, timeout: API_TIMEOUT_MS });
         await ensureDurable(jsm, address, durable, ackWaitMs);
+        this.watchError = '';
         return { link, jsm };
       } catch (error) {
         if (!(error instanceof SinkError) || error.verdict !== 'retry') throw error;
-        this.logger.warn(`${error.message}; trying again`);
+        if (error.message !== this.watchError) this.logger.warn(`${error.message}; trying again`);
+        this.watchError = error.message;
         await backoff.wait(backoff.next(), signal);
       }
     }

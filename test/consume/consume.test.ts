@@ -6,6 +6,7 @@ import { describe, it } from 'node:test';
 import { assertAccepted, eventually } from '../support/assertions.ts';
 import { bodyOf, metric } from '../support/bodies.ts';
 import { ROOT, readDeployed } from '../support/deploy-files.ts';
+import { freePort } from '../support/free-port.ts';
 import { withJetStream } from '../support/nats-server.ts';
 import { assertSame, requirePipeline, rowCount, startPipeline, untilRows } from '../support/pipeline.ts';
 import { fetchOnce, post } from '../support/raw-http.ts';
@@ -50,6 +51,19 @@ describe('consume', { skip }, () => {
     const left = await withJetStream(nats.url, (jsm) => jsm.consumers.info('METRICSSTREAM', 'metricsstream'));
     assert.equal(left.num_pending + left.num_ack_pending, 0);
     assert.equal(await rowCount(postgres), large.length + 20);
+  });
+
+  it('is unhealthy while it cannot open the stream, and says why', async (t) => {
+    const [to, from] = [await freePort(), await freePort()];
+    const urls = ['--from', `nats://127.0.0.1:${from}`, '--to', `postgres://127.0.0.1:${to}/x`];
+    const consume = startCli(t, ['consume', ...urls, '--metrics-port', '0']);
+    await consume.until((lines) => lines.some((line) => line.includes('trying again')));
+    const [, port] = /"port":(\d+)/.exec(consume.lines.find((line) => line.includes('serving metrics'))!)!;
+    const { status, json } = await fetchOnce(Number(port), { path: '/health' });
+    assert.equal(status, 503);
+    assert.match(String(json().reason), /^cannot reach NATS at /);
+    consume.kill('SIGTERM');
+    assert.deepEqual(await consume.exited, { code: 0, signal: null });
   });
 
   it('shows its queue latency in a load test beside that of the API', async (t) => {
