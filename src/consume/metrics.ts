@@ -1,11 +1,11 @@
 /** The metrics of `consume`, in one table; `GET /metrics` of `--metrics-port` serves them. */
 import { AggregatorRegistry, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { MS_PER_SECOND } from '../base/units.ts';
+import { LATENCY_BUCKETS, metricsOf } from '../export/metric-table.ts';
 import type { QueueReading } from './durable.ts';
 import type { BatchReport, MetricsReport } from './worker-report.ts';
 
 const PREFIX = 'metricsstream_consume_';
-const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 
 const COUNTERS = {
   messages: 'Messages acknowledged.',
@@ -49,14 +49,14 @@ export class ConsumeMetrics {
 
   constructor() {
     const registers = [this.registry];
-    this.counters = mapTable(
+    this.counters = metricsOf(
       COUNTERS,
       (name, help) => new Counter({ name: `${PREFIX}${name}_total`, help, registers }),
     );
-    this.gauges = mapTable(GAUGES, (name, help) => new Gauge({ name: PREFIX + name, help, registers }));
-    this.histograms = mapTable(
+    this.gauges = metricsOf(GAUGES, (name, help) => new Gauge({ name: PREFIX + name, help, registers }));
+    this.histograms = metricsOf(
       HISTOGRAMS,
-      (name, help) => new Histogram({ name: PREFIX + name, help, buckets: SECONDS, registers }),
+      (name, help) => new Histogram({ name: PREFIX + name, help, buckets: LATENCY_BUCKETS, registers }),
     );
   }
 
@@ -102,12 +102,4 @@ export class ConsumeMetrics {
     if (this.ofWorkers.size === 0) return own;
     return own + (await AggregatorRegistry.aggregate([...this.ofWorkers.values()]).metrics());
   }
-}
-
-function mapTable<Name extends string, Metric>(
-  table: Readonly<Record<Name, string>>,
-  make: (name: Name, help: string) => Metric,
-): Record<Name, Metric> {
-  const rows = Object.entries<string>(table) as [Name, string][];
-  return Object.fromEntries(rows.map(([name, help]) => [name, make(name, help)])) as Record<Name, Metric>;
 }

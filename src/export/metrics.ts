@@ -1,8 +1,8 @@
 /** The metrics of a process that ships the log to a sink, in one table; `GET /metrics` of `--metrics-port` serves them. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { LATENCY_BUCKETS, metricsOf } from './metric-table.ts';
 
 const PREFIX = 'metricsstream_export_';
-const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 
 const COUNTERS = {
   commits: 'Commits stored in the sink.',
@@ -43,15 +43,15 @@ export class ExportMetrics {
   constructor(sink: string) {
     this.labels = { sink };
     const common = { labelNames: ['sink'] as const, registers: [this.registry] };
-    this.counters = mapRow(COUNTERS, (name, help) => {
+    this.counters = metricsOf(COUNTERS, (name, help) => {
       const counter = new Counter({ name: `${PREFIX}${name}_total`, help, ...common });
       counter.inc(this.labels, 0);
       return counter;
     });
-    this.gauges = mapRow(GAUGES, (name, help) => new Gauge({ name: PREFIX + name, help, ...common }));
-    this.histograms = mapRow(
+    this.gauges = metricsOf(GAUGES, (name, help) => new Gauge({ name: PREFIX + name, help, ...common }));
+    this.histograms = metricsOf(
       HISTOGRAMS,
-      (name, help) => new Histogram({ name: PREFIX + name, help, buckets: SECONDS, ...common }),
+      (name, help) => new Histogram({ name: PREFIX + name, help, buckets: LATENCY_BUCKETS, ...common }),
     );
     for (const name of Object.keys(GAUGES) as GaugeName[]) this.set(name, 0);
   }
@@ -67,12 +67,4 @@ export class ExportMetrics {
   observe(name: HistogramName, seconds: number): void {
     this.histograms[name].observe(this.labels, seconds);
   }
-}
-
-function mapRow<Name extends string, Metric>(
-  table: Readonly<Record<Name, string>>,
-  make: (name: Name, help: string) => Metric,
-): Record<Name, Metric> {
-  const rows = Object.entries<string>(table) as [Name, string][];
-  return Object.fromEntries(rows.map(([name, help]) => [name, make(name, help)])) as Record<Name, Metric>;
 }
