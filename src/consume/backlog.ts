@@ -70,10 +70,6 @@ export class Backlog {
     for (const message of this.waiting) message.working();
   }
 
-  get isEmpty(): boolean {
-    return this.waiting.length === 0;
-  }
-
   get size(): number {
     return this.waiting.length + this.applying.length;
   }

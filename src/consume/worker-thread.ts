@@ -19,7 +19,7 @@ export interface WorkerThreadData {
   readonly durable: string;
   readonly workers: number;
   readonly batchBytes: number;
-  /** The server delivers a message again after so long without a word about it. */
+  /** The server delivers a message again if a worker does not report about it for this long. */
   readonly ackWaitMs: number;
   /** URL of the database. */
   readonly to: string;
@@ -34,7 +34,7 @@ const data = workerData as WorkerThreadData;
 const port = parentPort!;
 const report = (message: WorkerReport): void => port.postMessage(message);
 
-/** Main owns the log. */
+/** Sends log lines to the main thread, which writes those of all workers. */
 const logger = pino(
   { level: 'debug', base: null, timestamp: false, formatters: { level: (level) => ({ level }) } },
   {

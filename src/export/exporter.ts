@@ -23,7 +23,7 @@ import {
 
 const TICK_MS = MS_PER_SECOND;
 const PROGRESS_MS = 10 * MS_PER_SECOND;
-/** With `once`, somebody waits for the end: a sink that stays away ends it. */
+/** With `once`, a person or a script waits for the end: give up on a sink that stays away. */
 const ONCE_RETRIES = 8;
 
 export interface ExporterOptions extends RangeOptions {

@@ -11,7 +11,7 @@ import { bytesBehind, logEnd } from '../storage/log-end.ts';
 import type { ExportMetrics } from './metrics.ts';
 import type { CommitRange } from './sink.ts';
 
-/** An hour of samples; the oldest one stays, because it tells the lag. */
+/** An hour of samples; the oldest one stays, because its age is the lag. */
 const SAMPLES_MAX = 3_600;
 
 interface Sample extends LogPlace {

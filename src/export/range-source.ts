@@ -150,7 +150,7 @@ export class RangeSource {
         builder.addCommit(item);
         break;
       case 'damaged':
-        // Bytes without a missing number, such as a line that other hands added, concern nobody.
+        // Foreign bytes between two commits that follow each other: no commit is missing.
         if (item.last >= item.first) builder.addDamage(item);
         break;
       case 'gap':

@@ -54,7 +54,7 @@ export class ClosedSegments {
     return join(this.config.dataDir, segmentName(sequence));
   }
 
-  /** False when there is no such file. */
+  /** False if the file is missing. */
   private add(sequence: number): boolean {
     try {
       const status = this.ops.stat(this.pathOf(sequence));

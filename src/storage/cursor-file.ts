@@ -52,7 +52,7 @@ export function writeCursorFile(dataDir: string, cursor: CursorFile): void {
   fs.renameSync(next, path);
 }
 
-/** For a thread that may block. Null when there is no such file or it is not one of ours. */
+/** For a thread that may block. Null if the file is missing or not one of ours. */
 export function readCursorFile(dataDir: string, sink: string): CursorFile | null {
   try {
     const path = pathOf(dataDir, sink);

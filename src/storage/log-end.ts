@@ -10,7 +10,7 @@ export interface LogEnd {
   /** The last segment and its length; 0 while there is none. */
   readonly segment: number;
   readonly bytes: number;
-  /** Its last sealed commit, or 0 if its last bytes do not tell. */
+  /** Its last sealed commit, or 0 if its last bytes hold no seal. */
   readonly commit: number;
   /** Unix ms of its last write. */
   readonly writtenMs: number;

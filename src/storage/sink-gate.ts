@@ -44,7 +44,7 @@ export class SinkGate {
 
   /**
    * How many of the segments, oldest first, may go, and which sink holds the others.
-   * @param lastCommits of each segment; 0 where its end does not tell
+   * @param lastCommits of each segment; 0 for one whose last bytes hold no seal
    */
   pass(
     lastCommits: readonly number[],
@@ -53,7 +53,7 @@ export class SinkGate {
     const all = lastCommits.length;
     if (all === 0) return { count: all, held: null, unshipped: 0 };
     const { sink, commit } = this.slowest();
-    // A segment whose end does not tell is shipped if a later one is.
+    // A segment whose last bytes hold no seal is shipped if a later one is.
     const shipped = lastCommits.findLastIndex((last) => last > 0 && last <= commit) + 1;
     const { whenSinksLag, segmentBytes, minFreeBytes } = this.config;
     const isTight = freeBytes < minFreeBytes + SPARE_SEGMENTS * segmentBytes;

@@ -4,7 +4,7 @@ import { systemErrorText } from '../../base/errors.ts';
 import { SinkError } from '../sink.ts';
 import type { PostgresOptions } from './options.ts';
 
-/** The server cancels a statement; only a dead connection lets this much more time pass. */
+/** The server cancels a slow statement. The client waits this much longer before it calls the connection dead. */
 const ANSWER_GRACE_MS = 5_000;
 const IDLE_IN_TRANSACTION_MS = 60_000;
 const KEEP_ALIVE_MS = 10_000;

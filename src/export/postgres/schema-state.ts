@@ -11,7 +11,7 @@ export interface SchemaState {
 
 const UNDEFINED_TABLE = '42P01';
 
-/** @throws SinkError when there are no tables, or those of another version or layout */
+/** @throws SinkError if the tables are missing, or have another version or layout */
 export async function readSchema(
   client: pg.ClientBase,
   place: string,

@@ -97,7 +97,7 @@ export class SeriesTable implements SeriesMaker {
     const allowed = await this.withinBudget(client, missing);
     if (allowed.length > 0) await this.insert(client, allowed);
     const isAllowed = new Set(allowed);
-    // After the insert, so that the series of the database tell which tag used the budget up.
+    // After the insert: the reason names the tag with the most values in the database.
     for (const series of missing)
       if (!isAllowed.has(series)) series.refusal = await this.refuse(client, series.name);
   }
@@ -157,7 +157,7 @@ export class SeriesTable implements SeriesMaker {
     });
   }
 
-  /** Why the name gets no more series. */
+  /** Why the database adds no further series of this name. */
   private async refuse(client: pg.ClientBase, name: string): Promise<string> {
     const known = this.exhausted.get(name);
     if (known !== undefined) return known;
