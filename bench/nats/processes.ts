@@ -6,18 +6,14 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { US_PER_SECOND } from '../../src/base/units.ts';
+import { cpuSeconds } from '../under-test/usage.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
-const US_PER_TICK = 10_000;
-/** Of /proc/PID/stat behind the name. */
-const UTIME = 11;
 const SAMPLE_MS = 20;
 const READY_MS = 20_000;
 
-function cpuUs(pid: number): number {
-  const fields = fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
-  return (Number(fields[UTIME]) + Number(fields[UTIME + 1])) * US_PER_TICK;
-}
+const cpuUs = (pid: number): number => cpuSeconds(pid) * US_PER_SECOND;
 
 interface Ended {
   /** Null after a signal. */
@@ -91,14 +87,16 @@ export async function startNats(directory: string, size: number): Promise<Nats> 
     return spawn('nats-server', ['-c', path], { stdio: 'ignore' });
   });
   const url = `nats://${clients.map((port) => `127.0.0.1:${port}`).join(',')}`;
-  await untilReady(url);
-  return {
-    url,
-    us: () => servers.reduce((sum, { pid }) => sum + cpuUs(pid!), 0),
-    stop: async () => {
-      await Promise.all(servers.map(ended));
-    },
+  const stop = async (): Promise<void> => {
+    await Promise.all(servers.map(ended));
   };
+  try {
+    await untilReady(url);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { url, us: () => servers.reduce((sum, { pid }) => sum + cpuUs(pid!), 0), stop };
 }
 
 function ended(server: ChildProcess): Promise<unknown> {

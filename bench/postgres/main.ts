@@ -7,9 +7,9 @@
  * counted. Server CPU is that of the backend, if the database runs on this machine.
  */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import pg from 'pg';
 import { textTable } from '../../load-test/format.ts';
+import { US_PER_SECOND } from '../../src/base/units.ts';
 import { Rows } from '../../src/export/postgres/rows.ts';
 import { jsonOutput, reportDirectory, roundsOr } from '../harness/options.ts';
 import { writeResults } from '../report/document.ts';
@@ -17,6 +17,7 @@ import { withRange } from '../report/numbers.ts';
 import { originOf, originTable } from '../report/origin.ts';
 import { type Column, markdownTable, tableOf } from '../report/table.ts';
 import { rangeOf } from '../statistics.ts';
+import { cpuSeconds } from '../under-test/usage.ts';
 import { METHODS, type Method, TABLES } from './methods.ts';
 
 const COMMAND = 'node dist/bench/postgres/main.js --url … --report docs/results';
@@ -24,8 +25,6 @@ const ROWS = 50_000;
 const SERIES = 1_000;
 const BATCHES = 4;
 const ROUNDS = roundsOr(5);
-const US_PER_TICK = 10_000;
-const FIELDS_BEFORE_UTIME = 11;
 
 interface Cell {
   readonly rowsPerSecond: number;
@@ -57,8 +56,7 @@ function rowsOf(batch: number): Rows {
 /** CPU of a process so far in µs; NaN if it is not on this machine. */
 function cpuUs(pid: number): number {
   try {
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
-    return (Number(fields[FIELDS_BEFORE_UTIME]) + Number(fields[FIELDS_BEFORE_UTIME + 1])) * US_PER_TICK;
+    return cpuSeconds(pid) * US_PER_SECOND;
   } catch {
     return Number.NaN;
   }
