@@ -2,7 +2,7 @@
 import { type Command, Option } from 'commander';
 import { quantityOption } from './flag-values.ts';
 import { addNatsOptions } from './nats-kind.ts';
-import { POSTGRES } from './postgres-kind.ts';
+import { addPostgresOptions } from './postgres-kind.ts';
 import { addProcessOptions } from './process-options.ts';
 
 const HELP = `
@@ -46,7 +46,7 @@ export function addConsumeCommand(program: Command): void {
     .addHelpText('after', HELP);
   addProcessOptions(command);
   addNatsOptions(command);
-  POSTGRES.addOptions(command);
+  addPostgresOptions(command);
   command.action(async (flags) => {
     const { consumeAction } = await import('./consume-action.ts');
     process.exitCode = await consumeAction(flags);

@@ -11,14 +11,21 @@ const CONNECTIONS_MAX = 16;
 const HOUR_MS = 3_600_000;
 const DECADE_MS = 3_650 * 24 * HOUR_MS;
 
+const HEADING = 'PostgreSQL:';
+
 function addOptions(command: Command): void {
-  const heading = 'PostgreSQL:';
+  const connections = quantityOption('--pool <n>', 'connections at most', 'count', '2', [1, CONNECTIONS_MAX]);
+  command.addOption(connections.helpGroup(HEADING));
+  addPostgresOptions(command);
+}
+
+/** Options of the tables and of each connection, for `export` and `consume`. */
+export function addPostgresOptions(command: Command): void {
   const options = [
     new Option(
       '--layout <layout>',
       'for --init and --print-schema: the tables to create (default: series)',
     ).choices([...LAYOUTS]),
-    quantityOption('--pool <n>', 'connections at most', 'count', '2', [1, CONNECTIONS_MAX]),
     quantityOption('--connect-timeout <duration>', 'longest wait for a connection', 'duration', '5s', [
       100,
       HOUR_MS,
@@ -56,7 +63,7 @@ function addOptions(command: Command): void {
       [0, DECADE_MS],
     ),
   ];
-  for (const option of options) command.addOption(option.helpGroup(heading));
+  for (const option of options) command.addOption(option.helpGroup(HEADING));
 }
 
 export function postgresOptionsOf(flags: Flags): PostgresOptions {

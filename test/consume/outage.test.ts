@@ -191,6 +191,9 @@ describe('the way through NATS', { skip: requirePipeline() }, () => {
     const off = await runCli([...consumeArgs, '--synchronous-commit', 'off']);
     assert.equal(off.code, 2);
     assert.match(off.stderr, /--synchronous-commit off: consume acknowledges/);
+    const pool = await runCli([...consumeArgs, '--pool', '3']);
+    assert.equal(pool.code, 2);
+    assert.match(pool.stderr, /unknown option '--pool'/);
     const scheme = await runCli(['consume', '--from', nats.url, '--to', 'mysql://127.0.0.1/metrics']);
     assert.equal(scheme.code, 2);
     assert.match(scheme.stderr, /give PostgreSQL as postgres:/);
