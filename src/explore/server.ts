@@ -87,7 +87,9 @@ class Site {
     response.setHeader('X-Content-Type-Options', 'nosniff');
     const problem = this.problemOf(request, response);
     if (problem !== null) return this.sendProblem(response, ...problem);
-    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://localhost');
+    const url = urlOf(request);
+    if (url === null) return this.sendProblem(response, 400, 'The path is not valid. The page is at /.');
+    const { pathname, searchParams } = url;
     const waiter = waiterOf(response);
     try {
       if (pathname === '/') this.sendPage(response);
@@ -126,7 +128,7 @@ class Site {
     waiter: Waiter,
   ): Promise<void> {
     const answer = await this.answer(path, parameters, waiter);
-    if (answer === null) this.sendProblem(response, 404, 'There is no such page.');
+    if (answer === null) this.sendProblem(response, 404, 'Unknown path. The page is at /.');
     else send(response, 200, JSON_TYPE, JSON.stringify(answer));
   }
 
@@ -182,6 +184,12 @@ class Site {
 function send(response: ServerResponse, status: number, type: string, body: string): void {
   response.writeHead(status, { 'Content-Type': type });
   response.end(body);
+}
+
+/** Null for a target that is no URL, such as `//`. */
+function urlOf({ url = '/' }: IncomingMessage): URL | null {
+  const base = 'http://localhost';
+  return URL.canParse(url, base) ? new URL(url, base) : null;
 }
 
 /** The page's header lines as pairs. */

@@ -153,6 +153,8 @@ describe('explore', () => {
       assert.match(((await response.json()) as { detail: string }).detail, detail);
     }
     assert.equal((await get('/api/none')).status, 404);
+    assert.equal((await get('//')).status, 400);
+    assert.equal((await get('/')).status, 200);
   });
 
   it('only answers GET, and only under a name that no other site can have', async () => {
