@@ -21,7 +21,7 @@ export type OpenSession = () => Promise<Session>;
 /** JSON for the page. */
 export type Answer = Readonly<Record<string, unknown>>;
 
-/** Ends a query that nobody waits for any more. */
+/** Its signal aborts the query of a client that has gone. */
 export interface Waiter {
   readonly signal: AbortSignal;
 }
@@ -116,8 +116,11 @@ export class Answers {
       const interrupt = (): void => session.connection.interrupt();
       signal.addEventListener('abort', interrupt);
       try {
-        const run: Run = async (sql) =>
-          (await (await prepareQuery(session.connection, sql)).runAndReadAll()).getRows();
+        const run: Run = async (sql) => {
+          // An interrupt ends only a query that runs: opening the session and parsing come before.
+          signal.throwIfAborted();
+          return (await (await prepareQuery(session.connection, sql)).runAndReadAll()).getRows();
+        };
         return await answer(run, session);
       } catch (error) {
         const answered = asQueryError(error);

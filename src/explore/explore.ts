@@ -50,8 +50,9 @@ export async function explore(command: ExploreCommand): Promise<void> {
   process.on('SIGHUP', () => {
     try {
       const next = read();
-      server.setTokens(next.tokens === null ? null : new TokenTable(next.tokens));
+      // First, because it may throw: then both stay as they were.
       server.replaceCertificate();
+      server.setTokens(next.tokens === null ? null : new TokenTable(next.tokens));
       note('read tokens and certificate again');
     } catch (error) {
       note(`reload failed: ${(error as Error).message}. Tokens and certificate stay as they were`);

@@ -66,6 +66,12 @@ function contextOf({ certFile, keyFile }: TlsFiles): https.ServerOptions & { cer
 
 const JSON_TYPE = 'application/json';
 const PROBLEM_TYPE = 'application/problem+json';
+const CSV_HEADERS = {
+  'Content-Type': 'text/csv; charset=utf-8',
+  'Content-Disposition': 'attachment; filename="plot.csv"',
+};
+/** Ends the download of a client that reads nothing for this long. */
+const STALL_MS = 30_000;
 
 class Site {
   private readonly options: ExploreOptions;
@@ -153,14 +159,16 @@ class Site {
     waiter: Waiter,
   ): Promise<void> {
     const question = plotQuestionOf(parameters, Date.now());
-    response.setHeader('Content-Type', 'text/csv; charset=utf-8');
-    response.setHeader('Content-Disposition', 'attachment; filename="plot.csv"');
-    let isFirst = true;
     await this.options.answers.csv(question, waiter, async (columns, chunk) => {
       const format = csvFormat(columns);
+      const isFirst = !response.headersSent;
+      // Only now: an error before the first row is not a download.
+      if (isFirst) response.writeHead(200, CSV_HEADERS);
       const text = (isFirst ? format.head() : '') + (chunk === null ? format.end() : format.rows(chunk));
-      isFirst = false;
-      if (text !== '' && !response.write(text)) await once(response, 'drain', { signal: waiter.signal });
+      if (text === '' || response.write(text)) return;
+      // The next question waits for this answer, so a client that stops reading must not hold it.
+      const timer = setTimeout(() => response.destroy(), STALL_MS);
+      await once(response, 'drain', { signal: waiter.signal }).finally(() => clearTimeout(timer));
     });
     response.end();
   }
