@@ -40,6 +40,11 @@ export class ArchiveStore {
     this.current = next;
   }
 
+  /** Records segments that were read to their end and needed no batch. */
+  addSegments(segments: readonly ArchivedSegment[]): void {
+    this.publish({ segments: withSegments(this.current.segments, segments) });
+  }
+
   /**
    * Archives a batch; its metrics count from the return on.
    * @param segments those that were read to their end with it
@@ -158,7 +163,7 @@ export class ArchiveStore {
   }
 }
 
-/** Adds segments, or replaces what was known about them. */
+/** Adds segments, or replaces what was known about them. Ascending, as `reportProgress` needs them. */
 function withSegments(
   known: readonly ArchivedSegment[],
   read: readonly ArchivedSegment[],

@@ -1,6 +1,6 @@
 /**
- * One pass of `metricsstream archive`: reads what closed segments hold and the archive lacks, archives it batch by batch,
- * then deletes archived segments, merges small files and lets old ones expire, as far as the options ask for it.
+ * One pass of `metricsstream archive`: archives the commits of closed segments that the archive lacks, batch by batch,
+ * then merges small files. Options add the deletion of archived segments and of old files.
  *
  * A kill at any point leaves an archive in which each commit counts once: see `manifest.ts`. Every pass begins by removing
  * what a killed one left behind.
@@ -149,11 +149,13 @@ export class Archiver {
     const read = new Set(known.map(({ sequence }) => sequence));
     for (const sequence of closedSegments(dataDir)) {
       if (signal.aborted) break;
-      if (!read.has(sequence)) await this.readSegment(store, sequence);
+      if (read.has(sequence)) continue;
+      await this.readSegment(store, sequence);
+      // A segment whose commits are all archived flushes no batch.
+      await nextTurn();
     }
     if (!this.batch.isEmpty) await this.flush(store);
-    else if (this.finished.length > 0)
-      store.publish({ segments: [...store.manifest.segments, ...this.finished] });
+    else if (this.finished.length > 0) store.addSegments(this.finished);
     this.finished = [];
   }
 

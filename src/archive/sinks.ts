@@ -1,6 +1,8 @@
 /** How far segments may be deleted for the sinks that `metricsstream export` feeds. */
 import { join } from 'node:path';
-import { readCursorFile, readCursorFiles, writeCursorFile } from '../storage/cursor-file.ts';
+import { readArchivedSegments } from '../storage/archived-segments.ts';
+import { readCursorFiles, writeCursorFile } from '../storage/cursor-file.ts';
+import { nodeFileOps as ops } from '../storage/file-ops.ts';
 import type { Lag } from './lag.ts';
 import { ARCHIVE_DIRECTORY, type Manifest } from './manifest.ts';
 
@@ -16,14 +18,12 @@ export async function deletableCommit(
   log: string,
   required: readonly string[],
 ): Promise<number> {
-  const known = (await readCursorFiles(dataDir)).filter(({ sink }) => sink !== ARCHIVE_SINK);
-  const names = new Set([
-    ...required.filter((name) => name !== ARCHIVE_SINK),
-    ...known.map(({ sink }) => sink),
-  ]);
+  const known = new Map((await readCursorFiles(dataDir)).map((cursor) => [cursor.sink, cursor]));
+  const names = new Set([...required, ...known.keys()]);
+  names.delete(ARCHIVE_SINK);
   let commit = Number.POSITIVE_INFINITY;
   for (const name of names) {
-    const cursor = readCursorFile(dataDir, name);
+    const cursor = known.get(name);
     commit = Math.min(commit, cursor?.log === log ? cursor.commit : 0);
   }
   return commit;
@@ -34,15 +34,16 @@ export async function deletableCommit(
  * archived.
  */
 export function reportProgress(dataDir: string, manifest: Manifest, lag: Lag): void {
-  const last = manifest.segments.at(-1);
+  const [, lastDeleted = 0] = readArchivedSegments(ops, dataDir).at(-1) ?? [];
+  const last = Math.max(manifest.segments.at(-1)?.sequence ?? 0, lastDeleted);
   // A segment that could not be read, with archived ones behind it, must be kept: then nothing counts as archived.
-  const isComplete = lag.sequence > (last?.sequence ?? 0);
+  const isComplete = lag.sequence > last;
   writeCursorFile(dataDir, {
     sink: ARCHIVE_SINK,
     place: join(dataDir, ARCHIVE_DIRECTORY),
     log: manifest.log,
     commit: isComplete ? (manifest.commits.at(-1)?.[1] ?? 0) : 0,
-    segment: last?.sequence ?? 0,
+    segment: last,
     updatedMs: Date.now(),
     state: 'waiting',
     error: '',

@@ -5,10 +5,12 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { openArchive } from '../../src/archive/archive-snapshot.ts';
 import { expiredFiles } from '../../src/archive/expiry.ts';
+import { lagOf } from '../../src/archive/lag.ts';
 import { readManifest } from '../../src/archive/manifest.ts';
+import { reportProgress } from '../../src/archive/sinks.ts';
 import type { MetricsStreamError } from '../../src/base/errors.ts';
 import { readArchivedSegments } from '../../src/storage/archived-segments.ts';
-import { writeCursorFile } from '../../src/storage/cursor-file.ts';
+import { readCursorFile, writeCursorFile } from '../../src/storage/cursor-file.ts';
 import { nodeFileOps } from '../../src/storage/file-ops.ts';
 import { readLogRecord } from '../../src/storage/log-record.ts';
 import { ArchiveRig, lineOf } from '../support/archive-rig.ts';
@@ -109,6 +111,38 @@ describe('a pass', () => {
     fs.copyFileSync(join(rig.dataDir, rig.segments()[0]!), join(rig.dataDir, 'metrics-00000000.ndjson'));
     assert.deepEqual((await rig.pass()).manifest.commits, [[1, 3]]);
     assert.deepEqual((await rig.metrics()).map(({ name }) => name).sort(), ['a', 'b', 'c']);
+  });
+
+  it('lists segments in order, also one that came back and adds nothing', async () => {
+    const rig = new ArchiveRig(owner);
+    await rig.store([at(NOON, 'a'), at(NOON, 'b')]);
+    await rig.pass();
+    fs.copyFileSync(join(rig.dataDir, rig.segments()[0]!), join(rig.dataDir, 'metrics-00000000.ndjson'));
+    const { manifest } = await rig.pass();
+    assert.deepEqual(
+      manifest.segments.map(({ sequence }) => sequence),
+      [0, 1, 2],
+    );
+  });
+
+  it('reports no progress past a segment that it cannot read, although later ones are deleted', async () => {
+    const rig = new ArchiveRig(owner);
+    await rig.store([at(NOON, 'a'), at(NOON, 'b')]);
+    const path = join(rig.dataDir, rig.segments()[0]!);
+    const away = join(rig.dataDir, 'away');
+    const progress = async (): Promise<number | undefined> => {
+      const { manifest } = await rig.pass({ deleteSegments: true });
+      reportProgress(rig.dataDir, manifest, lagOf(rig.dataDir, manifest));
+      return readCursorFile(rig.dataDir, 'archive')?.commit;
+    };
+    fs.renameSync(path, away);
+    // Can be opened, cannot be read.
+    fs.mkdirSync(path);
+    assert.equal(await progress(), 0);
+    assert.deepEqual(readArchivedSegments(nodeFileOps, rig.dataDir), [[2, 2]]);
+    fs.rmdirSync(path);
+    fs.renameSync(away, path);
+    assert.equal(await progress(), 2);
   });
 
   it('deletes no segment before every sink has its commits', async () => {
