@@ -20,12 +20,13 @@ import { Batch } from './batch.ts';
 import { type CommitRange, covers, includes, unite } from './commit-ranges.ts';
 import { expiredFiles } from './expiry.ts';
 import { loadManifest } from './load-manifest.ts';
-import type { ArchivedSegment, Manifest } from './manifest.ts';
+import type { ArchivedSegment, ArchiveFile, Manifest } from './manifest.ts';
 import type { MemoryPlan } from './memory-plan.ts';
 import { nextMerge } from './merge-plan.ts';
 import { type Reconciled, reconcile } from './reconcile.ts';
 import { closedSegments, isUnchanged, scanSegment } from './segment-scan.ts';
 import { deletableCommit } from './sinks.ts';
+import { fileProblem } from './verify-archive.ts';
 
 /** Sorts are planned to fit into memory; this is room for an estimate that was too low. */
 const SPILL_BYTES = 1 << 30;
@@ -74,6 +75,8 @@ export class Archiver {
   private readonly batch: Batch;
   /** Segments that were read to their end and whose last commits are in the batch. */
   private finished: ArchivedSegment[] = [];
+  /** Paths of files that are not merged. */
+  private readonly damaged = new Set<string>();
   /** Warnings given, so that each is given once. */
   private readonly warned = new Set<string>();
 
@@ -245,12 +248,26 @@ export class Archiver {
 
   private async merge(store: ArchiveStore, signal: AbortSignal): Promise<void> {
     for (;;) {
-      const plan = nextMerge(store.manifest.files);
+      const plan = nextMerge(store.manifest.files.filter(({ path }) => !this.damaged.has(path)));
       if (plan === null || signal.aborted) return;
+      if (this.findDamaged(plan.files)) continue;
       await store.merge(plan.date, plan.files, plan.lines <= this.options.memory.sortRows);
       this.totals.merges += 1;
       await nextTurn();
     }
+  }
+
+  /** A merged file gets a checksum of its own, so `verify` would not find damage that a merge copied. */
+  private findDamaged(files: readonly ArchiveFile[]): boolean {
+    let isDamaged = false;
+    for (const file of files) {
+      const problem = fileProblem(this.options.dataDir, file);
+      if (problem === null) continue;
+      isDamaged = true;
+      this.damaged.add(file.path);
+      this.warn(`${file.path}: ${problem}; it is left in place and not merged. Restore it from a backup.`);
+    }
+    return isDamaged;
   }
 
   private expire(store: ArchiveStore): void {

@@ -24,7 +24,7 @@ export interface ArchiveResult {
   readonly problems: readonly ArchiveProblem[];
 }
 
-/** Null when there is no archive. */
+/** @returns null if the directory has no archive */
 export function verifyArchive(dataDir: string, log: string | null): ArchiveResult | null {
   let manifest: Manifest | null;
   try {
@@ -48,7 +48,7 @@ export function verifyArchive(dataDir: string, log: string | null): ArchiveResul
       `${archivedLines} lines were archived, the files hold ${lines} and ${expiredLines} expired`,
     );
   }
-  for (const file of manifest.files) report(file.path, problemOf(dataDir, file));
+  for (const file of manifest.files) report(file.path, fileProblem(dataDir, file));
   const bytes = manifest.files.reduce((sum, file) => sum + file.bytes, 0);
   return {
     commits: sizeOf(manifest.commits),
@@ -60,7 +60,8 @@ export function verifyArchive(dataDir: string, log: string | null): ArchiveResul
   };
 }
 
-function problemOf(dataDir: string, file: ArchiveFile): string | null {
+/** How a file differs from the one that the manifest lists, or null. */
+export function fileProblem(dataDir: string, file: ArchiveFile): string | null {
   try {
     const { bytes, crc32 } = checksumOf(join(dataDir, ARCHIVE_DIRECTORY, file.path));
     if (bytes !== file.bytes) return `it has ${bytes} bytes instead of ${file.bytes}`;

@@ -290,6 +290,29 @@ describe('merges', () => {
   });
 });
 
+describe('a damaged file', () => {
+  it('is not merged, so that verify still finds it', async () => {
+    const rig = new ArchiveRig(owner);
+    for (let k = 0; k < 7; k++) {
+      await rig.store([at(NOON + k, `m${k}`)]);
+      await rig.pass({ deleteSegments: true });
+    }
+    const { path } = rig.manifest().files.find((file) => file.path.includes('2026-11-28'))!;
+    const bytes = fs.readFileSync(rig.archived(path));
+    // In the first data page.
+    bytes[20]! ^= 1;
+    fs.writeFileSync(rig.archived(path), bytes);
+    await rig.store([at(NOON + 7, 'm7'), at(NOON + 8, 'm8')]);
+    const { totals, manifest, warnings } = await rig.pass({ deleteSegments: true });
+    assert.equal(totals.segmentsDeleted, 3);
+    assert.ok(manifest.files.some((file) => file.path === path));
+    assert.match(warnings.join(), /its CRC-32 is .* not merged/);
+    const { code, text } = await verified(rig.dataDir);
+    assert.equal(code, 1);
+    assert.ok(text.includes(`archive/${path}: DAMAGED`), text);
+  });
+});
+
 describe('retention', () => {
   const file = (date: string, bytes: number, maxTimeMs: number) => ({
     ...{
