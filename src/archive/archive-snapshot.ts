@@ -13,7 +13,8 @@
  */
 import fs from 'node:fs';
 import { join } from 'node:path';
-import { codeOf } from '../storage/file-ops.ts';
+import { MetricsStreamError, systemErrorText } from '../base/errors.ts';
+import { codeOf, isFileError } from '../storage/file-ops.ts';
 import type { CommitRange } from './commit-ranges.ts';
 import { ARCHIVE_DIRECTORY, type ArchiveFile, type Manifest, readManifest } from './manifest.ts';
 
@@ -31,13 +32,13 @@ export interface ArchiveSnapshot {
   close(): void;
 }
 
-/** Retried when a listed file disappears, because a new manifest then lists its successor. */
+/** If a listed file is gone, a newer manifest lists its successor. */
 const ATTEMPTS = 20;
 
 /**
  * Opens the archive of a data directory; an empty snapshot if there is none.
  * @param wanted chooses the files to open, such as those of a range of time
- * @throws MetricsStreamError ARCHIVE_DAMAGED
+ * @throws MetricsStreamError ARCHIVE_DAMAGED when a file is missing, ARCHIVE_FAILED when one cannot be read
  */
 export function openArchive(
   dataDir: string,
@@ -48,9 +49,23 @@ export function openArchive(
     try {
       return open(dataDir, manifest, wanted);
     } catch (error) {
-      if (codeOf(error) !== 'ENOENT' || attempt === ATTEMPTS) throw error;
+      if (codeOf(error) === 'ENOENT' && attempt < ATTEMPTS) continue;
+      throw openError(error);
     }
   }
+}
+
+function openError(error: unknown): unknown {
+  if (!isFileError(error)) return error;
+  const { code, path = 'an archive file' } = error as NodeJS.ErrnoException;
+  const text = `cannot open ${path}: ${systemErrorText(error)}`;
+  return code === 'ENOENT'
+    ? new MetricsStreamError(
+        'ARCHIVE_DAMAGED',
+        `${text}. Restore it from a backup; metricsstream verify lists all missing files.`,
+        { cause: error },
+      )
+    : new MetricsStreamError('ARCHIVE_FAILED', text, { cause: error });
 }
 
 function open(

@@ -1,11 +1,11 @@
-/** The manifest as an archiver begins with it. */
+/** The manifest with which an archiver begins. */
 import { MetricsStreamError } from '../base/errors.ts';
 import { EMPTY_MANIFEST, type Manifest, readManifest } from './manifest.ts';
 
 /**
- * The manifest of the directory; an empty one if there is none, or if it is missing or damaged: `reconcile` then adds
- * the files that are there. Generation 0 means that none was published.
- * @throws MetricsStreamError ARCHIVE_FAILED when the archive belongs to another log
+ * The manifest of the directory. An empty one stands for a new archive, whose generation is 0, and for a damaged or
+ * missing manifest: `reconcile` adds the files to it.
+ * @throws MetricsStreamError ARCHIVE_FAILED when the manifest cannot be read, or belongs to another log
  */
 export function loadManifest(dataDir: string, log: string, warn: (text: string) => void): Manifest {
   let manifest: Manifest | null;

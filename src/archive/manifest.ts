@@ -33,12 +33,12 @@ export interface ArchiveFile {
   readonly crc32: string;
 }
 
-/** A segment that was read to its end: it is not read again while size and time stay the same. */
+/** A segment that was read to its end. It is read again only if its size or time changes. */
 export interface ArchivedSegment {
   readonly sequence: number;
   readonly bytes: number;
   readonly mtimeMs: number;
-  /** Commits of it, as far as their seals prove them; 0 when there is none. */
+  /** First and last commit with a good seal; 0 if the segment has none. */
   readonly first: number;
   readonly last: number;
   /** Bytes that no seal proves. Such a segment is never deleted. */
@@ -73,7 +73,8 @@ const END = '"}\n';
 
 /**
  * The manifest, or null when the directory has no archive.
- * @throws MetricsStreamError ARCHIVE_DAMAGED when it is damaged, or missing beside archived files
+ * @throws MetricsStreamError ARCHIVE_DAMAGED when it is damaged, or missing beside archived files; ARCHIVE_FAILED when it
+ *   cannot be read, which says nothing about its contents
  */
 export function readManifest(dataDir: string): Manifest | null {
   const text = readText(join(dataDir, ARCHIVE_DIRECTORY, MANIFEST));
@@ -98,7 +99,7 @@ function readText(path: string): string | null {
     return fs.readFileSync(path, 'utf8');
   } catch (error) {
     if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return null;
-    throw new MetricsStreamError('ARCHIVE_DAMAGED', `cannot read ${path}: ${systemErrorText(error)}`, {
+    throw new MetricsStreamError('ARCHIVE_FAILED', `cannot read ${path}: ${systemErrorText(error)}`, {
       cause: error,
     });
   }

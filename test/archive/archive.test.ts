@@ -210,6 +210,10 @@ describe('verify', () => {
     assert.equal((await verified(rig.dataDir)).code, 0);
     fs.unlinkSync(rig.archived(path));
     assert.match((await verified(rig.dataDir)).text, /it is missing, with 2 metrics/);
+    assert.throws(
+      () => openArchive(rig.dataDir),
+      (error: MetricsStreamError) => error.code === 'ARCHIVE_DAMAGED' && error.message.includes(path),
+    );
   });
 
   it('reports commits that neither a segment nor the archive holds', async () => {
@@ -238,6 +242,15 @@ describe('after a kill or a loss', () => {
     assert.match(warnings.join(), /made again from the files/);
     assert.deepEqual(await rig.metrics(), before);
     assert.equal((await verified(rig.dataDir)).code, 0);
+  });
+
+  it('a manifest that cannot be read is not made again', async () => {
+    const rig = new ArchiveRig(owner);
+    await rig.store([at(NOON, 'a')]);
+    await rig.pass();
+    fs.unlinkSync(rig.archived('manifest.json'));
+    fs.mkdirSync(rig.archived('manifest.json'));
+    await assert.rejects(rig.pass(), /cannot read .*manifest\.json/);
   });
 
   it('a batch of which one day is missing is archived again from its segments', async () => {
