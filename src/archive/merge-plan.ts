@@ -14,18 +14,25 @@ const FILES_MIN = 8;
 const SMALL_LINES = 16_000_000;
 const MERGED_LINES_MAX = 64_000_000;
 
+/** Files of one day and of one class of size. */
+interface Group {
+  readonly date: string;
+  readonly candidates: ArchiveFile[];
+}
+
 /** The next merge, or null. Files of one size go together, so that a small one does not rewrite large ones. */
 export function nextMerge(files: readonly ArchiveFile[]): MergePlan | null {
-  const days = new Map<string, ArchiveFile[]>();
+  const groups = new Map<string, Group>();
   for (const file of files) {
     if (file.lines > SMALL_LINES) continue;
-    // Powers of FILES_MIN: a merged file is in the next class.
-    const key = `${dateOfPath(file.path)} ${Math.floor(Math.log(Math.max(1, file.lines)) / Math.log(FILES_MIN))}`;
-    days.set(key, [...(days.get(key) ?? []), file]);
+    const date = dateOfPath(file.path);
+    const key = `${date} ${sizeClassOf(file)}`;
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, { date, candidates: [file] });
+    else group.candidates.push(file);
   }
-  for (const [key, candidates] of days) {
+  for (const { date, candidates } of groups.values()) {
     if (candidates.length < FILES_MIN) continue;
-    const [date = ''] = key.split(' ');
     candidates.sort((a, b) => a.first - b.first);
     const chosen: ArchiveFile[] = [];
     let lines = 0;
@@ -37,4 +44,9 @@ export function nextMerge(files: readonly ArchiveFile[]): MergePlan | null {
     return { date, files: chosen, lines };
   }
   return null;
+}
+
+/** Powers of FILES_MIN: a merged file is in the next class. */
+function sizeClassOf({ lines }: ArchiveFile): number {
+  return Math.floor(Math.log(Math.max(1, lines)) / Math.log(FILES_MIN));
 }

@@ -8,7 +8,7 @@
  * - added otherwise: nothing else holds these metrics.
  */
 import { MetricsStreamError } from '../base/errors.ts';
-import type { FoundFile } from './archive-files.ts';
+import { archivePath, type FoundFile } from './archive-files.ts';
 import type { ArchiveStore } from './archive-store.ts';
 import { type CommitRange, covers, unite } from './commit-ranges.ts';
 import type { FileMetadata } from './file-metadata.ts';
@@ -17,7 +17,6 @@ import { commitsInSegments } from './segment-scan.ts';
 
 export interface Reconciled {
   readonly added: number;
-  readonly deleted: number;
   /** Files that cannot be read, with the reason: left in place. */
   readonly unreadable: readonly string[];
 }
@@ -32,7 +31,7 @@ export async function reconcile(store: ArchiveStore, dataDir: string): Promise<R
   const { manifest, files } = store;
   const listed = new Set(manifest.files.map(({ path }) => path));
   const unlisted = files.find().filter(({ path }) => !listed.has(path));
-  if (unlisted.length === 0) return { added: 0, deleted: 0, unreadable: [] };
+  if (unlisted.length === 0) return { added: 0, unreadable: [] };
   const { candidates, unreadable } = await read(store, unlisted);
   // A merged file comes before its sources.
   candidates.sort((a, b) => b.metadata.sources.length - a.metadata.sources.length);
@@ -61,7 +60,7 @@ export async function reconcile(store: ArchiveStore, dataDir: string): Promise<R
     });
   }
   for (const path of deleted) files.delete(path);
-  return { added: added.length, deleted: deleted.length, unreadable };
+  return { added: added.length, unreadable };
 }
 
 async function read(
@@ -110,6 +109,6 @@ function isComplete(
     (date) =>
       candidates.some(
         (other) => other.found.date === date && source.commits.every((range) => covers(other.commits, range)),
-      ) || listed.has(`date=${date}/${metadata.first}-${metadata.last}.parquet`),
+      ) || listed.has(archivePath(date, metadata.first, metadata.last)),
   );
 }

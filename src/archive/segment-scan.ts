@@ -50,9 +50,10 @@ export async function scanSegment(
         damagedBytes += item.bytes;
         continue;
       }
-      const lines = wanted(item.commit) ? readLines(ops, fd, item) : null;
-      const isKept = lines === null ? !wanted(item.commit) : await visit(item, lines);
-      if (!isKept) damagedBytes += item.bytes;
+      if (wanted(item.commit)) {
+        const lines = readLines(ops, fd, item);
+        if (lines === null || !(await visit(item, lines))) damagedBytes += item.bytes;
+      }
       first ||= item.commit;
       last = item.commit;
     }
