@@ -4,22 +4,16 @@
  * DuckDB's own limit covers its tables, hashes and buffers, but not every value: `repeat('x', 4000000000)` is one string
  * of 4 GB outside it.
  */
-import { readFileSync } from 'node:fs';
 import { MIB } from '../base/units.ts';
 
 /** Node, DuckDB's code, and buffers of the reader. */
 const PROCESS_BYTES = 384 * MIB;
 const CHECK_MS = 25;
-const PAGE_BYTES = 4_096;
-
-function residentBytes(): number {
-  return Number(readFileSync('/proc/self/statm', 'latin1').split(' ')[1]) * PAGE_BYTES;
-}
 
 /** Calls `exceeded` once when the resident set passes the limit. Returns a function that ends the watch. */
 export function watchMemory(maxMemoryBytes: number, exceeded: () => void): () => void {
   const timer = setInterval(() => {
-    if (residentBytes() <= maxMemoryBytes + PROCESS_BYTES) return;
+    if (process.memoryUsage.rss() <= maxMemoryBytes + PROCESS_BYTES) return;
     clearInterval(timer);
     exceeded();
   }, CHECK_MS).unref();
