@@ -1,4 +1,5 @@
-/** A set of commit numbers as ranges, so that each commit counts once wherever its lines are. */
+/** A set of commit numbers that grows one by one, so that each commit counts once wherever its lines are. */
+
 interface CommitRange {
   readonly first: number;
   last: number;
@@ -39,7 +40,7 @@ export class CommitSet {
     const { ranges } = this;
     let low = 0;
     let high = ranges.length;
-    // Commits come in order, mostly.
+    // Most commits come in order.
     if (high > 0 && ranges[high - 1]!.first <= commit) return high;
     while (low < high) {
       const middle = (low + high) >> 1;

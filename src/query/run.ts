@@ -4,13 +4,14 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import type { Writable } from 'node:stream';
 import type { DuckDBConnection, DuckDBPreparedStatement } from '@duckdb/node-api';
+import { MIB } from '../base/units.ts';
 import { type DuckDBLimits, sqlText } from '../duckdb/duckdb.ts';
 import { HeldFiles, pathOfFd } from './held-files.ts';
 import { watchMemory } from './memory-guard.ts';
 import { TEXT_FORMATS, type TextFormat } from './output/format.ts';
 import { ProgressLine } from './progress.ts';
 import { leftOutText } from './report.ts';
-import { asQueryError, openSession, PARQUET, prepareQuery } from './session.ts';
+import { asQueryError, openSession, PARQUET, prepareQuery, type Session } from './session.ts';
 
 export interface QueryOptions {
   readonly dataDir: string;
@@ -33,21 +34,22 @@ export interface QueryOptions {
 /** @throws MetricsStreamError with one line */
 export async function runQuery(options: QueryOptions): Promise<void> {
   const { limits, temporaryDirectory, format } = options;
-  const megabytes = Math.round(limits.maxMemoryBytes / 2 ** 20);
+  const mebibytes = Math.round(limits.maxMemoryBytes / MIB);
   const stopWatching = watchMemory(limits.maxMemoryBytes, () =>
     options.outOfMemory(
-      `the query needs more memory than --max-memory (${megabytes} MiB) allows. Give it more, or ask for less`,
+      `the query needs more memory than --max-memory (${mebibytes} MiB) allows. Give it more, or ask for less`,
     ),
   );
   const progress = new ProgressLine(process.stderr, options.showProgress);
   const copies = new HeldFiles(temporaryDirectory);
-  const target = format === 'parquet' ? copies.create() : null;
-  const session = await openSession({
-    ...options,
-    extraPaths: target === null ? [] : [pathOfFd(target.fd)],
-    onSegment: (done, all) => progress.checking(done, all),
-  });
+  let session: Session | null = null;
   try {
+    const target = format === 'parquet' ? copies.create() : null;
+    session = await openSession({
+      ...options,
+      extraPaths: target === null ? [] : [pathOfFd(target.fd)],
+      onSegment: (done, all) => progress.checking(done, all),
+    });
     const leftOut = leftOutText(session.snapshot.leftOut);
     if (leftOut !== null) options.warn(leftOut);
     const prepared = await prepareQuery(session.connection, options.sql);
@@ -59,7 +61,7 @@ export async function runQuery(options: QueryOptions): Promise<void> {
   } finally {
     progress.end();
     stopWatching();
-    session.close();
+    session?.close();
     copies.close();
   }
 }

@@ -12,7 +12,7 @@
  * From then on the query depends on open descriptors only. The open segment still grows, so its proved part is copied;
  * others are used as they are unless a part of them is damaged or archived.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { openArchive } from '../archive/archive-snapshot.ts';
 import { MetricsStreamError, systemErrorText } from '../base/errors.ts';
 import type { CommitRun } from '../duckdb/stored-lines.ts';
@@ -104,6 +104,8 @@ async function tryTake(options: SnapshotOptions, files: HeldFiles, isLastTry: bo
     options.onSegment?.(index + 1, segments.length);
     const isLast = index === segments.length - 1;
     live.add(fd, { mayGrow: isLast && !isStopped, isOpen: isLast && isRunning });
+    // The memory guard and the requests of the explore page come between two segments.
+    await nextTurn();
   }
   const waiting = waitingLines.select(parseMark(live.mark));
   // A record that is written during the scan may look damaged.

@@ -7,7 +7,7 @@
  * records the segments hold, so no line is found in both.
  */
 import fs from 'node:fs';
-import { nodeFileOps as ops } from '../storage/file-ops.ts';
+import { codeOf, nodeFileOps as ops } from '../storage/file-ops.ts';
 import { copiedOf, type Mark } from '../wal/mark.ts';
 import { type Generation, RECORD_HEADER_BYTES, readRecordHeader, recordIsWhole } from '../wal/record.ts';
 import { readWal, type WalLog } from '../wal/recovery.ts';
@@ -44,7 +44,7 @@ export class WaitingLines {
   constructor(dataDir: string, files: HeldFiles) {
     this.dataDir = dataDir;
     this.files = files;
-    const logs = readLogs(dataDir);
+    const logs = movedIfGone(() => readWal(ops, dataDir));
     const hasRecords = logs.some((log) => log.records.length > 0);
     this.spool = hasRecords ? files.create() : null;
     this.lanes = logs.flatMap((log) => (log.header === null ? [] : [this.capture(log)]));
@@ -54,7 +54,7 @@ export class WaitingLines {
     const { lane, generation, checkpoint } = log.header!;
     const fresh = log.records.filter(({ sequence }) => sequence > checkpoint);
     if (fresh.length === 0) return { lane, generation, checkpoint, records: [] };
-    const fd = fs.openSync(log.path, 'r');
+    const fd = movedIfGone(() => fs.openSync(log.path, 'r'));
     try {
       const records = fresh.map((record) => ({ ...record, offset: this.spoolRecord(fd, record) }));
       return { lane, generation, checkpoint, records };
@@ -111,11 +111,12 @@ export class WaitingLines {
   }
 }
 
-function readLogs(dataDir: string): WalLog[] {
+/** A start of the server with fewer lanes deletes files. */
+function movedIfGone<Result>(read: () => Result): Result {
   try {
-    return readWal(ops, dataDir);
+    return read();
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw new LogMoved('a write-ahead file is gone');
+    if (codeOf(error) === 'ENOENT') throw new LogMoved('a write-ahead file is gone');
     throw error;
   }
 }
