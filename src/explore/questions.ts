@@ -81,9 +81,14 @@ function lineOf(by: string): string {
   return by === EACH_SERIES ? 'tags::VARCHAR' : `coalesce(${tagOf(by)}, '(none)')`;
 }
 
+const YEAR_1_MS = Date.parse('0001-01-01');
+const YEAR_10000_MS = Date.UTC(10_000, 0, 1);
+
 type Range = Pick<PlotQuestion, 'fromMs' | 'toMs'>;
 
+/** Years with four digits as text that people read; DuckDB does not read the ISO text of others. */
 function timeText(ms: number): string {
+  if (ms < YEAR_1_MS || ms >= YEAR_10000_MS) return `make_timestamp_ms(${ms})`;
   return `TIMESTAMP ${sqlText(new Date(ms).toISOString().replace('T', ' ').slice(0, -1))}`;
 }
 

@@ -4,22 +4,28 @@ import { parseQuantity } from '../config/units.ts';
 
 const DATE = /^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:?\d{2})?)?$/;
 const HAS_ZONE = /(?:Z|[+-]\d{2}:?\d{2})$/;
+/** DuckDB's TIMESTAMP ends at 2^63 microseconds. */
+const TIME_MS_MAX = 9.2e15;
 
 /**
- * Unix milliseconds. A date and time is in UTC unless it has an offset; a duration such as `2h` is so long before `nowMs`.
+ * Unix milliseconds. A date and time is in UTC unless it has an offset; a duration such as `2h` counts back from `nowMs`.
  * @throws MetricsStreamError CONFIG_INVALID
  */
 export function parseTime(option: string, text: string, nowMs: number): number {
-  const trimmed = text.trim();
-  if (/^-?\d{1,16}$/.test(trimmed)) return Number(trimmed);
-  const agoMs = parseQuantity('duration', trimmed);
-  if (typeof agoMs === 'number') return nowMs - agoMs;
-  const timeMs = DATE.test(trimmed) ? Date.parse(withZone(trimmed.replace(' ', 'T'))) : Number.NaN;
-  if (Number.isFinite(timeMs)) return timeMs;
+  const timeMs = timeOf(text.trim(), nowMs);
+  if (Math.abs(timeMs) <= TIME_MS_MAX) return timeMs;
   throw new MetricsStreamError(
     'CONFIG_INVALID',
     `${option} ${text}: give a time such as 2026-11-28, 2026-11-28T10:30Z, Unix milliseconds, or 2h for two hours ago`,
   );
+}
+
+/** NaN for a text in no known form. */
+function timeOf(text: string, nowMs: number): number {
+  if (/^-?\d{1,16}$/.test(text)) return Number(text);
+  const agoMs = parseQuantity('duration', text);
+  if (typeof agoMs === 'number') return nowMs - agoMs;
+  return DATE.test(text) ? Date.parse(withZone(text.replace(' ', 'T'))) : Number.NaN;
 }
 
 /** JavaScript reads a date and time without an offset as local time. */

@@ -127,6 +127,12 @@ describe('explore', () => {
     assert.deepEqual(none.labels, []);
   });
 
+  it('plots ranges beyond the years of four digits', async () => {
+    const response = await get(`/api/plot?name=load&mode=count&points=20&from=${-9e15}&to=${9e15}`);
+    const { columns } = (await response.json()) as Plot;
+    assert.deepEqual(columns?.[1], [STEPS], `status ${response.status}`);
+  });
+
   it('exports the rows of a plot as CSV', async () => {
     const response = await get(
       `/api/plot.csv?name=load&mode=sum&from=${BASE_MS}&to=${BASE_MS + STEPS * 1_000}&points=2`,
@@ -143,6 +149,7 @@ describe('explore', () => {
       ['name=load&mode=best', /mode: give one of raw, avg/],
       ['mode=avg', /name: give the name/],
       ['name=load&from=yesterday', /from yesterday: give a time/],
+      ['name=load&from=9999999999999999', /from 9999999999999999: give a time/],
       ['name=load&from=2&to=1', /from: must be before to/],
       ['name=load&points=0', /points: give a whole number/],
       ['name=load&key=a', /key, is: give pairs/],

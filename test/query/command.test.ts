@@ -98,6 +98,12 @@ describe('query', () => {
     assert.equal(stdout, 'x,e,n,m,t\n"a,""b""","",,"{""k"":1}",2026-01-02 00:00:00\n');
   });
 
+  it('keeps the sign of a negative zero', async () => {
+    const sql = `SELECT '-0'::DOUBLE AS zero`;
+    assert.equal((await query('--format', 'json', sql)).stdout, '{"zero":-0}\n');
+    assert.equal((await query('--format', 'csv', sql)).stdout, 'zero\n-0\n');
+  });
+
   it('prints a table in which stored text cannot control the terminal', async () => {
     const { stdout } = await query(
       '--format',

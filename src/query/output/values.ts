@@ -27,7 +27,7 @@ interface Entry {
 export function jsonText(value: DuckDBValue): string {
   if (value === null) return 'null';
   if (typeof value === 'string') return JSON.stringify(value);
-  if (typeof value === 'number') return Number.isFinite(value) ? String(value) : 'null';
+  if (typeof value === 'number') return Number.isFinite(value) ? numberText(value) : 'null';
   if (typeof value !== 'object') return String(value);
   return nestedText(value) ?? scalarText(value);
 }
@@ -63,6 +63,11 @@ function isoTime(text: string): string {
 /** '' for NULL. */
 export function plainText(value: DuckDBValue): string {
   if (value === null) return '';
-  if (typeof value !== 'object') return String(value);
-  return nestedText(value) ?? String(value);
+  if (typeof value === 'number') return numberText(value);
+  return typeof value === 'object' ? (nestedText(value) ?? String(value)) : String(value);
+}
+
+/** JavaScript drops the sign of -0. */
+function numberText(value: number): string {
+  return Object.is(value, -0) ? '-0' : String(value);
 }
