@@ -75,13 +75,11 @@ const STALL_MS = 30_000;
 
 class Site {
   private readonly options: ExploreOptions;
-  private readonly pageHeaders: Readonly<Record<string, string>>;
   private tokens: TokenTable | null;
 
   constructor(options: ExploreOptions) {
     this.options = options;
     this.tokens = options.tokens;
-    this.pageHeaders = headersOf(options.page);
   }
 
   setTokens(tokens: TokenTable | null): void {
@@ -123,8 +121,9 @@ class Site {
   }
 
   private sendPage(response: ServerResponse): void {
-    for (const [name, value] of Object.entries(this.pageHeaders)) response.setHeader(name, value);
-    send(response, 200, 'text/html; charset=utf-8', this.options.page.body);
+    const { headers, body } = this.options.page;
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+    send(response, 200, 'text/html; charset=utf-8', body);
   }
 
   private async sendAnswer(
@@ -198,18 +197,6 @@ function send(response: ServerResponse, status: number, type: string, body: stri
 function urlOf({ url = '/' }: IncomingMessage): URL | null {
   const base = 'http://localhost';
   return URL.canParse(url, base) ? new URL(url, base) : null;
-}
-
-/** The page's header lines as pairs. */
-function headersOf({ lines }: HtmlPage): Record<string, string> {
-  const pairs = lines
-    .trim()
-    .split('\r\n')
-    .map((line) => {
-      const colon = line.indexOf(': ');
-      return [line.slice(0, colon), line.slice(colon + 2)] as const;
-    });
-  return Object.fromEntries(pairs);
 }
 
 /** Aborted when the client is gone before it has the whole answer. */

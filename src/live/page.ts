@@ -8,7 +8,8 @@ import { inlineScript, LIVE_PAGE, readPageFile, readUplotFile } from './page-fil
 
 export interface HtmlPage {
   readonly body: string;
-  /** The header lines of the page, each as `CRLF Name: value`. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** The same headers as text, each as `CRLF Name: value`. */
   readonly lines: string;
 }
 
@@ -56,13 +57,14 @@ export function renderPage(directory: string): HtmlPage {
     "form-action 'none'",
     "frame-ancestors 'none'",
   ].join('; ');
-  const lines = [
-    `Content-Security-Policy: ${policy}`,
-    'Cache-Control: no-cache',
-    'Referrer-Policy: no-referrer',
-    'X-Content-Type-Options: nosniff',
-  ];
-  return { body, lines: lines.map((line) => `\r\n${line}`).join('') };
+  const headers = {
+    'Content-Security-Policy': policy,
+    'Cache-Control': 'no-cache',
+    'Referrer-Policy': 'no-referrer',
+    'X-Content-Type-Options': 'nosniff',
+  };
+  const lines = Object.entries(headers).map(([name, value]) => `\r\n${name}: ${value}`);
+  return { body, headers, lines: lines.join('') };
 }
 
 /**
