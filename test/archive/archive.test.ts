@@ -1,4 +1,4 @@
-/** One pass over a log: what it writes, keeps and deletes, and what it does with damage, other hands and odd clocks. */
+/** One pass over a log: what it writes, keeps and deletes, and how it handles damage, restored segments and clock jumps. */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { join } from 'node:path';
@@ -70,7 +70,7 @@ describe('a pass', () => {
     assert.deepEqual([after.commit, after.segment], [5, 5]);
   });
 
-  it('keeps a segment with a damaged commit, archives the others of it, and says so', async () => {
+  it('keeps a segment with a damaged commit, archives its other commits, and warns', async () => {
     const rig = new ArchiveRig(owner);
     const writer = new WriterRig({ dataDir: rig.dataDir });
     for (const name of ['a', 'b', 'c']) writer.store(at(NOON, name));
@@ -358,7 +358,7 @@ describe('retention', () => {
     assert.deepEqual(expired(30 * DAY_MS, 0, NOON - 5_000 * DAY_MS), []);
   });
 
-  it('removes files and keeps their commits accounted for', async () => {
+  it('removes files and still counts their commits', async () => {
     const rig = new ArchiveRig(owner);
     await rig.store([at(NOON, 'new') + at(NOON - 40 * DAY_MS, 'old')]);
     const { totals } = await rig.pass({ deleteSegments: true, retentionAgeMs: 30 * DAY_MS });
@@ -376,8 +376,10 @@ describe('retention', () => {
       ['new'],
     );
   });
+});
 
-  it('has no archive to read where there is none', () => {
+describe('a directory without an archive', () => {
+  it('reads as an empty one', () => {
     const rig = new ArchiveRig(owner);
     assert.equal(readManifest(rig.dataDir), null);
     assert.deepEqual(openArchive(rig.dataDir).files, []);

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { MetricRows } from '../../src/archive/metric-rows.ts';
+import { testSeed } from '../parser/bodies.ts';
 import { ArchiveRig, lineOf } from '../support/archive-rig.ts';
 import { suiteOwner } from '../support/clean-up.ts';
 import type { CommittedMetric } from '../support/stored-metrics.ts';
@@ -59,9 +60,11 @@ const NOTATIONS = [
 describe('columns of the archive', () => {
   const owner = suiteOwner();
 
-  it('hold each metric exactly', async () => {
+  it('hold each metric exactly', async (t) => {
     const rig = new ArchiveRig(owner);
-    const batches = fc.sample(fc.array(metric, { minLength: 1, maxLength: 60 }), 20);
+    const seed = testSeed();
+    t.diagnostic(`seed ${seed}`);
+    const batches = fc.sample(fc.array(metric, { minLength: 1, maxLength: 60 }), { numRuns: 20, seed });
     await rig.store(batches.map((metrics) => metrics.map(lineOf).join('')));
     const before = await rig.metrics();
     assert.equal(before.length, batches.flat().length);
