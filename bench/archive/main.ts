@@ -41,7 +41,7 @@ const METRICS: Readonly<Record<number, number>> = { 1: 100_000, 100: 2_000_000, 
 /** Longer than VictoriaMetrics' background timers. */
 const QUIET_MS = 11_000;
 const BLOCK_BYTES = 512;
-/** The load must be stored whole, however long the disk takes. */
+/** A slow disk must not make the server refuse a part of the load. */
 const PATIENT = ['--target-delay-ms', '60000', '--request-timeout-ms', '60000'];
 const ROUNDS = 4;
 const ROUND_SECONDS = 4;

@@ -94,7 +94,7 @@ export class ArchiveDatabase {
     );
   }
 
-  /** Gives DuckDB the series of a batch. To be called before `write`. */
+  /** Loads the series of a batch into DuckDB. Call it before `write`. */
   async loadSeries(rows: MetricRows): Promise<void> {
     this.feed = { rows, order: new Int32Array(0) };
     await this.run(`DROP TABLE IF EXISTS series`);
@@ -165,7 +165,7 @@ export class ArchiveDatabase {
     return sumsFromSql(row);
   }
 
-  /** What `write` or `merge` got as metadata, or null when the file has none of ours. */
+  /** The metadata that `write` or `merge` put into a file, or null if another program wrote it. */
   async metadata(path: string): Promise<unknown> {
     const [row] = await this.select(
       `SELECT decode(value) FROM parquet_kv_metadata(${sqlText(path)}) WHERE decode(key) = ${sqlText(METADATA_KEY)}`,

@@ -79,7 +79,7 @@ export class ArchiveFiles {
     syncDirectory(join(this.absolute(path), '..'));
   }
 
-  /** All files named like ones of the archive. Deletes those that a killed run left unfinished. */
+  /** All files with names of the archive's form. Deletes the unfinished files of a killed run. */
   find(): FoundFile[] {
     fs.rmSync(this.spillDirectory, { recursive: true, force: true });
     const found: FoundFile[] = [];

@@ -1,4 +1,4 @@
-/** One archiver for each archive: the kernel releases both locks however their holder ends. */
+/** Allows one archiver for each archive. The kernel releases both locks when their holder ends, even by a kill. */
 import fs from 'node:fs';
 import { MetricsStreamError } from '../base/errors.ts';
 import { acquireLock } from '../base/process-lock.ts';

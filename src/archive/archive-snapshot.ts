@@ -2,7 +2,7 @@
  * The contents of the archive at one moment, for readers of stored metrics.
  *
  * A merge and retention delete files, so a snapshot holds every file open and names it by its descriptor: the path works
- * whatever happens to the name. To read the whole log without overlap or gap:
+ * after a rename or a deletion. To read the whole log without overlap or gap:
  *
  * 1. `openArchive`
  * 2. open the segments, and drop the commits that the snapshot's `commits` include
@@ -36,7 +36,7 @@ export interface ArchiveSnapshot {
 const ATTEMPTS = 20;
 
 /**
- * Opens the archive of a data directory; an empty snapshot if there is none.
+ * Opens the archive of a data directory. Without an archive the snapshot is empty.
  * @param wanted chooses the files to open, such as those of a range of time
  * @throws MetricsStreamError ARCHIVE_DAMAGED when a file is missing, ARCHIVE_FAILED when one cannot be read
  */

@@ -47,7 +47,7 @@ export class ArchiveStore {
 
   /**
    * Archives a batch; its metrics count from the return on.
-   * @param segments those that were read to their end with it
+   * @param segments segments whose last commits are in the batch or before it
    * @returns the files written
    */
   async add(batch: Batch, segments: readonly ArchivedSegment[]): Promise<ArchiveFile[]> {
@@ -148,7 +148,7 @@ export class ArchiveStore {
     }
   }
 
-  /** The entry of the manifest for a file that is there. */
+  /** The manifest's entry for a finished file. */
   entryOf(path: string, { first, last, sums }: FileMetadata): ArchiveFile {
     const { lines, minTimeMs, maxTimeMs } = sums;
     return { path, first, last, lines, ...checksumOf(this.files.absolute(path)), minTimeMs, maxTimeMs };

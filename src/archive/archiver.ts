@@ -38,11 +38,11 @@ export interface ArchiverOptions {
   readonly memory: MemoryPlan;
   readonly threads: number;
   readonly deleteSegments: boolean;
-  /** Sinks that must have a commit before its segment is deleted, beside those that export here already. */
+  /** Sinks that must have a commit before its segment is deleted. Sinks that ever exported from here always must. */
   readonly requiredSinks: readonly string[];
   /** Delete files whose metrics are all older; 0 keeps them. */
   readonly retentionAgeMs: number;
-  /** Delete the oldest files while all together are larger; 0 keeps them. */
+  /** Delete the oldest files while the archive is larger; 0 keeps them. */
   readonly retentionBytes: number;
 }
 

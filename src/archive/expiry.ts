@@ -5,7 +5,7 @@ import type { ArchiveFile } from './manifest.ts';
 export interface Retention {
   /** Delete files whose metrics are all older; 0 keeps them. */
   readonly retentionAgeMs: number;
-  /** Delete the oldest files while all together are larger; 0 keeps them. */
+  /** Delete the oldest files while the archive is larger; 0 keeps them. */
   readonly retentionBytes: number;
 }
 

@@ -3,9 +3,9 @@
  *
  * `DATA_DIR/archive/manifest.json` is the one place where an archive changes. A commit range may need several files, one
  * for each day, and a merge replaces several files by one. Each such step first makes its files durable under their
- * final names, then replaces the manifest by one rename. So a kill leaves either all of a step or nothing of it: files
- * that the manifest does not list do not count. Readers take the list of files and the list of commits from one version
- * of it, and read every other commit from the segments.
+ * final names, then replaces the manifest by one rename. So a kill leaves a step done or not done: files
+ * that the manifest does not list do not count. Readers take files and commits from one version of the
+ * manifest, and read every other commit from the segments.
  */
 import fs from 'node:fs';
 import { join } from 'node:path';

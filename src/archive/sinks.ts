@@ -1,4 +1,4 @@
-/** How far segments may be deleted for the sinks that `metricsstream export` feeds. */
+/** Sinks of `metricsstream export`: up to which commit segments may be deleted, and the archive's own progress. */
 import { join } from 'node:path';
 import { readArchivedSegments } from '../storage/archived-segments.ts';
 import { readCursorFiles, writeCursorFile } from '../storage/cursor-file.ts';
@@ -10,8 +10,8 @@ import { ARCHIVE_DIRECTORY, type Manifest } from './manifest.ts';
 const ARCHIVE_SINK = 'archive';
 
 /**
- * The last commit that all sinks have: those required, and those that ever exported from this directory. Infinity without
- * any. A required sink that never exported has nothing.
+ * The last commit that every sink has; Infinity without sinks. Counts required sinks and sinks that ever exported from
+ * this directory. A required sink that never exported has no commit.
  */
 export async function deletableCommit(
   dataDir: string,

@@ -8,10 +8,10 @@ import type { DuckDBConnection } from '@duckdb/node-api';
 import { MetricsStreamError } from '../base/errors.ts';
 
 export interface DuckDBLimits {
-  /** For what DuckDB allocates; the process needs about 100 MiB beside it. */
+  /** Limit of DuckDB's own allocations. The process needs about 100 MiB more. */
   readonly maxMemoryBytes: number;
   readonly threads: number;
-  /** Where larger sorts and joins than memory holds may spill. '' spills nothing: they fail. */
+  /** Sorts and joins that exceed the memory spill to it. With '' they fail instead. */
   readonly spillDirectory: string;
   readonly spillBytes: number;
 }

@@ -1,5 +1,5 @@
 /**
- * Stored lines as a table: the one place that says how NDJSON becomes the columns time, name, type, tags and value.
+ * Stored lines as a table: defines how NDJSON becomes the columns time, name, type, tags and value.
  *
  * Column types are explicit, because DuckDB guesses them from a sample: a value column whose first 20,480 lines are
  * integers becomes BIGINT, and 1.5 after them becomes 2. `time` is TIMESTAMP in microseconds, the type that DuckDB's

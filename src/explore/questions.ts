@@ -128,7 +128,7 @@ WHERE ${where}
 GROUP BY ALL ORDER BY ALL`;
 }
 
-/** The least and the greatest value of each step, at their own times: a peak stays visible however long the range is. */
+/** The least and the greatest value of each step, at their own times, so that a long range does not hide a peak. */
 function rawSql(line: string, where: string, step: string): string {
   return `SELECT DISTINCT unnest([arg_min(time, value), arg_max(time, value)]) AS time, line,
        unnest([min(value), max(value)]) AS value
@@ -166,7 +166,7 @@ FROM (
 ORDER BY ALL`;
 }
 
-/** All names, whatever the range: the page shows which have metrics at all. */
+/** Names of all stored metrics, also of those outside the range. */
 export const NAMES_SQL = 'SELECT * FROM names()';
 
 /** The series of a name, those with the most metrics first, and how many there are. */

@@ -1,4 +1,4 @@
-/** Serves the page and its JSON on node:http: a few people look, and nothing here is hot. */
+/** Serves the page and its JSON with node:http, which is fast enough for a few readers. */
 
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -104,7 +104,7 @@ class Site {
     }
   }
 
-  /** Why a request is refused whatever it asks, or null. */
+  /** Status and reason for a request that is refused before its path matters, or null. */
   private problemOf(request: IncomingMessage, response: ServerResponse): [number, string] | null {
     const { method } = request;
     if (method !== 'GET' && method !== 'HEAD') {

@@ -1,9 +1,9 @@
 /**
  * Files that a query holds open, under names that DuckDB can open as often as it likes.
  *
- * `/proc/self/fd/<n>` leads to the file itself, also after its name is gone. So nobody can move or delete a file under a
- * running query, nothing has to be written into the data directory, and DuckDB may read exactly these files. Private
- * copies lose their name at once: no end of the process leaves one behind.
+ * `/proc/self/fd/<n>` opens the file itself, even after its name was deleted. A rename or a deletion does not disturb a
+ * running query, the data directory stays unchanged, and DuckDB may read exactly these files. A private copy is unlinked
+ * at once, so a killed process leaves none behind.
  */
 import { randomBytes } from 'node:crypto';
 import fs, { constants } from 'node:fs';

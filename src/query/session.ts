@@ -43,7 +43,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   }
 }
 
-/** @param copy name of the file for what is not archived, or null to read it anew for each query */
+/** @param copy path of a file for unarchived metrics, or null to read the segments in each query */
 async function prepareDatabase(
   connection: DuckDBConnection,
   snapshot: Snapshot,
@@ -61,7 +61,7 @@ async function prepareDatabase(
   for (const { sql } of MACROS) await connection.run(sql);
 }
 
-/** Options of COPY to a file of ours, which has no name that could be replaced. */
+/** Options of COPY. The target is an open file without a name, so a temporary file could not replace it. */
 export const PARQUET = 'FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false';
 
 /** Statement types of DuckDB's C API. */
@@ -95,7 +95,7 @@ export async function prepareQuery(
   }
 }
 
-/** The statement that an EXPLAIN is about: EXPLAIN ANALYZE runs it. */
+/** The statement inside an EXPLAIN. EXPLAIN ANALYZE runs it, so it must be a SELECT too. */
 function explained(sql: string): string {
   const withoutComments = sql.replace(/^(?:\s+|--[^\n]*\n|\/\*[\s\S]*?\*\/)*/, '');
   // Strict, so that no text can look like another statement here than it does to DuckDB.
@@ -108,7 +108,7 @@ function queryError(text: string): MetricsStreamError {
   return new MetricsStreamError('QUERY_FAILED', text);
 }
 
-/** The package says this when there is no statement to extract. */
+/** The package's message for SQL without a statement. */
 const NO_STATEMENT = 'Error in native callback';
 
 /** An error of DuckDB as one line. Errors of our own stay. */

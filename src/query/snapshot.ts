@@ -1,7 +1,7 @@
 /**
  * One consistent view of all stored metrics while a server writes, rotates, archives and deletes.
  *
- * The order of the steps makes it complete and free of doubles:
+ * The order of the steps makes it complete, with each metric once:
  *
  * 1. Keep the lines of the write-ahead log that no synced segment is known to hold.
  * 2. Open all segments. One that is deleted before this was archived before, so step 3 finds its commits.
@@ -35,7 +35,7 @@ export interface SnapshotOptions {
   readonly dataDir: string;
   /** For private copies of the open segment. */
   readonly temporaryDirectory: string;
-  /** Unix milliseconds: leave out archive files that lie outside `[fromMs, toMs)` altogether. */
+  /** Unix milliseconds: leave out archive files with no metric in `[fromMs, toMs)`. */
   readonly fromMs: number;
   readonly toMs: number;
   /** Called before each segment that is read. */

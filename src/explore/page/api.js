@@ -1,4 +1,4 @@
-/** Requests to the server. A newer request of a kind ends the one before. */
+/** Requests to the server. A newer request aborts the running one for the same path. */
 
 /**
  * @typedef {object} NameRow

@@ -72,7 +72,7 @@ function listNames() {
   showNames(names, filter, selection?.name ?? '', choose);
 }
 
-/** The times of a name, whatever its type. @param {string} name */
+/** The times of a name over all its types. @param {string} name */
 function extentOf(name) {
   const rows = names.filter((row) => row.name === name);
   const firstMs = Math.min(...rows.map((row) => row.firstMs));
