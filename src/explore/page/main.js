@@ -215,7 +215,11 @@ document.addEventListener('keydown', (event) => {
 element('filter').addEventListener('input', listNames);
 element('controls').addEventListener('submit', (event) => event.preventDefault());
 element('copy').addEventListener('click', async () => {
-  await copyText(element('sql').textContent ?? '');
+  try {
+    await copyText(element('sql').textContent ?? '');
+  } catch (error) {
+    return report(error);
+  }
   setText('copy', 'Copied');
   setTimeout(() => setText('copy', 'Copy SQL'), 1_500);
 });
