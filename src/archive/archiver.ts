@@ -250,15 +250,18 @@ export class Archiver {
     for (;;) {
       const plan = nextMerge(store.manifest.files.filter(({ path }) => !this.damaged.has(path)));
       if (plan === null || signal.aborted) return;
-      if (this.findDamaged(plan.files)) continue;
+      if (this.excludeDamaged(plan.files)) continue;
       await store.merge(plan.date, plan.files, plan.lines <= this.options.memory.sortRows);
       this.totals.merges += 1;
       await nextTurn();
     }
   }
 
-  /** A merged file gets a checksum of its own, so `verify` would not find damage that a merge copied. */
-  private findDamaged(files: readonly ArchiveFile[]): boolean {
+  /**
+   * Excludes damaged files from merges: a merged file gets a checksum of its own, so `verify` would not find what a merge
+   * copied. True if it excluded one.
+   */
+  private excludeDamaged(files: readonly ArchiveFile[]): boolean {
     let isDamaged = false;
     for (const file of files) {
       const problem = fileProblem(this.options.dataDir, file);
