@@ -5,8 +5,8 @@ import type { ThreadBody } from './scenario.ts';
 export type ThreadState = 'new' | 'ready' | 'blocked' | 'turn' | 'idle' | 'ended';
 
 /**
- * The operation that a thread performs next, as far as others depend on it.
- * `word` numbers eight bytes; NO_WORD: none, so no other operation depends on it; ANY_WORD: perhaps all.
+ * A thread's next operation, described by the memory through which other operations depend on it.
+ * `word` numbers eight bytes. NO_WORD: no other operation depends on it. ANY_WORD: every other operation may.
  */
 export interface NextOperation {
   readonly word: number;
@@ -44,9 +44,9 @@ export class ModelThread {
   cursor = 0;
   /** Its next atomic operation was chosen to be next. */
   isGranted = false;
-  /** It continues behind its last operation instead of at the next one. */
+  /** It continues after its last operation, not at its next one. */
   isWoken = true;
-  /** An exception that pauses it is on its way: nothing that a `finally` does counts. */
+  /** PAUSE passes through its code now: ignore what a `catch` or `finally` does. */
   isPaused = false;
   /** Identifies what it has done and read; see `explore.ts`. */
   history = 0;

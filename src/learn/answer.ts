@@ -31,7 +31,7 @@ export function answer(workspace: Workspace, phase: string, number: string, mine
   const items = exercisesOf(readFileSync(workspace.path(EXERCISES), 'utf8'), phase);
   if (items.size === 0) {
     const phases = PHASE_NUMBERS.join(', ');
-    throw new MetricsStreamError('CONFIG_INVALID', `there is no phase "${phase}"; there are ${phases}`);
+    throw new MetricsStreamError('CONFIG_INVALID', `"${phase}" is not a phase; choose one of ${phases}`);
   }
   const item = items.get(number);
   if (item === undefined) {

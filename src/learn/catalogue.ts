@@ -168,23 +168,23 @@ export function stepsOf(root: string, { number }: LearnPhase): Step[] {
     });
 }
 
-/** @throws if there is no such phase */
-export function phaseNamed(number: string): LearnPhase {
-  const phase = LEARN_PHASES.find((row) => row.number === number);
-  if (phase !== undefined) return phase;
-  const numbers = LEARN_PHASES.map((row) => row.number).join(', ');
-  throw new MetricsStreamError(
-    'CONFIG_INVALID',
-    `there is no phase "${number}" to learn; there are ${numbers}`,
-  );
-}
-
 /** The phase with this number; null for anything else, for example the number of a step. */
 export function phaseOfNumber(number: string): LearnPhase | null {
   return LEARN_PHASES.find((row) => row.number === number) ?? null;
 }
 
-/** A step by its number, `5.3`. @throws if there is none */
+/** @throws CONFIG_INVALID if no phase with steps has this number */
+export function phaseNamed(number: string): LearnPhase {
+  const phase = phaseOfNumber(number);
+  if (phase !== null) return phase;
+  const numbers = LEARN_PHASES.map((row) => row.number).join(', ');
+  throw new MetricsStreamError(
+    'CONFIG_INVALID',
+    `"${number}" is not a phase with steps; choose one of ${numbers}`,
+  );
+}
+
+/** A step by its number, `5.3`. @throws CONFIG_INVALID if no step has it */
 export function stepNamed(root: string, id: string): Step {
   const phase = LEARN_PHASES.find(
     ({ number }) => id.startsWith(`${number}.`) && id.length > number.length + 1,
@@ -192,9 +192,9 @@ export function stepNamed(root: string, id: string): Step {
   const steps = phase === undefined ? [] : stepsOf(root, phase);
   const step = steps.find((row) => row.id === id);
   if (step !== undefined) return step;
-  const known =
+  const remedy =
     steps.length === 0
-      ? 'see metricsstream learn list'
-      : `there are ${steps.map((row) => row.id).join(', ')}`;
-  throw new MetricsStreamError('CONFIG_INVALID', `there is no step "${id}"; ${known}`);
+      ? 'learn list --json prints all steps'
+      : `choose one of ${steps.map((row) => row.id).join(', ')}`;
+  throw new MetricsStreamError('CONFIG_INVALID', `"${id}" is not a step; ${remedy}`);
 }

@@ -29,16 +29,18 @@ describe('learn in a fresh clone', { skip: requireTool('git') }, () => {
   });
 
   it('refuses wrong command lines with 2, and a check before the start with 1', () => {
-    for (const args of [
-      ['start', '99'],
-      ['start', '5.99'],
-      ['hint', 'x'],
-      ['wrong'],
-      ['check', '--guess', 'x'],
-    ]) {
+    for (const [args, message] of [
+      [['start', '99'], /"99" is not a phase with steps; choose one of 0, 1, 2/],
+      [['start', '5.99'], /"5\.99" is not a step; choose one of 5\.1, 5\.2/],
+      [['hint', 'x'], /"x" is not a step; learn list --json prints all steps/],
+      [['answer', '99', '1'], /"99" is not a phase; choose one of 0, 1, 2/],
+      [['wrong'], /./],
+      [['check', '--guess', 'x'], /./],
+    ] as const) {
       const { code, errorText } = clone.learn(...args);
       assert.equal(code, 2, args.join(' '));
       assert.match(errorText, /^metricsstream: .+\n$/);
+      assert.match(errorText, message);
     }
     const { code, errorText } = clone.learn('check', '--once');
     assert.equal(code, 1);
