@@ -10,6 +10,7 @@
  * A region runs from `//>` to `//<`. If its step is solved, the region stays as it is. If not, the text behind `//:`
  * replaces it, below a line that names the place. Regions may nest; inside an unsolved one nothing else shows.
  */
+import { MetricsStreamError } from '../base/errors.ts';
 
 /** Built from parts, because the sources contain no open places of their own. */
 const OPEN_PLACE = ['TO', 'DO'].join('');
@@ -27,7 +28,12 @@ interface Region {
   last: number;
 }
 
-/** @throws RangeError naming the line of a marker without its partner */
+function unpaired(place: string, complaint: string): MetricsStreamError {
+  const remedy = 'put the line back, or run learn reset with the phase';
+  return new MetricsStreamError('LEARN_UNAVAILABLE', `${place}: ${complaint}: ${remedy}`);
+}
+
+/** @throws LEARN_UNAVAILABLE with the line of a marker without its partner */
 function regionsOf(lines: readonly string[], path: string): Region[] {
   const regions: Region[] = [];
   const open: Region[] = [];
@@ -40,14 +46,12 @@ function regionsOf(lines: readonly string[], path: string): Region[] {
       open.push(region);
     } else if (CLOSING.test(line)) {
       const region = open.pop();
-      if (region === undefined) throw new RangeError(`${path}:${index + 1}: "//<" closes no "//>"`);
+      if (region === undefined) throw unpaired(`${path}:${index + 1}`, '"//<" closes no "//>"');
       region.last = index;
     }
   });
   const left = open.pop();
-  if (left !== undefined) {
-    throw new RangeError(`${path}:${left.first + 1}: "//> ${left.step}" has no "//<"`);
-  }
+  if (left !== undefined) throw unpaired(`${path}:${left.first + 1}`, `"//> ${left.step}" has no "//<"`);
   return regions;
 }
 
