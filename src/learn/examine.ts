@@ -1,9 +1,10 @@
 /** Runs the tests of a phase's steps in a process of their own, so that an endless loop ends too. */
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import type { Step } from './catalogue.ts';
 import type { Finding } from './failure.ts';
-import type { RunRequest, StepResult } from './run-steps.ts';
+import { RESULTS_FD, type RunRequest, type StepResult } from './step-result.ts';
 
 export interface Examination {
   readonly passed: readonly Step[];
@@ -71,26 +72,28 @@ export async function examine({
   };
   const runner = join(output, 'src/learn/run-steps.js');
   const child = spawn(process.execPath, ['--enable-source-maps', runner, JSON.stringify(request)], {
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
   });
   const results: StepResult[] = [];
   let errorText = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+  child.stdout!.on('data', (bytes: Buffer) => process.stdout.write(bytes));
+  child.stderr!.setEncoding('utf8').on('data', (text: string) => {
     errorText = (errorText + text).slice(-4096);
   });
   const kill = (): void => void child.kill('SIGKILL');
   let timer = setTimeout(kill, limitMs);
   let rest = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+  (child.stdio[RESULTS_FD] as Readable).setEncoding('utf8').on('data', (text: string) => {
     const lines = (rest + text).split('\n');
     rest = lines.pop() ?? '';
     for (const line of lines) results.push(JSON.parse(line) as StepResult);
     clearTimeout(timer);
     timer = setTimeout(kill, limitMs);
   });
-  const signal = await new Promise<NodeJS.Signals | null>((resolve) =>
-    child.once('close', (_code, how) => resolve(how)),
-  );
+  const signal = await new Promise<NodeJS.Signals | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (_code, how) => resolve(how));
+  });
   clearTimeout(timer);
   return summary(steps, results, { signal, errorText, limitMs });
 }
