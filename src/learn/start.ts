@@ -1,7 +1,6 @@
 /** Begins or continues a phase: branch, reference, places to fill. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { makeDirectories } from '../base/directories.ts';
 import { MetricsStreamError } from '../base/errors.ts';
 import { compile, filesToBuild } from './build.ts';
@@ -25,34 +24,36 @@ function requireCleanTree(root: string): void {
   );
 }
 
-/** The reference is the learner's base as of the first start, so that later commits there change nothing here. */
-function buildReference(workspace: Workspace, phase: LearnPhase): void {
+/** @throws LEARN_UNAVAILABLE if git or tar fails, or if the base does not compile */
+function compileReference(workspace: Workspace, phase: LearnPhase, output: string): void {
+  const { root, state } = workspace;
   const tree = workspace.referenceTree(phase);
-  const output = workspace.referenceBuild(phase);
-  if (existsSync(join(output, 'src'))) return;
-  rmSync(tree, { recursive: true, force: true });
   makeDirectories(tree, MODE);
   const command = 'git archive "$1" -- $2 | tar -x -C "$3"';
-  const { status, stderr } = spawnSync(
-    'sh',
-    ['-c', command, 'sh', workspace.state.base, TREE.join(' '), tree],
-    {
-      cwd: workspace.root,
-      encoding: 'utf8',
-    },
-  );
+  const parameters = ['-c', command, 'sh', state.base, TREE.join(' '), tree];
+  const { status, stderr } = spawnSync('sh', parameters, { cwd: root, encoding: 'utf8' });
   if (status !== 0) throw new MetricsStreamError('LEARN_UNAVAILABLE', `git archive failed: ${stderr.trim()}`);
-  const [error] = compile({ root: tree, output, files: filesToBuild(tree, phase) }, workspace.root);
-  if (error !== undefined) {
-    const place = `${error.file}:${error.line}`;
-    throw new MetricsStreamError(
-      'LEARN_UNAVAILABLE',
-      `${workspace.state.base} does not compile: ${place}: ${error.text}`,
-    );
-  }
+  const [error] = compile({ root: tree, output, files: filesToBuild(tree, phase) }, root);
+  if (error === undefined) return;
+  const place = `${error.file}:${error.line}`;
+  throw new MetricsStreamError(
+    'LEARN_UNAVAILABLE',
+    `${state.base} does not compile: ${place}: ${error.text}`,
+  );
 }
 
-/** The phase's files with the steps before `first` solved. */
+/** The reference is the learner's base as of the first start, so that later commits there change nothing here. */
+function buildReference(workspace: Workspace, phase: LearnPhase): void {
+  const output = workspace.referenceBuild(phase);
+  if (existsSync(output)) return;
+  rmSync(workspace.referenceDirectory(phase), { recursive: true, force: true });
+  // The compiler also writes files if it finds errors or is interrupted: only a complete build gets the name.
+  const unfinished = `${output}.new`;
+  compileReference(workspace, phase, unfinished);
+  renameSync(unfinished, output);
+}
+
+/** The phase's files as the reference has them, with its steps open unless `isSolved`. */
 export function stateOf(
   workspace: Workspace,
   phase: LearnPhase,

@@ -116,31 +116,41 @@ export class Workspace {
     return this.inDirectory('build');
   }
 
-  /** The tree that the learner started from, and its compiled code. */
+  /** Holds the tree that the learner started from, and its compiled code. */
+  referenceDirectory({ number }: LearnPhase): string {
+    return this.inDirectory('reference', `phase-${number}`);
+  }
+
   referenceTree(phase: LearnPhase): string {
-    return this.inDirectory('reference', `phase-${phase.number}`, 'tree');
+    return join(this.referenceDirectory(phase), 'tree');
   }
 
   referenceBuild(phase: LearnPhase): string {
-    return this.inDirectory('reference', `phase-${phase.number}`, 'build');
+    return join(this.referenceDirectory(phase), 'build');
   }
 
-  /** The text of a file as the reference has it. */
+  /** The text of a file as the reference has it. @throws LEARN_UNAVAILABLE if `.learn/` was deleted */
   reference(phase: LearnPhase, file: string): string {
-    return readFileSync(join(this.referenceTree(phase), file), 'utf8');
+    const path = join(this.referenceTree(phase), file);
+    if (existsSync(path)) return readFileSync(path, 'utf8');
+    throw new MetricsStreamError(
+      'LEARN_UNAVAILABLE',
+      `.learn/ has no reference for ${file}: run learn start ${phase.number}`,
+    );
   }
 }
 
 export const branchOf = ({ number }: LearnPhase): string => `my/phase-${number}`;
 
-/** @throws if the clone is on another branch than the learner's */
+/** @throws LEARN_UNAVAILABLE unless the clone is on the learner's branch */
 export function requireBranch(root: string, phase: LearnPhase): void {
   const branch = branchOf(phase);
   const current = currentBranch(root);
   if (current === branch) return;
+  const here = current === null ? 'HEAD is detached' : `this is the branch ${current}`;
   throw new MetricsStreamError(
     'LEARN_UNAVAILABLE',
-    `this is ${current === null ? 'no branch' : `the branch ${current}`}; run git switch ${branch}, or learn start ${phase.number}`,
+    `${here}; run git switch ${branch}, or learn start ${phase.number}`,
   );
 }
 

@@ -34,8 +34,13 @@ export class Clone {
     for (const name of SOURCES) cpSync(join(ROOT, name), join(this.root, name), { recursive: true });
     cpSync(join(ROOT, 'dist'), join(this.root, 'dist'), { recursive: true });
     this.git('init', '--quiet', '--initial-branch=main');
+    this.commit('Clone');
+  }
+
+  /** Commits everything. */
+  commit(message: string): void {
     this.git('add', '--all');
-    this.git('-c', 'user.name=t', '-c', 'user.email=t@localhost', 'commit', '--quiet', '--message=Clone');
+    this.git('-c', 'user.name=t', '-c', 'user.email=t@localhost', 'commit', '--quiet', '--message', message);
   }
 
   git(...args: readonly string[]): string {
@@ -69,12 +74,19 @@ export class Clone {
     });
     onEnd(owner, () => child.kill('SIGKILL'));
     let output = '';
+    let hasEnded = false;
     let arrived: () => void = () => {};
     child.stdout.setEncoding('utf8').on('data', (part: string) => {
       output += part;
       arrived();
     });
-    const exited = new Promise<number | null>((resolve) => child.once('close', (code) => resolve(code)));
+    const exited = new Promise<number | null>((resolve) =>
+      child.once('close', (code) => {
+        hasEnded = true;
+        arrived();
+        resolve(code);
+      }),
+    );
     const next = async (text: string): Promise<string> => {
       for (;;) {
         const at = output.indexOf(text);
@@ -83,6 +95,7 @@ export class Clone {
           output = output.slice(at + text.length);
           return read;
         }
+        if (hasEnded) throw new Error(`the command ended before it printed "${text}": ${output}`);
         await new Promise<void>((resolve) => {
           arrived = resolve;
         });

@@ -58,6 +58,17 @@ describe('learn in a fresh clone', { skip: requireTool('git') }, () => {
     writeFileSync(path, original);
   });
 
+  it('refuses a base that does not compile, each time', () => {
+    writeFileSync(path, `${original}export const wrong: number = 'text';\n`);
+    clone.commit('Break the base');
+    for (let time = 1; time <= 2; time++) {
+      const { code, errorText } = clone.learn('start', '5');
+      assert.equal(code, 1);
+      assert.match(errorText, /main does not compile: src\/telemetry\/ring-buffer\.ts:\d+: /);
+    }
+    clone.git('reset', '--quiet', '--hard', 'HEAD~1');
+  });
+
   it('starts on a branch of its own and leaves main alone', () => {
     const { code, text, errorText } = clone.learn('start', '5');
     assert.equal(code, 0, errorText);
