@@ -1,13 +1,13 @@
 /** `learn bench`: before, yours and the reference in turns, each measurement in a process of its own. */
 import { execFile } from 'node:child_process';
-import { appendFileSync, existsSync } from 'node:fs';
+import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { MetricsStreamError } from '../base/errors.ts';
 import type { BenchModule, PhaseBench, Side } from './bench-module.ts';
-import { compile, filesToBuild, stepFolder } from './build.ts';
-import type { LearnPhase } from './catalogue.ts';
+import { compile, filesToBuild } from './build.ts';
+import { hasBench, LEARN_PHASES, type LearnPhase, stepFolder } from './catalogue.ts';
 import { currentPhase } from './current.ts';
 import { aligned, bold, dim, print } from './screen.ts';
 import { type BenchRun, type Figure, requireBranch, type Workspace } from './workspace.ts';
@@ -58,15 +58,19 @@ function withRange({ median, min, max }: Figure): string {
   return `${shown(median)} (${shown(min)}–${shown(max)})`;
 }
 
+function requireBench(root: string, phase: LearnPhase): void {
+  if (hasBench(root, phase)) return;
+  const others = LEARN_PHASES.filter((other) => hasBench(root, other)).map(({ number }) => number);
+  throw new MetricsStreamError(
+    'LEARN_UNAVAILABLE',
+    `phase ${phase.number} has no benchmark; phases ${others.join(', ')} have one`,
+  );
+}
+
+const benchModule = (build: string, phase: LearnPhase): string => join(build, stepFolder(phase), 'bench.js');
+
 async function loadBench(build: string, phase: LearnPhase): Promise<PhaseBench> {
-  const path = join(build, stepFolder(phase), 'bench.js');
-  if (!existsSync(path)) {
-    throw new MetricsStreamError(
-      'LEARN_UNAVAILABLE',
-      `phase ${phase.number} has no benchmark: its steps measure`,
-    );
-  }
-  return ((await import(pathToFileURL(path).href)) as BenchModule).bench;
+  return ((await import(pathToFileURL(benchModule(build, phase)).href)) as BenchModule).bench;
 }
 
 async function measureAll(
@@ -79,7 +83,7 @@ async function measureAll(
   for (let round = 0; round < (smoke ? 1 : ROUNDS); round++) {
     for (const { name: row } of bench.rows) {
       for (const { name, build, side } of contenders) {
-        const module = join(build, stepFolder(phase), 'bench.js');
+        const module = benchModule(build, phase);
         const child = join(build, 'src/learn/bench-child.js');
         const figure = await measure(module, child, row, side, smoke ? SMOKE_MS : MEASURE_MS);
         const key = `${row} ${name}`;
@@ -107,11 +111,11 @@ function tableOf({ unit, rows }: BenchRun): string {
 
 function verdictOf({ rows, guess }: BenchRun): string {
   const { before, yours, reference } = rows[0]!;
-  const gain = (before.median / yours.median).toFixed(1);
+  const share = (yours.median / before.median).toPrecision(2);
   const distance = yours.median / reference.median;
   const guessed = guess === null ? '' : `you guessed ${shown(guess)}. `;
-  const star = distance <= NEAR ? '  ★ within 1.5× of the reference' : '';
-  return `${guessed}yours takes 1/${gain} of the time before, ${distance.toFixed(1)}× the reference's.${star}`;
+  const star = distance <= NEAR ? `  ★ within ${NEAR}× of the reference` : '';
+  return `${guessed}yours takes ${share}× the time before, ${distance.toFixed(1)}× the reference's.${star}`;
 }
 
 function save(workspace: Workspace, result: BenchRun): void {
@@ -126,9 +130,14 @@ export async function bench(workspace: Workspace, { guess, smoke }: BenchOptions
   const { root, build, state } = workspace;
   const phase = currentPhase(workspace);
   const reference = workspace.referenceBuild(phase);
-  const { unit, question, rows } = await loadBench(reference, phase);
+  requireBench(root, phase);
   requireBranch(root, phase);
-  if (guess !== null) state.guesses[phase.number] = guess;
+  const measured = await loadBench(reference, phase);
+  const { unit, question } = measured;
+  if (guess !== null) {
+    state.guesses[phase.number] = guess;
+    workspace.save();
+  }
   const guessed = state.guesses[phase.number] ?? null;
   if (guessed === null) {
     print(`before you measure, guess: ${question}`);
@@ -148,7 +157,7 @@ export async function bench(workspace: Workspace, { guess, smoke }: BenchOptions
     { name: 'reference', build: reference, side: 'after' },
   ];
   print(dim('measuring in turns; leave the machine alone for a moment'));
-  const figures = await measureAll(contenders, phase, { unit, question, rows }, smoke);
+  const figures = await measureAll(contenders, phase, measured, smoke);
   const result: BenchRun = {
     at: new Date().toISOString(),
     phase: phase.number,

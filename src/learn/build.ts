@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { makeDirectories } from '../base/directories.ts';
 import { MetricsStreamError } from '../base/errors.ts';
-import type { LearnPhase } from './catalogue.ts';
+import { type LearnPhase, stepFolder } from './catalogue.ts';
 
 export interface CompileError {
   readonly file: string;
@@ -26,8 +26,6 @@ function sourcesIn(root: string, folder: string): string[] {
     .filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'))
     .map((name) => join(folder, name));
 }
-
-export const stepFolder = ({ number }: LearnPhase): string => `test/learn/phase-${number}`;
 
 export interface Build {
   /** Tree to compile. */

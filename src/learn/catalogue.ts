@@ -150,9 +150,12 @@ function parseStep(text: string, phase: string, path: string): Step {
 
 const STEP_FILE = /^(\d+)-[a-z0-9-]+\.md$/;
 
+/** The folder of a phase's steps, from the root. */
+export const stepFolder = ({ number }: LearnPhase): string => `test/learn/phase-${number}`;
+
 /** The steps of a phase, in order. */
-export function stepsOf(root: string, { number }: LearnPhase): Step[] {
-  const folder = join('test/learn', `phase-${number}`);
+export function stepsOf(root: string, phase: LearnPhase): Step[] {
+  const folder = stepFolder(phase);
   if (!existsSync(join(root, folder))) {
     throw new MetricsStreamError(
       'LEARN_UNAVAILABLE',
@@ -164,13 +167,18 @@ export function stepsOf(root: string, { number }: LearnPhase): Step[] {
     .sort((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10))
     .map((name) => {
       const path = join(folder, basename(name, '.md'));
-      return parseStep(readFileSync(join(root, `${path}.md`), 'utf8'), number, path);
+      return parseStep(readFileSync(join(root, `${path}.md`), 'utf8'), phase.number, path);
     });
 }
 
 /** The phase with this number; null for anything else, for example the number of a step. */
 export function phaseOfNumber(number: string): LearnPhase | null {
   return LEARN_PHASES.find((row) => row.number === number) ?? null;
+}
+
+/** Whether `learn bench` can measure the phase. */
+export function hasBench(root: string, phase: LearnPhase): boolean {
+  return existsSync(join(root, stepFolder(phase), 'bench.ts'));
 }
 
 /** @throws CONFIG_INVALID if no phase with steps has this number */

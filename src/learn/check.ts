@@ -2,7 +2,7 @@
 import { watch } from 'node:fs';
 import { dirname } from 'node:path';
 import { type CompileError, compile, filesToBuild } from './build.ts';
-import { type LearnPhase, type Step, stepsOf } from './catalogue.ts';
+import { hasBench, type LearnPhase, type Step, stepsOf } from './catalogue.ts';
 import { currentPhase, nextStep } from './current.ts';
 import { type Examination, examine, type FailedStep } from './examine.ts';
 import { commit } from './git.ts';
@@ -26,12 +26,12 @@ export interface CheckOptions {
 function printCompileError({ file, line, text }: CompileError, count: number): void {
   print(`${red('does not compile')}: ${file}:${line}`);
   print(labelled('compiler', text.replace(/^TS\d+: /, ''), INDENT));
-  if (count > 1) print(dim(`${INDENT}and ${count - 1} more, perhaps of the same cause`));
+  if (count > 1) print(dim(`${INDENT}and ${count - 1} more, perhaps with the same cause`));
 }
 
 function printFailure(workspace: Workspace, phase: LearnPhase, failed: FailedStep, verbose: boolean): void {
   const { step, finding, stack } = failed;
-  print(`${red(`${step.id} ${step.title} ✗`)}`);
+  print(red(`${step.id} ${step.title} ✗`));
   print(labelled('did', finding.did, INDENT));
   print(labelled('expected', finding.expected, INDENT));
   print(labelled('got', finding.got, INDENT));
@@ -54,14 +54,17 @@ function printResult(
   if (passed.length > 0) print(passed.map(({ id, title }) => green(`${id} ${title} ok`)).join('   '));
   for (const note of notes) print(note);
   if (failed === null) {
-    print(`${bold(`all ${steps.length} steps of phase ${phase.number} pass.`)}`);
-    if (phase.files.length > 0) print('next: npm run learn bench, then npm run learn progress');
+    // Steps that measure and passed before are not among `steps`.
+    const count = stepsOf(workspace.root, phase).length;
+    print(bold(`all ${count} steps of phase ${phase.number} pass.`));
+    const bench = hasBench(workspace.root, phase) ? 'npm run learn bench, then ' : '';
+    print(`next: ${bench}npm run learn progress`);
     return;
   }
   printFailure(workspace, phase, failed, verbose);
   const later = steps.slice(passed.length + 1);
   if (later.length > 0)
-    print(dim(`${later[0]!.id}${later.length > 1 ? ` … ${later.at(-1)!.id}` : ''} not yet looked at`));
+    print(dim(`${later[0]!.id}${later.length > 1 ? ` … ${later.at(-1)!.id}` : ''} not checked yet`));
 }
 
 /** One commit for each step that passes for the first time. */

@@ -183,4 +183,22 @@ describe('learn in a fresh clone', { skip: requireTool('git') }, () => {
     assert.equal(code, 1);
     assert.match(errorText, /this is the branch main; run git switch my\/phase-5/);
   });
+
+  it('says which phases have a benchmark', () => {
+    assert.equal(clone.learn('start', '0').code, 0);
+    const { code, errorText } = clone.learn('bench', '--guess', '1');
+    assert.equal(code, 1);
+    assert.match(errorText, /phase 0 has no benchmark; phases 2, 3, 4, 5, 7\.1 have one/);
+  });
+
+  it('counts measured steps that passed before', () => {
+    const file = join(clone.root, '.learn/state.json');
+    const state = JSON.parse(readFileSync(file, 'utf8')) as { passed: Record<string, object> };
+    const given = { at: '2026-01-01T00:00:00.000Z', hints: 0, isGiven: true };
+    for (const id of ['0.1', '0.2', '0.3', '0.4']) state.passed[id] = given;
+    writeFileSync(file, JSON.stringify(state));
+    const { code, text } = clone.learn('check', '--once');
+    assert.equal(code, 0);
+    assert.equal(text, 'all 4 steps of phase 0 pass.\nnext: npm run learn progress\n');
+  });
 });
