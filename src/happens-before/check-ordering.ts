@@ -28,7 +28,7 @@ export interface CheckOptions<Modules> extends Changes {
 
 const EXECUTIONS_MAX = 20_000;
 const RANDOM_MAX = 1_000;
-const OPERATIONS_MAX = 300;
+const OPERATIONS_AWAKE_MAX = 300;
 const SEED = 1;
 const MS_PER_SECOND = 1_000;
 
@@ -47,7 +47,7 @@ export async function checkOrdering<Modules>(options: CheckOptions<Modules>): Pr
   };
   const limits = {
     timeouts: scenario.timeouts ?? 0,
-    operationsMax: scenario.operationsMax ?? OPERATIONS_MAX,
+    operationsMax: scenario.operationsMax ?? OPERATIONS_AWAKE_MAX,
   };
   try {
     const { failed, atomicFields, ...counts } = explore(beginning, {
@@ -57,6 +57,9 @@ export async function checkOrdering<Modules>(options: CheckOptions<Modules>): Pr
       seed,
     });
     const again = failed && repeat(failed, operationsOf(failed.found), limits, beginning);
+    // Without this error, a finding that does not come back would count as none.
+    if (again?.found.length === 0)
+      throw new Error(`${scenario.name}: a finding did not repeat: the scenario depends on time or chance`);
     const findings = again === null ? [] : again.found.map((found) => describe(found, again, loaded));
     return {
       races: findings.filter((finding): finding is Race => 'first' in finding),

@@ -19,7 +19,7 @@ export interface Changes {
 export interface LoadedModules {
   /** The exports of all entries. */
   readonly exports: Readonly<Record<string, unknown>>;
-  /** The compiled file behind a copy, or null if the path is none. */
+  /** The compiled file that was copied to `path`; null if `path` is not a copy. */
   originalOf(path: string): string | null;
 }
 
@@ -40,7 +40,7 @@ function closureOf(entries: readonly string[]): Map<string, string> {
 
 function commonFolder(paths: readonly string[]): string {
   let folder = dirname(paths[0]!);
-  while (!paths.every((path) => path.startsWith(`${folder}/`))) folder = dirname(folder);
+  while (paths.some((path) => relative(folder, path).startsWith('..'))) folder = dirname(folder);
   return folder;
 }
 

@@ -1,6 +1,8 @@
 /** The checker itself, over litmus tests whose verdict is known. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { checkOrdering } from '../../src/happens-before/check-ordering.ts';
 import type { Layout } from '../../src/happens-before/scenario.ts';
@@ -160,5 +162,35 @@ describe('a mistake in a scenario', () => {
     await assert.rejects(checkOrdering({ module: MODULE, scenario, constants: { CAPACITY: 2 } }), {
       message: 'no module declares the constant CAPACITY',
     });
+  });
+
+  it('that makes a finding depend on chance is refused', async () => {
+    let runs = 0;
+    const threads = checkThreads({
+      writer: ({ i32 }) => {
+        if (runs++ === 0) i32[DATA] = 1;
+      },
+      reader: ({ i32 }) => i32[DATA],
+    });
+    await assert.rejects(threads, { message: /^litmus: a finding did not repeat: the scenario depends on/ });
+  });
+});
+
+describe('modules in different folders', () => {
+  it('are loaded together, even if only the root is common to them', async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'metricsstream-elsewhere-'));
+    t.after(() => rmSync(folder, { recursive: true, force: true }));
+    const elsewhere = join(folder, 'elsewhere.js');
+    writeFileSync(elsewhere, 'export const ELSEWHERE = 7;\n');
+    const seen: unknown[] = [];
+    const scenario = {
+      name: 'two folders',
+      prepare: (exports: Readonly<Record<string, unknown>>) => {
+        seen.push(exports.ELSEWHERE, typeof exports.open);
+        return { memories: [], threads: { only: () => 0 } };
+      },
+    };
+    await checkOrdering({ module: [MODULE, elsewhere], scenario });
+    assert.deepEqual(seen, [7, 'function']);
   });
 });
