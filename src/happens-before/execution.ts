@@ -6,8 +6,8 @@ import { Scheduler } from './scheduler.ts';
 import { type Access, type Location, Shadow } from './shadow.ts';
 import type { Waiter } from './wait-queue.ts';
 
-/** More than the operations of one thread. */
-const OPERATIONS_MAX = 2 ** 20;
+/** Numbers the operations of all threads apart: more than one thread performs. */
+const WRITER_STRIDE = 2 ** 20;
 
 export class Execution extends Scheduler {
   readonly atomicFields = new Set<string>();
@@ -123,7 +123,7 @@ export class Execution extends Scheduler {
     const token = reads ? `${location.key}<${location.writer}` : `${location.key}`;
     thread.history = this.histories.extend(thread.history, token);
     if (!isWrite) return;
-    location.writer = (thread.index + 1) * OPERATIONS_MAX + thread.log.length;
+    location.writer = (thread.index + 1) * WRITER_STRIDE + thread.log.length;
     this.writers[location.key] = location.writer;
     this.announceStore(thread);
   }

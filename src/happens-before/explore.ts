@@ -171,11 +171,11 @@ export function explore(beginning: Beginning, options: ExploreOptions): Explored
     for (const field of execution.atomicFields) atomicFields.add(field);
     return execution;
   };
-  const explored = (failed: Execution | null, isExhaustive: boolean): Explored => ({
-    ...{ failed, interleavings, states: states.size, isExhaustive, atomicFields },
-  });
   const pending: Pending[] = [{ schedule: [], sleeping: 0 }];
   let interleavings = 0;
+  const explored = (failed: Execution | null, isExhaustive: boolean): Explored => {
+    return { failed, interleavings, states: states.size, isExhaustive, atomicFields };
+  };
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
     if (interleavings === options.executionsMax) break;
     interleavings++;

@@ -19,8 +19,8 @@ import type { Prepared } from './scenario.ts';
 import { WaitQueue } from './wait-queue.ts';
 
 const THREADS_MAX = 8;
-/** Atomic operations of one execution. */
-const OPERATIONS_MAX = 20_000;
+/** Atomic operations of one execution, by all threads: ends threads that wake each other for ever. */
+const TOTAL_OPERATIONS_MAX = 20_000;
 
 class Violation extends Error {}
 
@@ -83,7 +83,7 @@ export class Scheduler implements ExecutionState {
     }
   }
 
-  /** Starts the threads that wait for nobody any more. Each runs up to its first atomic operation. */
+  /** Starts each thread whose `startsAfter` threads have ended. It runs up to its first atomic operation. */
   private startThreads(): void {
     const ended = new Set(this.threads.filter(({ state }) => state === 'ended').map(({ name }) => name));
     for (const thread of this.threads) {
@@ -268,7 +268,8 @@ export class Scheduler implements ExecutionState {
     thread.operations++;
     thread.operationsAwake++;
     this.operations++;
-    if (thread.operationsAwake <= this.limits.operationsMax && this.operations <= OPERATIONS_MAX) return;
+    if (thread.operationsAwake <= this.limits.operationsMax && this.operations <= TOTAL_OPERATIONS_MAX)
+      return;
     const text = `${thread.name} does not sleep: ${thread.operationsAwake} atomic operations, and it still loops`;
     this.capture(thread);
     this.found.push({ kind: 'spinning', text, thread: thread.index, operation: thread.log.length });
