@@ -15,6 +15,10 @@ export function currentPhase(workspace: Workspace): LearnPhase {
 }
 
 /** The first step that has not passed; null when all have. */
+export function firstOpen(workspace: Workspace, steps: readonly Step[]): Step | null {
+  return steps.find((step) => !workspace.isPassed(step)) ?? null;
+}
+
 export function nextStep(workspace: Workspace, phase: LearnPhase): Step | null {
-  return stepsOf(workspace.root, phase).find((step) => !workspace.isPassed(step)) ?? null;
+  return firstOpen(workspace, stepsOf(workspace.root, phase));
 }

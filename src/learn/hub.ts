@@ -30,17 +30,21 @@ function progressOf(root: string): object {
   const workspace = new Workspace(root);
   return {
     current: workspace.state.phase,
-    phases: LEARN_PHASES.map((phase) => ({
-      number: phase.number,
-      title: phase.title,
-      level: phase.level,
-      steps: stepsOf(root, phase).map((step) => ({
-        id: step.id,
-        title: step.title,
-        minutes: step.minutes,
-        state: stateOfStep(workspace, step),
-      })),
-    })),
+    phases: LEARN_PHASES.map((phase) => {
+      const { number, title, level } = phase;
+      const steps = stepsOf(root, phase);
+      return {
+        number,
+        title,
+        level,
+        steps: steps.map((step) => ({
+          id: step.id,
+          title: step.title,
+          minutes: step.minutes,
+          state: stateOfStep(workspace, steps, step),
+        })),
+      };
+    }),
     symptoms: SYMPTOMS,
     runs: workspace.state.runs,
   };

@@ -1,17 +1,18 @@
-/** What `learn list`, `learn progress` and `learn hint` print. */
+/** Prints for `learn list`, `learn progress`, `learn hint`, and for `learn` without a subcommand. */
 import { LEARN_PHASES, type LearnPhase, type Step, stepNamed, stepsOf } from './catalogue.ts';
 import { check } from './check.ts';
-import { currentPhase, nextStep } from './current.ts';
+import { currentPhase, firstOpen, nextStep } from './current.ts';
 import { aligned, bold, dim, print, wrapped } from './screen.ts';
 import type { Workspace } from './workspace.ts';
 
 type StepState = 'passed' | 'given' | 'next' | 'open';
 
-export function stateOfStep(workspace: Workspace, step: Step): StepState {
+/** @param steps of its phase */
+export function stateOfStep(workspace: Workspace, steps: readonly Step[], step: Step): StepState {
   const passed = workspace.state.passed[step.id];
   if (passed !== undefined) return passed.isGiven ? 'given' : 'passed';
-  if (workspace.state.phase !== step.phase) return 'open';
-  return nextStep(workspace, currentPhase(workspace))?.id === step.id ? 'next' : 'open';
+  const isNext = workspace.state.phase === step.phase && firstOpen(workspace, steps) === step;
+  return isNext ? 'next' : 'open';
 }
 
 const SIGNS: Readonly<Record<StepState, string>> = { passed: '●', given: '◐', next: '○', open: '○' };
@@ -24,8 +25,8 @@ function lastRun(workspace: Workspace, { number }: LearnPhase): string {
 }
 
 function nextOf(workspace: Workspace, phase: LearnPhase, steps: readonly Step[]): string {
-  const next = steps.find((step) => !workspace.isPassed(step));
-  if (next === undefined) return 'done';
+  const next = firstOpen(workspace, steps);
+  if (next === null) return 'done';
   if (workspace.state.phase === phase.number) return `${next.id} ${next.title}`;
   return `start ${phase.number}${phase.wants === null ? '' : ` (wants ${phase.wants})`}`;
 }
@@ -39,7 +40,7 @@ export function list(workspace: Workspace, json: boolean): number {
         phase: Number(step.phase),
         step: step.id,
         title: step.title,
-        state: stateOfStep(workspace, step),
+        state: stateOfStep(workspace, steps, step),
         minutes: step.minutes,
       })),
     );
@@ -49,7 +50,7 @@ export function list(workspace: Workspace, json: boolean): number {
   const rows = phases.map(({ phase, steps }) => [
     `${phase.number} ${phase.title}`,
     phase.level,
-    steps.map((step) => SIGNS[stateOfStep(workspace, step)]).join(''),
+    steps.map((step) => SIGNS[stateOfStep(workspace, steps, step)]).join(''),
     lastRun(workspace, phase),
     nextOf(workspace, phase, steps),
   ]);

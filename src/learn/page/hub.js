@@ -40,19 +40,23 @@ function withCode(text) {
   return text.split('`').map((part, index) => (index % 2 === 1 ? element('code', part) : new Text(part)));
 }
 
+/** @param {Step} step */
+const isDone = ({ state }) => state === 'passed' || state === 'given';
+
 /** @param {Phase} phase @param {boolean} isCurrent */
 function phaseCard({ number, title, level, steps }, isCurrent) {
   const card = document.createElement('li');
   card.id = `phase-${number}`;
   if (isCurrent) card.setAttribute('aria-current', 'step');
-  const done = steps.filter(({ state }) => state === 'passed' || state === 'given').length;
+  const done = steps.filter(isDone).length;
   const list = element('ul', '', 'steps');
   for (const step of steps) {
     const item = element('li', `${SIGNS[step.state]} ${step.id} ${step.title}`, step.state);
     item.title = `${WORDS[step.state]}; about ${step.minutes} minutes`;
     list.append(item);
   }
-  const left = steps.slice(done).reduce((sum, { minutes }) => sum + minutes, 0);
+  // A learner may fill in a late step while earlier ones are open.
+  const left = steps.filter((step) => !isDone(step)).reduce((sum, { minutes }) => sum + minutes, 0);
   const rest = done === steps.length ? 'done' : `about ${left} minutes left`;
   card.append(
     element('h3', `${number} ${title}`),
@@ -116,7 +120,7 @@ function drawRuns(runs, parent) {
 /** @param {Progress} progress */
 function draw({ current, phases, symptoms, runs }) {
   const steps = phases.flatMap((phase) => phase.steps);
-  const done = steps.filter(({ state }) => state === 'passed' || state === 'given').length;
+  const done = steps.filter(isDone).length;
   byId('summary').textContent = `${done} of ${steps.length} steps`;
   byId('map').replaceChildren(...phases.map((phase) => phaseCard(phase, phase.number === current)));
   const tree = byId('tree');
