@@ -1,4 +1,4 @@
-/** The few things that learning needs of git. Never touches another branch than the learner's. */
+/** The git commands that learning needs. Commits only to the branch that is checked out. */
 import { spawnSync } from 'node:child_process';
 import { MetricsStreamError } from '../base/errors.ts';
 
@@ -13,7 +13,7 @@ export interface GitInput {
   readonly env?: NodeJS.ProcessEnv;
 }
 
-/** Commits work where nobody has set a name, and without hooks or signatures of the learner's own. */
+/** Commits succeed without the learner's own hooks and signatures. */
 const SETTINGS = [
   '-c',
   'commit.gpgsign=false',
@@ -24,7 +24,8 @@ const SETTINGS = [
 ];
 const OUTPUT_MAX_BYTES = 64 << 20;
 
-export function tryGit(root: string, args: readonly string[], { input, env }: GitInput = {}): GitResult {
+/** `text` is the whole output, with a newline at its end. */
+function runGit(root: string, args: readonly string[], { input, env }: GitInput = {}): GitResult {
   const { status, stdout, stderr, error } = spawnSync('git', [...SETTINGS, ...args], {
     cwd: root,
     encoding: 'utf8',
@@ -33,9 +34,18 @@ export function tryGit(root: string, args: readonly string[], { input, env }: Gi
     env: { ...process.env, ...env },
   });
   if (error !== undefined) {
-    throw new MetricsStreamError('LEARN_UNAVAILABLE', 'learn needs git on the PATH (Debian package git)');
+    const text =
+      (error as NodeJS.ErrnoException).code === 'ENOENT'
+        ? 'learn needs git on the PATH (Debian package git)'
+        : `git ${args[0]} failed: ${error.message}`;
+    throw new MetricsStreamError('LEARN_UNAVAILABLE', text);
   }
-  return { ok: status === 0, text: stdout.trimEnd(), errorText: stderr.trim() };
+  return { ok: status === 0, text: stdout, errorText: stderr.trim() };
+}
+
+export function tryGit(root: string, args: readonly string[], input: GitInput = {}): GitResult {
+  const { text, ...rest } = runGit(root, args, input);
+  return { ...rest, text: text.trimEnd() };
 }
 
 export function git(root: string, args: readonly string[], input: GitInput = {}): string {
@@ -52,14 +62,14 @@ const LEARNER = {
   GIT_COMMITTER_EMAIL: 'learner@localhost',
 };
 
-/** Commits `files`, also without a change. */
+/** Commits `files`; an empty commit marks a step that needed no change. */
 export function commit(root: string, message: string, files: readonly string[]): void {
   const hasName = tryGit(root, ['config', 'user.email']).ok;
   const env = hasName ? {} : LEARNER;
   git(root, ['commit', '--quiet', '--allow-empty', '-m', message, '--', ...files], { env });
 }
 
-/** The branch, or null if the head is detached. */
+/** The branch, or null if HEAD is detached. */
 export function currentBranch(root: string): string | null {
   const { ok, text } = tryGit(root, ['symbolic-ref', '--quiet', '--short', 'HEAD']);
   return ok ? text : null;
@@ -75,12 +85,7 @@ export function changedFiles(root: string): string[] {
 
 /** Text of a file as a revision has it, byte for byte. */
 export function fileAt(root: string, revision: string, path: string): string {
-  const args = ['show', `${revision}:${path}`];
-  const { status, stdout, stderr } = spawnSync('git', args, {
-    cwd: root,
-    encoding: 'utf8',
-    maxBuffer: OUTPUT_MAX_BYTES,
-  });
-  if (status === 0) return stdout;
-  throw new MetricsStreamError('LEARN_UNAVAILABLE', `git has no ${path} in ${revision}: ${stderr.trim()}`);
+  const { ok, text, errorText } = runGit(root, ['show', `${revision}:${path}`]);
+  if (ok) return text;
+  throw new MetricsStreamError('LEARN_UNAVAILABLE', `git cannot read ${path} in ${revision}: ${errorText}`);
 }
