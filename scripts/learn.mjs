@@ -1,5 +1,5 @@
-// `npm run learn`: builds the project once and after each change of the branch learned from, then runs `metricsstream
-// learn`. On a learner's own branch the code may not compile yet, so nothing is built there but by `learn check`.
+// `npm run learn`: builds the project, then runs `metricsstream learn`. A learner's own branch may not compile yet, so the
+// earlier build serves there, and only `learn check` compiles the learner's code.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

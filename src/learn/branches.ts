@@ -44,13 +44,13 @@ export function openFiles(
 ): Map<string, string> {
   const first = BUILT.indexOf(phase) + (isSolution ? 1 : 0);
   const files = new Map<string, string>();
-  BUILT.slice(first).forEach((later) => {
+  for (const later of BUILT.slice(first)) {
     for (const file of later.files) {
       if (later !== phase && later.shared.includes(file)) continue;
       const isSolved = (step: string): boolean => !step.startsWith(`${later.number}.`);
       files.set(file, render(files.get(file) ?? read(file), isSolved, file));
     }
-  });
+  }
   return files;
 }
 

@@ -10,7 +10,7 @@ export interface LearnPhase {
   readonly number: string;
   readonly title: string;
   readonly level: Level;
-  /** The phase to finish before this one. */
+  /** The phase to finish before this one; null for the first. */
   readonly wants: string | null;
   /** Files with markers of this phase; none if the steps measure. */
   readonly files: readonly string[];

@@ -1,4 +1,4 @@
-/** How a step says that the learner's code is not there yet: in sentences, without a stack. */
+/** How a step explains what the learner's code lacks: in sentences, without a stack. */
 
 export interface Finding {
   /** The actions of the test, as a sentence. */

@@ -12,7 +12,7 @@
  */
 import { MetricsStreamError } from '../base/errors.ts';
 
-/** Built from parts, because the sources contain no open places of their own. */
+/** Built from parts: the style test refuses the word in the sources. */
 const OPEN_PLACE = ['TO', 'DO'].join('');
 
 const OPENING = /^(\s*)\/\/> (\d+(?:\.\d+)+)(?: (\S.*))?$/;

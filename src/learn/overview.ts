@@ -87,7 +87,7 @@ function hours(minutes: number): string {
 export function hint(workspace: Workspace, id: string | null): number {
   const step = id === null ? nextStep(workspace, currentPhase(workspace)) : stepNamed(workspace.root, id);
   if (step === null) {
-    print('all steps of this phase pass; nothing to hint at');
+    print('all steps of this phase pass, so no hint is left');
     return 0;
   }
   const shown = Math.min((workspace.state.hints[step.id] ?? 0) + 1, step.hints.length);
@@ -97,7 +97,8 @@ export function hint(workspace: Workspace, id: string | null): number {
     print(bold(`${step.id} ${step.title}, hint ${index + 1} of ${step.hints.length}`));
     print(wrapped(text, '  '));
   });
-  if (shown === step.hints.length) print(dim(`no more hints; npm run learn solution ${step.id}`));
+  if (shown === step.hints.length)
+    print(dim(`this was the last hint; the solution: npm run learn solution ${step.id} -- --yes`));
   return 0;
 }
 

@@ -21,7 +21,7 @@ interface StepContext {
 }
 
 export interface StepModule {
-  /** Throws StepFailure if the learner's code is not there yet. Returns nothing, or a sentence to print; or a promise. */
+  /** Throws StepFailure if the learner's code is wrong. Returns nothing or a sentence to print, also as a promise. */
   readonly check: (context: StepContext) => unknown;
   readonly mutants: readonly Mutant[];
 }
