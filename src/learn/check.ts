@@ -79,6 +79,9 @@ function recordPassed(workspace: Workspace, phase: LearnPhase, passed: readonly 
 /** @returns the exit code */
 async function checkOnce(workspace: Workspace, phase: LearnPhase, verbose: boolean): Promise<number> {
   const { root, build } = workspace;
+  const isBuilt = phase.files.length > 0;
+  // At each check: a git switch in another terminal also counts as a save.
+  if (isBuilt) requireBranch(root, phase);
   const [error, ...more] = compile({ root, output: build, files: filesToBuild(root, phase) }, root);
   if (error !== undefined) {
     printCompileError(error, more.length + 1);
@@ -86,8 +89,8 @@ async function checkOnce(workspace: Workspace, phase: LearnPhase, verbose: boole
   }
   const all = stepsOf(root, phase);
   // A prediction counts once: steps that measure are not repeated.
-  const steps = phase.files.length > 0 ? all : all.filter((step) => !workspace.isPassed(step));
-  const limitMs = phase.files.length > 0 ? LIMIT_MS : MEASURE_LIMIT_MS;
+  const steps = isBuilt ? all : all.filter((step) => !workspace.isPassed(step));
+  const limitMs = isBuilt ? LIMIT_MS : MEASURE_LIMIT_MS;
   const examination = await examine({
     root,
     output: build,
@@ -95,6 +98,8 @@ async function checkOnce(workspace: Workspace, phase: LearnPhase, verbose: boole
     guesses: workspace.state.guesses,
     limitMs,
   });
+  // Git writes the files before it moves HEAD, so the branch can have changed since.
+  if (isBuilt) requireBranch(root, phase);
   recordPassed(workspace, phase, examination.passed);
   printResult(workspace, phase, steps, examination, verbose);
   return examination.failed === null ? 0 : 1;
@@ -134,7 +139,6 @@ export async function check(workspace: Workspace, { once, verbose, guess }: Chec
     workspace.state.guesses[next.id] = guess;
     workspace.save();
   }
-  if (phase.files.length === 0) return checkOnce(workspace, phase, verbose);
-  requireBranch(workspace.root, phase);
-  return once ? checkOnce(workspace, phase, verbose) : checkAlways(workspace, phase, verbose);
+  const isWatched = !once && phase.files.length > 0;
+  return isWatched ? checkAlways(workspace, phase, verbose) : checkOnce(workspace, phase, verbose);
 }

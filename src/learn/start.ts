@@ -116,10 +116,11 @@ function replaceStep(
     const mine = readFileSync(workspace.path(file), 'utf8');
     const changed = transplant(mine, text, step.id, file);
     if (changed === null) {
-      const remedy = `learn reset ${phase.number} begins the phase again; yours stays in the branch's commits`;
+      // The stub of an open step hides the places inside it.
+      const remedy = `solve the steps before it, or run learn reset ${phase.number} to begin the phase again`;
       throw new MetricsStreamError(
         'LEARN_UNAVAILABLE',
-        `${file} no longer has the markers "//> ${step.id}" as it had: ${remedy}`,
+        `${file} lacks markers "//> ${step.id}": ${remedy}; your text stays in the branch's commits`,
       );
     }
     writeFileSync(workspace.path(file), changed);

@@ -168,6 +168,9 @@ describe('learn in a fresh clone', { skip: requireTool('git') }, () => {
     assert.equal(clone.learn('reset', '5').code, 0);
     assert.match(clone.learn('check', '--once').text, /5\.1 layout ✗/);
     assert.deepEqual(passed(), []);
+    const hidden = clone.learn('solution', '5.6', '--yes');
+    assert.equal(hidden.code, 1);
+    assert.match(hidden.errorText, /lacks markers "\/\/> 5\.6": solve the steps before it/);
   });
 
   it('starts at a later step with the earlier ones filled in', () => {
@@ -177,8 +180,13 @@ describe('learn in a fresh clone', { skip: requireTool('git') }, () => {
     assert.match(text, /got: .*(main|worker) (reads|writes) .* at src\/telemetry\/ring-buffer\.ts:\d+/s);
   });
 
-  it('checks only on its own branch', () => {
+  it('checks only on its own branch, also while it watches', async () => {
+    const main = clone.git('rev-parse', 'main');
+    const watching = clone.follow(owner, 'check');
+    await watching.next('waiting for the next save');
     clone.git('switch', '--quiet', 'main');
+    assert.equal(await watching.exited, 1);
+    assert.equal(clone.git('rev-parse', 'main'), main);
     const { code, errorText } = clone.learn('check', '--once');
     assert.equal(code, 1);
     assert.match(errorText, /this is the branch main; run git switch my\/phase-5/);
