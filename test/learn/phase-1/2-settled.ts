@@ -17,7 +17,7 @@ export const check: StepModule['check'] = async () => {
       so: 'a thread got a lane whose lines the writer still reads',
     },
   );
-  expectEqual(third.status, 503, { did: 'The test looked at the answer of the third request.' });
+  expectEqual(third.status, 503, { did: 'The test read the answer to the third request.' });
   unsettled.clear();
   rig.admit();
   rig.admit();

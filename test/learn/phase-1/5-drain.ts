@@ -19,7 +19,7 @@ export const check: StepModule['check'] = async () => {
   expectEqual(rig.drainTimeouts, 2, { did: 'The test read the counter timeouts_drain.' });
   await rig.answer(1);
   expectEqual(waiting[0]!.status, 504, {
-    did: 'A thread answered behind the end of the drain.',
+    did: 'A thread answered after the end of the drain.',
     so: 'a request has two answers',
   });
   rig.dispatcher.expireAll(0);

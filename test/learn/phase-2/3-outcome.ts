@@ -37,8 +37,8 @@ export const check: StepModule['check'] = () => {
       call.startsWith('write') || call.startsWith('pwrite') ? { error: 'ENOSPC' } : undefined;
     const cursor = rig.put(line(2));
     expectEqual(outcomesSeen(rig, cursor), ['refused'], {
-      did: 'The disk is full. A worker published a line, the writer made a turn, and the worker looked at each store.',
-      expected: 'refused, whenever the worker looks',
+      did: 'The disk is full. A worker published a line, the writer made a turn, and the worker checked its line after each store.',
+      expected: 'refused, at every check',
       so: 'a worker would acknowledge a line that was never stored',
     });
   });

@@ -57,7 +57,7 @@ function checkLateCursors(): void {
   }
   recordMany(producer, 0, EVENT_RING_RECORDS + 1);
   expectEqual([read(consumer).length, consumer.dropped], [EVENT_RING_RECORDS, 1], {
-    did: 'Behind that point the test recorded 8,193 samples and drained.',
+    did: 'After that point the test recorded 8,193 samples and drained.',
     expected: '8,192 records and 1 drop',
   });
 }

@@ -26,7 +26,7 @@ export const check: StepModule['check'] = () => {
     (task) => task !== null,
   );
   expectEqual(held, ['x'], {
-    did: 'The test looked at which tasks the queue still holds.',
+    did: 'The test listed the tasks that the queue still holds.',
     so: 'a task that came out stays in memory',
   });
 };

@@ -56,7 +56,7 @@ const FILE = 'src/dispatch/task-queue.ts';
 export const mutants: StepModule['mutants'] = [
   { mistake: 'each task again and again', file: FILE, find: '    this.expired++;\n', replace: '' },
   {
-    mistake: 'tasks that are gone are looked at',
+    mistake: 'settled tasks are checked again',
     file: FILE,
     find: '    if (this.expired < this.head) this.expired = this.head;\n',
     replace: '',

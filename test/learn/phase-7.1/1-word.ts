@@ -21,7 +21,7 @@ export const check: StepModule['check'] = () => {
     so: 'a difference of wrapped times must wrap too',
   });
   expectEqual(lackedTokens(wrapMs - 1000, wrapMs + 1000, 3) <= 0, true, {
-    did: 'The same bucket was asked 2 s later, behind the wrap.',
+    did: 'The same bucket was asked 2 s later, after the wrap.',
     expected: 'it is full',
     so: 'a full bucket looks empty: the client is refused for nothing',
   });

@@ -12,7 +12,7 @@ const FILE = 'src/limiter/lock-free-table.ts';
 
 export const mutants: StepModule['mutants'] = [
   {
-    mistake: 'the slot is taken without a look',
+    mistake: 'the slot is taken without a check',
     file: FILE,
     find: '    if (seen !== victimBucket) return LOST;\n',
     replace: '    if (seen !== victimBucket) Atomics.store(i32, slot + BUCKET, victimBucket | FROZEN);\n',
