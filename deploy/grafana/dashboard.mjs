@@ -4,7 +4,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { GREEN, own, SERVER } from './queries.mjs';
-import { ROWS } from './rows.mjs';
+import { REQUEST_ROWS } from './request-rows.mjs';
+import { RESOURCE_ROWS } from './resource-rows.mjs';
 
 const FILE = fileURLToPath(new URL('metricsstream.json', import.meta.url));
 /** The schema of Grafana 12; newer ones migrate it when they load it. */
@@ -89,7 +90,7 @@ function panelOf(described, id, x, y) {
 function layOut() {
   const panels = [];
   let y = 0;
-  for (const [title, described] of ROWS) {
+  for (const [title, described] of [...REQUEST_ROWS, ...RESOURCE_ROWS]) {
     panels.push({
       id: panels.length + 1,
       type: 'row',
