@@ -1,54 +1,17 @@
 /** Idempotency-Key: each request is stored once, and a repeated one gets its first response again. */
 import assert from 'node:assert/strict';
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { assertAccepted, assertProblem, assertRetryAfter, eventually } from '../support/assertions.ts';
+import { assertAccepted, assertProblem } from '../support/assertions.ts';
 import { bodyOf, metric, namesBody, ndjsonBody, uniqueName } from '../support/bodies.ts';
 import { describeEachImplementation } from '../support/each-phase.ts';
 import { Scrape } from '../support/exposition.ts';
-import { FaultSwitch } from '../support/fault-switch.ts';
-import {
-  type HttpResponse,
-  type PostOptions,
-  post,
-  postRequest,
-  RawConnection,
-} from '../support/raw-http.ts';
-import {
-  memoryDirectory,
-  runCli,
-  type ServerProcess,
-  StartFailed,
-  startServer,
-  temporaryDirectory,
-  verify,
-} from '../support/server-process.ts';
-import { countNames, readStored, segmentPaths } from '../support/stored.ts';
+import { assertReplay, sendKeyed, storedCount } from '../support/keyed-requests.ts';
+import { post, postRequest, RawConnection } from '../support/raw-http.ts';
+import { runCli, startServer, verify } from '../support/server-process.ts';
+import { readStored } from '../support/stored.ts';
 
 const PREFIX = 'metricsstream_idempotency_';
-
-function storedCount(dataDir: string, name: string): number {
-  return countNames(readStored(dataDir)).get(name) ?? 0;
-}
-
-function send(
-  { port }: ServerProcess,
-  key: string,
-  body: string | Uint8Array,
-  headers: PostOptions['headers'] = {},
-): Promise<HttpResponse> {
-  return post(port, body, { headers: { 'Idempotency-Key': key, ...headers } });
-}
-
-/** Checks that a response repeats an earlier one. */
-function assertReplay(response: HttpResponse, first: HttpResponse): void {
-  assert.equal(response.header('idempotency-replayed'), 'true', response.body.toString());
-  assert.equal(first.header('idempotency-replayed'), undefined);
-  assert.equal(response.status, first.status);
-  assert.equal(response.body.toString(), first.body.toString());
-}
 
 describeEachImplementation(
   { args: ['--workers', '2', '--dedup', 'body', '--client-id', 'header:x-client'] },
@@ -56,38 +19,38 @@ describeEachImplementation(
     it('stores a repeated request once and answers it alike', async () => {
       const name = uniqueName('once');
       const body = namesBody(name);
-      const first = await send(server, name, body);
+      const first = await sendKeyed(server, name, body);
       assertAccepted(first, 1);
-      for (let k = 0; k < 3; k++) assertReplay(await send(server, name, body), first);
+      for (let k = 0; k < 3; k++) assertReplay(await sendKeyed(server, name, body), first);
       assert.equal(storedCount(server.dataDir, name), 1);
     });
 
     it('repeats a partial success with its errors', async () => {
       const name = uniqueName('partial');
       const body = bodyOf([metric(name), { name: 'bad', value: 'none' }]);
-      const first = await send(server, name, body);
+      const first = await sendKeyed(server, name, body);
       assert.equal(first.json().rejected, 1);
-      assertReplay(await send(server, name, body), first);
+      assertReplay(await sendKeyed(server, name, body), first);
       assert.equal(storedCount(server.dataDir, name), 1);
     });
 
     it('answers 422 to another body, and stores nothing of it', async () => {
       const name = uniqueName('reused');
-      assertAccepted(await send(server, name, namesBody(name)), 1);
+      assertAccepted(await sendKeyed(server, name, namesBody(name)), 1);
       const other = uniqueName('other');
-      const problem = assertProblem(await send(server, name, namesBody(other)), 422);
+      const problem = assertProblem(await sendKeyed(server, name, namesBody(other)), 422);
       assert.equal(problem.type, 'urn:metricsstream:problem:key_reused');
       assert.equal(storedCount(server.dataDir, other), 0);
     });
 
     it('frees the key of a request that stored nothing', async () => {
       const name = uniqueName('freed');
-      assertProblem(await send(server, name, '{"metrics":['), 400);
-      assertProblem(await send(server, name, bodyOf([{ name: '', value: 1 }])), 400);
+      assertProblem(await sendKeyed(server, name, '{"metrics":['), 400);
+      assertProblem(await sendKeyed(server, name, bodyOf([{ name: '', value: 1 }])), 400);
       const bad = { name: 'bad', value: 'none' };
       const strict = { Prefer: 'handling=strict' };
-      assertProblem(await send(server, name, bodyOf([metric(name), bad]), strict), 400);
-      assertAccepted(await send(server, name, namesBody(name)), 1);
+      assertProblem(await sendKeyed(server, name, bodyOf([metric(name), bad]), strict), 400);
+      assertAccepted(await sendKeyed(server, name, namesBody(name)), 1);
     });
 
     it('--dedup body stores a repeated body once, if each metric has a timestamp', async () => {
@@ -103,7 +66,7 @@ describeEachImplementation(
       assert.equal(storedCount(server.dataDir, name), 1);
       assertAccepted(await post(server.port, body, { headers: { 'X-Client': 'other' } }), 2);
       assertAccepted(await post(server.port, `${body} `), 2);
-      assertAccepted(await send(server, name, body), 2);
+      assertAccepted(await sendKeyed(server, name, body), 2);
       assert.equal(storedCount(server.dataDir, name), 4);
     });
 
@@ -127,16 +90,16 @@ describe('a request', () => {
     const server = await startServer(t);
     const name = uniqueName('form');
     const body = namesBody(name);
-    const first = await send(server, name, body);
+    const first = await sendKeyed(server, name, body);
     const gzip = { 'Content-Encoding': 'gzip' };
-    assertReplay(await send(server, name, gzipSync(body), gzip), first);
-    assertReplay(await send(server, name, gzipSync(body, { level: 1 }), gzip), first);
-    assertReplay(await send(server, name, body, { Prefer: 'handling=strict' }), first);
+    assertReplay(await sendKeyed(server, name, gzipSync(body), gzip), first);
+    assertReplay(await sendKeyed(server, name, gzipSync(body, { level: 1 }), gzip), first);
+    assertReplay(await sendKeyed(server, name, body, { Prefer: 'handling=strict' }), first);
     const lines = ndjsonBody([metric(name)]);
     const ndjson = { 'Content-Type': 'application/x-ndjson' };
-    assertProblem(await send(server, name, lines, ndjson), 422);
-    const other = await send(server, `${name}.lines`, lines, ndjson);
-    assertReplay(await send(server, `${name}.lines`, lines, ndjson), other);
+    assertProblem(await sendKeyed(server, name, lines, ndjson), 422);
+    const other = await sendKeyed(server, `${name}.lines`, lines, ndjson);
+    assertReplay(await sendKeyed(server, `${name}.lines`, lines, ndjson), other);
     assert.equal(storedCount(server.dataDir, name), 2);
   });
 
@@ -147,9 +110,9 @@ describe('a request', () => {
     ] as const) {
       const server = await startServer(t, { args: ['--ack', ack] });
       const name = uniqueName(ack);
-      const first = await send(server, name, namesBody(name));
+      const first = await sendKeyed(server, name, namesBody(name));
       assertAccepted(first, 1, status);
-      assertReplay(await send(server, name, namesBody(name)), first);
+      assertReplay(await sendKeyed(server, name, namesBody(name)), first);
       await server.stop();
       assert.equal(storedCount(server.dataDir, name), 1);
     }
@@ -170,10 +133,10 @@ describe('a request', () => {
     });
     const name = uniqueName('limited');
     const body = namesBody(name, `${name}.b`);
-    const first = await send(server, name, body);
-    assertReplay(await send(server, name, body), first);
-    assertProblem(await send(server, `${name}.more`, body), 429);
-    assertProblem(await send(server, name, body), 429);
+    const first = await sendKeyed(server, name, body);
+    assertReplay(await sendKeyed(server, name, body), first);
+    assertProblem(await sendKeyed(server, `${name}.more`, body), 429);
+    assertProblem(await sendKeyed(server, name, body), 429);
   });
 });
 
@@ -186,14 +149,14 @@ describe('a key', () => {
       ['k'.repeat(256), `"${'k'.repeat(256)}"`],
     ] as const) {
       const body = namesBody(uniqueName('quoted'));
-      const first = await send(server, bare, body);
+      const first = await sendKeyed(server, bare, body);
       assertAccepted(first, 1);
-      assertReplay(await send(server, quoted, body), first);
+      assertReplay(await sendKeyed(server, quoted, body), first);
     }
     const spaced = namesBody(uniqueName('spaced'));
-    const first = await send(server, '"two words, one \\"key\\""', spaced);
+    const first = await sendKeyed(server, '"two words, one \\"key\\""', spaced);
     assertAccepted(first, 1);
-    assertReplay(await send(server, '"two words, one \\"key\\""', spaced), first);
+    assertReplay(await sendKeyed(server, '"two words, one \\"key\\""', spaced), first);
   });
 
   it('that is none gets 400 and stores nothing', async (t) => {
@@ -215,7 +178,7 @@ describe('a key', () => {
       ],
       ...['k'.repeat(257), `"${'k'.repeat(257)}"`, `"${'\\"'.repeat(300)}"`],
     ]) {
-      const response = await send(server, key, namesBody(name));
+      const response = await sendKeyed(server, key, namesBody(name));
       assert.equal(response.status, 400, key);
       assert.equal(response.json().type, 'urn:metricsstream:problem:key_invalid', key);
     }
@@ -233,19 +196,19 @@ describe('a key', () => {
     const server = await startServer(t, { args: ['--client-id', 'header:x-client'] });
     const name = uniqueName('client');
     for (const client of ['a', 'b']) {
-      const first = await send(server, 'key', namesBody(name), { 'X-Client': client });
+      const first = await sendKeyed(server, 'key', namesBody(name), { 'X-Client': client });
       assertAccepted(first, 1);
-      assertReplay(await send(server, 'key', namesBody(name), { 'X-Client': client }), first);
+      assertReplay(await sendKeyed(server, 'key', namesBody(name), { 'X-Client': client }), first);
     }
     // The boundary between client and key is part of the hash.
-    assertAccepted(await send(server, 'ckey', namesBody(name), { 'X-Client': 'x' }), 1);
-    assertAccepted(await send(server, 'key', namesBody(name), { 'X-Client': 'xc' }), 1);
+    assertAccepted(await sendKeyed(server, 'ckey', namesBody(name), { 'X-Client': 'x' }), 1);
+    assertAccepted(await sendKeyed(server, 'key', namesBody(name), { 'X-Client': 'xc' }), 1);
     assert.equal(storedCount(server.dataDir, name), 4);
   });
 
   it('is refused where keys are off', async (t) => {
     const server = await startServer(t, { args: ['--idempotency-window-ms', '0'] });
-    const problem = assertProblem(await send(server, 'key', namesBody(uniqueName('off'))), 400);
+    const problem = assertProblem(await sendKeyed(server, 'key', namesBody(uniqueName('off'))), 400);
     assert.match(String(problem.detail), /--idempotency-window-ms/);
     assertAccepted(await post(server.port, namesBody(uniqueName('off'))), 1);
   });
@@ -277,150 +240,11 @@ describe('a key', () => {
   });
 });
 
-for (const phase of ['2', '6']) {
-  describe(`a request that storage keeps waiting, phase ${phase}`, () => {
-    it('answers 409 to its key until its fate is known, then its response', async (t) => {
-      const faults = new FaultSwitch(t);
-      const args = ['--phase', phase, '--workers', '1', '--request-timeout-ms', '500'];
-      const server = await startServer(t, { args, env: faults.env, dataDir: memoryDirectory(t) });
-      assertAccepted(await post(server.port, namesBody(uniqueName('warm'))), 1);
-      faults.set({ syncDelayMs: 3_000 });
-      const name = uniqueName('late');
-      assertProblem(await send(server, name, namesBody(name)), 504);
-      const conflict = await send(server, name, namesBody(name));
-      assertProblem(conflict, 409);
-      assert.equal(assertRetryAfter(conflict), 1);
-      assert.equal((await Scrape.of(server.port)).sum(`${PREFIX}in_flight`), 1);
-      faults.clear();
-      let answer = conflict;
-      await eventually('the fate is known', async () => {
-        answer = await send(server, name, namesBody(name));
-        return answer.status !== 409;
-      });
-      assertAccepted(answer, 1);
-      assert.equal(answer.header('idempotency-replayed'), 'true');
-      assert.equal(storedCount(server.dataDir, name), 1);
-    });
-  });
-}
-
-describe('a request that storage refuses', () => {
-  it('leaves its key free', async (t) => {
-    const faults = new FaultSwitch(t);
-    const server = await startServer(t, {
-      args: ['--workers', '1', '--phase', '6', '--breaker-failures', '1000'],
-      env: faults.env,
-    });
-    assertAccepted(await send(server, 'first', namesBody(uniqueName('warm'))), 1);
-    const hasStruck = faults.failAt('write', 1, 'EIO');
-    const name = uniqueName('refused');
-    assertProblem(await send(server, name, namesBody(name)), 503);
-    assert.ok(hasStruck());
-    faults.clear();
-    const answer = await send(server, name, namesBody(name));
-    assertAccepted(answer, 1);
-    assert.equal(answer.header('idempotency-replayed'), undefined);
-    assert.equal(storedCount(server.dataDir, name), 1);
-  });
-});
-
-describe('after a restart', () => {
-  it('keys are recognised within their window', async (t) => {
-    const dataDir = temporaryDirectory(t);
-    const body = namesBody(uniqueName('restart'));
-    const before = await startServer(t, { dataDir });
-    const first = await send(before, 'key', body);
-    await before.stop();
-    const after = await startServer(t, { dataDir });
-    assertReplay(await send(after, 'key', body), first);
-    assertProblem(await send(after, 'key', namesBody(uniqueName('other'))), 422);
-    assert.equal((await Scrape.of(after.port)).sum(`${PREFIX}restored_keys`), 1);
-  });
-
-  it('keys whose window has ended are free', async (t) => {
-    const dataDir = temporaryDirectory(t);
-    const args = ['--idempotency-window-ms', '1s'];
-    const name = uniqueName('window');
-    const before = await startServer(t, { dataDir, args });
-    assertAccepted(await send(before, 'key', namesBody(name)), 1);
-    const storedMs = Date.now();
-    await before.stop();
-    // The window counts whole seconds.
-    await eventually('the window has ended', () => Date.now() - storedMs > 2_000);
-    const after = await startServer(t, { dataDir, args });
-    const again = await send(after, 'key', namesBody(name));
-    assert.equal(again.header('idempotency-replayed'), undefined);
-    assert.equal(storedCount(dataDir, name), 2);
-  });
-
-  it('a key counts only if the seal of its commit proves it', async (t) => {
-    const dataDir = temporaryDirectory(t);
-    const before = await startServer(t, { dataDir });
-    const names = ['one', 'two', 'three'].map((name) => uniqueName(name));
-    for (const name of names) assertAccepted(await send(before, name, namesBody(name)), 1);
-    await before.stop();
-    const [path = ''] = segmentPaths(dataDir);
-    const text = readFileSync(path, 'utf8');
-    writeFileSync(path, text.replace(`"name":"${names[1]}"`, `"name":"${names[1]!.replace('two', 'tvo')}"`));
-    const after = await startServer(t, { dataDir });
-    const replayed = [];
-    for (const name of names)
-      replayed.push((await send(after, name, namesBody(name))).header('idempotency-replayed'));
-    assert.deepEqual(replayed, ['true', undefined, 'true']);
-  });
-
-  it('a directory without keys is not searched for them', async (t) => {
-    const dataDir = temporaryDirectory(t);
-    const before = await startServer(t, { dataDir });
-    assertAccepted(await post(before.port, namesBody(uniqueName('plain'))), 1);
-    await before.stop();
-    const after = await startServer(t, { dataDir });
-    assert.ok(!after.output().includes('idempotency keys'), after.output());
-  });
-
-  it('the secret is for its owner, and a damaged one stops the start with a remedy', async (t) => {
-    const dataDir = temporaryDirectory(t);
-    const before = await startServer(t, { dataDir });
-    assertAccepted(await send(before, 'key', namesBody(uniqueName('secret'))), 1);
-    await before.stop();
-    const path = join(dataDir, '.idempotency-secret');
-    assert.equal(statSync(path).mode & 0o777, 0o600);
-    assert.ok(!readFileSync(segmentPaths(dataDir)[0]!, 'utf8').includes(readFileSync(path, 'utf8').trim()));
-    writeFileSync(path, 'not a secret');
-    await assert.rejects(startServer(t, { dataDir }), (error: StartFailed) => {
-      assert.ok(error instanceof StartFailed);
-      assert.match(error.output, /\.idempotency-secret does not hold/);
-      return true;
-    });
-  });
-});
-
-describe('the table of keys', () => {
-  it('forgets the oldest when it is full, counts them, and stays within its memory', async (t) => {
-    const server = await startServer(t, { args: ['--idempotency-keys', '64', '--workers', '1'] });
-    const connection = await RawConnection.open(server.port);
-    const body = namesBody(uniqueName('full'));
-    for (let k = 0; k < 300; k++) {
-      const response = await connection.request(
-        postRequest(body, { headers: { 'Idempotency-Key': `k${k}` } }),
-      );
-      assertAccepted(response, 1);
-    }
-    connection.close();
-    const scrape = await Scrape.of(server.port);
-    assert.equal(scrape.sum(`${PREFIX}capacity`), 64);
-    assert.equal(scrape.sum(`${PREFIX}keys`), 64);
-    assert.equal(scrape.sum(`${PREFIX}evictions_total`), 300 - 64);
-    assert.equal(scrape.sum(`${PREFIX}window_seconds`), 600);
-    assert.equal((await send(server, 'k299', body)).header('idempotency-replayed'), 'true');
-  });
-});
-
 describe('readers', () => {
   it('verify the log, and print the metrics without stamps', async (t) => {
     const server = await startServer(t);
     const name = uniqueName('tail');
-    assertAccepted(await send(server, 'key', bodyOf([metric(`${name}.a`), metric(`${name}.b`)])), 2);
+    assertAccepted(await sendKeyed(server, 'key', bodyOf([metric(`${name}.a`), metric(`${name}.b`)])), 2);
     assertAccepted(await post(server.port, namesBody(`${name}.c`)), 1);
     await server.stop();
     assert.equal((await verify(server.dataDir)).code, 0);
