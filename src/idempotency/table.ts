@@ -10,9 +10,10 @@
  *    CRC               WAYS × Int32  CRC-32 of the body
  * ```
  * 24 bytes an entry. A thread searches, inserts and evicts while it holds the set's lock, so two requests with one
- * key cannot both be the first, and the lock shows the entry to the next holder. An entry IN_FLIGHT belongs to the thread that inserted it: only that thread changes
- * its WORD, without the lock, when the request is settled. It is never evicted. A STORED entry ends with its window,
- * or earlier if its set is full and it is the oldest: the sets are sized so that this starts at `keys` entries.
+ * key cannot both be the first, and the lock shows the entry to the next holder. An entry IN_FLIGHT belongs to the
+ * thread that inserted it: only that thread changes its WORD, without the lock, when it settles the request. It is
+ * never evicted. A STORED entry ends with its window, or earlier if its set is full and it is the oldest: the sets are
+ * sized so that this starts at `keys` entries.
  */
 import { assert } from '../base/errors.ts';
 import { FREE as LOCK_FREE, lock, unlock } from '../base/futex-lock.ts';
