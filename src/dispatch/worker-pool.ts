@@ -42,7 +42,6 @@ class PoolWorker implements Dispatcher {
   private readonly storedMoved = (): void => {
     this.isWaiting = false;
     this.settle();
-    this.publish();
     this.awaitStored();
   };
 
@@ -118,11 +117,15 @@ class PoolWorker implements Dispatcher {
     }
   }
 
-  /** Answers every task that the stored cursor has passed. */
+  /** Answers every task that the stored cursor has passed, and publishes what found no run slot before. */
   private settle(): void {
+    this.storedSeen = this.journal.storedCursor();
+    if (this.queue.depth > 0) this.answerSettled();
+    this.publish();
+  }
+
+  private answerSettled(): void {
     const { queue, outbox, journal } = this;
-    this.storedSeen = journal.storedCursor();
-    if (queue.depth === 0) return;
     const nowMs = monotonicMs();
     this.admission.stored(this.storedSeen, nowMs);
     while (queue.headIsSettled(this.storedSeen)) {
