@@ -254,7 +254,8 @@ export function renewWal(
 ): void {
   for (let lane = 0; lane < lanes; lane++) {
     const path = walPath(dataDir, lane);
-    const start = farFromLastWrite(logs.find((log) => log.lane === lane)?.records ?? [], fileBytes);
+    const log = logs.find((one) => one.lane === lane);
+    const start = log === undefined ? 0 : farFromLastWrite(log, fileBytes);
     const header = { lane, generation, checkpoint: 0, start };
     const isReusable = ops.exists(path) && ops.stat(path).size === fileBytes;
     if (isReusable) writeHeader(ops, path, header, true);
@@ -264,14 +265,14 @@ export function renewWal(
 }
 
 /**
- * Half the file behind the last record. The kernel may complete a killed process's io_uring writes after its lock is
- * released: such a write must not land on a record of this run.
+ * Half the file behind the last record, or behind the start of a run that left none. The kernel may complete a killed
+ * process's io_uring writes after its lock is released: such a write must not land on a record of this run.
  */
-function farFromLastWrite(records: readonly FoundRecord[], fileBytes: number): number {
-  const last = records.at(-1);
+function farFromLastWrite({ header, records }: WalLog, fileBytes: number): number {
   const usableBytes = fileBytes - BLOCK_BYTES;
-  if (last === undefined || usableBytes <= 0) return 0;
-  const end = last.offset - BLOCK_BYTES + recordBytes(last.bytes);
+  if (header === null || usableBytes <= 0) return 0;
+  const last = records.at(-1);
+  const end = last === undefined ? header.start : last.offset - BLOCK_BYTES + recordBytes(last.bytes);
   const half = Math.floor(usableBytes / 2 / BLOCK_BYTES) * BLOCK_BYTES;
   return (end + half) % usableBytes;
 }

@@ -123,6 +123,16 @@ describe('opening a log', () => {
     fs.rmSync(dataDir, { recursive: true });
   });
 
+  it('starts writing elsewhere also if the last run was killed in its first write', () => {
+    const { dataDir, rig } = killed({ records: 0, copied: 0 });
+    start(dataDir);
+    assert.equal(readHeader(nodeFileOps, rig.path).start, 31 * BLOCK_BYTES);
+    // Killed again before a record is whole: the next start moves on from there.
+    start(dataDir, GENERATION + 2);
+    assert.equal(readHeader(nodeFileOps, rig.path).start, 62 * BLOCK_BYTES);
+    fs.rmSync(dataDir, { recursive: true });
+  });
+
   it('removes the files of lanes that no longer exist, after their replay', async () => {
     const { dataDir } = killed({ records: 2, copied: 1 });
     assert.equal(openLog(nodeFileOps, dataDir, null).replay.records, 1);
