@@ -32,7 +32,7 @@ export class Exposition {
   private readonly families: readonly FamilyText[];
   private readonly rates: RecentRates;
   private readonly waiting = new Map<MetricsForm, Promise<Rendered>>();
-  private statfsPending = false;
+  private isMeasuring = false;
   private stopTimers: (() => void) | null = null;
 
   constructor(sources: TelemetrySources) {
@@ -44,11 +44,11 @@ export class Exposition {
   start(): void {
     const stopStats = startThreadStats(this.mainStats);
     const drain = setInterval(() => this.readings.samples.drain(), DRAIN_INTERVAL_MS).unref();
-    void this.measureDisk();
+    void this.measureDataDir();
     const measure = setInterval(() => {
       this.rates.record();
       this.nodeMetrics.collect();
-      void this.measureDisk();
+      void this.measureDataDir();
     }, RATE_INTERVAL_MS).unref();
     this.stopTimers = () => {
       stopStats();
@@ -99,9 +99,9 @@ export class Exposition {
   }
 
   /** Disk and cursor files, on the thread pool, so that a hanging file system delays no scrape. */
-  private async measureDisk(): Promise<void> {
-    if (this.statfsPending) return;
-    this.statfsPending = true;
+  private async measureDataDir(): Promise<void> {
+    if (this.isMeasuring) return;
+    this.isMeasuring = true;
     try {
       const { dataDir } = this.readings.sources.disk;
       this.readings.sinks = await readCursorFiles(dataDir);
@@ -110,7 +110,7 @@ export class Exposition {
     } catch {
       // Keep the last measurement; the next interval tries again.
     } finally {
-      this.statfsPending = false;
+      this.isMeasuring = false;
     }
   }
 }

@@ -25,10 +25,13 @@ const GAUGES: readonly (readonly [string, string, (cursor: CursorFile) => number
   ],
 ];
 
-export function sinkMetrics(readings: Readings): MetricDescription[] {
+export function sinkMetrics(readings: Pick<Readings, 'sinks'>): MetricDescription[] {
   return GAUGES.map(([name, help, read]) => {
+    // A file of another version may lack a figure: leave the sample out, or the whole exposition is invalid.
     const samples = () =>
-      readings.sinks.map((cursor) => ({ value: read(cursor), labels: { sink: cursor.sink } }));
+      readings.sinks
+        .map((cursor) => ({ value: read(cursor), labels: { sink: cursor.sink } }))
+        .filter(({ value }) => Number.isFinite(value));
     return scalar('gauge', name, help, samples, ['sink']);
   });
 }
