@@ -25,12 +25,12 @@ const PROBE_TIMEOUT_MS = 10_000;
 const RECOVERY_TIMEOUT_MS = 30_000;
 const PROBE_PAUSE_MS = 5;
 
-/** Options of `serve` that cases share: files small enough for rotations to fall into every fault. */
 export type Wal = 'io_uring' | 'pool';
 
 /** Tests run without the write-ahead log unless they name a back-end. */
 export const walArgs = (wal: Wal | undefined): string[] => (wal === undefined ? [] : ['--wal', wal]);
 
+/** Options of `serve` that cases share: files small enough for rotations to fall into every fault. */
 export function serveArgs(phase: number, ack: Ack, more: readonly string[] = []): string[] {
   return [
     ...['--phase', String(phase), '--workers', '2', '--ack', ack],
