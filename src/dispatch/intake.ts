@@ -7,7 +7,13 @@ import { type Control, DRAINING } from '../base/control.ts';
 import type { Config } from '../config/load.ts';
 import { limiterConfigOf } from '../config/slices.ts';
 import type { Exchange } from '../http/exchange.ts';
-import { KEY_IN_FLIGHT, KEY_INVALID, KEY_REUSED, KEYS_OFF, REPLAYED_LINE } from '../http/idempotency-key.ts';
+import {
+  KEY_IN_FLIGHT_PROBLEM,
+  KEY_INVALID_PROBLEM,
+  KEY_REUSED_PROBLEM,
+  KEYS_OFF_PROBLEM,
+  REPLAYED_LINE,
+} from '../http/idempotency-key.ts';
 import { RateLimitHeaders } from '../http/rate-limit-headers.ts';
 import {
   headerLine,
@@ -144,11 +150,11 @@ export class Intake {
       case pipeline.KEY_IN_FLIGHT:
       case pipeline.KEY_REUSED:
         counters[WORKER.rejected_idempotency]! += parser.accepted;
-        return code === pipeline.KEY_REUSED ? KEY_REUSED : KEY_IN_FLIGHT;
+        return code === pipeline.KEY_REUSED ? KEY_REUSED_PROBLEM : KEY_IN_FLIGHT_PROBLEM;
       case pipeline.KEY_INVALID:
       case pipeline.KEYS_OFF:
         counters[WORKER.rejected_malformed]! += 1;
-        return code === pipeline.KEYS_OFF ? KEYS_OFF : KEY_INVALID;
+        return code === pipeline.KEYS_OFF ? KEYS_OFF_PROBLEM : KEY_INVALID_PROBLEM;
       case pipeline.STRICT_REFUSED:
         counters[WORKER.rejected_strict]! += parser.seen;
         return itemsProblem('strict', parser.rejected, parser.errors());

@@ -25,28 +25,28 @@ export function idempotencyKeyOf(value: string): string {
 /** In the head of a response that repeats an earlier one. */
 export const REPLAYED_LINE = headerLine('Idempotency-Replayed', 'true');
 
-export const KEY_IN_FLIGHT: Problem = {
+export const KEY_IN_FLIGHT_PROBLEM: Problem = {
   status: 409,
   code: 'key_in_flight',
   detail: 'The first request with this Idempotency-Key is not settled yet. Retry to get its response.',
   lines: headerLine('Retry-After', 1),
 };
 
-export const KEY_REUSED: Problem = {
+export const KEY_REUSED_PROBLEM: Problem = {
   status: 422,
   code: 'key_reused',
   detail:
     'Nothing was stored: this Idempotency-Key was used with another body. Give each new request a new key.',
 };
 
-export const KEY_INVALID: Problem = {
+export const KEY_INVALID_PROBLEM: Problem = {
   status: 400,
   code: 'key_invalid',
   detail: `Nothing was stored: Idempotency-Key must be one key of 1 to ${KEY_MAX_CHARS} visible ASCII characters, with or without double quotes.`,
   members: { offset: 0, field: 'Idempotency-Key', reason: 'not a key' },
 };
 
-export const KEYS_OFF: Problem = {
+export const KEYS_OFF_PROBLEM: Problem = {
   status: 400,
   code: 'keys_off',
   detail:
