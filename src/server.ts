@@ -136,6 +136,7 @@ class Server implements RunningServer {
         scrape: (accept) => this.exposition!.render(accept),
         live: this.live,
         parserFallback: (reason) => this.parserFellBack(reason),
+        secretFailed: (reason) => this.secretFailed(reason),
         died: (error) => this.threadDied(error),
       });
       this.port = await this.acceptThreads.start();
@@ -300,6 +301,13 @@ class Server implements RunningServer {
     this.log.warn(
       { reason },
       'the SIMD parser cannot run here; the single-pass parser replaces it, at about twice the CPU time',
+    );
+  }
+
+  private secretFailed(reason: string): void {
+    this.log.error(
+      { reason },
+      'requests with an Idempotency-Key get 503: the file .idempotency-secret in the data directory can be neither read nor created; repair or delete it',
     );
   }
 

@@ -25,7 +25,9 @@ export class RequestKeys {
   private readonly counters: Float64Array;
   private readonly ops: FileOps;
   private readonly dataDir: string;
+  private readonly secretFailed: (reason: string) => void;
   private secret: Secret | null = null;
+  private hasReported = false;
   /** Of the last claim. */
   private readonly hash = new Int32Array(HASH_WORDS);
   private crc = 0;
@@ -33,11 +35,19 @@ export class RequestKeys {
   private scratch = Buffer.alloc(1024);
   private readonly half = new Int32Array(2);
 
-  constructor(memory: SharedArrayBuffer, counters: Float64Array, ops: FileOps, dataDir: string) {
+  /** @param secretFailed called once with the reason if the secret can be neither read nor created */
+  constructor(
+    memory: SharedArrayBuffer,
+    counters: Float64Array,
+    ops: FileOps,
+    dataDir: string,
+    secretFailed: (reason: string) => void,
+  ) {
     this.table = new KeyTable(memory);
     this.counters = counters;
     this.ops = ops;
     this.dataDir = dataDir;
+    this.secretFailed = secretFailed;
   }
 
   /** The entry of the last claim, for `settle`. */
@@ -87,7 +97,10 @@ export class RequestKeys {
     try {
       this.secret = openSecret(this.ops, this.dataDir);
       return true;
-    } catch {
+    } catch (error) {
+      // Each request with a key tries again, and none of them needs a log line of its own.
+      if (!this.hasReported) this.secretFailed((error as Error).message);
+      this.hasReported = true;
       return false;
     }
   }

@@ -42,6 +42,7 @@ export interface AcceptThreadsEvents {
   readonly live: LiveSource;
   /** A thread runs another parser than that of the phase, for this reason. */
   readonly parserFallback: (reason: string) => void;
+  readonly secretFailed: (reason: string) => void;
   /** A thread ended unexpectedly: the process has to end too. */
   readonly died: (error: Error) => void;
 }
@@ -106,6 +107,7 @@ export class AcceptThreads {
         if (message.kind === 'ready') resolve(message.descriptor);
         else if (message.kind === 'certificate') this.asked.get(thread)?.(message);
         else if (message.kind === 'parser_fallback') this.events.parserFallback(message.reason);
+        else if (message.kind === 'secret_failed') this.events.secretFailed(message.reason);
         else if (message.kind === 'died') this.events.died(message.error);
         else if (message.kind === 'scrape') this.scrape(thread, message.id, message.accept);
         else if (message.kind === 'live_open') this.openLive(thread, message.id);

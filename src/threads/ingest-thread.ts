@@ -63,9 +63,11 @@ async function openDispatcher(data: IngestWorkerData, port: MessagePort, died: D
     recorder,
     writerCounters: new Float64Array(memory.writerCounters),
     openPipeline: () =>
-      openPipeline(data, (reason) =>
-        port.postMessage({ kind: 'parser_fallback', reason } satisfies FromWorker),
-      ),
+      openPipeline(data, {
+        parserFallback: (reason) =>
+          port.postMessage({ kind: 'parser_fallback', reason } satisfies FromWorker),
+        secretFailed: (reason) => port.postMessage({ kind: 'secret_failed', reason } satisfies FromWorker),
+      }),
     startRequestThread: (lane, request) => startRequestThread(data, lane, request),
     isSettled: (lane) => writer.isSettled(memory.writer, lane),
     died,

@@ -76,6 +76,8 @@ export type FromWorker =
   | { readonly kind: 'certificate'; readonly descriptor: unknown; readonly error: string | null }
   /** The phase's parser cannot run on this thread, for the reason given; another one replaces it. */
   | { readonly kind: 'parser_fallback'; readonly reason: string }
+  /** The secret of idempotency keys can be neither read nor created, for the reason given. */
+  | { readonly kind: 'secret_failed'; readonly reason: string }
   /** A bug: the thread has stopped where it was. */
   | { readonly kind: 'died'; readonly error: Error }
   | { readonly kind: 'scrape'; readonly id: number; readonly accept: string }

@@ -25,7 +25,7 @@ const control = new Control(memory.control);
 const bell = new Bell(memory.bell);
 const [pipeline, recorder] = await Promise.all([
   // Not logged: there would be a line for each request.
-  openPipeline(data, () => {}),
+  openPipeline(data, { parserFallback: () => {}, secretFailed: () => {} }),
   openRecorder(data),
 ]);
 const intake = new Intake(

@@ -24,14 +24,16 @@ export async function openLimiter({ config, memory }: ServingData): Promise<Limi
   return limiter.openLimiter(memory.limiter, limiterConfigOf(config));
 }
 
-/**
- * A pipeline into the thread's own journal.
- * @param onFallback called with a reason if the parser of the phase cannot run on this thread and another one replaces it
- */
-export async function openPipeline(
-  data: ServingData,
-  onFallback: (reason: string) => void,
-): Promise<Pipeline> {
+/** What a pipeline reports for the log, with the reason. */
+export interface PipelineEvents {
+  /** The parser of the phase cannot run on this thread, and another one replaces it. */
+  readonly parserFallback: (reason: string) => void;
+  /** Requests with an idempotency key get 503. */
+  readonly secretFailed: (reason: string) => void;
+}
+
+/** A pipeline into the thread's own journal. */
+export async function openPipeline(data: ServingData, events: PipelineEvents): Promise<Pipeline> {
   const { config, lane, memory } = data;
   const slots = slotsOf(config);
   const [parser, limiter, writer] = await Promise.all([
@@ -39,7 +41,7 @@ export async function openPipeline(
     openLimiter(data),
     loadWriter(slots),
   ]);
-  if (parser.unavailable) onFallback(parser.unavailable);
+  if (parser.unavailable) events.parserFallback(parser.unavailable);
   const breaker = new Breaker(memory.breaker);
   const journal = writer.openJournal({
     memory: memory.writer,
@@ -55,7 +57,13 @@ export async function openPipeline(
   const keys =
     config.idempotencyWindowMs === 0
       ? null
-      : new RequestKeys(memory.idempotency, new Float64Array(memory.counters), nodeFileOps, config.dataDir);
+      : new RequestKeys(
+          memory.idempotency,
+          new Float64Array(memory.counters),
+          nodeFileOps,
+          config.dataDir,
+          events.secretFailed,
+        );
   return new Pipeline(
     parser.createParser({ maxBodyBytes: config.maxBodyBytes, maxBatch: config.maxBatch }),
     limiter,
