@@ -224,6 +224,8 @@ function isWellFormed(code: PipelineCode): boolean {
     case pipeline.REPLAYED:
     case pipeline.KEY_IN_FLIGHT:
     case pipeline.KEY_REUSED:
+    case pipeline.KEYS_FULL:
+    case pipeline.KEYS_FAILED:
       return true;
     default:
       return false;

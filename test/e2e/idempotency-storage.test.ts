@@ -1,6 +1,6 @@
 /** Idempotency keys while storage stalls or refuses, after a restart, and in a full table. */
 import assert from 'node:assert/strict';
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { assertAccepted, assertProblem, assertRetryAfter, eventually } from '../support/assertions.ts';
@@ -58,6 +58,46 @@ describe('a request that storage refuses', () => {
     assertAccepted(answer, 1);
     assert.equal(answer.header('idempotency-replayed'), undefined);
     assert.equal(storedCount(server.dataDir, name), 1);
+  });
+});
+
+describe('a request with a key', () => {
+  it('gets 503 while every entry is in flight, and its body counts as parsed', async (t) => {
+    const faults = new FaultSwitch(t);
+    const args = ['--phase', '6', '--workers', '1', '--idempotency-keys', '64'];
+    const patience = ['--request-timeout-ms', '500', '--target-delay-ms', '0', '--sync-timeout-ms', '60000'];
+    const server = await startServer(t, {
+      args: [...args, ...patience],
+      env: faults.env,
+      dataDir: memoryDirectory(t),
+    });
+    faults.set({ syncDelayMs: 5_000 });
+    const body = namesBody(uniqueName('in-flight'));
+    const answers = await Promise.all(
+      Array.from({ length: 64 }, (_, k) => sendKeyed(server, `key-${k}`, body)),
+    );
+    for (const answer of answers) assertProblem(answer, 504);
+    const problem = assertProblem(await sendKeyed(server, 'another', body), 503);
+    assert.equal(problem.type, 'urn:metricsstream:problem:idempotency_full');
+    const scrape = await Scrape.of(server.port);
+    assert.equal(scrape.sum('metricsstream_bodies_parsed_total', 'result="ok"'), 65);
+  });
+
+  it('gets 503 and the log names the reason when the secret cannot be read', async (t) => {
+    const server = await startServer(t, { args: ['--workers', '1'] });
+    const path = join(server.dataDir, '.idempotency-secret');
+    mkdirSync(path);
+    const name = uniqueName('secret');
+    for (let k = 0; k < 2; k++) {
+      const problem = assertProblem(await sendKeyed(server, name, namesBody(name)), 503);
+      assert.equal(problem.type, 'urn:metricsstream:problem:disk_failed');
+    }
+    const reports = () => server.logs.filter(({ msg }) => String(msg).includes('.idempotency-secret'));
+    await eventually('the reason is logged', () => reports().length > 0);
+    assert.match(String(reports()[0]!.reason), /EISDIR/);
+    rmdirSync(path);
+    assertAccepted(await sendKeyed(server, name, namesBody(name)), 1);
+    assert.equal(reports().length, 1);
   });
 });
 
