@@ -78,7 +78,7 @@ function currentFaults(): DiskFaults {
 const WRITES: readonly Call[] = ['write', 'writev'];
 const SYNCS: readonly Call[] = ['fdatasync', 'fdatasyncInBackground'];
 
-/** Turns the faults in force into the fault of each call of one thread. */
+/** Turns the current faults into the fault of each call of one thread. */
 export class FaultPlan {
   private unsyncedBytes = 0;
   private isTorn = false;

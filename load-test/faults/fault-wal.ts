@@ -1,7 +1,7 @@
 /**
- * Faults of writes to the write-ahead log. They pass file operations by, so this replaces the calls below them: the
+ * Faults of writes to the write-ahead log. Such writes bypass `FileOps`, so this replaces the calls below: the
  * functions of the io_uring addon, whose exports all modules of a thread share, and `fs.write` of the thread pool.
- * Calls that no fault hits reach the real kernel.
+ * Calls without a fault reach the real kernel.
  */
 import fs from 'node:fs';
 import os from 'node:os';

@@ -201,7 +201,7 @@ export class Intake {
     this.counters[LATE_SLOTS[outcome]]! += exchange.accepted;
   }
 
-  /** A key whose request may be stored or not stays in flight: the process ends, and the next one knows. */
+  /** If the outcome is unknown, the key stays in flight: the process ends, and the next start finds it or not. */
   private settleKey(exchange: Exchange, outcome: Outcome): void {
     if (exchange.keyEntry < 0 || outcome === UNKNOWN) return;
     this.pipeline.settleKey(exchange, outcome === STORED);

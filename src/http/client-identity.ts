@@ -31,7 +31,7 @@ export class ClientIdentity {
     this.header = this.keySource === 'header' ? clientId.replace(/^header:/, '').toLowerCase() : '';
   }
 
-  /** Replaces the tokens in force. */
+  /** Replaces the current tokens. */
   setTokens(tokens: TokenSet): void {
     this.table = new TokenTable(tokens);
   }

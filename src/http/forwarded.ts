@@ -1,8 +1,8 @@
 /**
  * The client that trusted proxies report, from `Forwarded` (RFC 7239) or `X-Forwarded-For`.
  *
- * Each proxy appends the address that it saw. So the list is read from the right, and only as far as trusted proxies
- * vouch for it: what is left of the first untrusted address may be invented by the client.
+ * Each proxy appends the address that it saw. So the list is read from the right, up to the first untrusted address:
+ * the client may have invented everything to the left of it.
  */
 import { type IpRanges, parseIpAddress, unmapped } from '../base/ip-address.ts';
 

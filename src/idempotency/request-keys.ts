@@ -98,7 +98,7 @@ export class RequestKeys {
       this.secret = openSecret(this.ops, this.dataDir);
       return true;
     } catch (error) {
-      // Each request with a key tries again, and none of them needs a log line of its own.
+      // Each request with a key tries again; the first failure is enough for the log.
       if (!this.hasReported) this.secretFailed((error as Error).message);
       this.hasReported = true;
       return false;

@@ -181,7 +181,7 @@ export class KeyTable {
     this.i32[this.crcOf(set, way)] = crc;
   }
 
-  /** Ends the claim of an entry: its request is stored, or nothing of it is and its key is free again. */
+  /** Ends the claim of an entry. If its request was not stored, the key is free again. */
   settle(entry: number, isStored: boolean): void {
     const { i32 } = this;
     const since = i32[entry]! & ~STATE_MASK;

@@ -23,7 +23,7 @@ export function parseMark(text: string): Mark | null {
   return { generation: Number.parseInt(match[1]!, 16), sequences: match[2]!.split(',').map(Number) };
 }
 
-/** Sequence of the last record of a lane that the segments hold, as far as `mark` says. */
+/** Sequence of the last record of a lane that the segments hold, according to `mark`. */
 export function copiedOf(mark: Mark | null, lane: number, generation: Generation): number {
   return mark === null || mark.generation !== generation ? 0 : (mark.sequences[lane] ?? 0);
 }
