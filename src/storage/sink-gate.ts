@@ -22,8 +22,6 @@ export interface Held {
   /** Segments that stay only because of this sink. */
   readonly segments: number;
   readonly sink: string;
-  /** The last commit that it has. */
-  readonly commit: number;
 }
 
 export class SinkGate {
@@ -59,7 +57,7 @@ export class SinkGate {
     const isTight = freeBytes < minFreeBytes + SPARE_SEGMENTS * segmentBytes;
     if (shipped === all) return { count: all, held: null, unshipped: 0 };
     if (whenSinksLag === 'delete' && isTight) return { count: all, held: null, unshipped: all - shipped };
-    return { count: shipped, held: { segments: all - shipped, sink, commit }, unshipped: 0 };
+    return { count: shipped, held: { segments: all - shipped, sink }, unshipped: 0 };
   }
 
   private slowest(): { sink: string; commit: number } {

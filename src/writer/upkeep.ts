@@ -174,13 +174,8 @@ export class Upkeep {
         'the disk is nearly full: deleting segments that a required sink lacks',
       );
     if (held === null) this.logged.delete('sink');
-    else
-      this.logChanged(
-        'sink',
-        held.sink,
-        'retention waits for a required sink; is its exporter running?',
-        held.commit,
-      );
+    // Not again as the sink proceeds: an exporter that is merely slow would cause a line each second.
+    else this.logChanged('sink', held.sink, 'retention waits for a required sink; is its exporter running?');
     return gate.isActive ? due.slice(0, count) : due;
   }
 
