@@ -24,7 +24,7 @@ export async function openLimiter({ config, memory }: ServingData): Promise<Limi
   return limiter.openLimiter(memory.limiter, limiterConfigOf(config));
 }
 
-/** What a pipeline reports for the log, with the reason. */
+/** Reports of a pipeline, for the log, each with its reason. */
 export interface PipelineEvents {
   /** The parser of the phase cannot run on this thread, and another one replaces it. */
   readonly parserFallback: (reason: string) => void;
