@@ -1,19 +1,19 @@
 import type { StepModule } from '../../../src/learn/step-module.ts';
-import { compare, measure, predicted } from './lab.ts';
+import { measure, predictThenMeasure } from './lab.ts';
 
-export const check: StepModule['check'] = async ({ guess, root }) => {
-  const prediction = {
+export const check = predictThenMeasure(
+  {
     question:
       'The same disk with --ack written instead of synced, 10 clients. By which factor does the latency fall?',
     unit: 'times',
-    guess,
     factor: 5,
     so: 'the sync no longer stands between a request and its answer; a power loss now loses up to a second',
-  };
-  predicted(prediction);
-  const synced = await measure(root, 10, 'synced');
-  const written = await measure(root, 10, 'written');
-  return compare(prediction, synced.meanMs / written.meanMs);
-};
+  },
+  async (root) => {
+    const synced = await measure(root, 10, 'synced');
+    const written = await measure(root, 10, 'written');
+    return synced.meanMs / written.meanMs;
+  },
+);
 
 export const mutants: StepModule['mutants'] = [];

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { launch, untilListening } from '../../../load-test/server-process.ts';
 import { StepFailure } from '../../../src/learn/failure.ts';
+import type { StepModule } from '../../../src/learn/step-module.ts';
 
 /** Long against the server's own work, also on a machine that does something else. */
 const SYNC_DELAY_MS = 100;
@@ -82,34 +83,38 @@ export async function measure(root: string, clients: number, ack: 'synced' | 'wr
 
 const shown = (value: number): string => (value >= 10 ? String(Math.round(value)) : value.toPrecision(2));
 
-export interface Prediction {
+export interface Question {
   readonly question: string;
   readonly unit: string;
-  readonly guess: number | null;
   /** The prediction may be this many times too large or too small. */
   readonly factor: number;
   readonly so: string;
 }
 
-/** @throws StepFailure without a prediction @returns the prediction */
-export function predicted({ question, unit, guess }: Omit<Prediction, 'factor' | 'so'>): number {
-  if (guess !== null && guess > 0) return guess;
-  throw new StepFailure({
-    did: question,
-    expected: `your prediction in ${unit}, before anything is measured: npm run learn check -- --guess 123`,
-    got: guess === null ? 'none yet' : String(guess),
-  });
-}
-
 /** Compares a prediction with the measurement. @returns the sentence to print @throws StepFailure if they are far apart */
-export function compare({ question, unit, guess, factor, so }: Prediction, value: number): string {
-  const text = `you predicted ${shown(guess ?? 0)} ${unit}, and the server shows ${shown(value)}`;
-  const ratio = (guess ?? 0) / value;
-  if (ratio <= factor && ratio >= 1 / factor) return `${text}. ${so}`;
+export function compare({ question, unit, factor, so }: Question, guess: number, value: number): string {
+  const ratio = guess / value;
+  if (ratio <= factor && ratio >= 1 / factor)
+    return `you predicted ${shown(guess)} ${unit}, and the server shows ${shown(value)}. ${so}`;
   throw new StepFailure({
     did: question,
     expected: `${shown(value)} ${unit}, as measured just now`,
-    got: `${shown(guess ?? 0)} predicted`,
+    got: `${shown(guess)} predicted`,
     so,
   });
+}
+
+/** A check that measures only once there is a prediction, so that nobody predicts the past. */
+export function predictThenMeasure(
+  asked: Question,
+  value: (root: string) => Promise<number>,
+): StepModule['check'] {
+  return async ({ guess, root }) => {
+    if (guess !== null && guess > 0) return compare(asked, guess, await value(root));
+    throw new StepFailure({
+      did: asked.question,
+      expected: `your prediction in ${asked.unit}, before anything is measured: npm run learn check -- --guess 123`,
+      got: guess === null ? 'none yet' : String(guess),
+    });
+  };
 }
