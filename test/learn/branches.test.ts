@@ -43,10 +43,12 @@ describe('the branches', () => {
 
   it('leave the phase and the later ones open, and files that earlier phases run solved', () => {
     for (const branch of PHASE_BRANCHES) {
-      const files = [...openFiles(branch, read)];
-      const open = new Set(files.flatMap(([, text]) => openPlaces(text)).map(({ step }) => step));
+      const files = openFiles(branch, read);
+      const open = new Set([...files.values()].flatMap((text) => openPlaces(text)).map(({ step }) => step));
       // Solved regions keep their markers. An open region hides those inside it, whose steps are open with it.
-      const marked = new Set(files.flatMap(([file, text]) => stepsIn(text, file)));
+      const marked = new Set(
+        branch.phase.files.flatMap((file) => stepsIn(files.get(file) ?? read(file), file)),
+      );
       for (const { id } of stepsOf(ROOT, branch.phase)) {
         const isOpen = open.has(id) || !marked.has(id);
         assert.equal(isOpen, !branch.isSolution, `${branch.name}: ${id}`);

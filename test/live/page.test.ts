@@ -18,7 +18,7 @@ const inline = (element: 'style' | 'script'): string[] =>
 
 describe('the live page', () => {
   it('contains its styles and scripts and refers to no other file', () => {
-    assert.equal(inline('style').length, 3);
+    assert.equal(inline('style').length, 4);
     assert.equal(inline('script').length, 2);
     const markup = body.replaceAll(/<(style|script)[^>]*>.*?<\/\1>/gs, '');
     assert.doesNotMatch(markup, /src=|rel="stylesheet"|https?:(?!\/\/www\.w3\.org)/);
