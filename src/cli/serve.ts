@@ -47,11 +47,19 @@ function exampleCommand(address: string, { tokens, tls }: Credentials): string {
   return `curl ${authorization}-H 'Content-Type: application/json' -d '${EXAMPLE}' ${url}`;
 }
 
-function logRecovery(log: Logger, { recovery, replay, repairedBytes }: RunningServer['opened']): void {
+const WAL_SET_ASIDE =
+  'the header of a write-ahead file is damaged: nothing was replayed from it, and it is kept under this name. ' +
+  `Read its lines with grep -ao '{"timestamp":.*}' FILE, and post those that no segment holds`;
+
+function logRecovery(
+  log: Logger,
+  { recovery, replay, repairedBytes, walSetAside }: RunningServer['opened'],
+): void {
   const facts = { ...recovery, replay, repairedBytes };
   const hasReplayed = replay.records + replay.damaged + replay.dropped + repairedBytes > 0;
   if (hasReplayed || needsAttention(recovery)) log.warn(facts, 'recovered');
   else log.debug(facts, 'recovered');
+  for (const file of walSetAside) log.error({ file }, WAL_SET_ASIDE);
 }
 
 function logStart(log: Logger, config: Config, plan: MemoryPlan, server: RunningServer): void {

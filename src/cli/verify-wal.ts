@@ -47,8 +47,10 @@ function checkOnce(dataDir: string): WalFindings {
 
 function problemOf({ file, hasHeader, damaged }: WalState): WalProblem[] {
   const problem = { segment: file, offset: 0, bytes: 0 };
-  if (!hasHeader)
-    return [{ ...problem, what: 'its header is damaged: a start would replay nothing from it' }];
+  if (!hasHeader) {
+    const what = `its header is damaged: the next start replays nothing from it, and keeps it as ${file}.damaged`;
+    return [{ ...problem, what }];
+  }
   if (damaged === 0) return [];
   return [{ ...problem, what: `${damaged} acknowledged records are damaged, and no segment holds them` }];
 }

@@ -7,7 +7,7 @@ import { planReplay } from './replay.ts';
 /** One write-ahead file. */
 export interface WalState {
   readonly file: string;
-  /** False: block 0 is not a header, so the next start finds no record in the file. */
+  /** False: block 0 is not a header, so the next start sets the file aside. */
   readonly hasHeader: boolean;
   /** Whole records, and their lines, that no segment holds yet: the copier or the next start appends them. */
   readonly waitingRecords: number;

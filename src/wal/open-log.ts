@@ -4,7 +4,14 @@ import type { FileOps } from '../storage/file-ops.ts';
 import { RESERVED_COMMITS, readLogRecord, writeLogRecord } from '../storage/log-record.ts';
 import { type RecoveryReport, recover } from '../storage/recovery.ts';
 import type { Generation } from './record.ts';
-import { type ReplayReport, readWal, renewWal, repairUnsynced, replayWal } from './recovery.ts';
+import {
+  type ReplayReport,
+  readWal,
+  renewWal,
+  repairUnsynced,
+  replayWal,
+  setAsideUnreadable,
+} from './recovery.ts';
 
 /** Bounds of crypto.randomInt: its range is below 2^48. */
 const GENERATION_MAX = 2 ** 48 - 1;
@@ -15,6 +22,8 @@ export interface OpenedLog {
   readonly replay: ReplayReport;
   /** Bytes that an unsynced segment lost and the replay restored. */
   readonly repairedBytes: number;
+  /** Write-ahead files with a damaged header, under the names by which they are kept. */
+  readonly walSetAside: readonly string[];
 }
 
 /** A number that no other run has. */
@@ -35,12 +44,14 @@ export function openLog(
   const repairedBytes = repairUnsynced(ops, dataDir, logs);
   const recovered = recover(ops, dataDir);
   const replay = replayWal(ops, dataDir, logs, recovered);
+  const walSetAside = setAsideUnreadable(ops, dataDir, logs);
   renewWal(ops, dataDir, logs, lanes?.count ?? 0, lanes ?? { generation: 0, fileBytes: 0 });
   const { nextCommit, nextSegment } = replay;
-  if (replay.records === 0) return { recovery: recovered, replay, repairedBytes };
+  const found = { replay, repairedBytes, walSetAside };
+  if (replay.records === 0) return { recovery: recovered, ...found };
   const startSegment = nextSegment - 1;
   recordReplay(ops, dataDir, startSegment, nextCommit - 1);
-  return { recovery: { ...recovered, startSegment, nextCommit, nextSegment }, replay, repairedBytes };
+  return { recovery: { ...recovered, startSegment, nextCommit, nextSegment }, ...found };
 }
 
 /** The log record has to know the commits of the replay before any later one: numbers never restart. */

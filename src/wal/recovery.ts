@@ -4,7 +4,8 @@
  * 1. *Repair*: segments are synced behind the answers, so a power loss may leave a damaged commit with good ones after
  *    it. If the log still holds everything from the damage on, the segment is cut off there.
  * 2. *Replay*: the records that the segments lack are appended as commits of a new segment, and synced.
- * 3. *Renew*: each lane gets a file of the right size and a new generation, so that no old record counts any more.
+ * 3. *Set aside*: a file whose header is damaged is kept under another name, since nothing could be replayed from it.
+ * 4. *Renew*: each lane gets a file of the right size and a new generation, so that no old record counts any more.
  */
 import { constants } from 'node:fs';
 import { join } from 'node:path';
@@ -13,6 +14,7 @@ import type { FileOps } from '../storage/file-ops.ts';
 import { openNew, Segment } from '../storage/segment.ts';
 import { listSegments, segmentName } from '../storage/segment-name.ts';
 import { type GoodCommit, readSegment } from '../storage/segment-reader.ts';
+import { setAside } from '../storage/set-aside.ts';
 import { createCounterBlock, WRITER_SLOTS } from '../telemetry/counters.ts';
 import { copiedOf, formatMark, type Mark, parseMark } from './mark.ts';
 import { BLOCK_BYTES, type Generation, RECORD_HEADER_BYTES, recordBytes } from './record.ts';
@@ -239,6 +241,16 @@ function readLines(ops: FileOps, fd: number, { offset, bytes }: FoundRecord): Bu
     at += read;
   }
   return lines;
+}
+
+/**
+ * Keeps the files whose headers are damaged, byte for byte. Call before `renewWal`, which would write over them.
+ * @returns the names that they have now
+ */
+export function setAsideUnreadable(ops: FileOps, dataDir: string, logs: readonly WalLog[]): string[] {
+  const names = logs.filter(({ header }) => header === null).map(({ path }) => setAside(ops, path, 0));
+  if (names.length > 0) syncDirectory(ops, dataDir);
+  return names;
 }
 
 /**

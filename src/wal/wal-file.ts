@@ -3,6 +3,7 @@
  *
  * ```
  *  block 0     header       magic FF 'W' 'A' 'F', version, lane, generation, checkpoint, start, crc32
+ *              its copy     the same from byte 2048 on: one damaged sector loses no record
  *  block 1..   records      see record.ts; a record never spans the end of the file
  * ```
  * The blocks are *written* when the file is created. A file whose blocks are merely allocated (fallocate) changes its
@@ -17,6 +18,8 @@ import { BLOCK_BYTES, type Generation } from './record.ts';
 const HEADER_MAGIC = 0x4641_57ff;
 const VERSION = 1;
 const HEADER_CRC_OFFSET = 60;
+const HEADER_BYTES = 64;
+const COPY_OFFSET = BLOCK_BYTES / 2;
 const TWO_32 = 2 ** 32;
 const FILL_BYTES = 1 << 20;
 const NAME = /^\.wal-(\d+)\.bin$/;
@@ -60,13 +63,18 @@ function encodeHeader({ lane, generation, checkpoint, start }: WalHeader): Buffe
   block.writeUInt32LE(start % TWO_32, 32);
   block.writeUInt32LE(Math.floor(start / TWO_32), 36);
   block.writeUInt32LE(zlib.crc32(block.subarray(0, HEADER_CRC_OFFSET)), HEADER_CRC_OFFSET);
+  block.copy(block, COPY_OFFSET, 0, HEADER_BYTES);
   return block;
 }
 
-/** The header, or null when the block is not one or its CRC does not match. */
+/** The header or its copy, or null when the CRC of neither matches. */
 export function decodeHeader(block: Buffer): WalHeader | null {
-  if (block.length < BLOCK_BYTES || block.readUInt32LE(0) !== HEADER_MAGIC) return null;
-  if (block.readUInt32LE(4) !== VERSION) return null;
+  if (block.length < BLOCK_BYTES) return null;
+  return decodeCopy(block.subarray(0, HEADER_BYTES)) ?? decodeCopy(block.subarray(COPY_OFFSET));
+}
+
+function decodeCopy(block: Buffer): WalHeader | null {
+  if (block.readUInt32LE(0) !== HEADER_MAGIC || block.readUInt32LE(4) !== VERSION) return null;
   if (zlib.crc32(block.subarray(0, HEADER_CRC_OFFSET)) !== block.readUInt32LE(HEADER_CRC_OFFSET)) return null;
   return {
     lane: block.readUInt32LE(8),

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
@@ -8,7 +9,9 @@ import { openLog } from '../../src/wal/open-log.ts';
 import { BLOCK_BYTES } from '../../src/wal/record.ts';
 import { readHeader, writeHeader } from '../../src/wal/wal-file.ts';
 import { verified } from '../support/damage.ts';
+import { startServer, WITH_WAL } from '../support/server-process.ts';
 import { readStored } from '../support/stored.ts';
+import { line } from '../support/writer-rig.ts';
 import { killed, sealed } from './killed-log.ts';
 import { GENERATION } from './rig.ts';
 
@@ -25,6 +28,12 @@ function flip(segment: string, id: number): void {
   const at = text.indexOf(`"value":${id},`) + '"value":'.length;
   text[at]! ^= 1;
   fs.writeFileSync(segment, text);
+}
+
+function flipBytes(path: string, ...places: number[]): void {
+  const file = fs.readFileSync(path);
+  for (const at of places) file[at]! ^= 1;
+  fs.writeFileSync(path, file);
 }
 
 async function assertWhole(dataDir: string, count: number): Promise<void> {
@@ -130,6 +139,46 @@ describe('opening a log', () => {
     // Killed again before a record is whole: the next start moves on from there.
     start(dataDir, GENERATION + 2);
     assert.equal(readHeader(nodeFileOps, rig.path).start, 62 * BLOCK_BYTES);
+    fs.rmSync(dataDir, { recursive: true });
+  });
+
+  it('replays every record if a byte of the header is flipped', async () => {
+    for (const at of [0, 8, 20, 60, 2048, 2068]) {
+      const { dataDir, rig } = killed({ records: 4, copied: 2 });
+      flipBytes(rig.path, at);
+      const { replay, walSetAside } = start(dataDir);
+      assert.equal(replay.records, 2, `byte ${at}`);
+      assert.deepEqual(walSetAside, []);
+      await assertWhole(dataDir, 4);
+      fs.rmSync(dataDir, { recursive: true });
+    }
+  });
+
+  it('keeps a file whose header and its copy are damaged', () => {
+    const { dataDir, rig } = killed({ records: 4, copied: 2 });
+    flipBytes(rig.path, 20, 2068);
+    const damaged = fs.readFileSync(rig.path);
+    const { replay, walSetAside } = start(dataDir);
+    assert.equal(replay.records, 0);
+    assert.deepEqual(walSetAside, ['.wal-0.bin.damaged']);
+    assert.deepEqual(fs.readFileSync(`${rig.path}.damaged`), damaged);
+    assert.equal(readHeader(nodeFileOps, rig.path).generation, GENERATION + 1);
+    fs.rmSync(dataDir, { recursive: true });
+  });
+
+  it('logs such a file at the start, with a command that shows its lines', async (t) => {
+    const { dataDir, rig } = killed({ records: 4, copied: 2 });
+    flipBytes(rig.path, 20, 2068);
+    const server = await startServer(t, { dataDir, args: ['--workers', '1'], env: WITH_WAL });
+    const { level, file, msg } = await server.logged((line) => line.file === '.wal-0.bin.damaged');
+    assert.equal(level, 'error');
+    const command = /grep -ao '([^']*)' FILE/.exec(String(msg));
+    assert.ok(command, String(msg));
+    const lines = execFileSync('grep', ['-ao', command[1]!, join(dataDir, String(file))], {
+      encoding: 'utf8',
+    });
+    assert.equal(lines, [1, 2, 3, 4].map((id) => line(id)).join(''));
+    await server.stop();
     fs.rmSync(dataDir, { recursive: true });
   });
 

@@ -60,6 +60,7 @@ describe('verify with a write-ahead file', () => {
     const { dataDir, rig } = killed({ records: 6, copied: 6 });
     const file = fs.readFileSync(rig.path);
     file[20]! ^= 1;
+    file[2048 + 20]! ^= 1;
     fs.writeFileSync(rig.path, file);
     const { code, text } = await verified(dataDir);
     assert.equal(code, 1, text);
