@@ -5,14 +5,14 @@
 
 const NAMES = ['cpu.usage', 'http.requests', 'http.latency', 'queue.depth'] as const;
 const TYPES = ['gauge', 'counter', 'histogram', 'gauge'] as const;
-const STEPS = 2_500;
-const STEP_MS = 10_000;
+export const STEPS = 2_500;
+export const STEP_MS = 10_000;
 export const BASE_MS = Date.UTC(2026, 10, 1);
-export const END_MS = BASE_MS + STEPS * STEP_MS;
 const REGIONS = ['eu', 'us', 'ap'] as const;
 /** These hosts have further samples, so that the series with the most samples are not tied. */
 const BUSY_HOSTS = 12;
-const STEPS_PER_BATCH = 50;
+/** Of a batch, so that its lines fit into memory. */
+const BATCH_SAMPLES = 400_000;
 const LATENCY_MEAN_MS = 80;
 
 export function hostsFor(metrics: number): number {
@@ -44,34 +44,48 @@ class Random {
 
 const round = (value: number, digits: number): number => Number(value.toFixed(digits));
 
-/** All samples in the order of their time, in batches. */
-export function* batchesOf(hosts: number): Generator<Sample[]> {
+export interface SampleBatch {
+  readonly samples: readonly Sample[];
+  /** The step after its last one. */
+  readonly nextStep: number;
+}
+
+/**
+ * The samples from a step on, in the order of their time, in batches. The samples of a step do not depend on where a
+ * load began.
+ */
+export function* batchesOf(hosts: number, fromStep: number): Generator<SampleBatch> {
   const random = new Random();
   const counters = new Float64Array(hosts);
-  for (let first = 0; first < STEPS; first += STEPS_PER_BATCH) {
-    const batch: Sample[] = [];
-    for (let step = first; step < Math.min(STEPS, first + STEPS_PER_BATCH); step++) {
-      const timeMs = BASE_MS + step * STEP_MS;
-      for (let host = 0; host < hosts; host++) {
-        // Each host starts again once.
-        const isRestart = step === (host * 37) % STEPS;
-        counters[host] = isRestart ? 0 : counters[host]! + Math.floor(random.next() * 20);
-        batch.push({ host, name: 0, timeMs, value: round(random.next() * 100, 2) });
-        batch.push({ host, name: 1, timeMs, value: counters[host]! });
-        batch.push({
-          host,
-          name: 2,
-          timeMs,
-          value: round(-LATENCY_MEAN_MS * Math.log(1 - random.next()), 3),
-        });
-        batch.push({ host, name: 3, timeMs, value: Math.floor(random.next() * 50) });
-      }
-      for (let host = 0; host < BUSY_HOSTS; host++) {
-        if (step < (BUSY_HOSTS - host) * 10)
-          batch.push({ host, name: 3, timeMs: timeMs + STEP_MS / 2, value: step });
-      }
+  let samples: Sample[] = [];
+  for (let step = 0; step < STEPS; step++) {
+    addStep(step, random, counters, step < fromStep ? null : samples);
+    const nextStep = step + 1;
+    if (samples.length >= BATCH_SAMPLES || (nextStep === STEPS && samples.length > 0)) {
+      yield { samples, nextStep };
+      samples = [];
     }
-    yield batch;
+  }
+}
+
+/** @param samples null: only draw the random numbers and advance the counters */
+function addStep(step: number, random: Random, counters: Float64Array, samples: Sample[] | null): void {
+  const timeMs = BASE_MS + step * STEP_MS;
+  for (let host = 0; host < counters.length; host++) {
+    // Each host starts again once.
+    const isRestart = step === (host * 37) % STEPS;
+    counters[host] = isRestart ? 0 : counters[host]! + Math.floor(random.next() * 20);
+    const [usage, latency, depth] = [random.next(), random.next(), random.next()];
+    samples?.push(
+      { host, name: 0, timeMs, value: round(usage * 100, 2) },
+      { host, name: 1, timeMs, value: counters[host]! },
+      { host, name: 2, timeMs, value: round(-LATENCY_MEAN_MS * Math.log(1 - latency), 3) },
+      { host, name: 3, timeMs, value: Math.floor(depth * 50) },
+    );
+  }
+  for (let host = 0; host < BUSY_HOSTS; host++) {
+    if (step < (BUSY_HOSTS - host) * 10)
+      samples?.push({ host, name: 3, timeMs: timeMs + STEP_MS / 2, value: step });
   }
 }
 

@@ -2,19 +2,29 @@
  * Five questions to `metricsstream query` and to VictoriaMetrics over the same samples: times and CPU side by side.
  *
  *     npm run bench:query -- load --metrics 10000000     # stores the samples in both, in .artifacts/bench-query
+ *     npm run bench:query -- load --minutes 5            # a part of them; the next call continues
  *     npm run bench:query -- ask                         # asks, and checks that the answers are equal
  *     npm run bench:query -- ask --report docs/results
  *
  * Load once, then ask as often as wanted: over segments, or over the archive after
  * `metricsstream archive --once --delete-segments --data-dir .artifacts/bench-query/ours`.
  */
-import { mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { REFUSES_NOTHING, serveArgs, startChild } from '../under-test/process.ts';
-import { batchesOf, hostsFor, importLines, ndjsonLine, type Sample } from './data.ts';
+import {
+  BASE_MS,
+  batchesOf,
+  hostsFor,
+  importLines,
+  ndjsonLine,
+  type Sample,
+  STEP_MS,
+  STEPS,
+} from './data.ts';
 import { askOurs, askTheirs, bytesIn, evict, startVictoriaMetrics } from './programs.ts';
-import { compareAnswers, QUESTIONS } from './questions.ts';
+import { compareAnswers, questionsUntil } from './questions.ts';
 import { type Figures, type Row, writeReport } from './report.ts';
 
 const LINES_PER_POST = 5_000;
@@ -28,11 +38,36 @@ const { values, positionals } = parseArgs({
   options: {
     dir: { type: 'string', default: '.artifacts/bench-query' },
     metrics: { type: 'string', default: '10000000' },
+    minutes: { type: 'string', default: 'Infinity' },
     report: { type: 'string' },
   },
 });
 const ours = join(values.dir, 'ours');
 const theirs = join(values.dir, 'victoria-metrics');
+
+/** The part of the samples that both programs have. */
+interface Loaded {
+  readonly hosts: number;
+  steps: number;
+  metrics: number;
+}
+
+const loadedPath = join(values.dir, 'loaded.json');
+
+function readLoaded(): Loaded | null {
+  return existsSync(loadedPath) ? (JSON.parse(readFileSync(loadedPath, 'utf8')) as Loaded) : null;
+}
+
+/** The unfinished load of as many metrics, or the start of a new one. */
+function continued(): Loaded {
+  const hosts = hostsFor(Number(values.metrics));
+  const loaded = readLoaded();
+  if (loaded !== null && loaded.hosts === hosts && loaded.steps < STEPS) return loaded;
+  rmSync(values.dir, { recursive: true, force: true });
+  mkdirSync(ours, { recursive: true });
+  mkdirSync(theirs, { recursive: true });
+  return { hosts, steps: 0, metrics: 0 };
+}
 
 async function post(url: string, type: string, body: string): Promise<void> {
   const response = await fetch(url, { method: 'POST', headers: { 'Content-Type': type }, body });
@@ -56,34 +91,42 @@ async function postAll(url: string, batch: readonly Sample[]): Promise<void> {
 }
 
 async function load(): Promise<void> {
-  rmSync(values.dir, { recursive: true, force: true });
-  mkdirSync(ours, { recursive: true });
-  mkdirSync(theirs, { recursive: true });
+  const deadline = performance.now() + Number(values.minutes) * 60_000;
+  const loaded = continued();
+  // The directory is not complete before the end of this call.
+  rmSync(loadedPath, { force: true });
   const server = await startChild(serveArgs(ours, ...REFUSES_NOTHING, '--ack', 'written'), undefined);
   const victoriaMetrics = await startVictoriaMetrics(theirs);
-  let stored = 0;
-  for (const batch of batchesOf(hostsFor(Number(values.metrics)))) {
-    await postAll(`http://127.0.0.1:${server.port}/metrics`, batch);
-    await post(
-      `http://127.0.0.1:${victoriaMetrics.port}/api/v1/import`,
-      'application/json',
-      [...importLines(batch)].join(''),
-    );
-    stored += batch.length;
-    process.stdout.write(`\r${stored} metrics`);
+  for (const { samples, nextStep } of batchesOf(loaded.hosts, loaded.steps)) {
+    await Promise.all([
+      postAll(`http://127.0.0.1:${server.port}/metrics`, samples),
+      post(
+        `http://127.0.0.1:${victoriaMetrics.port}/api/v1/import`,
+        'application/json',
+        [...importLines(samples)].join(''),
+      ),
+    ]);
+    loaded.steps = nextStep;
+    loaded.metrics += samples.length;
+    process.stdout.write(`\r${loaded.metrics} metrics`);
+    if (performance.now() > deadline) break;
   }
   await server.stop();
   // Its orderly end writes all that is in memory.
   await victoriaMetrics.stop();
+  writeFileSync(loadedPath, JSON.stringify(loaded));
   console.log(`\nours: ${bytesIn(ours)} bytes; VictoriaMetrics: ${bytesIn(theirs)} bytes`);
+  if (loaded.steps < STEPS) console.log(`${loaded.steps} of ${STEPS} steps: load again to continue`);
 }
 
 async function ask(): Promise<Figures> {
+  const loaded = readLoaded();
+  if (loaded === null) throw new Error('nothing is loaded: load first');
   const rows: Row[] = [];
-  for (const question of QUESTIONS) {
+  for (const question of questionsUntil(BASE_MS + loaded.steps * STEP_MS)) {
     evict(ours);
-    const cold = askOurs(ours, question);
-    const warm = Array.from({ length: WARM_ROUNDS }, () => askOurs(ours, question));
+    const cold = askOurs(ours, question.sql);
+    const warm = Array.from({ length: WARM_ROUNDS }, () => askOurs(ours, question.sql));
     evict(theirs);
     const child = await startVictoriaMetrics(theirs);
     const theirCold = await askTheirs(child, question);
@@ -101,10 +144,10 @@ async function ask(): Promise<Figures> {
     rows.push(row);
     console.log(JSON.stringify(row));
   }
+  const count = askOurs(ours, `SELECT 'all', count(*) FROM metrics`).answer.get('all');
+  if (count !== loaded.metrics) throw new Error(`${count} of ${loaded.metrics} metrics are there`);
   return {
-    metrics: Number(
-      askOurs(ours, { ...QUESTIONS[0]!, sql: `SELECT 'all', count(*) FROM metrics` }).answer.get('all'),
-    ),
+    metrics: loaded.metrics,
     bytes: {
       segments: bytesIn(ours, SEGMENT),
       archive: bytesIn(ours, PARQUET),

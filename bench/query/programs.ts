@@ -38,7 +38,7 @@ export function evict(directory: string): void {
 }
 
 /** Runs `metricsstream query`, start of the process included. */
-export function askOurs(dataDir: string, { sql }: Question): Asked {
+export function askOurs(dataDir: string, sql: string): Asked {
   const command = [process.execPath, MAIN, 'query', '--data-dir', dataDir, '--format', 'csv', sql];
   const timed = ['-c', 'TIMEFORMAT="%R %U %S"; time "$@"', 'bash', ...command];
   const { stdout, stderr, status } = spawnSync('bash', timed, {

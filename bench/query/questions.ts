@@ -1,10 +1,7 @@
 /** The five questions, for both programs, and how far their answers may differ. */
-import { BASE_MS, END_MS } from './data.ts';
+import { BASE_MS } from './data.ts';
 
 const HOUR_MS = 3_600_000;
-/** The last whole hour of the data. */
-const HOUR_END_MS = BASE_MS + 6 * HOUR_MS;
-const HOUR_START_MS = HOUR_END_MS - HOUR_MS;
 
 /** An answer: a number for each label. */
 export type Answer = ReadonlyMap<string, number>;
@@ -26,55 +23,63 @@ function timestamp(ms: number): string {
   return `TIMESTAMP '${new Date(ms).toISOString().slice(0, -1)}'`;
 }
 
-const IN_HOUR = `time >= ${timestamp(HOUR_START_MS)} AND time < ${timestamp(HOUR_END_MS)}`;
-const ALL_SECONDS = (END_MS - BASE_MS) / 1_000;
 /** Sums of the same doubles in another order. */
 const ROUNDING = 1e-9;
 /** VictoriaMetrics counts into buckets that are 9% wide. */
 const BUCKET = 0.1;
 
-export const QUESTIONS: readonly Question[] = [
-  {
-    title: 'average by host over an hour',
-    sql: `SELECT tags['host'], avg(value) FROM metrics WHERE name = 'cpu.usage' AND ${IN_HOUR} GROUP BY 1`,
-    metricsQl: `sum(sum_over_time({__name__="cpu.usage"}[1h])) by (host) / sum(count_over_time({__name__="cpu.usage"}[1h])) by (host)`,
-    timeMs: HOUR_END_MS - 1,
-    labels: ['host'],
-    tolerance: ROUNDING,
-  },
-  {
-    title: 'counter rate by name',
-    sql: `SELECT name, sum(CASE WHEN value < before THEN value ELSE value - before END) / 3600 FROM (SELECT name, value, lag(value) OVER (PARTITION BY name, tags ORDER BY time) AS before FROM metrics WHERE type = 'counter' AND ${IN_HOUR}) WHERE before IS NOT NULL GROUP BY name`,
-    metricsQl: `sum(increase_prometheus({__name__="http.requests"}[1h]) keep_metric_names) by (__name__) / 3600`,
-    timeMs: HOUR_END_MS - 1,
-    labels: ['__name__'],
-    tolerance: ROUNDING,
-  },
-  {
-    title: 'p99 by region over an hour',
-    sql: `SELECT tags['region'], quantile_cont(value, 0.99) FROM metrics WHERE name = 'http.latency' AND ${IN_HOUR} GROUP BY 1`,
-    metricsQl: `histogram_quantile(0.99, sum(histogram_over_time({__name__="http.latency"}[1h])) by (vmrange, region))`,
-    timeMs: HOUR_END_MS - 1,
-    labels: ['region'],
-    tolerance: BUCKET,
-  },
-  {
-    title: 'last value of each series',
-    sql: `SELECT name || ' ' || tags['host'], arg_max(value, time) FROM metrics GROUP BY name, tags`,
-    metricsQl: `last_over_time({__name__!=""}[${ALL_SECONDS}s])`,
-    timeMs: END_MS - 1,
-    labels: ['__name__', 'host'],
-    tolerance: 0,
-  },
-  {
-    title: 'top 10 series by count',
-    sql: `SELECT name || ' ' || tags['host'], count(*) AS n FROM metrics GROUP BY name, tags ORDER BY n DESC LIMIT 10`,
-    metricsQl: `topk(10, count_over_time({__name__!=""}[${ALL_SECONDS}s]) keep_metric_names)`,
-    timeMs: END_MS - 1,
-    labels: ['__name__', 'host'],
-    tolerance: 0,
-  },
-];
+/**
+ * The questions, about the last whole hour and all of the data.
+ * @param endMs end of the data, Unix milliseconds
+ */
+export function questionsUntil(endMs: number): readonly Question[] {
+  const hourEndMs = endMs - ((endMs - BASE_MS) % HOUR_MS);
+  if (hourEndMs === BASE_MS) throw new Error('the data is shorter than an hour: load more');
+  const inHour = `time >= ${timestamp(hourEndMs - HOUR_MS)} AND time < ${timestamp(hourEndMs)}`;
+  const allSeconds = (endMs - BASE_MS) / 1_000;
+  return [
+    {
+      title: 'average by host over an hour',
+      sql: `SELECT tags['host'], avg(value) FROM metrics WHERE name = 'cpu.usage' AND ${inHour} GROUP BY 1`,
+      metricsQl: `sum(sum_over_time({__name__="cpu.usage"}[1h])) by (host) / sum(count_over_time({__name__="cpu.usage"}[1h])) by (host)`,
+      timeMs: hourEndMs - 1,
+      labels: ['host'],
+      tolerance: ROUNDING,
+    },
+    {
+      title: 'counter rate by name',
+      sql: `SELECT name, sum(CASE WHEN value < before THEN value ELSE value - before END) / 3600 FROM (SELECT name, value, lag(value) OVER (PARTITION BY name, tags ORDER BY time) AS before FROM metrics WHERE type = 'counter' AND ${inHour}) WHERE before IS NOT NULL GROUP BY name`,
+      metricsQl: `sum(increase_prometheus({__name__="http.requests"}[1h]) keep_metric_names) by (__name__) / 3600`,
+      timeMs: hourEndMs - 1,
+      labels: ['__name__'],
+      tolerance: ROUNDING,
+    },
+    {
+      title: 'p99 by region over an hour',
+      sql: `SELECT tags['region'], quantile_cont(value, 0.99) FROM metrics WHERE name = 'http.latency' AND ${inHour} GROUP BY 1`,
+      metricsQl: `histogram_quantile(0.99, sum(histogram_over_time({__name__="http.latency"}[1h])) by (vmrange, region))`,
+      timeMs: hourEndMs - 1,
+      labels: ['region'],
+      tolerance: BUCKET,
+    },
+    {
+      title: 'last value of each series',
+      sql: `SELECT name || ' ' || tags['host'], arg_max(value, time) FROM metrics GROUP BY name, tags`,
+      metricsQl: `last_over_time({__name__!=""}[${allSeconds}s])`,
+      timeMs: endMs - 1,
+      labels: ['__name__', 'host'],
+      tolerance: 0,
+    },
+    {
+      title: 'top 10 series by count',
+      sql: `SELECT name || ' ' || tags['host'], count(*) AS n FROM metrics GROUP BY name, tags ORDER BY n DESC LIMIT 10`,
+      metricsQl: `topk(10, count_over_time({__name__!=""}[${allSeconds}s]) keep_metric_names)`,
+      timeMs: endMs - 1,
+      labels: ['__name__', 'host'],
+      tolerance: 0,
+    },
+  ];
+}
 
 /** @throws Error when two answers have other labels, or numbers that differ by more than the tolerance */
 export function compareAnswers({ title, tolerance }: Question, ours: Answer, theirs: Answer): void {

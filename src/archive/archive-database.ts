@@ -1,13 +1,13 @@
 /**
  * The part of the archive that DuckDB does: writes a batch's rows as Parquet, reads files back, merges them.
  *
- * Rows reach DuckDB through table functions, 2,048 at a time, so a batch exists once: in the columns of `MetricRows`.
- * Names, types and tags come from a small table of series, as enumerations where they are few: the Parquet writer then
+ * Rows reach DuckDB through a table function (`row-feed.ts`). Names, types and tags come from a small table of series, as enumerations where they are few: the Parquet writer then
  * need not hash a text for each row, which halves its time.
  */
 import type { DuckDBConnection, DuckDBDataChunk } from '@duckdb/node-api';
 import { loadDuckDB, openDuckDB, sqlList, sqlText } from '../duckdb/duckdb.ts';
-import { type MetricRows, NOT_DECIMAL, POWERS } from './metric-rows.ts';
+import type { MetricRows } from './metric-rows.ts';
+import { ROWS_FUNCTION, type Rows, registerRowFeed } from './row-feed.ts';
 import { type RowSums, SUMS_SQL, sumsFromSql } from './row-sums.ts';
 
 export interface DatabaseLimits {
@@ -17,7 +17,7 @@ export interface DatabaseLimits {
   readonly spillBytes: number;
 }
 
-/** Rows in a chunk of DuckDB. */
+/** Series in a chunk of DuckDB. */
 const CHUNK_ROWS = 2_048;
 /** Above this, a column is text: every row group holds all values of an enumeration. */
 const ENUM_VALUES_MAX = 2_048;
@@ -26,20 +26,12 @@ const DICTIONARY_VALUES = 1_024;
 const ROW_GROUP_ROWS = 122_880;
 /** The key of the metadata in Parquet files. */
 const METADATA_KEY = 'metricsstream';
-/** The largest dividend that a double holds exactly, with room for the fraction. */
-const DIVIDEND_MAX = 2 ** 52;
 
 const COLUMNS = 'time, name, type, tags, value, whole, fraction, divisor, commit';
 
-/** Rows in the order in which a file gets them. */
-interface Feed {
-  readonly rows: MetricRows;
-  readonly order: Int32Array;
-}
-
 export class ArchiveDatabase {
   private readonly connection: DuckDBConnection;
-  private feed: Feed | null = null;
+  private feed: Rows | null = null;
 
   private constructor(connection: DuckDBConnection) {
     this.connection = connection;
@@ -52,45 +44,27 @@ export class ArchiveDatabase {
   }
 
   private async registerFeeds(): Promise<void> {
-    const { DuckDBTableFunction, DOUBLE, INTEGER, VARCHAR } = await loadDuckDB();
-    const register = (
-      name: string,
-      columns: readonly [string, typeof DOUBLE | typeof INTEGER | typeof VARCHAR][],
-      rowsOf: (feed: Feed) => number,
-      fill: (feed: Feed, chunk: DuckDBDataChunk, at: number) => void,
-    ): void => {
-      const next = { at: 0 };
-      this.connection.registerTableFunction(
-        DuckDBTableFunction.create({
-          name,
-          bindFunction: (bind) => {
-            for (const [column, type] of columns) bind.addResultColumn(column, type);
-            bind.setCardinality(rowsOf(this.feed!), true);
-          },
-          initFunction: () => {
-            next.at = 0;
-          },
-          mainFunction: (_info, chunk) => {
-            chunk.rowCount = Math.min(CHUNK_ROWS, rowsOf(this.feed!) - next.at);
-            if (chunk.rowCount > 0) fill(this.feed!, chunk, next.at);
-            next.at += chunk.rowCount;
-          },
-        }),
-      );
-    };
-    const numbers = ['time', 'commit', 'value', 'whole', 'fraction', 'divisor'] as const;
-    register(
-      'batch_rows',
-      [['series', INTEGER], ...numbers.map((name): [string, typeof DOUBLE] => [name, DOUBLE])],
-      ({ order }) => order.length,
-      fillRows,
-    );
-    const texts = ['name', 'type', 'tags'] as const;
-    register(
-      'batch_series',
-      [['id', INTEGER], ...texts.map((name): [string, typeof VARCHAR] => [name, VARCHAR])],
-      ({ rows }) => rows.table.size,
-      fillSeries,
+    await registerRowFeed(this.connection, () => this.feed!);
+    const { DuckDBTableFunction, INTEGER, VARCHAR } = loadDuckDB();
+    let next = 0;
+    this.connection.registerTableFunction(
+      DuckDBTableFunction.create({
+        name: 'batch_series',
+        bindFunction: (bind) => {
+          bind.addResultColumn('id', INTEGER);
+          for (const name of ['name', 'type', 'tags']) bind.addResultColumn(name, VARCHAR);
+          bind.setCardinality(this.feed!.rows.table.size, true);
+        },
+        initFunction: () => {
+          next = 0;
+        },
+        mainFunction: (_info, chunk) => {
+          const { rows } = this.feed!;
+          chunk.rowCount = Math.min(CHUNK_ROWS, rows.table.size - next);
+          if (chunk.rowCount > 0) fillSeries(rows, chunk, next);
+          next += chunk.rowCount;
+        },
+      }),
     );
   }
 
@@ -123,12 +97,22 @@ export class ArchiveDatabase {
     return name;
   }
 
-  /** Writes rows of the batch whose series were loaded. */
-  async write(path: string, rows: MetricRows, order: Int32Array, metadata: object): Promise<void> {
+  /**
+   * Writes rows of the batch whose series were loaded.
+   * @param doubles how many of their values are not decimal
+   */
+  async write(path: string, { rows, order }: Rows, doubles: number, metadata: object): Promise<void> {
     this.feed = { rows, order };
-    const integers = ['whole', 'fraction', 'divisor'].map((name) => `${present(name)}::BIGINT AS ${name}`);
+    const integers = ['whole', 'fraction', 'divisor'];
+    const values =
+      doubles === 0
+        ? ['NULL::DOUBLE AS value', ...integers]
+        : [
+            'CASE WHEN divisor = 0 THEN value END AS value',
+            ...integers.map((name) => `CASE WHEN divisor > 0 THEN ${name} END AS ${name}`),
+          ];
     await this.copy(
-      `SELECT epoch_ms(time::BIGINT)::TIMESTAMP_MS AS time, name, type, tags, ${present('value')} AS value, ${integers.join(', ')}, commit::BIGINT AS commit FROM batch_rows() JOIN series ON id = series`,
+      `SELECT time, name, type, tags, ${values.join(', ')}, commit FROM ${ROWS_FUNCTION} JOIN series ON id = series`,
       path,
       metadata,
     );
@@ -188,42 +172,11 @@ export class ArchiveDatabase {
 
 const ENUMS = ['name_value', 'type_value', 'tag_key', 'tag_value'] as const;
 
-/** Stands for NULL: marking an item as null costs ten times as much, and no value is NaN. */
-const ABSENT = Number.NaN;
-
-/** A column of `batch_rows`, with NULL for ABSENT. */
-function present(column: string): string {
-  return `CASE WHEN isnan(${column}) THEN NULL ELSE ${column} END`;
-}
-
 function filesOf(paths: readonly string[]): string {
   return `read_parquet(${sqlList(paths)}, hive_partitioning = false)`;
 }
 
-function fillRows({ rows, order }: Feed, chunk: DuckDBDataChunk, at: number): void {
-  const { series, timeMs, commit, decimals, whole, fraction, seriesDecimals } = rows;
-  const vectors = Array.from({ length: chunk.columnCount }, (_, column) => chunk.getColumnVector(column));
-  const [seriesOut, timeOut, commitOut, valueOut, wholeOut, fractionOut, divisorOut] = vectors;
-  const { rowCount } = chunk;
-  for (let k = 0; k < rowCount; k++) {
-    const row = order[at + k]!;
-    seriesOut!.setItem(k, series[row]!);
-    timeOut!.setItem(k, timeMs[row]!);
-    commitOut!.setItem(k, commit[row]!);
-    const digits = decimals[row]!;
-    const isDecimal = digits !== NOT_DECIMAL;
-    // Clients omit zeros at the end: one divisor for all values of a series compresses better.
-    const most = isDecimal ? seriesDecimals[series[row]!]! : 0;
-    const wide = Math.abs(whole[row]!) * POWERS[most]! < DIVIDEND_MAX ? most : digits;
-    valueOut!.setItem(k, isDecimal ? ABSENT : whole[row]!);
-    wholeOut!.setItem(k, isDecimal ? whole[row]! : ABSENT);
-    fractionOut!.setItem(k, isDecimal ? fraction[row]! * POWERS[wide - digits]! : ABSENT);
-    divisorOut!.setItem(k, isDecimal ? POWERS[wide]! : ABSENT);
-  }
-  for (const vector of vectors) vector.flush();
-}
-
-function fillSeries({ rows }: Feed, chunk: DuckDBDataChunk, at: number): void {
+function fillSeries(rows: MetricRows, chunk: DuckDBDataChunk, at: number): void {
   const [id, name, type, tags] = Array.from({ length: 4 }, (_, column) => chunk.getColumnVector(column));
   for (let k = 0; k < chunk.rowCount; k++) {
     const series = rows.table.series(at + k);

@@ -65,7 +65,7 @@ export class ArchiveStore {
       const sums = sumsOf(rows, order);
       written.push(
         await this.write(date, ranges, [source], sums, (path, metadata) =>
-          this.database.write(path, rows, order, metadata),
+          this.database.write(path, { rows, order }, sums.doubles, metadata),
         ),
       );
       lines += sums.lines;

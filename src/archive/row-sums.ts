@@ -104,12 +104,13 @@ function textSums(
 /** The same sums in SQL, in the order of RowSums; a SELECT list over the columns of archive files. */
 export const SUMS_SQL = [
   'count(*)',
-  'min(epoch_ms(time))',
-  'max(epoch_ms(time))',
+  'epoch_ms(min(time))',
+  'epoch_ms(max(time))',
   'sum(epoch_ms(time))',
   'sum(commit)',
   'coalesce(sum(whole), 0)',
-  `coalesce(sum(fraction::HUGEINT * (${POWERS[FRACTION_DIGITS]}::BIGINT // divisor)), 0)`,
+  // A product is below 10^FRACTION_DIGITS, because a fraction is less than its divisor.
+  `coalesce(sum(fraction * (${POWERS[FRACTION_DIGITS]}::BIGINT // divisor)), 0)`,
   'count(value)',
   'coalesce(min(value), 0)',
   'coalesce(max(value), 0)',

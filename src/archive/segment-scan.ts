@@ -5,7 +5,7 @@ import { segmentsOf } from '../storage/data-dir.ts';
 import { codeOf, nodeFileOps as ops } from '../storage/file-ops.ts';
 import { lastSealedCommit, SEAL_MAX_BYTES } from '../storage/seal.ts';
 import { segmentName } from '../storage/segment-name.ts';
-import { type GoodCommit, readLines, readSegment } from '../storage/segment-reader.ts';
+import { type GoodCommit, openLinesReader, readSegment } from '../storage/segment-reader.ts';
 import type { CommitRange } from './commit-ranges.ts';
 import type { ArchivedSegment } from './manifest.ts';
 
@@ -45,13 +45,14 @@ export async function scanSegment(
   try {
     const { size: bytes, mtimeMs } = ops.fstat(fd);
     let [first, last, damagedBytes] = [0, 0, 0];
-    for (const item of readSegment(ops, fd)) {
+    const reader = openLinesReader(ops, fd);
+    for (const item of reader.items()) {
       if (item.kind !== 'good') {
         damagedBytes += item.bytes;
         continue;
       }
       if (wanted(item.commit)) {
-        const lines = readLines(ops, fd, item);
+        const lines = reader.lines(item);
         if (lines === null || !(await visit(item, lines))) damagedBytes += item.bytes;
       }
       first ||= item.commit;

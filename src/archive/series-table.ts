@@ -149,13 +149,21 @@ export class SeriesTable {
     this.arenaView = viewOf(arena);
   }
 
+  /** The bytes of a series that lines have; they are valid until another series is added. */
+  texts(series: number): { readonly name: Buffer; readonly rest: Buffer } {
+    const [name, rest, end] = this.starts.subarray(2 * series, 2 * series + 3);
+    return { name: this.arena.subarray(name, rest), rest: this.arena.subarray(rest, end) };
+  }
+
   /** Name, type and tags of a series. */
   series(series: number): Series {
-    const [name, rest, end] = this.starts.subarray(2 * series, 2 * series + 3);
-    const text = this.arena.toString('utf8', rest, end);
-    const { type, tags = {} } = JSON.parse(`{"type":"${text}`) as { type: string; tags?: object };
+    const texts = this.texts(series);
+    const { type, tags = {} } = JSON.parse(`{"type":"${texts.rest.toString()}`) as {
+      type: string;
+      tags?: object;
+    };
     return {
-      name: JSON.parse(`"${this.arena.toString('utf8', name, rest)}"`) as string,
+      name: JSON.parse(`"${texts.name.toString()}"`) as string,
       type,
       tagsJson: JSON.stringify(tags),
     };

@@ -23,7 +23,9 @@ export function addLimitOptions(command: Command): Command {
     .option('--max-memory <size>', 'memory for DuckDB (default: 1g, or half of what this process may use)')
     .option('--threads <n>', 'threads of DuckDB (default: the CPUs of this process)')
     .addOption(
-      new Option('--temp-dir <dir>', 'directory for private copies of the open segment').default(tmpdir()),
+      new Option('--temp-dir <dir>', 'directory for private copies, a quarter of the segments').default(
+        tmpdir(),
+      ),
     )
     .option('--spill <size>', 'what larger sorts and joins than memory may write to --temp-dir', '0');
 }

@@ -4,6 +4,7 @@
  * Every database is in memory, with bounded memory and threads, and loads no extension. `restrictFiles` closes it: after
  * that its SQL reads the files named and nothing else, and no setting changes any more.
  */
+import { createRequire } from 'node:module';
 import type { DuckDBConnection } from '@duckdb/node-api';
 import { MetricsStreamError } from '../base/errors.ts';
 
@@ -17,11 +18,15 @@ export interface DuckDBLimits {
 }
 
 type Module = typeof import('@duckdb/node-api');
+type Bindings = typeof import('@duckdb/node-bindings');
+
+/** `import` of its 180 CommonJS files takes twice as long: Node.js parses each for the names of its exports. */
+const require = createRequire(import.meta.url);
 
 /** @throws MetricsStreamError DUCKDB_UNAVAILABLE, with the remedy */
-export async function loadDuckDB(): Promise<Module> {
+export function loadDuckDB(): Module {
   try {
-    return await import('@duckdb/node-api');
+    return require('@duckdb/node-api') as Module;
   } catch (cause) {
     const { code, message = '' } = cause as NodeJS.ErrnoException;
     const isMissing = code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND';
@@ -34,9 +39,14 @@ export async function loadDuckDB(): Promise<Module> {
   }
 }
 
+/** DuckDB's C interface, of which `@duckdb/node-api` is made. Call it after `loadDuckDB`. */
+export function loadBindings(): Bindings {
+  return require('@duckdb/node-bindings') as Bindings;
+}
+
 /** An empty database in memory, and a connection to it. Times are in UTC. */
 export async function openDuckDB(limits: DuckDBLimits): Promise<DuckDBConnection> {
-  const { DuckDBInstance } = await loadDuckDB();
+  const { DuckDBInstance } = loadDuckDB();
   const instance = await DuckDBInstance.create(':memory:', {
     memory_limit: `${limits.maxMemoryBytes}B`,
     threads: String(limits.threads),

@@ -6,7 +6,7 @@
  * functions expect and that it makes of both units that Parquet offers. Milliseconds within the range of safe integers
  * fit into it exactly. Metrics without tags have an empty map.
  */
-import { sqlList } from './duckdb.ts';
+import { sqlList, sqlText } from './duckdb.ts';
 
 const COLUMNS = `{timestamp: 'BIGINT', name: 'VARCHAR', value: 'DOUBLE', type: 'VARCHAR', tags: 'MAP(VARCHAR, VARCHAR)', seal: 'STRUCT("commit" BIGINT)'}`;
 
@@ -58,4 +58,13 @@ function offsetOf(runs: readonly CommitRun[]): string {
   const middle = runs.length >> 1;
   const [before, after] = [runs.slice(0, middle), runs.slice(middle)];
   return `CASE WHEN seals < ${runs[middle]!.seals} THEN ${offsetOf(before)} ELSE ${offsetOf(after)} END`;
+}
+
+/**
+ * A SELECT of id, name, type and tags from an NDJSON file of series.
+ * @param lineBytesMax as in `selectMetrics`
+ */
+export function selectSeries(path: string, lineBytesMax: number): string {
+  const columns = `{id: 'INTEGER', name: 'VARCHAR', type: 'VARCHAR', tags: 'MAP(VARCHAR, VARCHAR)'}`;
+  return `SELECT id, name, type, coalesce(tags, MAP {}) AS tags FROM read_json(${sqlText(path)}, format = 'newline_delimited', columns = ${columns}, maximum_object_size = ${lineBytesMax})`;
 }

@@ -28,7 +28,7 @@ const PAGE = 'explore/page';
  */
 export async function explore(command: ExploreCommand): Promise<void> {
   const { dataDir, host, limits, temporaryDirectory, note } = command;
-  await loadDuckDB();
+  loadDuckDB();
   // A wrong directory is found before somebody opens the page.
   segmentsOf(dataDir);
   if ((command.tlsCert === undefined) !== (command.tlsKey === undefined))

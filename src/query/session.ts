@@ -5,13 +5,13 @@ import { type DuckDBLimits, duckdbErrorText, openDuckDB, restrictFiles, sqlText 
 import { HeldFiles, pathOfFd } from './held-files.ts';
 import { MACROS } from './macros.ts';
 import { type Snapshot, type SnapshotOptions, takeSnapshot } from './snapshot.ts';
-import { copiedSelect, metricsSelect, unarchivedSelect } from './view.ts';
+import { copiedSelect, createSeriesTable, hasLines, linesSelect, metricsSelect } from './view.ts';
 
-export interface SessionOptions extends SnapshotOptions {
+export interface SessionOptions extends Omit<SnapshotOptions, 'maxMemoryBytes'> {
   readonly limits: DuckDBLimits;
   /** Names of further files that the SQL of this session may open. */
   readonly extraPaths?: readonly string[];
-  /** For many queries: converts what is not archived to Parquet once, which takes as long as one query over it. */
+  /** For many queries: converts lines that are still NDJSON to Parquet once. */
   readonly convertsOnce?: boolean;
 }
 
@@ -33,8 +33,9 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     copies.close();
   };
   try {
-    snapshot = await takeSnapshot(options);
-    const copy = options.convertsOnce === true ? pathOfFd(copies.create().fd) : null;
+    snapshot = await takeSnapshot({ ...options, maxMemoryBytes: options.limits.maxMemoryBytes });
+    const converts = options.convertsOnce === true && hasLines(snapshot);
+    const copy = converts ? pathOfFd(copies.create().fd) : null;
     await prepareDatabase(connection, snapshot, options, copy);
     return { snapshot, connection, close };
   } catch (error) {
@@ -43,7 +44,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   }
 }
 
-/** @param copy path of a file for unarchived metrics, or null to read the segments in each query */
+/** @param copy path of a file for the lines that are still NDJSON, or null to read them in each query */
 async function prepareDatabase(
   connection: DuckDBConnection,
   snapshot: Snapshot,
@@ -54,8 +55,9 @@ async function prepareDatabase(
   await connection.run('SET enable_progress_bar = true');
   await connection.run('SET enable_progress_bar_print = false');
   await restrictFiles(connection, [...snapshot.paths, ...extraPaths, ...(copy === null ? [] : [copy])]);
-  if (copy !== null)
-    await connection.run(`COPY (${unarchivedSelect(snapshot)}) TO ${sqlText(copy)} (${PARQUET})`);
+  const seriesTable = createSeriesTable(snapshot);
+  if (seriesTable !== null) await connection.run(seriesTable);
+  if (copy !== null) await connection.run(`COPY (${linesSelect(snapshot)}) TO ${sqlText(copy)} (${PARQUET})`);
   const select = copy === null ? metricsSelect(snapshot, options) : copiedSelect(snapshot, copy, options);
   await connection.run(`CREATE VIEW metrics AS ${select}`);
   for (const { sql } of MACROS) await connection.run(sql);

@@ -9,8 +9,9 @@
  * 4. Read the segments, and leave out commits that step 3 found, or that came already.
  * 5. Add from step 1 the records behind the mark of the last commit read.
  *
- * From then on the query depends on open descriptors only. The open segment still grows, so its proved part is copied;
- * others are used as they are unless a part of them is damaged or archived.
+ * From then on the query depends on open descriptors only. Step 4 turns lines into rows of numbers in a private file
+ * (`live-rows.ts`). Commits whose lines it cannot take, such as those of a log with too many series, are copied as they
+ * are, and DuckDB's JSON reader reads them.
  */
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { openArchive } from '../archive/archive-snapshot.ts';
@@ -20,16 +21,20 @@ import { ownerOf, segmentsOf } from '../storage/data-dir.ts';
 import { codeOf, nodeFileOps as ops } from '../storage/file-ops.ts';
 import { readLogRecord } from '../storage/log-record.ts';
 import { segmentName } from '../storage/segment-name.ts';
-import { type GoodCommit, readSegment } from '../storage/segment-reader.ts';
+import { type GoodCommit, type LinesReader, openLinesReader } from '../storage/segment-reader.ts';
 import { parseMark } from '../wal/mark.ts';
 import { CommitSet } from './commit-set.ts';
 import { HeldFiles, pathOfFd } from './held-files.ts';
+import { type LiveRowFiles, LiveRows } from './live-rows.ts';
 import { LogMoved, WaitingLines } from './waiting-lines.ts';
 
 const ATTEMPTS = 20;
 const RETRY_MS = 100;
 /** DuckDB reads files in parts of this size at least, and of twice the longest line. */
 const LINE_BYTES_MIN = 1 << 20;
+/** DuckDB needs some ten times the bytes of the series for a join with them. */
+const SERIES_BYTES_MAX = 64 << 20;
+const SERIES_MEMORY_SHARE = 16;
 
 export interface SnapshotOptions {
   readonly dataDir: string;
@@ -38,6 +43,8 @@ export interface SnapshotOptions {
   /** Unix milliseconds: leave out archive files with no metric in `[fromMs, toMs)`. */
   readonly fromMs: number;
   readonly toMs: number;
+  /** Memory of the query, of which the table of series takes a part. */
+  readonly maxMemoryBytes: number;
   /** Called before each segment that is read. */
   readonly onSegment?: (number: number, all: number) => void;
 }
@@ -56,7 +63,9 @@ export interface LeftOut {
 export interface Snapshot {
   /** Names of archive files. */
   readonly archive: readonly string[];
-  /** Names of NDJSON files in order, and the numbers of their commits. */
+  /** Metrics of the segments as rows of numbers, or null if there are none. */
+  readonly rows: LiveRowFiles | null;
+  /** Names of NDJSON files with the other metrics of the segments in order, and the numbers of their commits. */
   readonly live: readonly string[];
   readonly runs: readonly CommitRun[];
   /** Name of a file with lines that are in no commit yet, or null. */
@@ -99,7 +108,12 @@ async function tryTake(options: SnapshotOptions, files: HeldFiles, isLastTry: bo
   const isRunning = !isStopped && (await ownerOf(dataDir)) !== null;
   const archive = openArchive(dataDir, (file) => file.maxTimeMs >= fromMs && file.minTimeMs < toMs);
   files.onClose(() => archive.close());
-  const live = new LiveLines(files, new CommitSet(archive.commits));
+  const rows = new LiveRows(files, {
+    fromMs,
+    toMs,
+    seriesBytesMax: Math.min(SERIES_BYTES_MAX, options.maxMemoryBytes / SERIES_MEMORY_SHARE),
+  });
+  const live = new LiveLines(files, new CommitSet(archive.commits), rows);
   for (const [index, fd] of segments.entries()) {
     options.onSegment?.(index + 1, segments.length);
     const isLast = index === segments.length - 1;
@@ -113,14 +127,17 @@ async function tryTake(options: SnapshotOptions, files: HeldFiles, isLastTry: bo
   const leftOut = { ...live.leftOut, damagedRecords: waiting.damaged, missing: live.commits.gaps() };
   const waitingPath = waiting.fd === null ? null : pathOfFd(waiting.fd);
   const archivePaths = archive.files.map(({ openPath }) => openPath);
+  const rowFiles = rows.end();
+  const rowPaths = rowFiles === null ? [] : [rowFiles.rows, rowFiles.series];
   return {
     archive: archivePaths,
+    rows: rowFiles,
     live: live.paths,
     runs: live.runs,
     waiting: waitingPath,
     lineBytesMax: Math.max(LINE_BYTES_MIN, live.commitBytesMax),
     leftOut,
-    paths: [...archivePaths, ...live.paths, ...(waitingPath === null ? [] : [waitingPath])],
+    paths: [...archivePaths, ...rowPaths, ...live.paths, ...(waitingPath === null ? [] : [waitingPath])],
     close: () => files.close(),
   };
 }
@@ -165,21 +182,24 @@ class LiveLines {
   commitBytesMax = 0;
   private seals = 0;
   private readonly files: HeldFiles;
+  private readonly rows: LiveRows;
 
   /** @param commits the commits that come from elsewhere */
-  constructor(files: HeldFiles, commits: CommitSet) {
+  constructor(files: HeldFiles, commits: CommitSet, rows: LiveRows) {
     this.files = files;
     this.commits = commits;
+    this.rows = rows;
   }
 
   add(fd: number, { mayGrow, isOpen }: SegmentState): void {
     const ranges: ByteRange[] = [];
     let end = 0;
-    for (const item of readSegment(ops, fd)) {
+    const reader = openLinesReader(ops, fd);
+    for (const item of reader.items()) {
       end = item.offset + item.bytes;
       if (item.kind === 'good') {
         this.mark = item.mark;
-        if (this.commits.add(item.commit)) this.include(item, ranges);
+        if (this.commits.add(item.commit) && !this.addRows(reader, item)) this.include(item, ranges);
       } else if (item.kind === 'damaged' && !isOpen) {
         this.leftOut.damagedPlaces++;
         this.leftOut.damagedBytes += item.bytes;
@@ -190,6 +210,12 @@ class LiveLines {
     this.paths.push(pathOfFd(isWhole && !mayGrow ? fd : this.copy(fd, ranges)));
   }
 
+  private addRows(reader: LinesReader, item: GoodCommit): boolean {
+    this.commitBytesMax = Math.max(this.commitBytesMax, item.bytes);
+    const lines = reader.lines(item);
+    return lines !== null && this.rows.add(item.commit, lines, item.lines);
+  }
+
   private include({ offset, bytes, commit }: GoodCommit, ranges: ByteRange[]): void {
     const range = ranges.at(-1);
     if (range !== undefined && range.to === offset) range.to = offset + bytes;
@@ -198,7 +224,6 @@ class LiveLines {
     if (run === undefined || commit - run.commit !== this.seals - run.seals)
       this.runs.push({ seals: this.seals, commit });
     this.seals++;
-    this.commitBytesMax = Math.max(this.commitBytesMax, bytes);
   }
 
   private copy(fd: number, ranges: readonly ByteRange[]): number {

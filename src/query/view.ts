@@ -2,7 +2,7 @@
 
 import { archivedMetrics } from '../archive/archived-metrics.ts';
 import { sqlText } from '../duckdb/duckdb.ts';
-import { selectMetrics } from '../duckdb/stored-lines.ts';
+import { selectMetrics, selectSeries } from '../duckdb/stored-lines.ts';
 import type { Snapshot } from './snapshot.ts';
 
 const COLUMNS = 'time, name, type, tags, value, commit';
@@ -14,29 +14,48 @@ export interface TimeRange {
   readonly toMs: number;
 }
 
-/** A SELECT of all metrics of a snapshot. */
+/** A SELECT of all metrics of a snapshot; SERIES_TABLE must hold its series. */
 export function metricsSelect(snapshot: Snapshot, range: TimeRange): string {
-  return boundedSelect([...archivePart(snapshot), ...unarchivedParts(snapshot)], range);
+  return boundedSelect([...fastParts(snapshot), ...lineParts(snapshot)], range);
 }
 
-/** The same, where a Parquet file holds what `unarchivedSelect` gave. */
+/** The same, where a Parquet file holds what `linesSelect` gave. */
 export function copiedSelect(snapshot: Snapshot, copy: string, range: TimeRange): string {
   const copied = `SELECT ${COLUMNS} FROM read_parquet(${sqlText(copy)})`;
-  return boundedSelect([...archivePart(snapshot), copied], range);
+  return boundedSelect([...fastParts(snapshot), copied], range);
 }
 
-/** A SELECT of the metrics that are not in the archive. */
-export function unarchivedSelect(snapshot: Snapshot): string {
-  return boundedSelect(unarchivedParts(snapshot), ALL_TIMES);
+/** A SELECT of the metrics that only NDJSON holds. */
+export function linesSelect(snapshot: Snapshot): string {
+  return boundedSelect(lineParts(snapshot), ALL_TIMES);
+}
+
+/** True if `linesSelect` has any. */
+export function hasLines({ live, waiting }: Snapshot): boolean {
+  return live.length > 0 || waiting !== null;
 }
 
 const ALL_TIMES: TimeRange = { fromMs: Number.NEGATIVE_INFINITY, toMs: Number.POSITIVE_INFINITY };
 
-function archivePart({ archive }: Snapshot): string[] {
-  return archive.length === 0 ? [] : [`SELECT ${COLUMNS} FROM ${archivedMetrics(archive)}`];
+/** The series of the snapshot's rows, by the numbers that the rows have. */
+const SERIES_TABLE = 'live_series';
+
+/** The statement that makes SERIES_TABLE, or null without rows. */
+export function createSeriesTable({ rows, lineBytesMax }: Snapshot): string | null {
+  return rows === null ? null : `CREATE TABLE ${SERIES_TABLE} AS ${selectSeries(rows.series, lineBytesMax)}`;
 }
 
-function unarchivedParts({ live, runs, waiting, lineBytesMax }: Snapshot): string[] {
+function fastParts({ archive, rows }: Snapshot): string[] {
+  const parts: string[] = [];
+  if (archive.length > 0) parts.push(`SELECT ${COLUMNS} FROM ${archivedMetrics(archive)}`);
+  if (rows !== null)
+    parts.push(
+      `SELECT ${COLUMNS} FROM read_parquet(${sqlText(rows.rows)}) JOIN ${SERIES_TABLE} ON id = series`,
+    );
+  return parts;
+}
+
+function lineParts({ live, runs, waiting, lineBytesMax }: Snapshot): string[] {
   const parts: string[] = [];
   if (live.length > 0) parts.push(selectMetrics(live, runs, lineBytesMax));
   if (waiting !== null) parts.push(selectMetrics([waiting], null, lineBytesMax));

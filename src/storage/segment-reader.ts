@@ -11,6 +11,8 @@ import type { FileOps } from './file-ops.ts';
 import { endsLikeSeal, MARKER, SEAL_CUT, SEAL_MAX_BYTES, SEAL_WHOLE, SealReader } from './seal.ts';
 
 const READ_BYTES = 1 << 20;
+/** Of a reader that hands out lines: it holds each commit of up to half of this. */
+const HELD_READ_BYTES = 4 << 20;
 const NEWLINE = 0x0a;
 
 export type SegmentItem =
@@ -42,14 +44,31 @@ export type GoodCommit = Extract<SegmentItem, { kind: 'good' }>;
 
 /** Yields the parts of the file in order, without gaps or overlaps, from the commit that starts at `from`. */
 export function* readSegment(ops: FileOps, fd: number, from = 0): Generator<SegmentItem, void> {
-  yield* new SegmentReader(ops, fd, from).items();
+  yield* new SegmentReader(ops, fd, from, READ_BYTES, false).items();
 }
 
-class SegmentReader {
+/** Good commits of a segment with their lines, in one pass over the file. */
+export interface LinesReader {
+  /** As `readSegment`. */
+  items(): Generator<SegmentItem, void>;
+  /**
+   * As `readLines`, for the item that `items` yielded last. Call it once, and use the lines before the next item: they are
+   * in memory that is used again.
+   */
+  lines(commit: GoodCommit): Buffer | null;
+}
+
+export function openLinesReader(ops: FileOps, fd: number): LinesReader {
+  return new SegmentReader(ops, fd, 0, HELD_READ_BYTES, true);
+}
+
+class SegmentReader implements LinesReader {
   private readonly ops: FileOps;
   private readonly fd: number;
   private readonly seal = new SealReader();
-  private readonly buffer = Buffer.allocUnsafe(READ_BYTES + SEAL_MAX_BYTES);
+  private readonly buffer: Buffer;
+  /** Commits stay in the buffer to their end if they fit into this. */
+  private readonly heldBytesMax: number;
   /** File offset of `buffer[0]`, and how many bytes it holds. */
   private base: number;
   private length = 0;
@@ -63,9 +82,11 @@ class SegmentReader {
   private suspect = '';
   private claimedCommit = 0;
 
-  constructor(ops: FileOps, fd: number, from: number) {
+  constructor(ops: FileOps, fd: number, from: number, readBytes: number, holdsCommits: boolean) {
     this.ops = ops;
     this.fd = fd;
+    this.buffer = Buffer.allocUnsafe(readBytes + SEAL_MAX_BYTES);
+    this.heldBytesMax = holdsCommits ? readBytes >> 1 : 0;
     this.base = this.start = this.crcEnd = from;
   }
 
@@ -76,8 +97,7 @@ class SegmentReader {
       // A seal must be in the buffer whole, and the last bytes may be the start of a marker.
       const keepFrom = at >= 0 ? at : Math.max(scan, this.length - (MARKER.length - 1));
       if (!this.atEnd && (at < 0 || this.length - at < SEAL_MAX_BYTES)) {
-        this.refill(keepFrom);
-        scan = 0;
+        scan = this.refill(keepFrom);
         continue;
       }
       if (at < 0) break;
@@ -163,9 +183,15 @@ class SegmentReader {
     return crc;
   }
 
-  /** Adds the buffer up to `keepFrom` to the CRC, drops it, and reads more after the rest. */
-  private refill(keepFrom: number): void {
-    this.addToCrc(this.base + keepFrom);
+  /**
+   * Adds the buffer up to `scanned` to the CRC, drops what is not needed any more, and reads more after the rest.
+   * @returns where in the buffer the byte at `scanned` is now
+   */
+  private refill(scanned: number): number {
+    this.addToCrc(this.base + scanned);
+    const started = this.start - this.base;
+    const isHeld = started >= 0 && started < scanned && this.length - started <= this.heldBytesMax;
+    const keepFrom = isHeld ? started : scanned;
     this.buffer.copyWithin(0, keepFrom, this.length);
     this.base += keepFrom;
     this.length -= keepFrom;
@@ -173,6 +199,13 @@ class SegmentReader {
     const read = this.ops.read(this.fd, this.buffer, this.length, room, this.base + this.length);
     this.length += read;
     this.atEnd = read === 0;
+    return scanned - keepFrom;
+  }
+
+  lines(commit: GoodCommit): Buffer | null {
+    const at = commit.offset - this.base;
+    if (at < 0) return readLines(this.ops, this.fd, commit);
+    return withoutSeal(this.buffer.subarray(at, at + commit.bytes), commit.dataBytes);
   }
 
   /** The bytes after the last good commit. */
@@ -218,8 +251,12 @@ export function readLines(ops: FileOps, fd: number, commit: GoodCommit): Buffer 
   if (seal.read(bytes, commit.dataBytes, bytes.length) !== SEAL_WHOLE || seal.bytes !== commit.dataBytes)
     return null;
   if (zlib.crc32(bytes.subarray(0, commit.dataBytes + seal.headBytes)) !== seal.crc) return null;
-  bytes.write('}\n', commit.dataBytes, 'latin1');
-  return stripStamps(bytes.subarray(0, commit.dataBytes + 2));
+  return withoutSeal(bytes, commit.dataBytes);
+}
+
+function withoutSeal(bytes: Buffer, dataBytes: number): Buffer {
+  bytes.write('}\n', dataBytes, 'latin1');
+  return stripStamps(bytes.subarray(0, dataBytes + 2));
 }
 
 /** Checks the numbers of good commits across segments: each is one more than the one before. */

@@ -94,10 +94,17 @@ describe('the Dockerfile', () => {
   });
 });
 
-/** The contents of the runtime stage, made by the Dockerfile's steps without the network. */
-function buildByHand(): string {
+/**
+ * The contents of the runtime stage, made by the Dockerfile's steps without the network.
+ * @param without the build argument of that name
+ */
+function buildByHand(without: string): string {
   const app = temporaryDirectory({ after }, 'metricsstream-image-');
-  const listed = runTool('npm', ['ls', '--omit=dev', '--all', '--parseable']).split('\n');
+  const prune = all(build, 'RUN').find((command) => command.startsWith('npm prune')) ?? '';
+  const omitted = prune.split(' ').filter((word) => word.startsWith('--omit='));
+  assert.equal(omitted.length, 2);
+  const omit = omitted.map((word) => word.replace(`\${WITHOUT}`, without));
+  const listed = runTool('npm', ['ls', ...omit, '--all', '--parseable']).split('\n');
   const packages = listed
     .filter((path) => path.includes('/node_modules/'))
     .map((path) => relative(ROOT, path));
@@ -119,23 +126,39 @@ function buildByHand(): string {
   return app;
 }
 
-describe('the image, built by hand', () => {
-  const app = buildByHand();
-  const env = {
-    PATH: process.env.PATH ?? '',
-    ...environment,
-    METRICSSTREAM_DATA_DIR: join(app, 'data'),
-  };
-  const [program = '', ...entryArgs] = JSON.parse(only(runtime, 'ENTRYPOINT')) as string[];
-  const inImage = (args: readonly string[], more: Record<string, string> = {}) =>
-    spawnSync(program, args, { cwd: app, env: { ...env, ...more }, encoding: 'utf8', timeout: 30_000 });
+const [program = '', ...entryArgs] = JSON.parse(only(runtime, 'ENTRYPOINT')) as string[];
 
-  /** Starts the server in the image on a loopback port; resolves with the port once it listens. */
-  async function start(wrapper: readonly string[], more: Record<string, string> = {}) {
+/** The contents of an image, and what runs in it. */
+class Image {
+  readonly app: string;
+  private readonly env: Readonly<Record<string, string>>;
+
+  /** @param without the build argument of that name */
+  constructor(without: string) {
+    this.app = buildByHand(without);
+    this.env = {
+      PATH: process.env.PATH ?? '',
+      ...environment,
+      METRICSSTREAM_DATA_DIR: join(this.app, 'data'),
+    };
+  }
+
+  run(args: readonly string[], more: Record<string, string> = {}) {
+    const options = { cwd: this.app, env: { ...this.env, ...more }, timeout: 30_000 };
+    return spawnSync(program, args, { ...options, encoding: 'utf8' });
+  }
+
+  /** Runs a subcommand. */
+  command(...args: string[]) {
+    return this.run([...entryArgs, ...args]);
+  }
+
+  /** Starts the server on a loopback port; resolves with the port once it listens. */
+  async start(wrapper: readonly string[], more: Record<string, string> = {}) {
     const command = [...wrapper, program, ...entryArgs, ...(JSON.parse(only(runtime, 'CMD')) as string[])];
     const child = spawn(command[0]!, command.slice(1), {
-      cwd: app,
-      env: { ...env, METRICSSTREAM_HOST: '127.0.0.1', METRICSSTREAM_PORT: '0', ...more },
+      cwd: this.app,
+      env: { ...this.env, METRICSSTREAM_HOST: '127.0.0.1', METRICSSTREAM_PORT: '0', ...more },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let output = '';
@@ -158,41 +181,49 @@ describe('the image, built by hand', () => {
     });
     return { child, port, exited };
   }
+}
+
+async function storeOne(port: number): Promise<void> {
+  const accepted = await fetchOnce(port, {
+    method: 'POST',
+    path: '/metrics',
+    headers: { 'Content-Type': 'application/json' },
+    body: '{"metrics":[{"name":"in.image","value":1}]}',
+  });
+  assert.equal(accepted.status, 200);
+}
+
+describe('the image, built by hand', () => {
+  const image = new Image(only(build, 'ARG').replace('WITHOUT=', ''));
 
   it('holds no development dependency', () => {
     for (const name of ['typescript', '@biomejs', 'fastify', 'playwright-core']) {
-      assert.ok(!existsSync(join(app, 'node_modules', name)), name);
+      assert.ok(!existsSync(join(image.app, 'node_modules', name)), name);
     }
   });
 
   it('accepts its own environment, and warns about an open address without tokens', () => {
-    const { status, stdout, stderr } = inImage([...entryArgs, 'config', '--check']);
+    const { status, stdout, stderr } = image.command('config', '--check');
     assert.equal(status, 0, stderr);
     assert.match(stdout, /configuration is valid/);
     assert.match(stderr, /warning: .*0\.0\.0\.0/);
   });
 
   it('answers queries: the build keeps the library of DuckDB', () => {
-    const { status, stdout, stderr } = inImage([...entryArgs, 'query', 'SELECT count(*) AS n FROM metrics']);
+    const { status, stdout, stderr } = image.command('query', 'SELECT count(*) AS n FROM metrics');
     assert.equal(status, 0, stderr);
     assert.equal(stdout, 'n\n0\n');
   });
 
   it('serves, passes the health check, and stops in order', async () => {
-    const { child, port, exited } = await start([]);
-    const accepted = await fetchOnce(port, {
-      method: 'POST',
-      path: '/metrics',
-      headers: { 'Content-Type': 'application/json' },
-      body: '{"metrics":[{"name":"in.image","value":1}]}',
-    });
-    assert.equal(accepted.status, 200);
+    const { child, port, exited } = await image.start([]);
+    await storeOne(port);
     const [, command = ''] = /CMD (\[.*\])$/.exec(only(runtime, 'HEALTHCHECK')) ?? [];
     const [, ...check] = JSON.parse(command) as string[];
-    assert.equal(inImage(check, { METRICSSTREAM_PORT: `${port}` }).status, 0);
+    assert.equal(image.run(check, { METRICSSTREAM_PORT: `${port}` }).status, 0);
     child.kill('SIGTERM');
     assert.deepEqual(await exited, { code: 0, signal: null });
-    assert.equal(inImage(check, { METRICSSTREAM_PORT: `${port}` }).status, 1);
+    assert.equal(image.run(check, { METRICSSTREAM_PORT: `${port}` }).status, 1);
   });
 
   it('exits when a thread dies, although no signal of its own can kill process 1', async (t) => {
@@ -202,9 +233,9 @@ describe('the image, built by hand', () => {
     if (spawnSync(namespace[0]!, [...namespace.slice(1), 'true']).status !== 0) {
       return t.skip('process namespaces are not permitted here');
     }
-    const bugFile = join(app, 'bug');
+    const bugFile = join(image.app, 'bug');
     const preload = fileURLToPath(new URL('../support/thread-bug.js', import.meta.url));
-    const { exited } = await start(namespace, {
+    const { exited } = await image.start(namespace, {
       NODE_OPTIONS: `--import=${preload}`,
       [BUG_FILE_VARIABLE]: bugFile,
       METRICSSTREAM_WORKERS: '2',
@@ -212,5 +243,29 @@ describe('the image, built by hand', () => {
     writeFileSync(bugFile, '');
     const { code } = await exited;
     assert.notEqual(code, 0);
+  });
+});
+
+describe('the image without DuckDB, built by hand', () => {
+  const image = new Image('optional');
+
+  it('lacks the library, and has what the server needs', async () => {
+    assert.ok(!existsSync(join(image.app, 'node_modules/@duckdb')));
+    const { port } = await image.start([]);
+    await storeOne(port);
+    assert.match(image.command('tail').stdout, /"in\.image"/);
+  });
+
+  it('names the remedy in one line where a command needs DuckDB', () => {
+    for (const args of [
+      ['query', 'SELECT 1'],
+      ['archive', '--once'],
+      ['explore', '--port', '0'],
+    ]) {
+      const { status, stdout, stderr } = image.command(...args);
+      assert.equal(status, 1, args[0]);
+      assert.equal(stdout, '', args[0]);
+      assert.match(stderr, /^[^\n]*needs DuckDB: it is not installed\. Run npm install[^\n]*\n$/, args[0]);
+    }
   });
 });
