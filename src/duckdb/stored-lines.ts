@@ -60,11 +60,9 @@ function offsetOf(runs: readonly CommitRun[]): string {
   return `CASE WHEN seals < ${runs[middle]!.seals} THEN ${offsetOf(before)} ELSE ${offsetOf(after)} END`;
 }
 
-/**
- * A SELECT of id, name, type and tags from an NDJSON file of series.
- * @param lineBytesMax as in `selectMetrics`
- */
-export function selectSeries(path: string, lineBytesMax: number): string {
-  const columns = `{id: 'INTEGER', name: 'VARCHAR', type: 'VARCHAR', tags: 'MAP(VARCHAR, VARCHAR)'}`;
-  return `SELECT id, name, type, coalesce(tags, MAP {}) AS tags FROM read_json(${sqlText(path)}, format = 'newline_delimited', columns = ${columns}, maximum_object_size = ${lineBytesMax})`;
+/** A SELECT of id, name, type and tags from a Parquet file of `id` and `line`. */
+export function selectSeries(path: string): string {
+  const structure = '{"name": "VARCHAR", "type": "VARCHAR", "tags": "MAP(VARCHAR, VARCHAR)"}';
+  const parsed = `SELECT id, from_json(line, ${sqlText(structure)}) AS series FROM read_parquet(${sqlText(path)})`;
+  return `SELECT id, series.name, series.type, coalesce(series.tags, MAP {}) AS tags FROM (${parsed})`;
 }

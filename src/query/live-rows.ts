@@ -13,8 +13,6 @@ import { PlainParquet } from './plain-parquet.ts';
 
 /** DuckDB's own size of a row group, the unit of its parallel work. */
 const GROUP_ROWS = 122_880;
-/** Bytes of the lines about series that are written at once. */
-const SERIES_CHUNK_BYTES = 1 << 20;
 const COLUMNS = [
   { name: 'series', type: 'INT32' },
   { name: 'time', type: 'TIMESTAMP' },
@@ -22,7 +20,12 @@ const COLUMNS = [
   { name: 'commit', type: 'INT64' },
 ] as const;
 
-/** Names of two files: rows in Parquet, and the series as NDJSON with an `id`. */
+const SERIES_COLUMNS = [
+  { name: 'id', type: 'INT32' },
+  { name: 'line', type: 'TEXT' },
+] as const;
+
+/** Names of two Parquet files: rows, and the `id` of each series with its part of a line as JSON. */
 export interface LiveRowFiles {
   readonly rows: string;
   readonly series: string;
@@ -100,23 +103,27 @@ export class LiveRows {
 
   private writeSeries(target: PrivateFile): void {
     const { table } = this.rows;
-    let parts: Buffer[] = [];
-    let bytes = 0;
-    for (let id = 0; id < table.size; id++) {
-      const { name, rest } = table.texts(id);
-      const line = [Buffer.from(`{"id":${id},"name":"`), name, Buffer.from('","type":"'), rest, NEWLINE];
-      for (const part of line) bytes += part.length;
-      parts.push(...line);
-      if (bytes < SERIES_CHUNK_BYTES) continue;
-      target.append(Buffer.concat(parts));
-      parts = [];
-      bytes = 0;
+    const parquet = new PlainParquet(target, SERIES_COLUMNS);
+    for (let first = 0; first < table.size; first += GROUP_ROWS) {
+      const count = Math.min(GROUP_ROWS, table.size - first);
+      const ids = Int32Array.from({ length: count }, (_, index) => first + index);
+      const lines = Array.from(ids, (id) => {
+        const { name, rest } = table.texts(id);
+        return Buffer.concat([LENGTH, HEAD, name, TYPE_KEY, rest]);
+      });
+      for (const line of lines) line.writeUInt32LE(line.length - LENGTH.length);
+      parquet.addGroup(count, [
+        { bytes: bytesOf(ids), range: null },
+        { bytes: Buffer.concat(lines), range: null },
+      ]);
     }
-    target.append(Buffer.concat(parts));
+    parquet.end();
   }
 }
 
-const NEWLINE = Buffer.from('\n');
+const LENGTH = Buffer.alloc(4);
+const HEAD = Buffer.from('{"name":"');
+const TYPE_KEY = Buffer.from('","type":"');
 
 /** The columns of a row group. */
 class RowGroup {

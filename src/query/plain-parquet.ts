@@ -1,9 +1,9 @@
 /**
- * Writes Parquet in its simplest form, which costs almost nothing to write and to read: numbers of fixed width without
- * nulls, neither encoded nor compressed, one page for each column of a row group.
+ * Writes Parquet in its simplest form, which costs almost nothing to write and to read: values without nulls, neither
+ * encoded nor compressed, one page for each column of a row group.
  *
  * ```
- *  PAR1 │ page header, numbers │ page header, numbers │ … next row group … │ footer │ footer's length │ PAR1
+ *  PAR1 │ page header, values  │ page header, values  │ … next row group … │ footer │ footer's length │ PAR1
  *         └─ first column ───────┘
  * ```
  * Headers and footer are structures of Thrift's compact protocol. The footer has the range of each column in each row
@@ -12,14 +12,14 @@
 
 export interface PlainColumn {
   readonly name: string;
-  /** TIMESTAMP is an INT64 of milliseconds, UTC. */
-  readonly type: 'INT32' | 'INT64' | 'DOUBLE' | 'TIMESTAMP';
+  /** TIMESTAMP is an INT64 of milliseconds, UTC. Each TEXT is UTF-8 after its length, which has 32 bits. */
+  readonly type: 'INT32' | 'INT64' | 'DOUBLE' | 'TIMESTAMP' | 'TEXT';
 }
 
-/** The numbers of a column in a row group, little-endian. */
+/** The values of a column in a row group; numbers are little-endian. */
 export interface PlainChunk {
   readonly bytes: Uint8Array;
-  /** The least and the greatest number in the same form, or null if they are not known. */
+  /** The least and the greatest value in the same form, or null if they are not known. */
   readonly range: { readonly min: Uint8Array; readonly max: Uint8Array } | null;
 }
 
@@ -40,9 +40,9 @@ interface RowGroup {
 }
 
 const MAGIC = Buffer.from('PAR1');
-/** Numbers of the format: physical types, and a converted type for timestamps. */
-const PHYSICAL = { INT32: 1, INT64: 2, DOUBLE: 5, TIMESTAMP: 2 } as const;
-const TIMESTAMP_MILLIS = 9;
+/** Numbers of the format: physical types, and what some of them mean. */
+const PHYSICAL = { INT32: 1, INT64: 2, DOUBLE: 5, TIMESTAMP: 2, TEXT: 6 } as const;
+const CONVERTED: Readonly<Partial<Record<PlainColumn['type'], number>>> = { TEXT: 0, TIMESTAMP: 9 };
 const REQUIRED = 0;
 const DATA_PAGE = 0;
 const PLAIN = 0;
@@ -94,7 +94,8 @@ export class PlainParquet {
           thrift.int(1, PHYSICAL[type]);
           thrift.int(3, REQUIRED);
           thrift.binary(4, Buffer.from(name));
-          if (type === 'TIMESTAMP') thrift.int(6, TIMESTAMP_MILLIS);
+          const converted = CONVERTED[type];
+          if (converted !== undefined) thrift.int(6, converted);
         });
       }
       thrift.long(

@@ -199,21 +199,24 @@ class LiveLines {
       end = item.offset + item.bytes;
       if (item.kind === 'good') {
         this.mark = item.mark;
-        if (this.commits.add(item.commit) && !this.addRows(reader, item)) this.include(item, ranges);
-      } else if (item.kind === 'damaged' && !isOpen) {
-        this.leftOut.damagedPlaces++;
-        this.leftOut.damagedBytes += item.bytes;
-      }
+        if (this.commits.add(item.commit)) this.take(reader, item, ranges);
+      } else if (item.kind === 'damaged' && !isOpen) this.leaveOut(item.bytes);
     }
     if (ranges.length === 0) return;
     const isWhole = ranges.length === 1 && ranges[0]!.from === 0 && ranges[0]!.to === end;
     this.paths.push(pathOfFd(isWhole && !mayGrow ? fd : this.copy(fd, ranges)));
   }
 
-  private addRows(reader: LinesReader, item: GoodCommit): boolean {
-    this.commitBytesMax = Math.max(this.commitBytesMax, item.bytes);
+  private take(reader: LinesReader, item: GoodCommit, ranges: ByteRange[]): void {
     const lines = reader.lines(item);
-    return lines !== null && this.rows.add(item.commit, lines, item.lines);
+    // The file was changed since the seal proved it.
+    if (lines === null) this.leaveOut(item.bytes);
+    else if (!this.rows.add(item.commit, lines, item.lines)) this.include(item, ranges);
+  }
+
+  private leaveOut(bytes: number): void {
+    this.leftOut.damagedPlaces++;
+    this.leftOut.damagedBytes += bytes;
   }
 
   private include({ offset, bytes, commit }: GoodCommit, ranges: ByteRange[]): void {
@@ -224,6 +227,7 @@ class LiveLines {
     if (run === undefined || commit - run.commit !== this.seals - run.seals)
       this.runs.push({ seals: this.seals, commit });
     this.seals++;
+    this.commitBytesMax = Math.max(this.commitBytesMax, bytes);
   }
 
   private copy(fd: number, ranges: readonly ByteRange[]): number {

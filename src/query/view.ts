@@ -41,8 +41,8 @@ const ALL_TIMES: TimeRange = { fromMs: Number.NEGATIVE_INFINITY, toMs: Number.PO
 const SERIES_TABLE = 'live_series';
 
 /** The statement that makes SERIES_TABLE, or null without rows. */
-export function createSeriesTable({ rows, lineBytesMax }: Snapshot): string | null {
-  return rows === null ? null : `CREATE TABLE ${SERIES_TABLE} AS ${selectSeries(rows.series, lineBytesMax)}`;
+export function createSeriesTable({ rows }: Snapshot): string | null {
+  return rows === null ? null : `CREATE TABLE ${SERIES_TABLE} AS ${selectSeries(rows.series)}`;
 }
 
 function fastParts({ archive, rows }: Snapshot): string[] {

@@ -7,14 +7,15 @@ import { eventually } from '../support/assertions.ts';
 import { openBrowser, screenshot, UNREADABLE } from '../support/browser.ts';
 import { type ExploreProcess, startExplore } from '../support/explore-process.ts';
 import { postRequest, RawConnection } from '../support/raw-http.ts';
-import { startServer } from '../support/server-process.ts';
+import { runCli, startServer } from '../support/server-process.ts';
+import { segmentPaths } from '../support/stored.ts';
 import { requireTool } from '../support/tools.ts';
 
 const TIMEOUT_MS = 60_000;
 const PHONE = { width: 390, height: 844 };
-/** Half an hour of samples, ten seconds apart. */
+/** Two hours of samples, ten seconds apart. */
 const BASE_MS = Date.UTC(2026, 10, 28, 9, 0);
-const STEPS = 180;
+const STEPS = 720;
 const CLIENTS = 4;
 
 /** The samples that one client sends for one step: its three hosts, in its region. */
@@ -55,9 +56,14 @@ describe('the explore page', { skip: requireTool('chromium') }, () => {
   let page: Page;
 
   before(async () => {
-    const server = await startServer(owner, { args: ['--rate-limit', '0', '--ack', 'written'] });
+    const args = ['--rate-limit', '0', '--ack', 'written', '--segment-bytes', '1m'];
+    const server = await startServer(owner, { args });
     await load(server.port);
     await server.stop();
+    // The closed segments: the page then shows what comes from the archive and from the last segment.
+    const archived = await runCli(['archive', '--once', '--delete-segments', '--data-dir', server.dataDir]);
+    assert.equal(archived.code, 0, archived.stderr);
+    assert.equal(segmentPaths(server.dataDir).length, 1);
     explorer = await startExplore(owner, server.dataDir);
     browser = await openBrowser(owner);
     page = await browser.newPage();
