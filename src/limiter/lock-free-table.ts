@@ -44,6 +44,8 @@ import { FROZEN, type TokenClock } from './token-clock.ts';
  * client do not alternate fairly; 128 turns were lost in 30 of a million charges.
  */
 const CHARGE_TURNS = 4096;
+/** Turns of the usual charge, each lost to another thread, before it looks for its client again. */
+const QUICK_TURNS = 16;
 /** Turns of looking for, and inserting, a client, each lost to another thread, before it charges the overflow bucket. */
 const FIND_TURNS = 32;
 
@@ -104,37 +106,40 @@ export class LockFreeTable {
       slot = index.next(slot, way);
     }
     if (way === ways) return this.chargeSlowly(set, low, high, tokens, nowMs);
-    // The usual case without a call: the slot is the client's, the bucket has enough tokens, and no other thread interferes.
-    // The loads are plain, so nothing orders them. The swap shows that BUCKET is current, and the owner is checked again
-    // behind it. If the slot has a new owner after all, that one has paid for this charge; charge the client properly.
-    const bucket = i32[slot + BUCKET]!;
-    const sinceMs = nowMs - f64[(slot >> 1) + LAST_MS_F64]!;
+    // The usual case without a call: the slot is the client's, and the bucket has enough tokens. The loads are plain, so
+    // nothing orders them. The swap shows that BUCKET is current, and the owner is checked again behind it. If the slot
+    // has a new owner after all, that one has paid for this charge; charge the client properly.
+    let bucket = i32[slot + BUCKET]!;
     const ticks = nowMs * this.ticksPerMs;
     const floor = Math.floor(ticks);
     const now = (floor * this.tick) | 0;
-    const fullAt = bucket & ~this.lowMask;
-    const missing = (fullAt - now) | 0;
-    const left = this.burst - (missing > 0 ? missing : 0) - tokens * token;
-    if ((bucket & FROZEN) !== 0 || sinceMs > this.horizonMs) {
-      return this.chargeSlowly(set, low, high, tokens, nowMs);
-    }
-    if (left >= 0) {
+    for (let turn = 0; turn < QUICK_TURNS; turn++) {
+      const sinceMs = nowMs - f64[(slot >> 1) + LAST_MS_F64]!;
+      if ((bucket & FROZEN) !== 0 || sinceMs > this.horizonMs) break;
+      const fullAt = bucket & ~this.lowMask;
+      const missing = (fullAt - now) | 0;
+      const left = this.burst - (missing > 0 ? missing : 0) - tokens * token;
+      if (left < 0) {
+        if (i32[slot + LOW] !== low || i32[slot + HIGH] !== high) break;
+        this.left = left + tokens * token;
+        this.count(slot + REFUSED, tokens);
+        return LIMITED;
+      }
       if (sinceMs > this.refreshMs) f64[(slot >> 1) + LAST_MS_F64] = nowMs;
       const from = missing > 0 ? fullAt : floor < ticks ? now + this.tick : now;
       const count = ((bucket >> 1) & this.countMask) + tokens;
       const next = (from + tokens * token + ((count & this.countMask) << 1)) | 0;
       // Publishes the charge to the loads of BUCKET in this file.
-      if (Atomics.compareExchange(i32, slot + BUCKET, bucket, next) === bucket) {
-        if (i32[slot + LOW] === low && i32[slot + HIGH] === high) {
-          this.left = left;
-          if (count > this.countMask) this.count(slot + ALLOWED, count >>> this.countBits);
-          return ADMITTED;
-        }
+      const seen = Atomics.compareExchange(i32, slot + BUCKET, bucket, next);
+      if (seen !== bucket) {
+        // Another thread charged this client. Its line is in this core's cache now, so try again at once.
+        bucket = seen;
+        continue;
       }
-    } else if (i32[slot + LOW] === low && i32[slot + HIGH] === high) {
-      this.left = left + tokens * token;
-      this.count(slot + REFUSED, tokens);
-      return LIMITED;
+      if (i32[slot + LOW] !== low || i32[slot + HIGH] !== high) break;
+      this.left = left;
+      if (count > this.countMask) this.count(slot + ALLOWED, count >>> this.countBits);
+      return ADMITTED;
     }
     return this.chargeSlowly(set, low, high, tokens, nowMs);
   }

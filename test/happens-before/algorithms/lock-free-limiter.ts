@@ -234,8 +234,8 @@ export const lockFreeLimiter: Algorithm<Modules> = {
     swap(
       'a charge that ignores other charges',
       FILE,
-      'bucket, next) === bucket',
-      'Atomics.load(i32, slot + BUCKET), next) !== -7',
+      'if (seen !== bucket)',
+      'Atomics.store(i32, slot + BUCKET, next);\n            if (seen === -7)',
     ),
   ],
 };
