@@ -1,13 +1,18 @@
-// Compiles native/uring.c to dist/native/uring.node when a C compiler and the headers of Node.js are there. Nothing
-// depends on it: without the addon the write-ahead log writes through libuv's thread pool. So this never fails a build.
+// Compiles the addons of native/ to dist/native/ when a C compiler and the headers of Node.js are there. Nothing depends
+// on them, so this never fails a build.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
-const SOURCE = 'native/uring.c';
-const OUTPUT = 'dist/native/uring.node';
-const STAMP = 'dist/native/uring.stamp';
+/** Each addon, and what happens without it. */
+const ADDONS = [
+  {
+    name: 'block-writes',
+    files: ['block-writes.c', 'uring.c', 'aio.c', 'write-queue.h'],
+    without: "the write-ahead log writes through libuv's thread pool instead",
+  },
+];
 const FLAGS = ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-fPIC', '-shared'];
 
 /** The folder of node_api.h, or null. Headers are never downloaded. */
@@ -23,27 +28,37 @@ function findCompiler() {
   return candidates.find((name) => spawnSync(name, ['--version']).status === 0) ?? null;
 }
 
-/** Builds the addon where that is possible, and says why where it is not. */
+/** Builds the addons where that is possible, and says why where it is not. */
 export function buildNative() {
-  const stamp = createHash('sha256').update(readFileSync(SOURCE)).update(FLAGS.join(' ')).digest('hex');
-  if (existsSync(OUTPUT) && existsSync(STAMP) && readFileSync(STAMP, 'utf8') === stamp) return;
+  for (const addon of ADDONS) buildAddon(addon);
+}
+
+function buildAddon({ name, files, without }) {
+  const paths = files.map((file) => join('native', file));
+  const sources = paths.filter((path) => path.endsWith('.c'));
+  const output = `dist/native/${name}.node`;
+  const stampFile = `dist/native/${name}.stamp`;
+  const hash = createHash('sha256').update(FLAGS.join(' '));
+  for (const path of paths) hash.update(readFileSync(path));
+  const stamp = hash.digest('hex');
+  if (existsSync(output) && existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp) return;
   const headers = findHeaders();
   const compiler = findCompiler();
   if (headers === null || compiler === null) {
     const missing = compiler === null ? 'no C compiler' : 'no node_api.h beside this Node.js';
-    console.error(`The io_uring addon is not built (${missing}); the thread pool writes instead.`);
+    console.error(`The addon ${name} is not built (${missing}): ${without}.`);
     return;
   }
-  mkdirSync(dirname(OUTPUT), { recursive: true });
+  mkdirSync(dirname(output), { recursive: true });
   // Under another name first: a server that runs may have the old one mapped.
-  const temporary = `${OUTPUT}.new`;
-  const { status, stderr } = spawnSync(compiler, [...FLAGS, `-I${headers}`, '-o', temporary, SOURCE], {
+  const temporary = `${output}.new`;
+  const { status, stderr } = spawnSync(compiler, [...FLAGS, `-I${headers}`, '-o', temporary, ...sources], {
     encoding: 'utf8',
   });
   if (status !== 0) {
-    console.error(`The io_uring addon does not compile; the thread pool writes instead.\n${stderr}`);
+    console.error(`The addon ${name} does not compile: ${without}.\n${stderr}`);
     return;
   }
-  renameSync(temporary, OUTPUT);
-  writeFileSync(STAMP, stamp);
+  renameSync(temporary, output);
+  writeFileSync(stampFile, stamp);
 }

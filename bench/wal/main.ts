@@ -13,10 +13,10 @@ import { textTable } from '../../load-test/format.ts';
 import { nodeFileOps } from '../../src/storage/file-ops.ts';
 import type { OpenBlockWriter } from '../../src/wal/block-writer.ts';
 import { openBlockingWriter } from '../../src/wal/blocking-writer.ts';
+import { openAioWriter, openUringWriter } from '../../src/wal/kernel-writer.ts';
 import { createLaneMemory, viewsOf } from '../../src/wal/lane-memory.ts';
 import { openPoolWriter } from '../../src/wal/pool-writer.ts';
 import { BLOCK_BYTES } from '../../src/wal/record.ts';
-import { openUringWriter } from '../../src/wal/uring-writer.ts';
 import { createWalFile, walPath } from '../../src/wal/wal-file.ts';
 import { jsonOutput, roundsOr, smokeRun } from '../harness/options.ts';
 import { takeTurns } from '../harness/turns.ts';
@@ -83,6 +83,7 @@ const CASES: readonly (readonly [string, (dataDir: string) => Store])[] = [
   ['append + fdatasync', openAppend],
   ['direct, blocking', (dataDir) => openWal(dataDir, openBlockingWriter)],
   ['direct, thread pool', (dataDir) => openWal(dataDir, openPoolWriter)],
+  ['direct, aio', (dataDir) => openWal(dataDir, openAioWriter)],
   ['direct, io_uring', (dataDir) => openWal(dataDir, openUringWriter)],
 ];
 

@@ -1,22 +1,22 @@
 /**
  * Faults of writes to the write-ahead log. Such writes bypass `FileOps`, so this replaces the calls below: the
- * functions of the io_uring addon, whose exports all modules of a thread share, and `fs.write` of the thread pool.
+ * functions of the addon (io_uring and AIO), whose exports all modules of a thread share, and `fs.write` of the thread pool.
  * Calls without a fault reach the real kernel.
  */
 import fs from 'node:fs';
 import os from 'node:os';
-import { loadUring } from '../../src/wal/uring-writer.ts';
+import { loadBlockWrites } from '../../src/wal/kernel-writer.ts';
 import { type Fault, systemError } from './fault-file-ops.ts';
 
-type Addon = ReturnType<typeof loadUring>;
-type Ring = ReturnType<Addon['open']>;
+type Addon = ReturnType<typeof loadBlockWrites>;
+type Queue = ReturnType<Addon['open']>;
 type WrittenCallback = (error: Error | null, bytes: number) => void;
 
 /** Direct writes store whole blocks. */
 const BLOCK_BYTES = 4096;
 const ERRNO: Readonly<Record<string, number>> = os.constants.errno;
 
-/** How a ring hands over its completions. */
+/** How a queue hands over its completions. */
 interface Completions {
   readonly results: Int32Array;
   readonly notify: (count: number) => void;
@@ -26,33 +26,33 @@ const blocksWithin = (bytes: number, atMost = bytes): number =>
   Math.max(BLOCK_BYTES, Math.floor(Math.min(bytes, atMost) / BLOCK_BYTES) * BLOCK_BYTES);
 
 /** Replaces the functions of the addon in this thread. Does nothing where the addon is missing. */
-function replaceUring(faultOf: (bytes: number) => Fault): void {
+function replaceAddon(faultOf: (bytes: number) => Fault): void {
   let addon: Addon;
   try {
-    addon = loadUring();
+    addon = loadBlockWrites();
   } catch {
     return;
   }
   const { open, write } = addon;
-  const completionsOf = new WeakMap<Ring, Completions>();
-  const complete = (ring: Ring, tag: number, result: number): void => {
-    const { results, notify } = completionsOf.get(ring)!;
+  const completionsOf = new WeakMap<Queue, Completions>();
+  const complete = (queue: Queue, tag: number, result: number): void => {
+    const { results, notify } = completionsOf.get(queue)!;
     results[0] = tag;
     results[1] = result;
     notify(1);
   };
-  addon.open = (fd, memory, results, notify) => {
-    const ring = open(fd, memory, results, notify);
-    completionsOf.set(ring, { results, notify });
-    return ring;
+  addon.open = (engine, fd, memory, results, notify) => {
+    const queue = open(engine, fd, memory, results, notify);
+    completionsOf.set(queue, { results, notify });
+    return queue;
   };
-  addon.write = (ring, memoryOffset, bytes, fileOffset, tag) => {
+  addon.write = (queue, memoryOffset, bytes, fileOffset, tag) => {
     const { error, atMost, delayMs = 0 } = faultOf(bytes);
-    const submit = () => write(ring, memoryOffset, blocksWithin(bytes, atMost), fileOffset, tag);
+    const submit = () => write(queue, memoryOffset, blocksWithin(bytes, atMost), fileOffset, tag);
     if (error === undefined && delayMs === 0) return submit();
     setTimeout(() => {
       const status = error === undefined ? submit() : -(ERRNO[error] ?? 1);
-      if (status < 0) complete(ring, tag, status);
+      if (status < 0) complete(queue, tag, status);
     }, delayMs);
     return 0;
   };
@@ -81,6 +81,6 @@ function replacePool(faultOf: (bytes: number) => Fault): void {
 }
 
 export function replaceWalWrites(faultOf: (bytes: number) => Fault): void {
-  replaceUring(faultOf);
+  replaceAddon(faultOf);
   replacePool(faultOf);
 }

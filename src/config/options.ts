@@ -261,7 +261,7 @@ export const OPTIONS = z.object({
   ),
   minFreeBytes: bounded('size', '64m', 0, DISK_MAX_BYTES, 'free disk space below which requests are refused'),
   wal: choice(
-    z.enum(['auto', 'io_uring', 'pool', 'off']),
+    z.enum(['auto', 'io_uring', 'aio', 'pool', 'off']),
     '<back-end>',
     'auto',
     'write-ahead log of phase 7.2: auto takes the best back-end that works here',

@@ -29,5 +29,5 @@ export interface BlockWriter {
 export type OpenBlockWriter = (path: string, memory: Uint8Array, completed: WriteCompleted) => BlockWriter;
 
 /** Names of the back-ends, best first; as in options, logs and metrics. */
-export const BACKENDS = ['io_uring', 'pool', 'blocking'] as const;
+export const BACKENDS = ['io_uring', 'aio', 'pool', 'blocking'] as const;
 export type Backend = (typeof BACKENDS)[number];

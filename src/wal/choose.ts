@@ -9,9 +9,9 @@ import { LANES_MAX } from '../breaker/breaker.ts';
 import type { Config } from '../config/load.ts';
 import type { Backend, OpenBlockWriter } from './block-writer.ts';
 import { openBlockingWriter } from './blocking-writer.ts';
+import { openAioWriter, openUringWriter } from './kernel-writer.ts';
 import { createLaneMemory, DATA_OFFSET } from './lane-memory.ts';
 import { BLOCK_BYTES } from './record.ts';
-import { openUringWriter } from './uring-writer.ts';
 
 export interface WalChoice {
   readonly backend: Backend | 'off';
@@ -55,10 +55,12 @@ export function chooseBackend(facts: WalFacts): WalChoice {
   if (direct !== null) return off(`no direct I/O in ${dataDir}: ${direct}`);
   if (threadsBlock) return { backend: 'blocking', reason: 'threads wait for storage' };
   if (option === 'pool') return { backend: 'pool', reason: '--wal pool' };
-  const uring = tryWriter(dataDir, memory, openUringWriter);
-  return uring === null
-    ? { backend: 'io_uring', reason: '' }
-    : { backend: 'pool', reason: `no io_uring: ${uring}` };
+  const uring = option === 'aio' ? '--wal aio' : tryWriter(dataDir, memory, openUringWriter);
+  if (uring === null) return { backend: 'io_uring', reason: '' };
+  const reason = option === 'aio' ? uring : `no io_uring: ${uring}`;
+  const aio = tryWriter(dataDir, memory, openAioWriter);
+  if (aio === null) return { backend: 'aio', reason };
+  return { backend: 'pool', reason: aio === uring ? reason : `${reason}; no aio: ${aio}` };
 }
 
 /** Where that fails, the start reports it when it acquires the directory. */

@@ -4,16 +4,17 @@ import { before, describe, it } from 'node:test';
 import { FULL, REFUSED, STORED, UNKNOWN } from '../../src/journal/journal.ts';
 import type { OpenBlockWriter } from '../../src/wal/block-writer.ts';
 import { openBlockingWriter } from '../../src/wal/blocking-writer.ts';
+import { openAioWriter, openUringWriter } from '../../src/wal/kernel-writer.ts';
 import { openPoolWriter } from '../../src/wal/pool-writer.ts';
 import { BLOCK_BYTES } from '../../src/wal/record.ts';
-import { openUringWriter } from '../../src/wal/uring-writer.ts';
 import { eventually } from '../support/assertions.ts';
-import { EIO, heldRig, LaneRig, uringIsMissing } from './rig.ts';
+import { addonIsMissing, EIO, heldRig, LaneRig } from './rig.ts';
 
 before(() => fs.mkdirSync('.artifacts', { recursive: true }));
 
 const BACKENDS: readonly (readonly [string, OpenBlockWriter, string | false])[] = [
-  ['io_uring', openUringWriter, uringIsMissing()],
+  ['io_uring', openUringWriter, addonIsMissing()],
+  ['aio', openAioWriter, addonIsMissing()],
   ['pool', openPoolWriter, false],
   ['blocking', openBlockingWriter, false],
 ];

@@ -6,12 +6,12 @@ import { FULL } from '../../src/journal/journal.ts';
 import { nodeFileOps } from '../../src/storage/file-ops.ts';
 import type { BlockWriter, OpenBlockWriter, WriteCompleted } from '../../src/wal/block-writer.ts';
 import { openBlockingWriter } from '../../src/wal/blocking-writer.ts';
+import { loadBlockWrites } from '../../src/wal/kernel-writer.ts';
 import { Lane } from '../../src/wal/lane.ts';
 import { LaneConsumer } from '../../src/wal/lane-consumer.ts';
 import { createLaneMemory } from '../../src/wal/lane-memory.ts';
 import { BLOCK_BYTES } from '../../src/wal/record.ts';
 import { readLaneLog } from '../../src/wal/replay.ts';
-import { loadUring } from '../../src/wal/uring-writer.ts';
 import { createWalFile, walPath } from '../../src/wal/wal-file.ts';
 
 export const GENERATION = 0x1234_5678_9abc;
@@ -153,13 +153,13 @@ export function heldRig(options: LaneRigOptions = {}): { rig: LaneRig; writer: H
 
 export const EIO = os.constants.errno.EIO;
 
-/** Why tests of io_uring are skipped, or false. Fails where all tools must be there. */
-export function uringIsMissing(): string | false {
+/** Why tests of the addon are skipped, or false. Fails where all tools must be there. */
+export function addonIsMissing(): string | false {
   try {
-    loadUring();
+    loadBlockWrites();
     return false;
   } catch (error) {
-    const reason = `the io_uring addon was not built: ${(error as Error).message.split('\n')[0]}`;
+    const reason = `the addon was not built: ${(error as Error).message.split('\n')[0]}`;
     if (process.env.METRICSSTREAM_REQUIRE_TOOLS === '1') throw new Error(reason);
     return reason;
   }

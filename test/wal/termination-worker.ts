@@ -1,13 +1,19 @@
 /** A worker that always has writes in flight, until it is terminated or exits. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { openAioWriter, openUringWriter } from '../../src/wal/kernel-writer.ts';
 import { createLaneMemory, viewsOf } from '../../src/wal/lane-memory.ts';
 import { BLOCK_BYTES } from '../../src/wal/record.ts';
-import { openUringWriter } from '../../src/wal/uring-writer.ts';
 
-const { path, fileBlocks, exits } = workerData as { path: string; fileBlocks: number; exits: boolean };
+const { engine, path, fileBlocks, exits } = workerData as {
+  engine: 'io_uring' | 'aio';
+  path: string;
+  fileBlocks: number;
+  exits: boolean;
+};
 const { bytes } = viewsOf(createLaneMemory(1 << 20));
 let next = 1;
-const writer = openUringWriter(path, bytes, () => submit());
+const open = engine === 'aio' ? openAioWriter : openUringWriter;
+const writer = open(path, bytes, () => submit());
 
 function submit(): void {
   const block = next++;
@@ -20,7 +26,7 @@ function submit(): void {
 }
 
 for (let k = 0; k < writer.depth; k++) submit();
-// The ring keeps no event loop alive by itself.
+// The queue keeps no event loop alive by itself.
 setInterval(() => {}, 1_000);
 parentPort!.postMessage('writing');
 if (exits) setImmediate(() => process.exit(0));

@@ -14,10 +14,10 @@ import { DISK_FAILED } from '../../base/control.ts';
 import { laneSync } from '../../breaker/breaker.ts';
 import type { OpenBlockWriter } from '../../wal/block-writer.ts';
 import { openBlockingWriter } from '../../wal/blocking-writer.ts';
+import { openAioWriter, openUringWriter } from '../../wal/kernel-writer.ts';
 import { Lane } from '../../wal/lane.ts';
 import { createLaneMemory, laneIsSettled } from '../../wal/lane-memory.ts';
 import { openPoolWriter } from '../../wal/pool-writer.ts';
-import { openUringWriter } from '../../wal/uring-writer.ts';
 import { readHeader, walPath } from '../../wal/wal-file.ts';
 import { GroupedWriter } from '../grouped-writer.ts';
 import type { JournalParts, WriterModule } from '../writer.ts';
@@ -27,6 +27,7 @@ import { createWalSettings, readWalSettings } from './wal-settings.ts';
 
 const OPEN: Readonly<Record<string, OpenBlockWriter>> = {
   io_uring: openUringWriter,
+  aio: openAioWriter,
   pool: openPoolWriter,
   blocking: openBlockingWriter,
 };

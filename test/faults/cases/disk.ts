@@ -124,6 +124,7 @@ export const DISK_CASES: readonly FaultCase[] = [
   ...FILL_CASES.map(fillCase),
   powerCase(6, 'synced'),
   powerCase(7.2, 'synced', 'io_uring'),
+  inLongFormOnly(powerCase(7.2, 'synced', 'aio')),
   powerCase(7.2, 'synced', 'pool'),
   inLongFormOnly(powerCase(6, 'written')),
   powerCase(6, 'received'),

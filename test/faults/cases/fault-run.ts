@@ -25,7 +25,7 @@ const PROBE_TIMEOUT_MS = 10_000;
 const RECOVERY_TIMEOUT_MS = 30_000;
 const PROBE_PAUSE_MS = 5;
 
-export type Wal = 'io_uring' | 'pool';
+export type Wal = 'io_uring' | 'aio' | 'pool';
 
 /** Tests run without the write-ahead log unless they name a back-end. */
 export const walArgs = (wal: Wal | undefined): string[] => (wal === undefined ? [] : ['--wal', wal]);

@@ -31,6 +31,7 @@ const ALL: readonly Kills[] = [
   { ...LAST, ack: 'written' },
   { ...LAST, ack: 'synced' },
   { ...LAST, phase: 7.2, ack: 'synced', wal: 'io_uring' },
+  { ...LAST, phase: 7.2, ack: 'synced', wal: 'aio', kills: { short: 2, long: 30 } },
   { ...LAST, phase: 7.2, ack: 'synced', wal: 'pool' },
   { ...LAST, ack: 'received', kills: { short: 2, long: 20 }, writeDelayMs: 40 },
   { ...EARLIER, phase: 0, ack: 'written', longOnly: true },

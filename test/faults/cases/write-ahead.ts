@@ -96,10 +96,13 @@ function slowCase(wal: Wal): FaultCase {
 export const WRITE_AHEAD_CASES: readonly FaultCase[] = [
   failingCase('EIO', 'io_uring'),
   inLongFormOnly(failingCase('ENOSPC', 'io_uring')),
+  inLongFormOnly(failingCase('EIO', 'aio')),
   inLongFormOnly(failingCase('ENOSPC', 'pool')),
   inLongFormOnly(failingCase('EIO', 'pool')),
   shortCase('io_uring'),
+  inLongFormOnly(shortCase('aio')),
   inLongFormOnly(shortCase('pool')),
   inLongFormOnly(slowCase('io_uring')),
+  inLongFormOnly(slowCase('aio')),
   inLongFormOnly(slowCase('pool')),
 ];
