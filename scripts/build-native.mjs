@@ -12,6 +12,7 @@ const ADDONS = [
     files: ['block-writes.c', 'uring.c', 'aio.c', 'write-queue.h'],
     without: "the write-ahead log writes through libuv's thread pool instead",
   },
+  { name: 'crc32', files: ['crc32.c'], without: 'zlib computes checksums instead' },
 ];
 const FLAGS = ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-fPIC', '-shared'];
 

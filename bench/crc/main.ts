@@ -1,9 +1,10 @@
 /**
- * The CRC of the seals: zlib's, which is native, against the same polynomial in JavaScript, over memory that
- * threads share, as the journal is.
+ * The CRC of the seals: by the addon if it was built, zlib's, which is native, and the same polynomial in JavaScript, over
+ * memory that threads share, as the journal is.
  */
 import assert from 'node:assert/strict';
 import zlib from 'node:zlib';
+import { crc32 } from '../../src/base/crc32.ts';
 import { compare } from '../harness/compare.ts';
 import { digestOf } from '../workloads.ts';
 
@@ -69,6 +70,7 @@ const IMPLEMENTATIONS: readonly (readonly [string, (bytes: Uint8Array) => number
   ['table', tableCrc],
   ['slice-by-8', sliceBy8Crc],
   ['zlib', (bytes) => zlib.crc32(bytes)],
+  ['addon, or zlib without it', (bytes) => crc32(bytes)],
 ];
 
 for (const size of [256, 4 * KIB, 64 * KIB, 1_024 * KIB]) {

@@ -6,7 +6,7 @@
  * client, as `--client-id` tells clients apart.
  */
 import { createHash } from 'node:crypto';
-import zlib from 'node:zlib';
+import { crc32 } from '../base/crc32.ts';
 import { halfSipHash } from '../base/siphash.ts';
 import { HASH_WORDS, writeStamp } from '../encoder/request-stamp.ts';
 import type { FileOps } from '../storage/file-ops.ts';
@@ -81,7 +81,7 @@ export class RequestKeys {
     const { table, counters } = this;
     if (!this.hasSecret()) return NO_SECRET;
     this.setHash(source, client, key);
-    this.crc = zlib.crc32(body, seed);
+    this.crc = crc32(body, seed);
     this.atMs = unixMs;
     const code = table.claim(this.hash, this.crc, unixMs);
     if (code === CLAIMED) {

@@ -4,8 +4,9 @@
  * It copies no bytes. It joins runs that touch in a ring, so a ring adds one or two views to a commit. The list and the
  * seal's buffer are reused for every commit.
  */
-import zlib from 'node:zlib';
-import { combineCrc } from '../base/crc-combine.ts';
+
+import { combineCrc, crcWithout } from '../base/crc-combine.ts';
+import { crc32 } from '../base/crc32.ts';
 import { LINE_END_BYTES, SEAL_MAX_BYTES, writeSealHead, writeSealTail } from './seal.ts';
 
 /** The CRC of a piece is not known. */
@@ -56,9 +57,11 @@ export class CommitBuffer {
   }
 
   private closeRange(dropBytes: number): void {
-    if (this.ring === null) return;
-    this.pieces.push(this.ring.subarray(this.start, this.end - dropBytes));
-    this.crcs.push(dropBytes === 0 ? this.crc : UNKNOWN);
+    const { ring, crc } = this;
+    if (ring === null) return;
+    const end = this.end - dropBytes;
+    this.pieces.push(ring.subarray(this.start, end));
+    this.crcs.push(crc === UNKNOWN ? UNKNOWN : crcWithout(crc, ring.subarray(end, this.end)));
     this.ring = null;
   }
 
@@ -75,9 +78,9 @@ export class CommitBuffer {
       const piece = this.pieces[i]!;
       const known = this.crcs[i]!;
       const isCombined = known !== UNKNOWN && piece.length >= COMBINE_BYTES;
-      crc = isCombined ? combineCrc(crc, known, piece.length) : zlib.crc32(piece, crc);
+      crc = isCombined ? combineCrc(crc, known, piece.length) : crc32(piece, crc);
     }
-    crc = zlib.crc32(this.sealText.subarray(0, headBytes), crc);
+    crc = crc32(this.sealText.subarray(0, headBytes), crc);
     const sealBytes = writeSealTail(this.sealText, headBytes, crc);
     this.pieces.push(this.sealText.subarray(0, sealBytes));
     this.bytes = dataBytes + sealBytes;

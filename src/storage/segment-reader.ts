@@ -5,7 +5,7 @@
  * seal does not prove the bytes before it, the reader continues to the next one. If that seal proves exactly the bytes it
  * claims, and they start later than expected, the bytes in between are damaged and the commit itself is good.
  */
-import zlib from 'node:zlib';
+import { crc32 } from '../base/crc32.ts';
 import { stripStamps } from '../encoder/request-stamp.ts';
 import type { FileOps } from './file-ops.ts';
 import { endsLikeSeal, MARKER, SEAL_CUT, SEAL_MAX_BYTES, SEAL_WHOLE, SealReader } from './seal.ts';
@@ -166,7 +166,7 @@ class SegmentReader implements LinesReader {
 
   private addToCrc(end: number): void {
     if (end <= this.crcEnd) return;
-    this.crc = zlib.crc32(this.buffer.subarray(this.crcEnd - this.base, end - this.base), this.crc);
+    this.crc = crc32(this.buffer.subarray(this.crcEnd - this.base, end - this.base), this.crc);
     this.crcEnd = end;
   }
 
@@ -177,7 +177,7 @@ class SegmentReader implements LinesReader {
       const read = this.ops.read(this.fd, chunk, 0, Math.min(chunk.length, to - at), at);
       // The file got shorter during the read: this cannot be a good commit.
       if (read === 0) return -1;
-      crc = zlib.crc32(chunk.subarray(0, read), crc);
+      crc = crc32(chunk.subarray(0, read), crc);
       at += read;
     }
     return crc;
@@ -250,7 +250,7 @@ export function readLines(ops: FileOps, fd: number, commit: GoodCommit): Buffer 
   const seal = new SealReader();
   if (seal.read(bytes, commit.dataBytes, bytes.length) !== SEAL_WHOLE || seal.bytes !== commit.dataBytes)
     return null;
-  if (zlib.crc32(bytes.subarray(0, commit.dataBytes + seal.headBytes)) !== seal.crc) return null;
+  if (crc32(bytes.subarray(0, commit.dataBytes + seal.headBytes)) !== seal.crc) return null;
   return withoutSeal(bytes, commit.dataBytes);
 }
 

@@ -15,8 +15,9 @@
  * All numbers are little endian. Blocks are reused round robin, so a block of an earlier run can lie exactly where
  * the next record is expected. The generation tells them apart: sequence and CRC alone would accept the stale one.
  */
-import zlib from 'node:zlib';
+
 import { combineCrc } from '../base/crc-combine.ts';
+import { crc32 } from '../base/crc32.ts';
 
 export const BLOCK_BYTES = 4096;
 export const RECORD_HEADER_BYTES = 64;
@@ -70,16 +71,16 @@ export function sealRecord(bytes: Uint8Array, view: DataView, offset: number, he
   view.setUint32(offset + 24, header.bytes, true);
   view.setUint32(offset + 28, header.lines, true);
   bytes.fill(0, linesAt + header.bytes, offset + recordBytes(header.bytes));
-  const headCrc = zlib.crc32(bytes.subarray(offset, offset + CRC_OFFSET));
-  const linesCrc = zlib.crc32(bytes.subarray(linesAt, linesAt + header.bytes));
+  const headCrc = crc32(bytes.subarray(offset, offset + CRC_OFFSET));
+  const linesCrc = crc32(bytes.subarray(linesAt, linesAt + header.bytes));
   view.setUint32(offset + CRC_OFFSET, combineCrc(headCrc, linesCrc, header.bytes), true);
   return linesCrc;
 }
 
 function crcOf(bytes: Uint8Array, offset: number, lineBytes: number): number {
-  const crc = zlib.crc32(bytes.subarray(offset, offset + CRC_OFFSET));
+  const crc = crc32(bytes.subarray(offset, offset + CRC_OFFSET));
   const linesAt = offset + RECORD_HEADER_BYTES;
-  return zlib.crc32(bytes.subarray(linesAt, linesAt + lineBytes), crc);
+  return crc32(bytes.subarray(linesAt, linesAt + lineBytes), crc);
 }
 
 /** The header at `offset`, or null when the bytes there are not the start of a record. Does not check the CRC. */

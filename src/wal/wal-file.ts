@@ -11,7 +11,7 @@
  */
 import fs, { constants } from 'node:fs';
 import { join } from 'node:path';
-import zlib from 'node:zlib';
+import { crc32 } from '../base/crc32.ts';
 import type { FileOps } from '../storage/file-ops.ts';
 import { BLOCK_BYTES, type Generation } from './record.ts';
 
@@ -62,7 +62,7 @@ function encodeHeader({ lane, generation, checkpoint, start }: WalHeader): Buffe
   block.writeUInt32LE(Math.floor(checkpoint / TWO_32), 28);
   block.writeUInt32LE(start % TWO_32, 32);
   block.writeUInt32LE(Math.floor(start / TWO_32), 36);
-  block.writeUInt32LE(zlib.crc32(block.subarray(0, HEADER_CRC_OFFSET)), HEADER_CRC_OFFSET);
+  block.writeUInt32LE(crc32(block.subarray(0, HEADER_CRC_OFFSET)), HEADER_CRC_OFFSET);
   block.copy(block, COPY_OFFSET, 0, HEADER_BYTES);
   return block;
 }
@@ -75,7 +75,7 @@ export function decodeHeader(block: Buffer): WalHeader | null {
 
 function decodeCopy(block: Buffer): WalHeader | null {
   if (block.readUInt32LE(0) !== HEADER_MAGIC || block.readUInt32LE(4) !== VERSION) return null;
-  if (zlib.crc32(block.subarray(0, HEADER_CRC_OFFSET)) !== block.readUInt32LE(HEADER_CRC_OFFSET)) return null;
+  if (crc32(block.subarray(0, HEADER_CRC_OFFSET)) !== block.readUInt32LE(HEADER_CRC_OFFSET)) return null;
   return {
     lane: block.readUInt32LE(8),
     generation: block.readUInt32LE(16) + block.readUInt32LE(20) * TWO_32,

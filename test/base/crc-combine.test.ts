@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import zlib from 'node:zlib';
 import { seededRandom } from '../../bench/workloads.ts';
-import { combineCrc } from '../../src/base/crc-combine.ts';
+import { combineCrc, crcWithout } from '../../src/base/crc-combine.ts';
 
 test('the combined CRC is that of the joined pieces, at every length', () => {
   const random = seededRandom(20_271);
@@ -27,4 +27,16 @@ test('zeros behind a piece change its CRC, and pieces that have the CRC 0 are no
   const none = Buffer.from([0x9d, 0x0a, 0xd9, 0x6d]);
   assert.equal(zlib.crc32(none), 0);
   assert.equal(combineCrc(0, zlib.crc32(zeros), 100), zlib.crc32(Buffer.concat([none, zeros])));
+});
+
+test('the CRC of a piece without its end is that of the rest, at every length', () => {
+  const bytes = randomBytes(300);
+  for (let length = 0; length <= bytes.length; length++) {
+    for (let dropped = 0; dropped <= Math.min(length, 9); dropped++) {
+      const whole = bytes.subarray(0, length);
+      const rest = bytes.subarray(0, length - dropped);
+      const crc = crcWithout(zlib.crc32(whole), whole.subarray(rest.length));
+      assert.equal(crc, zlib.crc32(rest), `${length} bytes without ${dropped}`);
+    }
+  }
 });
