@@ -65,6 +65,15 @@ export function addLearnCommand(program: Command): void {
     });
 
   learn
+    .command('show')
+    .description('the text of the next step, or of another')
+    .argument('[step]', 'default: the next step')
+    .action(async (step: string | undefined) => {
+      const { show } = await import('../learn/step-text.ts');
+      exitWith(show(await openWorkspace(), step ?? null));
+    });
+
+  learn
     .command('hint')
     .description('one more hint')
     .argument('[step]', 'default: the next step')
@@ -118,7 +127,7 @@ export function addLearnCommand(program: Command): void {
     .option('--mine <text>', 'your answer')
     .action(async (phase: string, question: string, { mine }) => {
       const { answer } = await import('../learn/answer.ts');
-      exitWith(answer(await openWorkspace(), phase, question, mine ?? null));
+      exitWith(await answer(await openWorkspace(), phase, question, mine ?? null));
     });
 
   learn

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { MetricsStreamError } from '../base/errors.ts';
 import { PHASE_NUMBERS } from '../config/options.ts';
+import { askText, canAsk } from './ask.ts';
 import { bold, print, wrapped } from './screen.ts';
 import type { Workspace } from './workspace.ts';
 
@@ -27,7 +28,12 @@ function modelAnswer(page: string, phase: string, number: string): string | unde
 }
 
 /** @param number in EXERCISES.md @param mine the learner's answer @returns the exit code */
-export function answer(workspace: Workspace, phase: string, number: string, mine: string | null): number {
+export async function answer(
+  workspace: Workspace,
+  phase: string,
+  number: string,
+  mine: string | null,
+): Promise<number> {
   const items = exercisesOf(readFileSync(workspace.path(EXERCISES), 'utf8'), phase);
   if (items.size === 0) {
     const phases = PHASE_NUMBERS.join(', ');
@@ -41,17 +47,16 @@ export function answer(workspace: Workspace, phase: string, number: string, mine
     );
   }
   const key = `${phase} ${number}`;
-  if (mine !== null) {
-    workspace.state.answers[key] = mine;
-    workspace.save();
-  }
-  const own = workspace.state.answers[key];
   print(bold(`phase ${phase}, number ${number}`));
   print(wrapped(item, '  '));
-  if (own === undefined) {
+  let own = mine ?? workspace.state.answers[key] ?? null;
+  if (own === null && canAsk()) own = await askText('your answer');
+  if (own === null) {
     print(`first write yours: npm run learn answer ${phase} ${number} -- --mine "…"`);
     return 1;
   }
+  workspace.state.answers[key] = own;
+  workspace.save();
   print(bold('yours'));
   print(wrapped(own, '  '));
   print(bold('model answer'));

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { MetricsStreamError } from '../base/errors.ts';
+import { askNumber, canAsk } from './ask.ts';
 import type { BenchModule, PhaseBench, Side } from './bench-module.ts';
 import { compile, filesToBuild } from './build.ts';
 import { hasBench, LEARN_PHASES, type LearnPhase, stepFolder } from './catalogue.ts';
@@ -63,7 +64,7 @@ function requireBench(root: string, phase: LearnPhase): void {
   const others = LEARN_PHASES.filter((other) => hasBench(root, other)).map(({ number }) => number);
   throw new MetricsStreamError(
     'LEARN_UNAVAILABLE',
-    `phase ${phase.number} has no benchmark; phases ${others.join(', ')} have one`,
+    `phase ${phase.number} has no benchmark, because its steps measure; phases ${others.join(', ')} have one`,
   );
 }
 
@@ -109,13 +110,20 @@ function tableOf({ unit, rows }: BenchRun): string {
   return aligned([[unit, 'before', 'yours', 'reference'], ...lines]);
 }
 
+/** `0.29×`, or `1/5,600 of` if that reads better. */
+function shareOf(ratio: number): string {
+  return ratio >= 0.01
+    ? `${ratio.toPrecision(2)}×`
+    : `1/${Math.round(Number((1 / ratio).toPrecision(2))).toLocaleString('en-GB')} of`;
+}
+
 function verdictOf({ rows, guess }: BenchRun): string {
   const { before, yours, reference } = rows[0]!;
-  const share = (yours.median / before.median).toPrecision(2);
+  const share = shareOf(yours.median / before.median);
   const distance = yours.median / reference.median;
   const guessed = guess === null ? '' : `you guessed ${shown(guess)}. `;
   const star = distance <= NEAR ? `  ★ within ${NEAR}× of the reference` : '';
-  return `${guessed}yours takes ${share}× the time before, ${distance.toFixed(1)}× the reference's.${star}`;
+  return `${guessed}yours takes ${share} the time before, ${distance.toFixed(1)}× the reference's.${star}`;
 }
 
 function save(workspace: Workspace, result: BenchRun): void {
@@ -134,16 +142,15 @@ export async function bench(workspace: Workspace, { guess, smoke }: BenchOptions
   requireBranch(root, phase);
   const measured = await loadBench(reference, phase);
   const { unit, question } = measured;
-  if (guess !== null) {
-    state.guesses[phase.number] = guess;
-    workspace.save();
-  }
-  const guessed = state.guesses[phase.number] ?? null;
+  let guessed = guess ?? state.guesses[phase.number] ?? null;
   if (guessed === null) {
     print(`before you measure, guess: ${question}`);
-    print(`  npm run learn bench -- --guess ${shown(10)}     in ${unit}`);
-    return 1;
+    if (canAsk()) guessed = await askNumber(`your guess in ${unit}`);
+    else print(`  npm run learn bench -- --guess ${shown(10)}     in ${unit}`);
+    if (guessed === null) return 1;
   }
+  state.guesses[phase.number] = guessed;
+  workspace.save();
   const [error] = compile({ root, output: build, files: filesToBuild(root, phase) }, root);
   if (error !== undefined) {
     throw new MetricsStreamError(

@@ -20,6 +20,8 @@ export interface LearnPhase {
   readonly read: readonly string[];
   /** The page of the phase, which has its questions. */
   readonly page: string;
+  /** Parts of the paths of its full tests, for `npm test --`; null if the phase has no code of its own to test. */
+  readonly tests: string | null;
 }
 
 /** In the order in which they are learned. */
@@ -33,6 +35,7 @@ export const LEARN_PHASES: readonly LearnPhase[] = [
     shared: [],
     read: ['src/pipeline.ts', 'src/dispatch/sequential.ts', 'docs/phases/0-sequential.md'],
     page: 'docs/phases/0-sequential.md',
+    tests: null,
   },
   {
     number: '1',
@@ -43,6 +46,7 @@ export const LEARN_PHASES: readonly LearnPhase[] = [
     shared: [],
     read: ['src/dispatch/dispatcher.ts', 'src/dispatch/sequential.ts', 'src/threads/request-worker.ts'],
     page: 'docs/phases/1-thread-per-request.md',
+    tests: 'phases.test e2e/dispatch e2e/same-answers',
   },
   {
     number: '2',
@@ -53,6 +57,7 @@ export const LEARN_PHASES: readonly LearnPhase[] = [
     shared: [],
     read: ['src/writer/grouped-writer.ts', 'src/journal/journal.ts', 'src/writer/synchronous/synchronous.ts'],
     page: 'docs/phases/2-group-commit.md',
+    tests: 'test/writer/',
   },
   {
     number: '3',
@@ -65,9 +70,12 @@ export const LEARN_PHASES: readonly LearnPhase[] = [
       'src/parser/parser.ts',
       'src/parser/naive/naive.ts',
       'src/encoder/columns.ts',
+      'src/parser/item-errors.ts',
+      'src/parser/reasons.ts',
       'src/parser/json/skip.ts',
     ],
     page: 'docs/phases/3-single-pass-parser.md',
+    tests: 'test/parser/',
   },
   {
     number: '4',
@@ -78,6 +86,7 @@ export const LEARN_PHASES: readonly LearnPhase[] = [
     shared: ['src/base/futex-lock.ts', 'src/limiter/table.ts'],
     read: ['src/limiter/limiter.ts', 'src/limiter/bucket-limiter.ts', 'src/limiter/global-lock.ts'],
     page: 'docs/phases/4-striped-limiter.md',
+    tests: 'limiter/ stress/limiter stress/locks',
   },
   {
     number: '6',
@@ -88,6 +97,7 @@ export const LEARN_PHASES: readonly LearnPhase[] = [
     shared: ['src/admission/gate.ts'],
     read: ['src/dispatch/dispatcher.ts', 'src/dispatch/worker-pool.ts', 'docs/backpressure.md'],
     page: 'docs/phases/6-worker-pool.md',
+    tests: 'phases.test e2e/overload e2e/accounting e2e/same-answers',
   },
   {
     number: '5',
@@ -98,6 +108,7 @@ export const LEARN_PHASES: readonly LearnPhase[] = [
     shared: [],
     read: ['src/telemetry/recorder.ts', 'src/telemetry/locked.ts', 'docs/memory-ordering.md'],
     page: 'docs/phases/5-ring-telemetry.md',
+    tests: 'telemetry/ stress/samples stress/event-ring',
   },
   {
     number: '7.1',
@@ -108,6 +119,7 @@ export const LEARN_PHASES: readonly LearnPhase[] = [
     shared: [],
     read: ['src/limiter/limiter.ts', 'src/limiter/bucket-limiter.ts', 'src/limiter/lock-free-layout.ts'],
     page: 'docs/phases/7.1-lock-free-limiter.md',
+    tests: 'limiter/ stress/limiter happens-before/',
   },
 ];
 

@@ -1,13 +1,15 @@
 /** `learn check`: compile, run the steps in order, show the first that fails, commit those that pass for the first time. */
 import { watch } from 'node:fs';
 import { dirname } from 'node:path';
+import { askNumber, canAsk } from './ask.ts';
 import { type CompileError, compile, filesToBuild } from './build.ts';
-import { hasBench, type LearnPhase, type Step, stepsOf } from './catalogue.ts';
+import { type LearnPhase, type Step, stepsOf } from './catalogue.ts';
 import { currentPhase, nextStep } from './current.ts';
 import { type Examination, examine, type FailedStep } from './examine.ts';
+import { printFinished } from './finished.ts';
 import { commit } from './git.ts';
-import { bold, dim, green, labelled, print, red } from './screen.ts';
-import { placesOfStep } from './start.ts';
+import { dim, green, labelled, print, red } from './screen.ts';
+import { placesOfStep, printStep } from './step-text.ts';
 import { requireBranch, type Workspace } from './workspace.ts';
 
 /** Steps answer within a second on an idle machine; this ends an endless loop. */
@@ -36,30 +38,33 @@ function printFailure(workspace: Workspace, phase: LearnPhase, failed: FailedSte
   print(labelled('expected', finding.expected, INDENT));
   print(labelled('got', finding.got, INDENT));
   if (finding.so !== undefined) print(labelled('so', finding.so, INDENT));
-  const places = placesOfStep(workspace, phase, step);
+  const places = finding.where ?? placesOfStep(workspace, phase, step);
   const files = places.length > 0 ? places : phase.files;
   if (files.length > 0) print(labelled('where', files.join(', '), INDENT));
   if (verbose && stack !== '') print(stack.replace(/^/gm, INDENT));
   print(dim(`${INDENT}stuck? npm run learn hint`));
 }
 
+/** @param isFirstTime the failed step is the next one since this check, so its text has not been shown yet */
 function printResult(
   workspace: Workspace,
   phase: LearnPhase,
   steps: readonly Step[],
   examination: Examination,
-  verbose: boolean,
+  { isFirstTime, verbose }: { readonly isFirstTime: boolean; readonly verbose: boolean },
 ): void {
   const { passed, notes, failed } = examination;
   if (passed.length > 0) print(passed.map(({ id, title }) => green(`${id} ${title} ok`)).join('   '));
   for (const note of notes) print(note);
   if (failed === null) {
     // Steps that measure and passed before are not among `steps`.
-    const count = stepsOf(workspace.root, phase).length;
-    print(bold(`all ${count} steps of phase ${phase.number} pass.`));
-    const bench = hasBench(workspace.root, phase) ? 'npm run learn bench, then ' : '';
-    print(`next: ${bench}npm run learn progress`);
+    printFinished(workspace, phase);
     return;
+  }
+  if (isFirstTime) {
+    print('');
+    printStep(workspace, phase, failed.step);
+    print('');
   }
   printFailure(workspace, phase, failed, verbose);
   const later = steps.slice(passed.length + 1);
@@ -67,13 +72,15 @@ function printResult(
     print(dim(`${later[0]!.id}${later.length > 1 ? ` … ${later.at(-1)!.id}` : ''} not checked yet`));
 }
 
-/** One commit for each step that passes for the first time. */
-function recordPassed(workspace: Workspace, phase: LearnPhase, passed: readonly Step[]): void {
-  for (const step of passed.filter((candidate) => !workspace.isPassed(candidate))) {
+/** One commit for each step that passes for the first time. @returns whether one does */
+function recordPassed(workspace: Workspace, phase: LearnPhase, passed: readonly Step[]): boolean {
+  const first = passed.filter((candidate) => !workspace.isPassed(candidate));
+  for (const step of first) {
     workspace.pass(step, false);
     workspace.save();
     if (phase.files.length > 0) commit(workspace.root, `${step.id} ${step.title}`, phase.files);
   }
+  return first.length > 0;
 }
 
 /** @returns the exit code */
@@ -100,8 +107,8 @@ async function checkOnce(workspace: Workspace, phase: LearnPhase, verbose: boole
   });
   // Git writes the files before it moves HEAD, so the branch can have changed since.
   if (isBuilt) requireBranch(root, phase);
-  recordPassed(workspace, phase, examination.passed);
-  printResult(workspace, phase, steps, examination, verbose);
+  const isFirstTime = recordPassed(workspace, phase, examination.passed);
+  printResult(workspace, phase, steps, examination, { isFirstTime, verbose });
   return examination.failed === null ? 0 : 1;
 }
 
@@ -131,14 +138,30 @@ async function checkAlways(workspace: Workspace, phase: LearnPhase, verbose: boo
   }
 }
 
+function predict(workspace: Workspace, phase: LearnPhase, guess: number): void {
+  const next = nextStep(workspace, phase);
+  if (next === null) return;
+  workspace.state.guesses[next.id] = guess;
+  workspace.save();
+}
+
+/** Steps that measure: asks for the next prediction until the last step passes. */
+async function checkPredictions(workspace: Workspace, phase: LearnPhase, verbose: boolean): Promise<number> {
+  for (;;) {
+    const code = await checkOnce(workspace, phase, verbose);
+    if (code === 0) return 0;
+    print('');
+    const guess = await askNumber('your prediction');
+    if (guess === null) return code;
+    predict(workspace, phase, guess);
+  }
+}
+
 /** @returns the exit code: 0 if all steps of the phase pass */
 export async function check(workspace: Workspace, { once, verbose, guess }: CheckOptions): Promise<number> {
   const phase = currentPhase(workspace);
-  const next = nextStep(workspace, phase);
-  if (guess !== null && next !== null) {
-    workspace.state.guesses[next.id] = guess;
-    workspace.save();
-  }
-  const isWatched = !once && phase.files.length > 0;
-  return isWatched ? checkAlways(workspace, phase, verbose) : checkOnce(workspace, phase, verbose);
+  if (guess !== null) predict(workspace, phase, guess);
+  if (once) return checkOnce(workspace, phase, verbose);
+  if (phase.files.length > 0) return checkAlways(workspace, phase, verbose);
+  return canAsk() ? checkPredictions(workspace, phase, verbose) : checkOnce(workspace, phase, verbose);
 }

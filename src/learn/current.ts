@@ -8,7 +8,7 @@ export function currentPhase(workspace: Workspace): LearnPhase {
   if (phase === null) {
     throw new MetricsStreamError(
       'LEARN_UNAVAILABLE',
-      'no phase is started: run learn start 5, or learn list to choose',
+      'no phase is started: run learn start 0, or learn list to choose',
     );
   }
   return phaseNamed(phase);

@@ -7,6 +7,8 @@ export interface Finding {
   readonly got: string;
   /** The conclusion, if there is one. */
   readonly so?: string;
+  /** Lines that the test found, `src/a.ts:12`; the step's places if absent. */
+  readonly where?: readonly string[];
 }
 
 export class StepFailure extends Error {

@@ -1,7 +1,8 @@
 /** Prints for `learn list`, `learn progress`, `learn hint`, and for `learn` without a subcommand. */
-import { LEARN_PHASES, type LearnPhase, type Step, stepNamed, stepsOf } from './catalogue.ts';
+import { LEARN_PHASES, type LearnPhase, phaseNamed, type Step, stepNamed, stepsOf } from './catalogue.ts';
 import { check } from './check.ts';
 import { currentPhase, firstOpen, nextStep } from './current.ts';
+import { printFinished } from './finished.ts';
 import { aligned, bold, dim, print, wrapped } from './screen.ts';
 import type { Workspace } from './workspace.ts';
 
@@ -107,11 +108,14 @@ export async function overview(workspace: Workspace): Promise<number> {
   list(workspace, false);
   const { phase } = workspace.state;
   if (phase === null) {
-    print('begin with: npm run learn start 5');
+    print(`begin with: npm run learn start ${LEARN_PHASES[0]!.number}`);
     return 0;
   }
   print('');
   if (process.stdout.isTTY) return check(workspace, { once: false, verbose: false, guess: null });
-  print('next: npm run learn check');
+  const current = phaseNamed(phase);
+  const next = nextStep(workspace, current);
+  if (next === null) printFinished(workspace, current);
+  else print(`next: npm run learn show, npm run learn check`);
   return 0;
 }

@@ -6,8 +6,9 @@ import { MetricsStreamError } from '../base/errors.ts';
 import { compile, filesToBuild } from './build.ts';
 import { type LearnPhase, phaseNamed, phaseOfNumber, type Step, stepNamed, stepsOf } from './catalogue.ts';
 import { changedFiles, commit, currentBranch, git, tryGit } from './git.ts';
-import { placesOf, render, stepsIn, transplant } from './markers.ts';
-import { bold, dim, print, wrapped } from './screen.ts';
+import { render, stepsIn, transplant } from './markers.ts';
+import { bold, print } from './screen.ts';
+import { placesOfStep, printStep } from './step-text.ts';
 import { branchOf, type Workspace } from './workspace.ts';
 
 const MODE = 0o755;
@@ -127,14 +128,6 @@ function replaceStep(
   }
 }
 
-/** Where a step's places are now: `src/telemetry/ring-buffer.ts:82`. */
-export function placesOfStep(workspace: Workspace, phase: LearnPhase, step: Step): string[] {
-  return phase.files.flatMap((file) => {
-    const text = readFileSync(workspace.path(file), 'utf8');
-    return placesOf(text, step.id, file).map((line) => `${file}:${line}`);
-  });
-}
-
 function printStart(workspace: Workspace, phase: LearnPhase, steps: readonly Step[]): void {
   const places = steps.flatMap((step) => placesOfStep(workspace, phase, step)).length;
   const minutes = steps
@@ -148,16 +141,9 @@ function printStart(workspace: Workspace, phase: LearnPhase, steps: readonly Ste
   }
   print(`read first: ${phase.read.join(', ')}`);
   const next = steps.find((step) => !workspace.isPassed(step));
-  if (next !== undefined) printStep(workspace, phase, next);
-}
-
-function printStep(workspace: Workspace, phase: LearnPhase, step: Step): void {
+  if (next === undefined) return;
   print('');
-  print(`${bold(`${step.id} ${step.title}`)}  ${dim(`about ${step.minutes} minutes`)}`);
-  print(wrapped(step.why, '  '));
-  const places = placesOfStep(workspace, phase, step);
-  if (places.length > 0) print(`  places: ${places.join(', ')}`);
-  if (step.words.length > 0) print(dim(`  words: ${step.words.join(', ')} (docs/glossary.md)`));
+  printStep(workspace, phase, next);
   print('');
   print('then: npm run learn check');
 }

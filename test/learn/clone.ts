@@ -63,6 +63,18 @@ export class Clone {
     return { code: status, text: stdout, errorText: stderr };
   }
 
+  /** Runs the command in a terminal, with these lines typed into it. */
+  learnInTerminal(typed: string, ...args: readonly string[]): CommandResult {
+    const words = [process.execPath, ...this.command(args)].map((word) => `'${word}'`).join(' ');
+    const { status, stdout, stderr } = spawnSync('script', ['-qec', words, '/dev/null'], {
+      cwd: this.root,
+      encoding: 'utf8',
+      input: typed,
+      env: { ...process.env, NO_COLOR: '1', TERM: 'dumb' },
+    });
+    return { code: status, text: stdout.replaceAll('\r', ''), errorText: stderr };
+  }
+
   /** Starts a command that goes on; `next` waits until its output has the text after what was read before. */
   follow(
     owner: Owner,

@@ -25,7 +25,7 @@ describe('learn in a fresh clone', { skip: requireTool('git') }, () => {
     assert.match(text, /^5 ring telemetry +advanced +○{8} /m);
     const rows = JSON.parse(clone.learn('list', '--json').text) as Record<string, unknown>[];
     const first = rows.find(({ step }) => step === '5.1');
-    assert.deepEqual(first, { phase: 5, step: '5.1', title: 'layout', state: 'open', minutes: 15 });
+    assert.deepEqual(first, { phase: 5, step: '5.1', title: 'layout', state: 'open', minutes: 25 });
   });
 
   it('refuses wrong command lines with 2, and a check before the start with 1', () => {
@@ -44,7 +44,7 @@ describe('learn in a fresh clone', { skip: requireTool('git') }, () => {
     }
     const { code, errorText } = clone.learn('check', '--once');
     assert.equal(code, 1);
-    assert.match(errorText, /no phase is started: run learn start 5/);
+    assert.match(errorText, /no phase is started: run learn start 0/);
   });
 
   it('does not start over changes that are not committed', () => {
@@ -89,6 +89,11 @@ describe('learn in a fresh clone', { skip: requireTool('git') }, () => {
     assert.doesNotMatch(text, /\u001b|at Test|node:internal/);
   });
 
+  it('shows the text of the next step, or of another', () => {
+    assert.match(clone.learn('show').text, /^5\.1 layout {2}about 25 minutes\n {2}The ring is one Shared/);
+    assert.match(clone.learn('show', '3.2').text, /^3\.2 any key /);
+  });
+
   it('gives one more hint each time', () => {
     assert.match(clone.learn('hint').text, /hint 1 of 3/);
     const { text } = clone.learn('hint');
@@ -104,6 +109,7 @@ describe('learn in a fresh clone', { skip: requireTool('git') }, () => {
     const { code, text } = clone.learn('check', '--once');
     assert.equal(code, 1);
     assert.match(text, /^5\.1 layout ok$/m);
+    assert.match(text, /^5\.2 one record {2}about 20 minutes\n {2}A record is one line/m);
     assert.match(text, /^5\.2 one record ✗$/m);
     assert.equal(clone.git('log', '-1', '--format=%s'), '5.1 layout');
     assert.deepEqual(passed(), ['5.1']);
@@ -162,6 +168,22 @@ describe('learn in a fresh clone', { skip: requireTool('git') }, () => {
     assert.equal(clone.learn('answer', '5', '99').code, 2);
   });
 
+  it('asks for a guess and an answer in a terminal', { skip: requireTool('script', 'bsdutils') }, () => {
+    const file = join(clone.root, '.learn/state.json');
+    const state = JSON.parse(readFileSync(file, 'utf8')) as { guesses: Record<string, number> };
+    state.guesses = {};
+    writeFileSync(file, JSON.stringify(state));
+    const measured = clone.learnInTerminal('many\n40\n', 'bench', '--smoke');
+    assert.equal(measured.code, 0, measured.text);
+    assert.match(measured.text, /your guess in ns a record, CPU: [\s\S]*a number above 0[\s\S]*1 thread +\d/);
+    const answered = clone.learnInTerminal('a store publishes\nwhat came before\n\n', 'answer', '5', '3');
+    assert.equal(answered.code, 0, answered.text);
+    assert.match(answered.text, /yours\n {2}a store publishes what came before\nmodel answer\n/);
+    const silent = clone.learnInTerminal('\u0004', 'answer', '5', '4');
+    assert.equal(silent.code, 1);
+    assert.match(silent.text, /first write yours/);
+  });
+
   it('resets a step and the phase', () => {
     assert.equal(clone.learn('reset', '5.4').code, 0);
     assert.match(clone.learn('check', '--once').text, /5\.3 wrap ok\n5\.4 full ✗/);
@@ -196,7 +218,10 @@ describe('learn in a fresh clone', { skip: requireTool('git') }, () => {
     assert.equal(clone.learn('start', '0').code, 0);
     const { code, errorText } = clone.learn('bench', '--guess', '1');
     assert.equal(code, 1);
-    assert.match(errorText, /phase 0 has no benchmark; phases 2, 3, 4, 5, 7\.1 have one/);
+    assert.match(
+      errorText,
+      /phase 0 has no benchmark, because its steps measure; phases 1, 2, 3, 4, 6, 5, 7\.1 have one/,
+    );
   });
 
   it('counts measured steps that passed before', () => {
@@ -207,6 +232,7 @@ describe('learn in a fresh clone', { skip: requireTool('git') }, () => {
     writeFileSync(file, JSON.stringify(state));
     const { code, text } = clone.learn('check', '--once');
     assert.equal(code, 0);
-    assert.equal(text, 'all 4 steps of phase 0 pass.\nnext: npm run learn progress\n');
+    assert.match(text, /^all 4 steps of phase 0 pass\.\nnext:\n/);
+    assert.match(text, /^ {2}npm run learn start 1 +the next phase: thread per request$/m);
   });
 });

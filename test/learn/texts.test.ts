@@ -52,6 +52,42 @@ describe('the phases to learn', () => {
   });
 });
 
+describe('the learning path', () => {
+  const path = read('LEARNING_PATH.md');
+  const sectionOf = (number: string): string =>
+    path.split(`\n## Phase ${number}:`)[1]?.split('\n## ')[0] ?? '';
+
+  it('names what to read before each phase, and never the files to write', () => {
+    for (const { number, read: toRead, files } of LEARN_PHASES) {
+      const row = /^\| read \| (.*) \|$/m.exec(sectionOf(number))?.[1] ?? '';
+      for (const file of toRead) assert.ok(row.includes(file.replace(/^docs\//, '')), `${number}: ${file}`);
+      for (const file of files)
+        assert.ok(!row.includes(file), `${number}: ${file} is to be written, not read`);
+    }
+  });
+
+  it('names the full tests of each phase', () => {
+    for (const { number, tests } of LEARN_PHASES.filter(({ files }) => files.length > 0)) {
+      const row = path.split('\n').find((line) => line.startsWith(`| ${number} | \`src/`)) ?? '';
+      assert.ok(row.includes(`| \`${tests}\` |`), `${number}: ${tests}`);
+    }
+  });
+
+  it('gives the hours of building as the sum of the steps of each level', () => {
+    for (const level of new Set(LEARN_PHASES.map((phase) => phase.level))) {
+      const minutes = all.filter(({ phase }) => phase.level === level);
+      const sum = minutes.reduce((total, { step }) => total + step.minutes, 0) / 60;
+      const row = path.split('\n').find((line) => line.startsWith(`| ${level} |`)) ?? '';
+      const [, hours, building] = /\| (\d+) h \| ([\d.]+) h \|$/.exec(row) ?? [];
+      assert.ok(
+        Math.abs(Number(building) - sum) <= 0.3,
+        `${level}: ${sum} h of steps, ${building} h on the page`,
+      );
+      assert.ok(Number(hours) > sum, level);
+    }
+  });
+});
+
 describe('the steps', () => {
   for (const { phase, step } of all) {
     it(`${step.id} ${step.title}: numbered, timed, explained, with three hints`, () => {

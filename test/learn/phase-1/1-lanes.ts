@@ -33,6 +33,13 @@ export const mutants: StepModule['mutants'] = [
     replace: 'return this.free.length <= 1;',
   },
   {
+    mistake: 'counts the requests that wait, not the lanes that are held',
+    file: FILE,
+    find: 'return this.free.length === 0;',
+    replace: 'return this.waiting.size >= this.capacity;',
+    refusedBy: '1.3',
+  },
+  {
     mistake: 'never full',
     file: FILE,
     find: 'return this.free.length === 0;',

@@ -6,8 +6,12 @@ export const check: StepModule['check'] = async () => {
   const rig = await ThreadRig.open(1);
   rig.admit();
   await rig.answer(0);
+  expectEqual(rig.dispatcher.gate.atHeaders(0) ?? 'admitted', 'queue_full', {
+    did: 'With one lane, a thread has answered and still runs. The headers of another request arrived.',
+    so: 'a lane is held until its thread ends, and the gate counts lanes',
+  });
   expectEqual(rig.admit().status, 503, {
-    did: 'With one lane, a thread has answered and still runs. Another request arrived.',
+    did: 'The thread still runs. The whole of another request arrived.',
     expected: '503',
     so: 'two threads would use one lane at once',
   });

@@ -16,7 +16,8 @@ import {
 import { createSampleMemories, openRecorder } from '../../../src/telemetry/locked.ts';
 import { BREAKER_DEFAULTS } from '../../support/writer-rig.ts';
 
-const THREAD = `
+/** Answers and ends when it is told to. */
+const OBEDIENT_THREAD = `
   const { parentPort } = require('node:worker_threads');
   const answer = { status: 200, head: '', body: '', close: false };
   parentPort.on('message', (word) => (word === 'answer' ? parentPort.postMessage(answer) : parentPort.close()));
@@ -39,6 +40,7 @@ export class ThreadRig {
   static async open(
     requestThreads: number,
     isSettled: (lane: number) => boolean = () => true,
+    threadSource: string = OBEDIENT_THREAD,
   ): Promise<ThreadRig> {
     const counters = new Float64Array(createCounterBlock(WORKER_SLOTS));
     const threads: { lane: number; worker: Worker }[] = [];
@@ -55,7 +57,7 @@ export class ThreadRig {
       writerCounters: counters,
       openPipeline: () => Promise.reject(new Error('a thread for each request needs no pipeline here')),
       startRequestThread(lane) {
-        const worker = new Worker(THREAD, { eval: true });
+        const worker = new Worker(threadSource, { eval: true });
         threads.push({ lane, worker });
         return worker;
       },
