@@ -86,7 +86,10 @@ class ThreadPerRequest implements Dispatcher {
     if (lane === null) return this.outbox.enqueueUnavailable(exchange, 'queue_full');
     this.lanes.waiting.add(exchange);
     this.updateGauges();
+    //> 1.6 a body of the thread's own
+    //: this.start(exchange, lane, body);
     this.start(exchange, lane, body.slice());
+    //<
   }
 
   private start(exchange: Exchange, lane: number, body: Uint8Array): void {

@@ -7,7 +7,7 @@
  *     const line = HEADER_LINES + (written & RECORD_MASK);
  *     //<
  * ```
- * A region runs from `//>` to `//<`. If its step is solved, the region stays as it is. If not, the text behind `//:`
+ * A region runs from `//>` to `//<`. If its step is solved, the region stays as it is. If not, the text after `//:`
  * replaces it, below a line that names the place. Regions may nest; inside an unsolved one nothing else shows.
  */
 import { MetricsStreamError } from '../base/errors.ts';
@@ -89,7 +89,7 @@ export function render(text: string, isSolved: (step: string) => boolean, path: 
   return [...rendered, ...lines.slice(next)].join('\n');
 }
 
-/** Line numbers, from 1, at which each region of the step begins behind its markers. */
+/** Line numbers, from 1, at which each region of the step begins after its markers. */
 export function placesOf(text: string, step: string, path: string): number[] {
   return regionsOf(text.split('\n'), path)
     .filter((region) => region.step === step)

@@ -69,12 +69,8 @@ export class CommitLog {
     this.segments = segments;
     this.parts = parts;
     this.events = events;
-    this.record = new LogRecorder(
-      state,
-      { ops: parts.ops, dataDir: parts.config.dataDir },
-      identity,
-      (code) => events.recordFailed(code),
-    );
+    const place = { ops: parts.ops, dataDir: parts.config.dataDir };
+    this.record = new LogRecorder(state, place, identity, (code) => events.recordFailed(code));
   }
 
   /** Writer thread, before anybody stores. */
@@ -132,10 +128,12 @@ export class CommitLog {
         isSealed = true;
         startMs = monotonicMs();
         this.append(buffer, nowMs);
+        //> 2.6 synced before it counts as stored
         if (config.ack === 'synced' && !this.sync()) {
           this.count(buffer);
           return UNKNOWN;
         }
+        //<
         if (this.isKept()) break;
         if (attempt === ATTEMPTS) return REFUSED;
       }
@@ -384,8 +382,10 @@ export class CommitLog {
     const { counters } = this.parts;
     counters[WRITER.sync_errors]! += 1;
     counters[WRITER.unknown_lines]! += this.state.unsyncedLines;
+    //> 2.7 this file is never trusted again
     this.state.syncFailed = true;
     this.fail(`a sync failed: ${codeOf(error)}`);
+    //<
   }
 
   private fail(reason: string): void {

@@ -300,7 +300,7 @@ export function parseBody(length: number, format: BodyFormat, itemRuns: ItemRuns
   runs = itemRuns;
   assert(length >= 0 && length <= maxBodyBytes, 'body fits the input buffer');
   bodyBytes = length;
-  //> 3.8 the byte behind the body
+  //> 3.8 the byte after the body
   B[length] = 0;
   //<
   outcome = PARSED;

@@ -27,7 +27,7 @@ export class ThreadRig {
   readonly dispatcher: Dispatcher;
   readonly counters: Float64Array;
   /** Request threads in the order of their start. */
-  readonly threads: { readonly lane: number; readonly worker: Worker }[];
+  readonly threads: { readonly lane: number; readonly worker: Worker; readonly body: Uint8Array }[];
   readonly deaths: string[];
 
   private constructor(dispatcher: Dispatcher, parts: Pick<ThreadRig, 'counters' | 'threads' | 'deaths'>) {
@@ -43,7 +43,7 @@ export class ThreadRig {
     threadSource: string = OBEDIENT_THREAD,
   ): Promise<ThreadRig> {
     const counters = new Float64Array(createCounterBlock(WORKER_SLOTS));
-    const threads: { lane: number; worker: Worker }[] = [];
+    const threads: { lane: number; worker: Worker; body: Uint8Array }[] = [];
     const deaths: string[] = [];
     const [samples] = createSampleMemories(1);
     const parts: DispatcherParts = {
@@ -56,9 +56,9 @@ export class ThreadRig {
       recorder: openRecorder(samples!),
       writerCounters: counters,
       openPipeline: () => Promise.reject(new Error('a thread for each request needs no pipeline here')),
-      startRequestThread(lane) {
+      startRequestThread(lane, { body }) {
         const worker = new Worker(threadSource, { eval: true });
-        threads.push({ lane, worker });
+        threads.push({ lane, worker, body });
         return worker;
       },
       isSettled,
@@ -68,10 +68,10 @@ export class ThreadRig {
   }
 
   /** A request whose body is complete. */
-  admit(): Exchange {
+  admit(body: Uint8Array = new Uint8Array(2)): Exchange {
     const exchange = new Exchange({ aborted: () => {}, received: () => {}, released: () => {} });
     exchange.status = 200;
-    this.dispatcher.admit(exchange, new Uint8Array(2));
+    this.dispatcher.admit(exchange, body);
     return exchange;
   }
 

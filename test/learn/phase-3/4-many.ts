@@ -6,8 +6,8 @@ const item = (n: number): string => `{"name":"m${n}","value":${n}}`;
 
 export const check: StepModule['check'] = () =>
   checkBodies(4, [
-    { body: bodyOf(item(1), item(2), item(3)), so: 'the items behind the first are missing' },
-    { body: `{"metrics":[ ${item(1)} , ${item(2)} ]}`, so: 'white space behind a comma' },
+    { body: bodyOf(item(1), item(2), item(3)), so: 'the items after the first are missing' },
+    { body: `{"metrics":[ ${item(1)} , ${item(2)} ]}`, so: 'white space may follow a comma' },
     { body: `{"metrics":[${item(1)} ${item(2)}]}`, so: 'items need a comma between them' },
     {
       body: bodyOf(...Array.from({ length: 9 }, (_, n) => item(n))),
@@ -17,7 +17,7 @@ export const check: StepModule['check'] = () =>
 
 export const mutants: StepModule['mutants'] = [
   {
-    mistake: 'white space behind a comma is an error',
+    mistake: 'white space after a comma is an error',
     file: FILE,
     find: `    if (c === COMMA) {
       i++;

@@ -6,7 +6,7 @@ const FILE = 'src/parser/single-pass/body.ts';
 export const check: StepModule['check'] = () =>
   checkBodies(6, [
     { body: '{"metrics":[{"name":"a","value":1},{"name" 1}]}', so: 'the failure does not name its item' },
-    { body: '{"metrics":[{"name":"a","value":1}],"x":tru}', so: 'a failure behind the items names none' },
+    { body: '{"metrics":[{"name":"a","value":1}],"x":tru}', so: 'a failure after the items names none' },
     { body: '{"metrics":[{"name":"a","val', so: 'the body ended; that is the reason' },
     { body: '{"metrics":[{"name":"a","value":1}]', so: 'the body ended; that is the reason' },
     { body: '{"metrics":[{"name":"a","value":1}]} \n', so: 'white space may follow' },

@@ -10,7 +10,7 @@ export const check: StepModule['check'] = () =>
     { ...lines(good(0), good(1), ''), so: 'a line is an item' },
     { ...lines(good(0), '', '  ', good(1)), so: 'empty lines are not counted' },
     { ...lines(good(0), '{"name":"a",', good(2)), so: 'a broken line rejects only itself' },
-    { ...lines(good(0), '7', good(2)), so: 'a line that is no object is invalid' },
+    { ...lines(good(0), '7', good(2)), so: 'a line that is not an object is invalid' },
     { ...lines(`${good(0)} x`, good(1)), so: 'something follows the item in its line' },
     { ...lines(`${good(0)} `, good(1)) },
     { ...lines('{"name":"a","value":1e999}', '{"name":"b","value":"\\x"}', good(2)) },

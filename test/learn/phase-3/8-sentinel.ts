@@ -5,10 +5,10 @@ const WHOLE = bodyOf('{"name":"cpu","value":12,"tags":{"host":"a"}}');
 const FILE = 'src/parser/single-pass/body.ts';
 
 export const check: StepModule['check'] = () => {
-  const so = 'the parser read on behind the end of the body, into the one before';
+  const so = 'the parser read on past the end of the body, into the one before';
   const cuts = Array.from({ length: WHOLE.length }, (_, bytes) => ({
     body: WHOLE.slice(0, bytes),
-    shown: `the first ${bytes} bytes of ${WHOLE}, with the rest of another body behind them,`,
+    shown: `the first ${bytes} bytes of ${WHOLE}, with the rest of another body after them,`,
     so,
   }));
   checkBodies(8, cuts, true);

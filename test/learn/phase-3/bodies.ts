@@ -48,7 +48,7 @@ export interface BodyCase {
 
 /**
  * @param step the last digit of the step's number
- * @param keepInput leave bytes behind the body, as a longer one before it does
+ * @param keepInput leave bytes after the body, as a longer one before it does
  */
 export function checkBodies(step: number, cases: readonly BodyCase[], keepInput = false): void {
   for (const { body, shown = body, so, lines = false } of cases) {

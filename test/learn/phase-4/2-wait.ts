@@ -5,7 +5,7 @@ export const check: StepModule['check'] = () =>
   checkLock(
     { count: 2, boundMs: 1e9, sliceMs: 1, word: 0, timeouts: 3, mustGet: true, mustWake: false },
     'Two threads acquired the lock; each may sleep a slice of 1 ms and has all the time it wants.',
-    'both get the lock, one behind the other',
+    'both get the lock, one after the other',
     'a thread that finds the lock held must try again when it is free',
   );
 

@@ -20,7 +20,7 @@ export const check: StepModule['check'] = () => {
     settledBy((last + 10) | 0, [last - 5, (last + 5) | 0, (last + 15) | 0]),
     [last - 5, (last + 5) | 0],
     {
-      did: 'The cursors step over 2,147,483,647: tasks wait 5 before, 5 behind and 15 behind; stored is 10 behind.',
+      did: 'The cursors step over 2,147,483,647: tasks wait 5 before, 5 past and 15 past it; stored is 10 past it.',
       so: 'the comparison is wrong where the count wraps',
     },
   );

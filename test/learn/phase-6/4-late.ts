@@ -47,7 +47,7 @@ export const check: StepModule['check'] = () => {
   queue.push('g', 6, 300);
   expectEqual(expiredAt(queue, 350), ['g'], {
     did: 'd, e and f were settled; g was queued at 300 ms. The test asked at 350 ms.',
-    so: 'tasks that are gone hide those behind them',
+    so: 'tasks that are gone hide those after them',
   });
 };
 
