@@ -1,42 +1,40 @@
 /** Questions to the learner, in a terminal. */
-import { createInterface, type Interface } from 'node:readline/promises';
+import { createInterface } from 'node:readline';
 import { print } from './screen.ts';
 
 export const canAsk = (): boolean => process.stdin.isTTY === true && process.stdout.isTTY === true;
 
-/** @returns null if the learner ends the input with Ctrl-D or Ctrl-C */
-async function withTerminal<Answer>(ask: (terminal: Interface) => Promise<Answer>): Promise<Answer | null> {
-  const terminal = createInterface({ input: process.stdin, output: process.stdout });
-  const closed = new Promise<null>((resolve) => terminal.once('close', () => resolve(null)));
+/** Shows the prompt before each line that it reads. Ctrl-D and Ctrl-C end it. Lines that arrive early are kept. */
+async function* typedLines(prompt: string): AsyncGenerator<string> {
+  const terminal = createInterface({ input: process.stdin, output: process.stdout, prompt });
   try {
-    return await Promise.race([ask(terminal), closed]);
+    terminal.prompt();
+    for await (const line of terminal) {
+      yield line.trim();
+      terminal.prompt();
+    }
   } finally {
     terminal.close();
   }
 }
 
 /** Repeats the question until the answer is a number above 0; null if there is none. */
-export function askNumber(question: string): Promise<number | null> {
-  return withTerminal(async (terminal) => {
-    for (;;) {
-      const text = (await terminal.question(`${question}: `)).trim().replaceAll(',', '');
-      const value = Number(text);
-      if (text !== '' && Number.isFinite(value) && value > 0) return value;
-      print('a number above 0, please; Ctrl-D ends');
-    }
-  });
+export async function askNumber(question: string): Promise<number | null> {
+  for await (const line of typedLines(`${question}: `)) {
+    const value = Number(line.replaceAll(',', ''));
+    if (line !== '' && Number.isFinite(value) && value > 0) return value;
+    print('a number above 0, please; Ctrl-D ends');
+  }
+  return null;
 }
 
 /** Lines up to the first empty one; null if there are none. */
 export async function askText(question: string): Promise<string | null> {
   print(`${question}; an empty line ends it`);
-  const text = await withTerminal(async (terminal) => {
-    const lines: string[] = [];
-    for (;;) {
-      const line = await terminal.question('> ');
-      if (line.trim() === '') return lines.join('\n').trim();
-      lines.push(line);
-    }
-  });
-  return text === '' ? null : text;
+  const lines: string[] = [];
+  for await (const line of typedLines('> ')) {
+    if (line === '') break;
+    lines.push(line);
+  }
+  return lines.length === 0 ? null : lines.join('\n');
 }
