@@ -11,7 +11,10 @@ export const check: StepModule['check'] = () =>
       so: 'an invalid item was stored, or took a row',
     },
     { body: bodyOf('{"value":1}', '{"name":"a"}', good(2)), so: 'rows of invalid items are used again' },
-    { body: bodyOf(good(0), '7', 'null', good(3)), so: 'an item that is not an object is invalid, not broken' },
+    {
+      body: bodyOf(good(0), '7', 'null', good(3)),
+      so: 'an item that is not an object is invalid, not broken',
+    },
     { body: bodyOf('{"name":"a","value":"x","type":"y"}'), so: 'an item keeps its first error' },
     { body: '{"metrics":[{"name":"a","value":1},]}', so: 'a comma must be followed by an item' },
     { body: bodyOf('[{"name":"a","value":1}]', good(1)) },
