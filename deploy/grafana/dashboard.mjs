@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { GREEN, own, SERVER } from './queries.mjs';
 import { REQUEST_ROWS } from './request-rows.mjs';
 import { RESOURCE_ROWS } from './resource-rows.mjs';
+import { SHIPPING_ROWS } from './shipping-rows.mjs';
 
 const FILE = fileURLToPath(new URL('metricsstream.json', import.meta.url));
 /** The schema of Grafana 12; newer ones migrate it when they load it. */
@@ -90,7 +91,7 @@ function panelOf(described, id, x, y) {
 function layOut() {
   const panels = [];
   let y = 0;
-  for (const [title, described] of [...REQUEST_ROWS, ...RESOURCE_ROWS]) {
+  for (const [title, described] of [...REQUEST_ROWS, ...RESOURCE_ROWS, ...SHIPPING_ROWS]) {
     panels.push({
       id: panels.length + 1,
       type: 'row',
@@ -132,13 +133,15 @@ function labelVariable(name, label, series, more) {
   };
 }
 
+/** One series of each process: of the server, and of what runs beside it. */
+const PROCESSES = '__name__=~"metricsstream_build_info|metricsstream_(export|consume|archive)_up"';
 const SEVERAL = { multi: true, includeAll: true, current: { text: 'All', value: ['$__all'] } };
 
 const dashboard = {
   uid: 'metricsstream',
   title: 'MetricsStream',
   description:
-    'Requests, latency, pipeline, protection, errors, capacity and system of MetricsStream servers.',
+    'Requests, latency, pipeline, protection, errors, capacity and system of MetricsStream servers; exporters, consumers and archive.',
   tags: ['metricsstream'],
   schemaVersion: SCHEMA_VERSION,
   version: 1,
@@ -181,8 +184,8 @@ const dashboard = {
         refresh: 1,
         current: {},
       },
-      labelVariable('job', 'Job', 'metricsstream_build_info', SEVERAL),
-      labelVariable('instance', 'Instance', 'metricsstream_build_info{job=~"$job"}', SEVERAL),
+      labelVariable('job', 'Job', `{${PROCESSES}}`, SEVERAL),
+      labelVariable('instance', 'Instance', `{${PROCESSES}, job=~"$job"}`, SEVERAL),
       labelVariable('stage', 'Stage', `metricsstream_stage_duration_seconds_count{${SERVER}}`, {
         multi: false,
         includeAll: false,

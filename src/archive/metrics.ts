@@ -23,6 +23,8 @@ const GAUGES = {
   lag_seconds: 'Age of the last write to the oldest of these segments; 0 without one.',
   damaged_segments: 'Segments that are kept because a part of them is damaged.',
   last_success_timestamp_seconds: 'Unix time at which the last pass ended well; 0 before the first.',
+  pass_seconds: 'Time of the last pass that ended well.',
+  pass_cpu_seconds: 'CPU time of that pass.',
   up: 'Whether the last pass ended well.',
 } as const;
 

@@ -135,9 +135,12 @@ class Service {
     try {
       const manifest = await this.archiver.pass(this.stop);
       const { user, system } = process.cpuUsage(startCpu);
+      const seconds = round((performance.now() - startMs) / MS_PER_SECOND);
+      const cpuSeconds = round((user + system) / US_PER_SECOND);
+      this.metrics.set({ pass_seconds: seconds, pass_cpu_seconds: cpuSeconds });
       this.report(manifest, before, {
-        seconds: round((performance.now() - startMs) / MS_PER_SECOND),
-        cpuSeconds: round((user + system) / US_PER_SECOND),
+        seconds,
+        cpuSeconds,
         peakMiB: Math.ceil((process.resourceUsage().maxRSS * KIB) / MIB),
       });
       this.problem = null;

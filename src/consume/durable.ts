@@ -63,6 +63,8 @@ export interface QueueReading {
   readonly redelivered: number;
   /** Bytes of all messages in the stream. */
   readonly streamBytes: number;
+  /** The stream refuses messages beyond so many; -1 for no limit. */
+  readonly streamLimitBytes: number;
   readonly quarantined: number;
 }
 
@@ -71,7 +73,7 @@ export async function readQueue(
   stream: string,
   durable: string,
 ): Promise<QueueReading> {
-  const [consumer, { state }, quarantine] = await Promise.all([
+  const [consumer, { state, config }, quarantine] = await Promise.all([
     jsm.consumers.info(stream, durable),
     jsm.streams.info(stream),
     jsm.streams.info(quarantineStreamOf(stream)),
@@ -81,6 +83,7 @@ export async function readQueue(
     unacknowledged: consumer.num_ack_pending,
     redelivered: consumer.num_redelivered,
     streamBytes: state.bytes,
+    streamLimitBytes: config.max_bytes,
     quarantined: quarantine.state.messages,
   };
 }

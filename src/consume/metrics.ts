@@ -23,6 +23,7 @@ const GAUGES = {
   pending_messages: 'Messages in the stream that no worker has fetched.',
   unacknowledged_messages: 'Messages fetched by any process and not yet acknowledged.',
   stream_bytes: 'Bytes of the stream.',
+  stream_limit_bytes: 'Bytes at which the stream refuses messages; -1 without a limit.',
   quarantine_messages: 'Messages in the quarantine stream.',
   lag_seconds: 'Time since the stream stored the newest message that the sink holds; 0 if none waits.',
   breaker_state: 'Breaker of the sink: 0 closed, 1 open, 2 half open.',
@@ -81,10 +82,12 @@ export class ConsumeMetrics {
     for (const ms of report.streamMs) stream_seconds.observe(Math.max(0, ms) / MS_PER_SECOND);
   }
 
-  queue({ pending, unacknowledged, streamBytes, quarantined }: QueueReading): void {
+  queue(reading: QueueReading): void {
+    const { pending, unacknowledged, streamBytes, streamLimitBytes, quarantined } = reading;
     this.set('pending_messages', pending);
     this.set('unacknowledged_messages', unacknowledged);
     this.set('stream_bytes', streamBytes);
+    this.set('stream_limit_bytes', streamLimitBytes);
     this.set('quarantine_messages', quarantined);
   }
 

@@ -9,49 +9,12 @@ import { ArchiveMetrics } from '../../src/archive/metrics.ts';
 import { eventually } from '../support/assertions.ts';
 import { bodyOf, ndjsonBody, uniqueName } from '../support/bodies.ts';
 import { reportCursor } from '../support/cursor-report.ts';
+import { dashboard, findsData, isNumber, isShipping, panels, substituted } from '../support/dashboard.ts';
 import { deployPath, readDeployed, runTool } from '../support/deploy-files.ts';
-import { Prometheus, type Series } from '../support/prometheus.ts';
+import { Prometheus } from '../support/prometheus.ts';
 import { postRequest, RawConnection } from '../support/raw-http.ts';
 import { startServer } from '../support/server-process.ts';
 import { requireTool } from '../support/tools.ts';
-
-interface Panel {
-  readonly id: number;
-  readonly type: string;
-  readonly title: string;
-  readonly description?: string;
-  readonly gridPos: { readonly x: number; readonly y: number; readonly w: number; readonly h: number };
-  readonly fieldConfig?: { readonly defaults: { readonly unit?: string; readonly thresholds?: unknown } };
-  readonly targets?: readonly { readonly expr: string }[];
-}
-
-interface Variable {
-  readonly name: string;
-  readonly type: string;
-  readonly definition?: string;
-}
-
-const dashboard = JSON.parse(readDeployed('grafana', 'metricsstream.json')) as {
-  readonly panels: readonly Panel[];
-  readonly templating: { readonly list: readonly Variable[] };
-  readonly annotations: { readonly list: readonly { readonly name: string; readonly expr: string }[] };
-};
-const panels = dashboard.panels.filter(({ type }) => type !== 'row');
-
-/** The values that Grafana substitutes for its variables. */
-const VALUES: Readonly<Record<string, string>> = {
-  $__rate_interval: '10s',
-  $__interval: '10s',
-  $datasource: 'prometheus',
-  $instance: '.+',
-  $stage: 'sync',
-  $job: 'metricsstream',
-};
-
-const substituted = (expression: string): string =>
-  Object.entries(VALUES).reduce((text, [name, value]) => text.replaceAll(name, value), expression);
-
-const isNumber = ({ value }: Series): boolean => value[1] !== 'NaN';
 
 describe('the dashboard', () => {
   it('equals the output of its description', () => {
@@ -149,8 +112,8 @@ describe('in a Prometheus that scrapes a loaded server', { skip: requireTool('pr
     });
     // As an exporter reports; without one there are no sinks to show.
     reportCursor(server.dataDir, {});
-    const target = `127.0.0.1:${server.port}`;
-    prometheus = await Prometheus.start(owner, target, [
+    const targets = [`127.0.0.1:${server.port}`];
+    prometheus = await Prometheus.start(owner, targets, [
       deployPath('prometheus', 'recording.yml'),
       deployPath('prometheus', 'alerts.yml'),
     ]);
@@ -173,22 +136,10 @@ describe('in a Prometheus that scrapes a loaded server', { skip: requireTool('pr
     for (const cleanup of cleanups.reverse()) await cleanup();
   });
 
-  const findsData = async (expression: string) => {
-    let found: readonly Series[] = [];
-    await eventually(
-      `data for ${expression}`,
-      async () => {
-        found = await prometheus.query(expression);
-        return found.some(isNumber);
-      },
-      5_000,
-    );
-    return found;
-  };
-
-  for (const { title, targets = [] } of panels) {
+  // Those of the processes beside a server have a test of their own.
+  for (const { title, targets = [] } of panels.filter((panel) => !isShipping(panel))) {
     it(`panel "${title}" finds data with each of its queries`, async () => {
-      for (const { expr } of targets) await findsData(substituted(expr));
+      for (const { expr } of targets) await findsData(prometheus, substituted(expr));
     });
   }
 
@@ -201,7 +152,7 @@ describe('in a Prometheus that scrapes a loaded server', { skip: requireTool('pr
     assert.equal(variables.length, 3);
     for (const { definition = '' } of variables) {
       const [, series = '', label = ''] = /^label_values\((.+), (\w+)\)$/.exec(definition) ?? [];
-      const found = await findsData(substituted(series));
+      const found = await findsData(prometheus, substituted(series));
       assert.ok(
         found.every(({ metric }) => metric[label]),
         definition,
@@ -212,7 +163,7 @@ describe('in a Prometheus that scrapes a loaded server', { skip: requireTool('pr
   it('every recording rule produces data', async () => {
     const recording = (await prometheus.rules()).filter(({ type }) => type === 'recording');
     assert.ok(recording.length > 0);
-    for (const { name } of recording) await findsData(name);
+    for (const { name } of recording) await findsData(prometheus, name);
   });
 
   it('every rule is evaluated without an error, and a healthy server fires no alert', async () => {
@@ -237,7 +188,7 @@ describe('in a Prometheus that scrapes a loaded server', { skip: requireTool('pr
     assert.ok(names.length > 20);
     // The test of consume checks its names, and the next one those of archive.
     const ofServer = names.filter((name) => !/^metricsstream_(consume|archive)_/.test(name));
-    for (const name of new Set(ofServer)) await findsData(name);
+    for (const name of new Set(ofServer)) await findsData(prometheus, name);
   });
 
   it('the rules use metrics of archive that it has', () => {

@@ -33,13 +33,17 @@ export class Prometheus {
     this.port = port;
   }
 
-  /** Scrapes `target` (host:port) once a second as job `metricsstream`, and evaluates `ruleFiles` as often. */
-  static async start(owner: Owner, target: string, ruleFiles: readonly string[]): Promise<Prometheus> {
+  /** Scrapes `targets` (host:port) once a second as job `metricsstream`, and evaluates `ruleFiles` as often. */
+  static async start(
+    owner: Owner,
+    targets: readonly string[],
+    ruleFiles: readonly string[],
+  ): Promise<Prometheus> {
     const directory = temporaryDirectory(owner, 'metricsstream-prometheus-');
     const config = {
       global: { scrape_interval: '1s', scrape_timeout: '1s', evaluation_interval: '1s' },
       rule_files: ruleFiles,
-      scrape_configs: [{ job_name: 'metricsstream', static_configs: [{ targets: [target] }] }],
+      scrape_configs: [{ job_name: 'metricsstream', static_configs: [{ targets }] }],
     };
     // JSON is valid YAML.
     writeFileSync(join(directory, 'prometheus.yml'), JSON.stringify(config));
