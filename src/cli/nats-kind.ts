@@ -4,7 +4,7 @@ import { MetricsStreamError } from '../base/errors.ts';
 import { GIB } from '../config/units.ts';
 import type { SinkFactory } from '../export/sink.ts';
 import { parseNatsAddress } from '../nats/address.ts';
-import type { NatsFiles } from '../nats/connect.ts';
+import type { NatsFiles } from '../nats/security.ts';
 import { quantityOption } from './flag-values.ts';
 import type { Flags, SinkKind } from './sink-kind.ts';
 
@@ -15,6 +15,7 @@ const CLUSTER_REPLICAS = 3;
 export function addNatsOptions(command: Command): void {
   const options = [
     new Option('--nats-creds <file>', 'credentials of the user, as nsc writes them'),
+    new Option('--nats-nkey <file>', 'seed of the NKey of the user, as nk writes it'),
     new Option(
       '--nats-tls-ca <file>',
       'PEM file of the authority that signed the certificates of the servers',
@@ -46,6 +47,7 @@ function addOptions(command: Command): void {
 export function natsFilesOf(flags: Flags): NatsFiles {
   const files = {
     creds: flags.natsCreds,
+    nkey: flags.natsNkey,
     tlsCa: flags.natsTlsCa,
     tlsCert: flags.natsTlsCert,
     tlsKey: flags.natsTlsKey,

@@ -7,7 +7,8 @@ import { Backoff } from '../export/backoff.ts';
 import type { PostgresOptions } from '../export/postgres/options.ts';
 import { SinkError } from '../export/sink.ts';
 import type { NatsAddress } from '../nats/address.ts';
-import { type NatsFiles, type NatsLink, openNats } from '../nats/connect.ts';
+import { type NatsLink, openNats } from '../nats/connect.ts';
+import type { NatsFiles } from '../nats/security.ts';
 import { PostgresApplier } from './postgres-applier.ts';
 import { SinkBreaker } from './sink-breaker.ts';
 import { Worker } from './worker.ts';
@@ -66,8 +67,8 @@ if (stop.signal.aborted) worker.stop();
 await worker.run();
 clearInterval(exposed);
 await applier.close();
-// Sends what is still buffered: acknowledgements and refusals.
-await link.connection.drain();
+// Sends what is still buffered: acknowledgements and refusals. Without a connection, the messages come again.
+await link.connection.drain().catch(() => {});
 port.close();
 
 /** Main has connected a moment ago, so an error here passes. */

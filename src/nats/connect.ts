@@ -1,16 +1,9 @@
 /** Connections to NATS. They replace the defaults with which the client would give a connection up. */
-import { readFileSync } from 'node:fs';
-import {
-  ConnectionError,
-  connect,
-  credsAuthenticator,
-  type NatsConnection,
-  type TlsOptions,
-} from '@nats-io/transport-node';
-import { MetricsStreamError, systemErrorText } from '../base/errors.ts';
+import { ConnectionError, connect, type NatsConnection } from '@nats-io/transport-node';
 import { SinkError } from '../export/sink.ts';
 import type { NatsAddress } from './address.ts';
 import { isPermanent, natsErrorText } from './errors.ts';
+import { type NatsFiles, securityOf } from './security.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const RECONNECT_WAIT_MS = 250;
@@ -60,15 +53,6 @@ export class NatsLink {
   }
 }
 
-/** Files that `--nats-…` options name. */
-export interface NatsFiles {
-  /** Credentials (JWT and key) as `nsc` writes them. */
-  readonly creds?: string;
-  readonly tlsCa?: string;
-  readonly tlsCert?: string;
-  readonly tlsKey?: string;
-}
-
 /**
  * Connects once. Later the client reconnects by itself, for ever. By default it gives up after ten attempts, or after two
  * refused logins, which an operator may still correct.
@@ -76,22 +60,17 @@ export interface NatsFiles {
  * @throws SinkError with one line; MetricsStreamError CONFIG_INVALID for a file that cannot be read
  */
 export async function openNats(address: NatsAddress, files: NatsFiles, name: string): Promise<NatsLink> {
-  const { servers, user, password, token } = address;
-  const credentials = files.creds === undefined ? null : readOption('--nats-creds', files.creds);
-  const tls = tlsOf(address, files);
+  const security = securityOf(address, files);
   try {
     const connection = await connect({
-      servers: [...servers],
+      servers: [...address.servers],
       name,
       timeout: CONNECT_TIMEOUT_MS,
       reconnectTimeWait: RECONNECT_WAIT_MS,
       maxReconnectAttempts: -1,
       ignoreAuthErrorAbort: true,
       pingInterval: PING_INTERVAL_MS,
-      ...(credentials === null ? {} : { authenticator: credsAuthenticator(credentials) }),
-      ...(user === undefined ? {} : { user, pass: password ?? '' }),
-      ...(token === undefined ? {} : { token }),
-      ...tls,
+      ...security,
     });
     return new NatsLink(connection);
   } catch (error) {
@@ -99,29 +78,4 @@ export async function openNats(address: NatsAddress, files: NatsFiles, name: str
       cause: error,
     });
   }
-}
-
-function readOption(option: string, path: string): Uint8Array {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw new MetricsStreamError('CONFIG_INVALID', `${option} ${path}: ${systemErrorText(error)}`);
-  }
-}
-
-/** The path of a file that can be read. The client reads it at each connection, so a renewed certificate takes effect. */
-function readable(option: string, path: string): string {
-  readOption(option, path);
-  return path;
-}
-
-function tlsOf({ isTls }: NatsAddress, { tlsCa, tlsCert, tlsKey }: NatsFiles): { tls?: TlsOptions } {
-  if (!isTls && tlsCa === undefined && tlsCert === undefined) return {};
-  return {
-    tls: {
-      ...(tlsCa === undefined ? {} : { caFile: readable('--nats-tls-ca', tlsCa) }),
-      ...(tlsCert === undefined ? {} : { certFile: readable('--nats-tls-cert', tlsCert) }),
-      ...(tlsKey === undefined ? {} : { keyFile: readable('--nats-tls-key', tlsKey) }),
-    },
-  };
 }

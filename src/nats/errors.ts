@@ -23,7 +23,21 @@ export const NatsErrorCode = {
   WRONG_LAST_SEQUENCE: 10071,
   STREAM_FULL: 10077,
   STORAGE_LIMIT: 10028,
+  STORAGE_RESOURCES: 10047,
 } as const;
+
+/** Codes with which Node refuses a certificate, and what to do about it. */
+const CERTIFICATE_ADVICE: Readonly<Record<string, string>> = {
+  ERR_TLS_CERT_ALTNAME_INVALID: 'connect by a name that the certificate has',
+  CERT_HAS_EXPIRED: 'renew it there',
+  CERT_NOT_YET_VALID: 'correct the clocks',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'name it, or its authority, with --nats-tls-ca',
+  SELF_SIGNED_CERT_IN_CHAIN: 'name its authority with --nats-tls-ca',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'name its authority with --nats-tls-ca',
+  UNABLE_TO_GET_ISSUER_CERT: 'name its authority with --nats-tls-ca',
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'name its authority with --nats-tls-ca',
+};
+const WITHOUT_TLS = "server does not support 'tls'";
 
 /** The API code of an error of the server, or 0. */
 export function natsCode(error: unknown): number {
@@ -40,20 +54,27 @@ export function isPermanent(error: unknown): boolean {
     error instanceof MetricsStreamError ||
     error instanceof AuthorizationError ||
     causeOf(error, PermissionViolationError) !== null ||
+    certificateAdvice(error) !== undefined ||
+    (error as Error).message === WITHOUT_TLS ||
     code === NatsErrorCode.STREAM_NOT_FOUND ||
     code === NatsErrorCode.NOT_ENABLED_FOR_ACCOUNT
   );
 }
 
+function certificateAdvice(error: unknown): string | undefined {
+  return CERTIFICATE_ADVICE[(error as NodeJS.ErrnoException).code ?? ''];
+}
+
 /** One line: the cause, and the remedy where there is one. */
-export function natsErrorText(error: unknown, { servers, stream, text }: NatsAddress): string {
+export function natsErrorText(error: unknown, address: NatsAddress): string {
+  const { servers, stream, text } = address;
   const where = servers.join(', ');
   const denied = causeOf(error, PermissionViolationError);
   if (denied !== null) {
     return `NATS denies ${denied.operation === 'publish' ? 'publishing to' : 'subscribing to'} ${denied.subject}; grant it to the user, docs/nats.md lists the permissions`;
   }
   if (error instanceof AuthorizationError) {
-    return `NATS at ${where} refuses the user, password or credentials; correct the address or --nats-creds`;
+    return `NATS at ${where} refuses the user, password or credentials; correct the address, --nats-creds or --nats-nkey`;
   }
   switch (natsCode(error)) {
     case NatsErrorCode.STREAM_NOT_FOUND:
@@ -62,6 +83,7 @@ export function natsErrorText(error: unknown, { servers, stream, text }: NatsAdd
       return `the stream ${stream} is full; start consumers, or raise its limit: metricsstream export --init --stream-max-bytes`;
     case NatsErrorCode.RESOURCES:
     case NatsErrorCode.STORAGE_LIMIT:
+    case NatsErrorCode.STORAGE_RESOURCES:
       return `NATS at ${where} has no room for ${stream}; free disk space there, or lower --stream-max-bytes`;
     case NatsErrorCode.NO_PEERS:
       return `the cluster at ${where} has too few servers for the replicas of ${stream}; start them, or lower --stream-replicas`;
@@ -71,14 +93,29 @@ export function natsErrorText(error: unknown, { servers, stream, text }: NatsAdd
     case NatsErrorCode.NOT_ENABLED_FOR_ACCOUNT:
       return `JetStream is not enabled at ${where}; start nats-server with --jetstream`;
   }
-  return transportText(error, where);
+  return tlsText(error, where) ?? transportText(error, where, address.isTls);
 }
 
-function transportText(error: unknown, where: string): string {
+function tlsText(error: unknown, where: string): string | null {
+  const { message } = error as Error;
+  const advice = certificateAdvice(error);
+  if (advice !== undefined)
+    return `the certificate of NATS at ${where} is not accepted: ${message}; ${advice}`;
+  if (message !== WITHOUT_TLS) return null;
+  return `NATS at ${where} does not offer TLS; configure it there, or use nats:// without --nats-tls options`;
+}
+
+function transportText(error: unknown, where: string, isTls: boolean): string {
   if (isWithoutResponder(error)) {
     return `JetStream at ${where} does not answer: it is not enabled, or the stream has no leader now`;
   }
-  if (error instanceof TimeoutError) return `NATS at ${where} did not answer in time`;
+  if (error instanceof TimeoutError) {
+    // A server that refuses a client certificate closes the connection, which the client does not report.
+    const advice = isTls
+      ? '; if it asks for a client certificate, check --nats-tls-cert and --nats-tls-key'
+      : '';
+    return `NATS at ${where} did not answer in time${advice}`;
+  }
   if (error instanceof ClosedConnectionError) return `the connection to NATS at ${where} is closed`;
   const { message } = error as Error;
   const advice = '; start nats-server there, or correct the address';

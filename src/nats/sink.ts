@@ -17,11 +17,12 @@ import {
 } from '../export/sink.ts';
 import { logEnd } from '../storage/log-end.ts';
 import type { NatsAddress } from './address.ts';
-import { type NatsFiles, type NatsLink, openNats } from './connect.ts';
+import { type NatsLink, openNats } from './connect.ts';
 import { isPermanent, natsErrorText } from './errors.ts';
 import { LogWriter } from './log-writer.ts';
 import type { CommitMessage, Extent } from './message.ts';
 import { messagesOf } from './range-messages.ts';
+import type { NatsFiles } from './security.ts';
 
 /** Twice the longest time between two syncs of a server, and some. */
 const DURABLE_AFTER_MS = 5 * 60_000;

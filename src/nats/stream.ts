@@ -25,6 +25,9 @@ export interface StreamSettings {
 }
 
 const SAFE_REPLICAS = 3;
+/** The server reserves the limit of each stream, and the quarantine is empty as a rule. */
+const QUARANTINE_SHARE = 1 / 8;
+const QUARANTINE_LEAST_BYTES = 64 << 20;
 
 export function subjectOf(stream: string, log: string): string {
   return `${stream.toLowerCase()}.${log}`;
@@ -58,7 +61,10 @@ export async function initStream(
   try {
     const jsm = await jetstreamManager(link.connection, { checkAPI: false });
     const info = await addOrUpdate(jsm, stream, settings);
-    await addOrUpdate(jsm, quarantineStreamOf(stream), settings);
+    const { replicas, maxBytes } = settings;
+    const share = Math.max(QUARANTINE_LEAST_BYTES, Math.floor(maxBytes * QUARANTINE_SHARE));
+    const quarantine = { replicas, maxBytes: Math.min(maxBytes, share) };
+    await addOrUpdate(jsm, quarantineStreamOf(stream), quarantine);
     return explain(info);
   } catch (error) {
     throw new SinkError(isPermanent(error) ? 'fatal' : 'retry', natsErrorText(error, address), {

@@ -88,7 +88,7 @@ describe('export to NATS', { skip }, () => {
     assert.equal(bodies.trimEnd().split('\n').length, many.length);
   });
 
-  it('exits 1 with one line when the stream is missing or the directory holds no log', async (t) => {
+  it('exits 1 with one line when the stream is missing or has no room, or the directory holds no log', async (t) => {
     const nats = await startNats(t);
     const server = await startServer(t);
     const missing = await runCli(['export', '--to', nats.url, '--data-dir', server.dataDir]);
@@ -100,6 +100,14 @@ describe('export to NATS', { skip }, () => {
     const noLog = await runCli(['export', '--to', nats.url, '--data-dir', temporaryDirectory(t)]);
     assert.equal(noLog.code, 1);
     assert.match(noLog.stderr, /^metricsstream: .* has no log\.json: /);
+    const config = `jetstream { store_dir: "${temporaryDirectory(t)}", max_file_store: 1048576 }`;
+    const small = await startNats(t, { jetStream: false, config });
+    const noRoom = await runCli(['export', '--to', small.url, '--init']);
+    assert.equal(noRoom.code, 1);
+    assert.match(
+      noRoom.stderr,
+      /^metricsstream: NATS at .* has no room for METRICSSTREAM; free disk space there, or lower --stream-max-bytes\n$/,
+    );
   });
 
   for (const [args, reason] of [

@@ -20,6 +20,8 @@ export interface NatsOptions {
   /** Default: a temporary directory. */
   readonly storeDir?: string;
   readonly jetStream?: boolean;
+  /** Default: 127.0.0.1. */
+  readonly host?: string;
 }
 
 export interface NatsServer {
@@ -101,7 +103,7 @@ function create(owner: Owner, name: string, port: number, options: NatsOptions, 
   const jetStream = options.jetStream === false ? '' : `jetstream { store_dir: "${storeDir}" }\n`;
   writeFileSync(
     configPath,
-    `server_name: ${name}\nhost: 127.0.0.1\nport: ${port}\n${jetStream}${more}${options.config ?? ''}\n`,
+    `server_name: ${name}\nhost: ${options.host ?? '127.0.0.1'}\nport: ${port}\n${jetStream}${more}${options.config ?? ''}\n`,
   );
   const server = new Server(name, port, storeDir, configPath);
   onEnd(owner, () => server.kill());
