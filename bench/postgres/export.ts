@@ -41,6 +41,7 @@ const CASES: readonly Case[] = [
   { layout: 'series', range: '64k', commit: 'on' },
   { layout: 'series', range: '1m', commit: 'on' },
   { layout: 'series', range: '4m', commit: 'on' },
+  { layout: 'series', range: '8m', commit: 'on' },
   { layout: 'series', range: '16m', commit: 'on' },
   { layout: 'series', range: '4m', commit: 'off' },
   { layout: 'flat', range: '4m', commit: 'on' },
@@ -50,6 +51,7 @@ interface Cell {
   readonly rowsPerSecond: number;
   readonly exporterUs: number;
   readonly serverUs: number;
+  readonly peakMiB: number;
 }
 
 function ticks(pid: number, field: number): number {
@@ -57,16 +59,32 @@ function ticks(pid: number, field: number): number {
   return Number(fields[field]) + Number(fields[field + 1]);
 }
 
-/** Runs the exporter to its end; returns its CPU in µs, and the seconds it took. */
-async function runExporter(args: readonly string[]): Promise<{ us: number; seconds: number }> {
+const KIB_PER_MIB = 1_024;
+
+function peakMiBOf(pid: number): number {
+  const [, kib = '0'] = /^VmHWM:\s+(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+  return Number(kib) / KIB_PER_MIB;
+}
+
+interface Usage {
+  /** CPU. */
+  readonly us: number;
+  readonly seconds: number;
+  /** Resident. */
+  readonly peakMiB: number;
+}
+
+/** Runs the exporter to its end. */
+async function runExporter(args: readonly string[]): Promise<Usage> {
   const startMs = performance.now();
   const child = spawn(process.execPath, [MAIN, 'export', '--once', '--log-level', 'error', ...args], {
     stdio: 'inherit',
   });
-  let us = 0;
+  let [us, peakMiB] = [0, 0];
   const timer = setInterval(() => {
     try {
       us = ticks(child.pid!, UTIME) * US_PER_TICK;
+      peakMiB = Math.max(peakMiB, peakMiBOf(child.pid!));
     } catch {
       // It has ended.
     }
@@ -74,7 +92,7 @@ async function runExporter(args: readonly string[]): Promise<{ us: number; secon
   const code = await new Promise((resolve) => child.once('exit', resolve));
   clearInterval(timer);
   assert.equal(code, 0, 'export succeeded');
-  return { us, seconds: (performance.now() - startMs) / 1_000 };
+  return { us, peakMiB, seconds: (performance.now() - startMs) / 1_000 };
 }
 
 class Bench {
@@ -112,7 +130,8 @@ class Bench {
     assert.equal(Number(rows[0]?.count), LINES, 'every line is a row');
     const idle = await runExporter(args);
     const rowsPerSecond = LINES / (shipped.seconds - idle.seconds);
-    return { rowsPerSecond, exporterUs: (shipped.us - idle.us) / LINES, serverUs: serverUs / LINES };
+    const exporterUs = (shipped.us - idle.us) / LINES;
+    return { rowsPerSecond, exporterUs, serverUs: serverUs / LINES, peakMiB: shipped.peakMiB };
   }
 
   async end(): Promise<void> {
@@ -130,6 +149,7 @@ const OPTIONS: PostgresOptions = {
   seriesPerName: 0,
   partitionDays: 1,
   retentionMs: 0,
+  ledgerAgeMs: 0,
 };
 
 async function main(url: string): Promise<void> {
@@ -147,11 +167,12 @@ async function main(url: string): Promise<void> {
     const rows = CASES.map(({ layout, range, commit }, index) => [
       ...[layout, range, commit, show(index, ({ rowsPerSecond }) => rowsPerSecond)],
       ...[show(index, ({ exporterUs }) => exporterUs), show(index, ({ serverUs }) => serverUs)],
+      show(index, ({ peakMiB }) => peakMiB),
     ]);
     console.log(`${machine()}; ${LINES} lines, ${ROUNDS} rounds in turns`);
     console.log(
       textTable([
-        ['layout', 'range', 'synchronous commit', 'rows/s', 'exporter µs/row', 'server µs/row'],
+        ['layout', 'range', 'synchronous commit', 'rows/s', 'exporter µs/row', 'server µs/row', 'peak MiB'],
         ...rows,
       ]),
     );

@@ -35,7 +35,7 @@ export function addExportCommand(program: Command): void {
     .addOption(
       new Option(
         '--from <commit|time>',
-        'begin there if the sink holds nothing; with --once, replace what it holds from there on',
+        'begin there if the sink holds nothing; with --once, ship again what it holds from there on',
       ),
     )
     .addOption(

@@ -62,6 +62,13 @@ export function addPostgresOptions(command: Command): void {
       '0',
       [0, DECADE_MS],
     ),
+    quantityOption(
+      '--ledger-age <duration>',
+      'merge the rows of ms_applied that are older; 0 keeps one for each transaction',
+      'duration',
+      '2d',
+      [0, DECADE_MS],
+    ),
   ];
   for (const option of options) command.addOption(option.helpGroup(HEADING));
 }
@@ -78,6 +85,7 @@ export function postgresOptionsOf(flags: Flags): PostgresOptions {
     seriesPerName: number('seriesPerName'),
     partitionDays: number('partitionDays'),
     retentionMs: number('retention'),
+    ledgerAgeMs: number('ledgerAge'),
   };
 }
 

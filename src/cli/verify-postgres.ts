@@ -18,6 +18,7 @@ const READING: PostgresOptions = {
   seriesPerName: 0,
   partitionDays: 1,
   retentionMs: 0,
+  ledgerAgeMs: 0,
 };
 
 /** @returns the exit code */

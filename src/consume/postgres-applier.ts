@@ -10,6 +10,7 @@ import pg from 'pg';
 import type { Registry } from 'prom-client';
 import type { Logger } from '../base/log.ts';
 import { createPool, placeOf, sinkError } from '../export/postgres/connection.ts';
+import { IDENTITY, REPLACED_TEXT, readIdentity } from '../export/postgres/identity.ts';
 import type { PostgresOptions } from '../export/postgres/options.ts';
 import { RowStore, withClient } from '../export/postgres/row-store.ts';
 import type { Rows } from '../export/postgres/rows.ts';
@@ -22,6 +23,13 @@ import { type Covered, commitsOf, quarantinedIn, uncovered } from './message-com
 const CONSUME_WRITER = 'consume';
 /** SQLSTATE classes of errors in the data, which a retry meets again. */
 const DATA_ERRORS = ['22', '23'];
+
+/** The rows were prepared for another database. */
+class Replaced extends ApplyError {
+  constructor(message: string) {
+    super('retry', message);
+  }
+}
 
 interface Parts {
   readonly url: URL;
@@ -46,14 +54,15 @@ export class PostgresApplier implements Applier {
   connect(): Promise<void> {
     return this.inWords(async () => {
       const { options, logger, registry } = this.parts;
-      const { layout } = await withClient(this.pool, (client) =>
-        readSchema(client, this.place, options.layout),
-      );
+      const { layout, identity } = await withClient(this.pool, async (client) => ({
+        identity: await readIdentity(client),
+        layout: (await readSchema(client, this.place, options.layout)).layout,
+      }));
       this.store ??= new RowStore({ layout, options, logger, registry });
       if (this.store.layout !== layout) {
         throw new ApplyError('fatal', `${this.place}: has another layout than before: start consume again`);
       }
-      this.store.forget();
+      this.store.forget(identity);
       this.isConnected = true;
     });
   }
@@ -65,7 +74,7 @@ export class PostgresApplier implements Applier {
       await this.inWords(() => store.maintain(this.pool));
       let [lines, repeated] = [0, 0];
       for (const ofLog of byLog(messages)) {
-        const applied = await this.inWords(() => this.applyLog(store, ofLog));
+        const applied = await this.inWords(() => this.applyToCurrent(store, ofLog));
         lines += applied.lines;
         repeated += applied.repeated;
       }
@@ -74,6 +83,18 @@ export class PostgresApplier implements Applier {
       // Forgets series and partitions at the next connection: the database may be restored or replaced by then.
       if (!(error instanceof ApplyError) || error.verdict !== 'poison') this.isConnected = false;
       throw error;
+    }
+  }
+
+  /** Prepares the rows again if the database is another one than before. */
+  private async applyToCurrent(store: RowStore, messages: readonly CommitMessage[]): Promise<Applied> {
+    try {
+      return await this.applyLog(store, messages);
+    } catch (error) {
+      if (!(error instanceof Replaced)) throw error;
+      this.parts.logger.info(`${this.place}: ${REPLACED_TEXT}`);
+      await this.connect();
+      return this.applyLog(store, messages);
     }
   }
 
@@ -95,7 +116,7 @@ export class PostgresApplier implements Applier {
   private async applyTogether(store: RowStore, messages: readonly CommitMessage[]): Promise<number | null> {
     const rows = await this.prepare(store, messages);
     return withClient(this.pool, async (client) => {
-      await this.begin(client, messages[0]!.log, 'shared');
+      await this.begin(client, store, messages[0]!.log, 'shared');
       const noted = await this.note(client, messages, rows);
       if (noted === messages.length) return this.finish(client, store, messages, rows);
       await client.query('ROLLBACK');
@@ -111,7 +132,7 @@ export class PostgresApplier implements Applier {
       if (missing.length === 0) return 0;
       const rows = await this.prepare(store, missing);
       const stored = await withClient(this.pool, async (client) => {
-        await this.begin(client, message.log, 'exclusive');
+        await this.begin(client, store, message.log, 'exclusive');
         const now = uncovered(message, await this.covered(client, message));
         const isSame = now.length === missing.length && now.every((one, k) => isSameExtent(one, missing[k]!));
         if (isSame && (await this.note(client, missing, rows)) === missing.length) {
@@ -132,24 +153,42 @@ export class PostgresApplier implements Applier {
     return store.prepare(this.pool, commits, lineCount);
   }
 
-  private async begin(client: pg.ClientBase, log: string, mode: 'shared' | 'exclusive'): Promise<void> {
+  private async begin(
+    client: pg.ClientBase,
+    store: RowStore,
+    log: string,
+    mode: 'shared' | 'exclusive',
+  ): Promise<void> {
     const key = BigInt.asIntN(64, BigInt(`0x${log.replaceAll('-', '').slice(0, 16)}`));
     const lock = mode === 'shared' ? 'pg_advisory_xact_lock_shared' : 'pg_advisory_xact_lock';
-    await client.query(`BEGIN; SELECT ${lock}(${key})`);
+    const results = (await client.query(
+      `BEGIN; SELECT ${IDENTITY} AS identity, ${lock}(${key})`,
+    )) as unknown as pg.QueryResult<{ identity: string }>[];
+    if (store.describes(results[1]!.rows[0]!.identity)) return;
+    await client.query('ROLLBACK');
+    throw new Replaced(`${this.place}: ${REPLACED_TEXT}`);
   }
 
-  /** Notes the messages as stored; returns how many of them were not there yet, not even in part. */
+  /**
+   * Notes the messages as stored; returns how many of them were not there yet, not even in part. Rows are disjoint, so of
+   * those that begin before a message only the last one can reach into it: the cost does not grow with the table.
+   */
   private async note(client: pg.ClientBase, messages: readonly CommitMessage[], rows: Rows): Promise<number> {
     const quarantined = (message: CommitMessage): number =>
       rows.quarantined.filter((line) => quarantinedIn(message, line)).length;
     const { rowCount } = await client.query(
-      `INSERT INTO ms_applied (log, first_commit, last_commit, part, metrics)
-       SELECT $1, first, last, part, metrics
-       FROM unnest($2::int8[], $3::int8[], $4::int[], $5::int8[]) AS t (first, last, part, metrics)
+      `INSERT INTO ms_applied (log, first_commit, last_commit, part, parts, metrics)
+       SELECT $1, first, last, part, parts, metrics
+       FROM unnest($2::int8[], $3::int8[], $4::int[], $5::int[], $6::int8[]) AS t (first, last, part, parts, metrics)
        WHERE NOT EXISTS (
          SELECT FROM ms_applied a
-         WHERE a.log = $1 AND a.first_commit <= t.last AND a.last_commit >= t.first
+         WHERE a.log = $1 AND a.first_commit BETWEEN t.first AND t.last
            AND (a.part = t.part OR a.part = 0 OR t.part = 0))
+       AND NOT EXISTS (
+         SELECT FROM (
+           SELECT last_commit FROM ms_applied WHERE log = $1 AND first_commit < t.first
+           ORDER BY first_commit DESC LIMIT 1) AS before
+         WHERE before.last_commit >= t.first)
        ORDER BY first, part
        ON CONFLICT DO NOTHING`,
       [
@@ -157,6 +196,7 @@ export class PostgresApplier implements Applier {
         messages.map(({ first }) => first),
         messages.map(({ last }) => last),
         messages.map(({ part }) => part),
+        messages.map(({ parts }) => parts),
         messages.map((message) => message.lines - quarantined(message)),
       ],
     );
@@ -166,7 +206,12 @@ export class PostgresApplier implements Applier {
   private async covered(client: pg.ClientBase, { log, first, last }: CommitMessage): Promise<Covered[]> {
     const { rows } = await client.query<{ first: string; last: string; part: number }>(
       `SELECT first_commit AS first, last_commit AS last, part FROM ms_applied
-       WHERE log = $1 AND first_commit <= $3 AND last_commit >= $2`,
+       WHERE log = $1 AND first_commit BETWEEN $2 AND $3
+       UNION ALL
+       SELECT * FROM (
+         SELECT first_commit, last_commit, part FROM ms_applied WHERE log = $1 AND first_commit < $2
+         ORDER BY first_commit DESC LIMIT 1) AS before
+       WHERE last_commit >= $2`,
       [log, first, last],
     );
     return rows.map(({ first, last, part }) => ({ first: Number(first), last: Number(last), part }));

@@ -156,7 +156,7 @@ export class Exporter {
         `--from: the sink holds the log up to commit ${held}. ` +
           (start > held
             ? 'A later start would leave a gap.'
-            : 'Give --once to replace what it holds from there on.'),
+            : 'Give --once to ship again what it holds from there on.'),
       );
     const commit = await this.sink.rewind(start);
     this.logger.warn(

@@ -17,7 +17,14 @@ import { type Postgres, requirePostgres, startPostgres } from '../support/postgr
 
 const OPTIONS: PostgresOptions = {
   ...{ layout: null, pool: 2, connectTimeoutMs: 5_000, statementTimeoutMs: 60_000 },
-  ...{ synchronousCommit: 'on', seriesCache: 65_536, seriesPerName: 1_000, partitionDays: 1, retentionMs: 0 },
+  ...{
+    synchronousCommit: 'on',
+    seriesCache: 65_536,
+    seriesPerName: 1_000,
+    partitionDays: 1,
+    retentionMs: 0,
+    ledgerAgeMs: 0,
+  },
 };
 const PADDING = 'p'.repeat(200);
 

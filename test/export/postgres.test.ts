@@ -214,7 +214,10 @@ describe('export to PostgreSQL', { skip: requirePostgres() }, () => {
     await ship(url, dataDir, '--range-bytes', '1k');
     const refused = await runCli(['export', '--to', url, '--data-dir', dataDir, '--from', '10']);
     assert.equal(refused.code, 2, refused.stdout);
-    assert.match(refused.stderr, /--from: the sink holds the log up to commit 30\. Give --once to replace/);
+    assert.match(
+      refused.stderr,
+      /--from: the sink holds the log up to commit 30\. Give --once to ship again/,
+    );
     await ship(url, dataDir, '--from', '10', '--once');
     assert.equal(await counted(url), 60);
     await assertEqual(url, dataDir);

@@ -49,7 +49,7 @@ export async function untilRows(postgres: Postgres, count: number): Promise<void
 }
 
 /** Checks that the tables hold the log of a stopped server exactly: `verify --sink` finds no difference. */
-export async function assertSame(postgres: Postgres, dataDir: string): Promise<void> {
+export async function assertSame(postgres: { readonly url: string }, dataDir: string): Promise<void> {
   const own = await verify(dataDir);
   assert.equal(own.code, 0, own.stdout + own.stderr);
   const { code, stdout, stderr } = await runCli([

@@ -32,11 +32,10 @@ export function requirePostgres(): string | false {
   return reason;
 }
 
-const asUser = (command: readonly string[]): [string, string[]] => {
-  const [file = '', ...args] =
-    process.getuid?.() === 0
-      ? ['setpriv', `--reuid=${USER}`, `--regid=${USER}`, '--init-groups', ...command]
-      : command;
+const asUser = (wrapper: readonly string[], command: readonly string[]): [string, string[]] => {
+  const switching =
+    process.getuid?.() === 0 ? ['setpriv', `--reuid=${USER}`, `--regid=${USER}`, '--init-groups'] : [];
+  const [file = '', ...args] = [...wrapper, ...switching, ...command];
   return [file, args];
 };
 
@@ -51,26 +50,36 @@ export const POSTGRES_DEFAULTS: PostgresOptions = {
   seriesPerName: 100_000,
   partitionDays: 3,
   retentionMs: 0,
+  ledgerAgeMs: 0,
 };
+
+interface Place {
+  /** In it the server has its data; default: a temporary directory. */
+  readonly directory?: string;
+  /** A command that runs its arguments, such as `nsenter …`. */
+  readonly wrapper?: readonly string[];
+}
 
 export class Postgres {
   readonly port: number;
   readonly url: string;
   readonly dataDir: string;
   private readonly settings: readonly string[];
+  private readonly wrapper: readonly string[];
   private server: ChildProcess | null = null;
 
-  constructor(dataDir: string, port: number, settings: readonly string[]) {
+  constructor(dataDir: string, port: number, settings: readonly string[], wrapper: readonly string[]) {
     this.dataDir = dataDir;
     this.port = port;
     this.settings = settings;
+    this.wrapper = wrapper;
     this.url = `postgres://${USER}@127.0.0.1:${port}/postgres`;
   }
 
   async start(): Promise<void> {
     const settings = ['fsync=off', 'autovacuum=off', 'unix_socket_directories=', ...this.settings];
     const options = settings.flatMap((setting) => ['-c', setting]);
-    const [file, args] = asUser([
+    const [file, args] = asUser(this.wrapper, [
       join(programs()!, 'postgres'),
       '-D',
       this.dataDir,
@@ -146,16 +155,24 @@ export class Postgres {
 }
 
 /** Starts a server that ends with `owner`. */
-export async function startPostgres(owner: Owner, settings: readonly string[] = []): Promise<Postgres> {
-  const directory = temporaryDirectory(owner, 'metricsstream-postgres-');
-  if (process.getuid?.() === 0) execFileSync('chown', [USER, directory]);
-  const [file, args] = asUser([
+export async function startPostgres(
+  owner: Owner,
+  settings: readonly string[] = [],
+  { directory = temporaryDirectory(owner, 'metricsstream-postgres-'), wrapper = [] }: Place = {},
+): Promise<Postgres> {
+  const isRoot = process.getuid?.() === 0;
+  if (isRoot) run([...wrapper, 'chown', USER, directory]);
+  const [file, args] = asUser(wrapper, [
     join(programs()!, 'initdb'),
     ...['-D', join(directory, 'data'), '-U', USER, '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync'],
   ]);
-  execFileSync(file, args, { stdio: ['ignore', 'ignore', 'inherit'] });
-  const postgres = new Postgres(join(directory, 'data'), await freePort(), settings);
+  run([file, ...args]);
+  const postgres = new Postgres(join(directory, 'data'), await freePort(), settings, wrapper);
   onEnd(owner, () => postgres.stop());
   await postgres.start();
   return postgres;
+}
+
+function run([file = '', ...args]: readonly string[]): void {
+  execFileSync(file, args, { stdio: ['ignore', 'ignore', 'inherit'] });
 }

@@ -59,7 +59,7 @@ const TEXTS: Readonly<Record<string, string>> = {
   '3D000': '{}: create it with createdb, or correct the URL',
   '42501': '{}: grant it to this user, or run --init as the owner of the tables',
   '42P01': '{}: create the tables with --init',
-  '53100': 'the disk of the database is full ({}); nothing is lost, the log waits',
+  '53100': 'the disk of the database is full: make room there; nothing is lost, the log waits',
   '53300': '{}: raise max_connections, or lower --pool or --workers',
   '25006': '{}: name the primary, not a standby',
   '57014': '{}: the database is too slow for --statement-timeout',

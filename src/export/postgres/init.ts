@@ -13,7 +13,7 @@ export async function initTables(url: URL, options: PostgresOptions): Promise<st
   const pool = createPool(url, options);
   try {
     return await withClient(pool, async (client) => {
-      const isNew = await createSchema(client, place, options.layout);
+      const done = await createSchema(client, place, options.layout);
       const { layout } = await readSchema(client, place, options.layout);
       const partitions = new Partitions(
         metricsTable(layout),
@@ -22,8 +22,8 @@ export async function initTables(url: URL, options: PostgresOptions): Promise<st
       );
       const now = Date.now();
       await partitions.create(client, partitions.missing(partitions.upcoming(now), now));
-      const tables = `the tables of version ${SCHEMA_VERSION} with the layout ${layout}`;
-      return isNew ? `${place}: created ${tables}` : `${place}: already has ${tables}`;
+      const tables = `the tables${done === 'upgraded' ? ' to' : ' of'} version ${SCHEMA_VERSION} with the layout ${layout}`;
+      return `${place}: ${done === 'found' ? 'already has' : done} ${tables}`;
     });
   } catch (error) {
     throw sinkError(place, error);

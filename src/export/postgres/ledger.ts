@@ -8,21 +8,27 @@ export interface AppliedRange {
   readonly last: number;
   /** Of a large commit that came in parts, from 1; 0 for whole commits. */
   readonly part: number;
+  /** Several ranges whose transactions are forgotten. */
+  readonly isMerged: boolean;
+  /** Of its rows; a name of its own for a merged range. */
   readonly transaction: string;
 }
 
 /** All ranges of one log in order. */
 export async function readRanges(client: pg.ClientBase, log: string): Promise<AppliedRange[]> {
-  const { rows } = await client.query<{ first: string; last: string; part: number; transaction: string }>(
-    `SELECT first_commit AS first, last_commit AS last, part, xmin AS transaction FROM ms_applied WHERE log = $1
-     ORDER BY first_commit, part`,
+  const { rows } = await client.query<
+    Record<'first' | 'last' | 'transaction', string> & { part: number; merged: boolean }
+  >(
+    `SELECT first_commit AS first, last_commit AS last, part, xmin AS transaction, ranges > 1 AS merged
+     FROM ms_applied WHERE log = $1 ORDER BY first_commit, part`,
     [log],
   );
-  return rows.map(({ first, last, part, transaction }) => ({
+  return rows.map(({ first, last, part, merged, transaction }) => ({
     first: Number(first),
     last: Number(last),
     part,
-    transaction,
+    isMerged: merged,
+    transaction: merged ? `merged ${first}` : transaction,
   }));
 }
 

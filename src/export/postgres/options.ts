@@ -18,4 +18,6 @@ export interface PostgresOptions {
   readonly partitionDays: number;
   /** Partitions whose metrics are all older are dropped; 0 keeps all. */
   readonly retentionMs: number;
+  /** Ranges of `ms_applied` that are older are merged; 0 keeps each. */
+  readonly ledgerAgeMs: number;
 }

@@ -14,6 +14,7 @@ import {
   SinkError,
 } from '../sink.ts';
 import { createPool, placeOf, sinkError } from './connection.ts';
+import { IDENTITY, REPLACED_TEXT, readIdentity } from './identity.ts';
 import type { PostgresOptions } from './options.ts';
 import { forgetBehind } from './rewind.ts';
 import { RowStore, withClient } from './row-store.ts';
@@ -42,14 +43,15 @@ export class PostgresSink implements Sink {
 
   async connect(): Promise<Cursor | null> {
     return this.inWords(async () => {
-      const { schema, cursor } = await withClient(this.pool, async (client) => ({
+      const { schema, cursor, identity } = await withClient(this.pool, async (client) => ({
+        identity: await readIdentity(client),
         schema: await readSchema(client, this.place, this.options.layout),
         cursor: await this.readCursor(client),
       }));
       this.store ??= this.createStore(schema.layout);
       if (this.store.layout !== schema.layout)
         throw new SinkError('fatal', `${this.place}: has another layout than before: start export again`);
-      this.store.forget();
+      this.store.forget(identity);
       this.hasCursor = cursor !== null;
       this.shippedCommit = cursor?.commit ?? 0;
       this.unflushed = null;
@@ -94,7 +96,7 @@ export class PostgresSink implements Sink {
 
   private async ship(client: pg.ClientBase, store: RowStore, range: CommitRange, rows: Rows): Promise<void> {
     const { log } = this.context;
-    await this.moveCursor(client, range, rows.count);
+    await this.moveCursor(client, store, range, rows.count);
     await store.copy(client, log, rows);
     for (const { first, last, reason } of range.damaged)
       await client.query(
@@ -109,7 +111,12 @@ export class PostgresSink implements Sink {
   }
 
   /** Opens the transaction. One round trip. */
-  private async moveCursor(client: pg.ClientBase, range: CommitRange, metrics: number): Promise<void> {
+  private async moveCursor(
+    client: pg.ClientBase,
+    store: RowStore,
+    range: CommitRange,
+    metrics: number,
+  ): Promise<void> {
     const { after, last, end } = range;
     const log = pg.escapeLiteral(this.context.log);
     const writer = pg.escapeLiteral(this.context.writer);
@@ -120,13 +127,17 @@ export class PostgresSink implements Sink {
          ON CONFLICT DO NOTHING RETURNING log`;
     const results = (await client.query(
       `BEGIN;
+       SELECT ${IDENTITY} AS identity;
        WITH moved AS (${move})
        INSERT INTO ms_applied (log, first_commit, last_commit, metrics)
        SELECT log, ${after + 1}, ${last}, ${metrics} FROM moved`,
     )) as unknown as pg.QueryResult[];
-    if (results[1]?.rowCount === 1) return;
+    const { identity } = results[1]!.rows[0] as { identity: string };
+    const isSame = store.describes(identity);
+    if (isSame && results[2]!.rowCount === 1) return;
     await client.query('ROLLBACK');
-    throw new SinkError('retry', `${this.place}: the cursor is not at commit ${after} any more`);
+    const text = isSame ? `the cursor is not at commit ${after} any more` : REPLACED_TEXT;
+    throw new SinkError('retry', `${this.place}: ${text}`);
   }
 
   async rewind(commit: number): Promise<number> {

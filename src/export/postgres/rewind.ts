@@ -4,6 +4,7 @@
  */
 import type pg from 'pg';
 import { SinkError } from '../sink.ts';
+import { LOCK_LEDGER } from './ledger-merge.ts';
 import { type Layout, metricsTable } from './schema.ts';
 
 /** Deletes the ranges that reach behind `commit`, in one transaction. Returns the commit that the tables then hold. */
@@ -16,14 +17,24 @@ export async function forgetBehind(
 ): Promise<number> {
   await client.query('BEGIN');
   await client.query('SET LOCAL statement_timeout = 0');
-  const { rows } = await client.query<{ first: string; metrics: string }>(
-    `SELECT min(first_commit) AS first, sum(metrics) AS metrics FROM ms_applied WHERE log = $1 AND last_commit > $2`,
+  await client.query(LOCK_LEDGER);
+  const { rows } = await client.query<{ first: string; metrics: string; merged: string | null }>(
+    `SELECT min(first_commit) AS first, sum(metrics) AS metrics, max(last_commit) FILTER (WHERE ranges > 1) AS merged
+     FROM ms_applied WHERE log = $1 AND last_commit > $2`,
     [log, commit],
   );
   const [range] = rows;
   if (range === undefined || range.first === null) {
     await client.query('ROLLBACK');
     return commit;
+  }
+  if (range.merged !== null) {
+    await client.query('ROLLBACK');
+    throw new SinkError(
+      'fatal',
+      `${place}: ms_applied has merged the ranges up to commit ${range.merged}, and does not tell their metrics apart: ` +
+        `begin at commit ${Number(range.merged) + 1} or later.`,
+    );
   }
   const { rowCount } = await client.query(
     `DELETE FROM ${metricsTable(layout)} WHERE xmin IN (SELECT xmin FROM ms_applied WHERE log = $1 AND last_commit > $2)`,

@@ -8,6 +8,7 @@ import type { Registry } from 'prom-client';
 import type { Logger } from '../../base/log.ts';
 import { TURN_BYTES } from '../range-source.ts';
 import { flatChunks, flatPayload, seriesChunks } from './copy-format.ts';
+import { mergeLedger } from './ledger-merge.ts';
 import type { PostgresOptions } from './options.ts';
 import { Partitions } from './partitions.ts';
 import { type CommitLines, type NewSeries, Rows, scanCommit } from './rows.ts';
@@ -27,6 +28,8 @@ const CHUNKS_AHEAD = 4;
 const UPKEEP_MS = 60_000;
 /** Retention works by the day. */
 const RETENTION_MS = 3_600_000;
+/** Merging reads all younger rows of the ledger. */
+const LEDGER_MS = 3_600_000;
 
 /** The flat layout caches the encoded columns of a series in place of an id. */
 const FLAT_MAKER = {
@@ -50,8 +53,11 @@ export class RowStore {
   private readonly cache: SeriesCache;
   private readonly series: SeriesTable;
   private readonly partitions: Partitions;
+  /** Of the database that the cache describes. */
+  private identity = '';
   private nextUpkeepMs = 0;
   private nextRetentionMs = 0;
+  private nextLedgerMs = 0;
 
   constructor({ layout, options, logger, registry }: RowStoreParts) {
     this.layout = layout;
@@ -62,11 +68,17 @@ export class RowStore {
     exposeSeries(registry, this.cache, this.series);
   }
 
-  /** After a failure: the database may be another one, or have lost its last transactions. */
-  forget(): void {
+  /** At each connection: the database may be another one, or have lost its last transactions. */
+  forget(identity: string): void {
+    this.identity = identity;
     this.cache.clear();
     this.partitions.reset();
     this.nextUpkeepMs = 0;
+  }
+
+  /** Whether rows that were prepared fit the database with this identity. */
+  describes(identity: string): boolean {
+    return identity === this.identity;
   }
 
   /** The rows of commits, with the series and partitions that they need. Runs one at a time. */
@@ -118,18 +130,30 @@ export class RowStore {
     );
   }
 
-  /** Makes partitions ahead and ends retention, if that is due: call it as often as you like. */
+  /** Makes partitions ahead, ends retention and merges the ledger, where that is due: call it as often as you like. */
   async maintain(pool: pg.Pool): Promise<void> {
     if (performance.now() < this.nextUpkeepMs) return;
-    const { partitions, options } = this;
-    const now = Date.now();
     await withClient(pool, async (client) => {
-      await partitions.create(client, partitions.missing(partitions.upcoming(now), now));
-      if (options.retentionMs === 0 || performance.now() < this.nextRetentionMs) return;
-      await partitions.dropBefore(client, now - options.retentionMs);
-      this.nextRetentionMs = performance.now() + RETENTION_MS;
+      await this.keepPartitions(client);
+      await this.keepLedger(client);
     });
     this.nextUpkeepMs = performance.now() + UPKEEP_MS;
+  }
+
+  private async keepPartitions(client: pg.ClientBase): Promise<void> {
+    const { partitions, options } = this;
+    const now = Date.now();
+    await partitions.create(client, partitions.missing(partitions.upcoming(now), now));
+    if (options.retentionMs === 0 || performance.now() < this.nextRetentionMs) return;
+    await partitions.dropBefore(client, now - options.retentionMs);
+    this.nextRetentionMs = performance.now() + RETENTION_MS;
+  }
+
+  private async keepLedger(client: pg.ClientBase): Promise<void> {
+    const { ledgerAgeMs } = this.options;
+    if (ledgerAgeMs === 0 || performance.now() < this.nextLedgerMs) return;
+    const hasMore = await mergeLedger(client, ledgerAgeMs);
+    this.nextLedgerMs = hasMore ? 0 : performance.now() + LEDGER_MS;
   }
 }
 

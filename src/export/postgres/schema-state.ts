@@ -1,7 +1,7 @@
 /** Which tables a database has: reads, creates and checks them. */
 import pg from 'pg';
 import { SinkError } from '../sink.ts';
-import { LAYOUTS, type Layout, SCHEMA_VERSION, schemaText } from './schema.ts';
+import { LAYOUTS, type Layout, SCHEMA_VERSION, schemaText, UPGRADES } from './schema.ts';
 
 export interface SchemaState {
   readonly layout: Layout;
@@ -57,16 +57,22 @@ async function findSchema(client: pg.ClientBase): Promise<FoundSchema | null> {
   }
 }
 
-/** Creates the tables in one transaction unless they are there. Returns whether it created them. */
+/** Creates or upgrades the tables in one transaction. Returns what it did. */
 export async function createSchema(
   client: pg.ClientBase,
   place: string,
   layout: Layout | null,
-): Promise<boolean> {
-  if ((await findSchema(client)) !== null) {
-    await readSchema(client, place, layout);
-    return false;
+): Promise<'created' | 'upgraded' | 'found'> {
+  const found = await findSchema(client);
+  if (found === null) {
+    await client.query(`BEGIN;\n${schemaText(layout ?? 'series')}\nCOMMIT`);
+    return 'created';
   }
-  await client.query(`BEGIN;\n${schemaText(layout ?? 'series')}\nCOMMIT`);
-  return true;
+  const isOld = found.version < SCHEMA_VERSION;
+  if (isOld) {
+    const steps = UPGRADES.slice(found.version - 1).join('\n');
+    await client.query(`BEGIN;\n${steps}\nUPDATE ms_schema SET version = ${SCHEMA_VERSION};\nCOMMIT`);
+  }
+  await readSchema(client, place, layout);
+  return isOld ? 'upgraded' : 'found';
 }

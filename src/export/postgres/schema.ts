@@ -9,7 +9,7 @@ export type Layout = 'series' | 'flat';
 export const LAYOUTS: readonly Layout[] = ['series', 'flat'];
 
 /** Of the tables. A program works with exactly its own version. */
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 
 /** The partitioned table of the metrics. */
 export function metricsTable(layout: Layout): string {
@@ -41,9 +41,12 @@ CREATE TABLE ms_applied (
   log uuid NOT NULL,
   first_commit int8 NOT NULL,
   last_commit int8 NOT NULL,
-  -- From 1 for a part of one large commit that came through a message bus; 0 for whole commits.
+  -- From 1 for a part of one large commit that came through a message bus, and the number of its parts; 0 for whole commits.
   part int NOT NULL DEFAULT 0,
+  parts int NOT NULL DEFAULT 0,
   metrics int8 NOT NULL,
+  -- Above 1: ranges older than --ledger-age that were merged into this row. It has none of their metrics' xmin.
+  ranges int8 NOT NULL DEFAULT 1,
   at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (log, first_commit, part)
 );
@@ -103,6 +106,11 @@ CREATE TABLE ms_flat_default PARTITION OF ms_flat DEFAULT;
 
 CREATE VIEW ms_metrics AS SELECT time, name, type, tags, value FROM ms_flat;
 `;
+
+/** The statements that lead from each version to the next one, from version 1 on. */
+export const UPGRADES: readonly string[] = [
+  `ALTER TABLE ms_applied ADD COLUMN parts int NOT NULL DEFAULT 0, ADD COLUMN ranges int8 NOT NULL DEFAULT 1;`,
+];
 
 /** The statements that create the tables, for people and for `--init`. */
 export function schemaText(layout: Layout): string {

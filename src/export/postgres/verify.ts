@@ -18,6 +18,7 @@ import {
   readRanges,
   readSums,
 } from './ledger.ts';
+import { type MergedMetrics, mergedDifference, readMergedMetrics } from './merged-ranges.ts';
 import type { PostgresOptions } from './options.ts';
 import { RangeSum } from './range-sum.ts';
 import { withClient } from './row-store.ts';
@@ -86,6 +87,7 @@ interface Tables {
   readonly sums: ReadonlyMap<string, RangeSum>;
   readonly others: ReadonlySet<string>;
   readonly quarantine: Quarantine;
+  readonly merged: MergedMetrics;
 }
 
 /** One snapshot, although an exporter may be at work. */
@@ -104,6 +106,7 @@ async function readTables(client: pg.ClientBase, place: string, log: string): Pr
     sums: await readSums(client, layout),
     others: await otherTransactions(client, log),
     quarantine: await readQuarantine(client, log),
+    merged: await readMergedMetrics(client, log),
   };
   await client.query('COMMIT');
   return tables;
@@ -118,6 +121,7 @@ interface Expected {
   place: string;
   /** Some of its commits are damaged or deleted here. */
   isPartial: boolean;
+  readonly isMerged: boolean;
 }
 
 class Comparison {
@@ -170,14 +174,9 @@ class Comparison {
       const known = this.expected.get(range.transaction);
       if (known !== undefined) known.last = range.last;
       else {
-        const { first } = range;
-        this.expected.set(range.transaction, {
-          sum: new RangeSum(),
-          first,
-          last: range.last,
-          place: '',
-          isPartial: false,
-        });
+        const { first, last, isMerged } = range;
+        const rest = { place: '', isPartial: false, isMerged };
+        this.expected.set(range.transaction, { sum: new RangeSum(), first, last, ...rest });
       }
     }
     if (last < cursor)
@@ -295,8 +294,9 @@ class Comparison {
 
   result(place: string): SinkComparison {
     const { sums, ranges } = this.tables;
+    const unmerged = ranges.filter(({ isMerged }) => !isMerged);
     const asWhole =
-      ranges.length > 0 && sums.size > 0 && ranges.every(({ transaction }) => !sums.has(transaction));
+      unmerged.length > 0 && sums.size > 0 && unmerged.every(({ transaction }) => !sums.has(transaction));
     if (asWhole) this.compareWhole();
     else this.compareEach();
     const { commits, metrics, quarantined, notYetShipped, problems } = this;
@@ -318,16 +318,23 @@ class Comparison {
   }
 
   private compareEach(): void {
-    const { sums, others } = this.tables;
-    for (const [transaction, { sum, first, last, place, isPartial }] of this.expected) {
-      if (isPartial) continue;
+    const { sums, others, merged, droppedBeforeMs } = this.tables;
+    const [ofMerged, rest] = [new RangeSum(), new RangeSum()];
+    let hasMerged = true;
+    for (const [transaction, { sum, first, last, place, isPartial, isMerged }] of this.expected) {
+      if (isMerged) ofMerged.add(sum);
+      if (isMerged && isPartial) hasMerged = false;
+      if (isPartial || isMerged) continue;
       const difference = sum.difference(sums.get(transaction) ?? new RangeSum());
       if (difference !== null) this.report(place, `commits ${first} to ${last}: ${difference}`);
     }
-    let foreign = 0;
-    for (const [transaction, { count }] of sums)
-      if (!this.expected.has(transaction) && !others.has(transaction)) foreign += count;
-    if (foreign > 0) this.report('the sink', `${foreign} metrics come from no commit of a log`);
+    for (const [transaction, sum] of sums)
+      if (!this.expected.has(transaction) && !others.has(transaction)) rest.add(sum);
+    const difference = mergedDifference({
+      ...{ metrics: merged, log: hasMerged ? ofMerged : null, rest },
+      isReduced: droppedBeforeMs !== Number.NEGATIVE_INFINITY,
+    });
+    if (difference !== null) this.report('the sink', difference);
   }
 
   private compareWhole(): void {
