@@ -72,6 +72,7 @@ function planOf(flags: LoadFlags, positionals: Positionals): LoadPlan {
     load: loadOf(flags, positionals),
     keepAlive: flags.keepAlive,
     timeoutMs: flags.timeout,
+    retries: flags.retries,
     threads: flags.threads,
     seed: flags.seed,
     warmUpMs: flags.warmUp,

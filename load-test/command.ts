@@ -72,6 +72,14 @@ function configure(command: Command): Command {
         .argParser(duration)
         .default(timeoutMs, '10s'),
     )
+    .addOption(
+      option(
+        '--retries <n>',
+        'send a request again that got no answer, 409, 429, 503 or 504, each with an Idempotency-Key of its own',
+      )
+        .argParser(number)
+        .default(0),
+    )
     .addOption(option('--keep-alive', 'one connection for each client').default(true))
     .addOption(option('--no-keep-alive', 'one connection for each request'))
     .addOption(

@@ -11,6 +11,7 @@ export interface LoadFlags {
   readonly warmUp: number;
   readonly timeout: number;
   readonly batch?: number;
+  readonly retries: number;
   readonly keepAlive: boolean;
   readonly header: Readonly<Record<string, string>>;
   readonly threads: number | 'auto';

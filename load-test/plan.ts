@@ -36,6 +36,8 @@ export interface LoadPlan {
   readonly keepAlive: boolean;
   /** From the moment a request is sent until its answer is complete. */
   readonly timeoutMs: number;
+  /** How often a request without an answer, or with one that may be repeated, is sent again with its key. 0: no keys. */
+  readonly retries: number;
   readonly threads: number | 'auto';
   /** Of the metrics' names, values and hosts; their ids are new in each run. */
   readonly seed: number;
@@ -61,6 +63,7 @@ export const PLAN_DEFAULTS = {
   load: { kind: 'closed', requestsPerClient: 100, intervalMs: 100 },
   keepAlive: true,
   timeoutMs: 10_000,
+  retries: 0,
   threads: 'auto',
   seed: 1,
   warmUpMs: 0,
@@ -73,6 +76,7 @@ const BATCH_MAX = 100_000;
 const CLIENTS_MAX = 50_000;
 const RATE_MAX = 5_000_000;
 const THREADS_MAX = 32;
+const RETRIES_MAX = 100;
 const DURATION_MAX_MS = 7 * 86_400_000;
 /** Most requests per second that one thread sends on time on a slow machine. */
 const RATE_PER_THREAD = 25_000;
@@ -97,6 +101,7 @@ export function createPlan(given: Partial<LoadPlan>): LoadPlan {
   requireNumber('clients', plan.clients, 1, CLIENTS_MAX);
   requireNumber('batch', plan.batch, 1, BATCH_MAX);
   requireNumber('timeout', plan.timeoutMs, 1, DURATION_MAX_MS, false);
+  requireNumber('retries', plan.retries, 0, RETRIES_MAX);
   requireNumber('seed', plan.seed, 0, 2 ** 32 - 1);
   requireNumber('warm-up', plan.warmUpMs, 0, DURATION_MAX_MS, false);
   if (plan.threads !== 'auto') requireNumber('threads', plan.threads, 1, THREADS_MAX);
@@ -278,6 +283,9 @@ export interface LoadResult {
   readonly acceptedMetrics: number;
   /** Answers with 429 or 503 that lack Retry-After. */
   readonly withoutRetryAfter: number;
+  /** With `plan.retries`: sends beyond the first one of a request, and answers that repeat an earlier one. */
+  readonly retries: number;
+  readonly replays: number;
   /** Answers, of whatever status, a second. */
   readonly requestsPerSecond: number;
   readonly acceptedMetricsPerSecond: number;

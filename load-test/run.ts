@@ -158,6 +158,8 @@ function report({ tally, threads, storageLatency, queueLatencies, ...facts }: Fi
     succeeded: countOf(outcomes, isSuccess),
     acceptedMetrics,
     withoutRetryAfter: tally.withoutRetryAfter,
+    retries: tally.retries,
+    replays: tally.replays,
     requestsPerSecond: perSecond(answered),
     acceptedMetricsPerSecond: perSecond(acceptedMetrics),
     apiLatency: tally.api.report(),

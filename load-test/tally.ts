@@ -65,6 +65,8 @@ export class Tally {
   sent = 0;
   acceptedMetrics = 0;
   withoutRetryAfter = 0;
+  retries = 0;
+  replays = 0;
   /** Accepted by answers in the warm-up. */
   warmUpMetrics = 0;
   readonly warmUpOutcomes: Counts = {};
@@ -98,6 +100,8 @@ export class Tally {
     this.sent += message.sent;
     this.acceptedMetrics += message.acceptedMetrics;
     this.withoutRetryAfter += message.withoutRetryAfter;
+    this.retries += message.retries;
+    this.replays += message.replays;
     this.lateWaited += message.lateWaited;
     this.lateByGenerator += message.lateByGenerator;
     this.worstLateMs = Math.max(this.worstLateMs, message.worstLateMs);

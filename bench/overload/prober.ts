@@ -53,7 +53,15 @@ function sourceOf({ request }: ProbeStream, port: number): RequestSource {
   const authority = `${HOST}:${port}`;
   if (request.method === 'POST') {
     const { batch, runId, headers } = request;
-    return new RequestTemplate({ authority, batch, seed: 1, runId, keepAlive: true, headers });
+    return new RequestTemplate({
+      authority,
+      batch,
+      seed: 1,
+      runId,
+      keepAlive: true,
+      headers,
+      isKeyed: false,
+    });
   }
   return {
     bytes: Buffer.from(`GET ${request.path} HTTP/1.1\r\nHost: ${authority}\r\n\r\n`),

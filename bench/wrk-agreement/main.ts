@@ -82,6 +82,7 @@ function bodiesOf(batch: number): string[] {
     runId: 'w'.repeat(RUN_ID_CHARS),
     keepAlive: true,
     headers: {},
+    isKeyed: false,
   });
   return Array.from({ length: BODIES }, (_, number) => {
     template.patch(number, false);

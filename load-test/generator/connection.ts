@@ -40,6 +40,10 @@ export class Connection {
   sentMs = 0;
   /** When its time is up. */
   deadlineMs = 0;
+  /** How often it was sent again. */
+  retries = 0;
+  /** The outcome of the first try after which it may be stored; 0 if there was none. */
+  doubt = 0;
 
   private readonly target: Target;
   private readonly events: ConnectionEvents;

@@ -1,6 +1,7 @@
 /** One thread's load: its connections, its pace, and the clock that drives them. */
 import { monotonicMs } from '../../src/base/clock.ts';
 import { MetricsStreamError } from '../../src/base/errors.ts';
+import { MS_PER_SECOND } from '../../src/base/units.ts';
 import type { LoadPlan } from '../plan.ts';
 import { SampleProducer } from '../storage/sample-ring.ts';
 import { Connection, type ConnectionEvents, type Failure } from './connection.ts';
@@ -17,6 +18,7 @@ import { BackToBackPace, IntervalPace, OpenPace, type Pace, type PaceTimes } fro
 import { Fates, Recorder } from './recorder.ts';
 import { NUMBER_MAX, RequestTemplate } from './request-template.ts';
 import type { ResponseReader } from './response-reader.ts';
+import { isRepeatable, retryPauseMs } from './retries.ts';
 import { Slices } from './slices.ts';
 import { timesOf } from './times.ts';
 
@@ -72,10 +74,11 @@ export class Generator implements ConnectionEvents {
     this.post = post;
     this.samples = data.samples === null ? null : new SampleProducer(data.samples);
     const { host, port, batch, seed, keepAlive } = plan;
+    const isKeyed = plan.retries > 0;
     const authority = `${host.includes(':') ? `[${host}]` : host}:${port}`;
     this.connections = Array.from({ length: clients }, (_, index) => {
       const headers = requestHeaders(plan, firstClient + index);
-      const template = new RequestTemplate({ authority, batch, seed, runId, keepAlive, headers });
+      const template = new RequestTemplate({ authority, batch, seed, runId, keepAlive, headers, isKeyed });
       return new Connection(index, template, { host, port, keepAlive }, this);
     });
     this.slices = new Slices(data.thread, this.measured, post, () => ({
@@ -160,6 +163,7 @@ export class Generator implements ConnectionEvents {
     connection.template.patch(number, isSampled);
     connection.isFree = false;
     connection.number = local;
+    connection.retries = connection.doubt = 0;
     connection.intendedMs = intendedMs;
     connection.sentMs = nowMs;
     connection.deadlineMs = nowMs + plan.timeoutMs;
@@ -175,32 +179,71 @@ export class Generator implements ConnectionEvents {
 
   answered(connection: Connection, reader: ResponseReader): void {
     const { status } = reader;
-    const { intendedMs, sentMs, number } = connection;
     const nowMs = monotonicMs();
-    const recorder = this.recorderOf(intendedMs);
-    if (status >= 200 && status < 300) {
-      const accepted = reader.accepted();
-      this.fates.settle(number, FATE_ACCEPTED);
-      const metrics = accepted < 0 ? this.data.plan.batch : accepted;
-      recorder.recordSuccess(status, nowMs - intendedMs, nowMs - sentMs, metrics);
-    } else {
-      this.fates.settle(number, status === STATUS_GATEWAY_TIMEOUT ? FATE_UNKNOWN : FATE_REFUSED);
+    const recorder = this.recorderOf(connection.intendedMs);
+    if (reader.isReplay) recorder.recordReplay();
+    if (status >= 200 && status < 300) this.succeeded(connection, reader, nowMs);
+    else {
+      const isUnknown = status === STATUS_GATEWAY_TIMEOUT;
+      if (this.repeats(connection, isUnknown ? status : 0, isRepeatable(status), reader.retryAfterSeconds))
+        return;
       const wantsRetryAfter = status === STATUS_TOO_MANY || status === STATUS_UNAVAILABLE;
-      recorder.recordRefusal(status, nowMs - intendedMs, wantsRetryAfter && !reader.hasRetryAfter);
+      this.fates.settle(connection.number, connection.doubt > 0 || isUnknown ? FATE_UNKNOWN : FATE_REFUSED);
+      if (connection.doubt > 0) recorder.recordFailure(connection.doubt);
+      else
+        recorder.recordRefusal(
+          status,
+          nowMs - connection.intendedMs,
+          wantsRetryAfter && !reader.hasRetryAfter,
+        );
     }
     this.inFlight--;
     this.lastEventMs = nowMs;
     this.freed(connection, nowMs);
   }
 
+  private succeeded({ intendedMs, sentMs, number }: Connection, reader: ResponseReader, nowMs: number): void {
+    const accepted = reader.accepted();
+    const metrics = accepted < 0 ? this.data.plan.batch : accepted;
+    this.fates.settle(number, FATE_ACCEPTED);
+    this.recorderOf(intendedMs).recordSuccess(reader.status, nowMs - intendedMs, nowMs - sentMs, metrics);
+  }
+
   failed(connection: Connection, failure: Failure): void {
+    const index = FAILURE_INDEX[failure];
     // Without a connection nothing was sent.
-    this.fates.settle(connection.number, failure === 'connect' ? FATE_REFUSED : FATE_UNKNOWN);
-    this.recorderOf(connection.intendedMs).recordFailure(FAILURE_INDEX[failure]);
+    const isUnknown = failure !== 'connect';
+    if (this.repeats(connection, isUnknown ? index : 0, true, 0)) return;
+    const { doubt, number } = connection;
+    this.fates.settle(number, isUnknown || doubt > 0 ? FATE_UNKNOWN : FATE_REFUSED);
+    this.recorderOf(connection.intendedMs).recordFailure(doubt > 0 ? doubt : index);
     this.inFlight--;
     if (failure === 'connect') setTimeout(() => this.freed(connection, monotonicMs()), RECONNECT_MS).unref();
     else this.freed(connection, monotonicMs());
     this.finishWhenDone();
+  }
+
+  /**
+   * Sends the request again after a pause, if the plan and the answer allow it.
+   * @param doubt the outcome, if the request may be stored after it; else 0
+   */
+  private repeats(
+    connection: Connection,
+    doubt: number,
+    isAllowed: boolean,
+    retryAfterSeconds: number,
+  ): boolean {
+    const { plan } = this.data;
+    connection.doubt ||= plan.retries > 0 ? doubt : 0;
+    if (!isAllowed || connection.retries >= plan.retries) return false;
+    const pauseMs = retryPauseMs(connection.retries, retryAfterSeconds * MS_PER_SECOND);
+    connection.retries++;
+    setTimeout(() => {
+      this.recorderOf(connection.intendedMs).recordRetry();
+      connection.deadlineMs = monotonicMs() + plan.timeoutMs;
+      connection.send();
+    }, pauseMs);
+    return true;
   }
 
   private freed(connection: Connection, nowMs: number): void {

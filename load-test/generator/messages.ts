@@ -50,6 +50,9 @@ export interface SliceMessage {
   readonly outcomes: readonly (readonly [index: number, count: number])[];
   readonly acceptedMetrics: number;
   readonly withoutRetryAfter: number;
+  /** Sends beyond the first one of a request, and answers that repeat an earlier one. */
+  readonly retries: number;
+  readonly replays: number;
   readonly api: Uint8Array;
   readonly service: Uint8Array;
   readonly refusal: Uint8Array;

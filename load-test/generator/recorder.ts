@@ -19,6 +19,8 @@ export class Recorder {
   private sent = 0;
   private acceptedMetrics = 0;
   private withoutRetryAfter = 0;
+  private retries = 0;
+  private replays = 0;
   private lateWaited = 0;
   private lateByGenerator = 0;
   private worstLateMs = 0;
@@ -49,9 +51,18 @@ export class Recorder {
     this.outcomes[index]!++;
   }
 
+  recordRetry(): void {
+    this.retries++;
+  }
+
+  recordReplay(): void {
+    this.replays++;
+  }
+
   /** Everything since the last call. */
   take(): Recorded {
-    const { sent, acceptedMetrics, withoutRetryAfter, lateWaited, lateByGenerator, worstLateMs } = this;
+    const { sent, acceptedMetrics, withoutRetryAfter, retries, replays } = this;
+    const { lateWaited, lateByGenerator, worstLateMs } = this;
     const outcomes = [...this.outcomes.entries()].filter(([, count]) => count > 0);
     const [api, service, refusal, delay] = [this.api, this.service, this.refusal, this.delay].map(
       (histogram) => {
@@ -61,13 +72,15 @@ export class Recorder {
       },
     ) as [Uint8Array, Uint8Array, Uint8Array, Uint8Array];
     this.outcomes.fill(0);
-    this.sent = this.acceptedMetrics = this.withoutRetryAfter = 0;
+    this.sent = this.acceptedMetrics = this.withoutRetryAfter = this.retries = this.replays = 0;
     this.lateWaited = this.lateByGenerator = this.worstLateMs = 0;
     return {
       sent,
       outcomes,
       acceptedMetrics,
       withoutRetryAfter,
+      retries,
+      replays,
       api,
       service,
       refusal,

@@ -17,6 +17,7 @@ const BYTE_MARK_PLAIN = MARK_PLAIN.charCodeAt(0);
 const BYTE_MARK_SAMPLED = MARK_SAMPLED.charCodeAt(0);
 const DIGIT_0 = 0x30;
 const NUMBER_PLACEHOLDER = '0'.repeat(NUMBER_DIGITS);
+const KEY_FIELD = 'Idempotency-Key: ';
 
 const SUBJECTS = ['cpu', 'disk', 'http', 'jvm', 'net', 'queue'] as const;
 const MEASURES = ['usage', 'bytes', 'latency', 'errors', 'depth', 'wait', 'open'] as const;
@@ -32,6 +33,8 @@ export interface TemplateOptions {
   readonly runId: string;
   readonly keepAlive: boolean;
   readonly headers: Readonly<Record<string, string>>;
+  /** With a key for each request, so that it can be sent again. */
+  readonly isKeyed: boolean;
 }
 
 /** The tag in a metric's line, up to the mark. */
@@ -74,6 +77,7 @@ function requestText(options: TemplateOptions, body: string): string {
     'Content-Type: application/json',
     `Content-Length: ${Buffer.byteLength(body)}`,
     ...Object.entries(options.headers).map(([name, value]) => `${name}: ${value}`),
+    ...(options.isKeyed ? [`${KEY_FIELD}"${options.runId}${MARK_PLAIN}${NUMBER_PLACEHOLDER}"`] : []),
     ...(options.keepAlive ? [] : ['Connection: close']),
   ];
   return `POST /metrics HTTP/1.1\r\n${fields.join('\r\n')}\r\n\r\n${body}`;
@@ -82,7 +86,7 @@ function requestText(options: TemplateOptions, body: string): string {
 /** One client's request, whole, ready to be sent again and again. */
 export class RequestTemplate {
   readonly bytes: Buffer;
-  /** Offsets of the first digit of each metric's number. */
+  /** Offsets of the first digit of each metric's number, and before them of the key's, if there is one. */
   private readonly numberOffsets: Int32Array;
   private readonly lastMark: number;
   private readonly digits = new Uint8Array(NUMBER_DIGITS).fill(DIGIT_0);
@@ -90,12 +94,18 @@ export class RequestTemplate {
   constructor(options: TemplateOptions) {
     const text = requestText(options, bodyText(options));
     this.bytes = Buffer.from(text, 'latin1');
-    this.numberOffsets = new Int32Array(options.batch);
-    const placeholder = `${idPrefix(options.runId)}${MARK_PLAIN}`;
+    const keys = options.isKeyed ? 1 : 0;
+    this.numberOffsets = new Int32Array(keys + options.batch);
+    const place = (placeholder: string, from: number): number =>
+      this.bytes.indexOf(placeholder, from) + placeholder.length;
     let at = 0;
+    if (options.isKeyed) {
+      at = place(`${KEY_FIELD}"${options.runId}${MARK_PLAIN}`, 0);
+      this.numberOffsets[0] = at;
+    }
     for (let metric = 0; metric < options.batch; metric++) {
-      at = this.bytes.indexOf(placeholder, at) + placeholder.length;
-      this.numberOffsets[metric] = at;
+      at = place(`${idPrefix(options.runId)}${MARK_PLAIN}`, at);
+      this.numberOffsets[keys + metric] = at;
     }
     this.lastMark = at - 1;
   }

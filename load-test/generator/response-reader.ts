@@ -37,6 +37,10 @@ export class ResponseReader {
   /** The connection ends with this answer. */
   isLast = false;
   hasRetryAfter = false;
+  /** What Retry-After asks for in seconds; 0 without it. */
+  retryAfterSeconds = 0;
+  /** The answer repeats an earlier one, because the server knew the request's key. */
+  isReplay = false;
   /** Why, after READ_MALFORMED. */
   problem = '';
   /** Where in the piece given to `read` the answer ended. */
@@ -129,6 +133,8 @@ export class ResponseReader {
     let isChunked = false;
     let isLast = match[1] === '0';
     this.hasRetryAfter = false;
+    this.retryAfterSeconds = 0;
+    this.isReplay = false;
     for (let k = 1; k < lines.length; k++) {
       const line = lines[k]!;
       const colon = line.indexOf(':');
@@ -151,6 +157,10 @@ export class ResponseReader {
           break;
         case 'retry-after':
           this.hasRetryAfter = value !== '';
+          this.retryAfterSeconds = /^\d{1,5}$/.test(value) ? Number(value) : 0;
+          break;
+        case 'idempotency-replayed':
+          this.isReplay = value === 'true';
           break;
       }
     }

@@ -62,6 +62,9 @@ export function countRows(result: LoadResult): Row[] {
     const text = FAILURE_TEXTS[outcome] ?? (isSuccess(outcome) ? 'success' : 'refused');
     rows.push([`${outcome} (${text})`, formatCount(count), formatShare(count / Math.max(1, total))]);
   }
+  if (result.plan.retries > 0) {
+    rows.push(['sent again', formatCount(result.retries), `${formatCount(result.replays)} replayed`]);
+  }
   rows.push(
     ['answers a second', formatCount(result.requestsPerSecond), ''],
     ['metrics accepted', formatCount(result.acceptedMetrics), ''],

@@ -225,3 +225,73 @@ describe('a load', { concurrency: 4 }, () => {
     });
   }
 });
+
+describe('retries', { concurrency: 4 }, () => {
+  const keyOf = (request: string): string => /^idempotency-key: (.*)$/im.exec(request)?.[1] ?? '';
+  const keysOf = ({ requests }: ScriptedServer): string[] => requests().filter(isPost).map(keyOf);
+  const once = { clients: 1, load: { kind: 'closed', requestsPerClient: 1, intervalMs: 0 } } as const;
+
+  /** Does something else than accept with the first POSTs. */
+  function fails(times: number, fail: Respond): Respond {
+    let posts = 0;
+    return (socket, request, ...rest) =>
+      isPost(request) && ++posts <= times ? fail(socket, request, ...rest) : accept(socket, request, ...rest);
+  }
+
+  for (const [name, fail] of [
+    ['503', (socket) => socket.write(answer(503))],
+    ['409', (socket) => socket.write(answer(409))],
+    ['504', (socket) => socket.write(answer(504))],
+    ['a reset', (socket) => socket.destroy()],
+  ] as const satisfies readonly (readonly [string, Respond])[]) {
+    it(`repeat a request after ${name}, unchanged, and count it once`, async (context) => {
+      const { result, server } = await load(context, fails(2, fail), { ...once, retries: 2 });
+      assert.deepEqual(result.outcomes, { 200: 1 });
+      assert.equal(result.sent, 1);
+      assert.equal(result.retries, 2);
+      const posts = server.requests().filter(isPost);
+      assert.equal(posts.length, 3);
+      assert.equal(new Set(posts).size, 1);
+      assert.match(keyOf(posts[0]!), /^"\w{8}-\d{9}"\r?$/);
+    });
+  }
+
+  it('give each request a key of its own, and count answers that repeat an earlier one', async (context) => {
+    const replay: Respond = (socket, request) =>
+      isPost(request)
+        ? socket.write(answer(200, '{"accepted":1,"rejected":0}', ['Idempotency-Replayed: true']))
+        : socket.end(answer(404));
+    const plan = { clients: 2, load: { kind: 'closed', requestsPerClient: 5, intervalMs: 0 } } as const;
+    const { result, server } = await load(context, replay, { ...plan, retries: 1 });
+    assert.equal(new Set(keysOf(server)).size, 10);
+    assert.deepEqual([result.retries, result.replays], [0, 10]);
+  });
+
+  it('end after their number; a request that may be stored stays unknown whatever came last', async (context) => {
+    let posts = 0;
+    const doubtful: Respond = (socket, request) => {
+      if (!isPost(request)) socket.end(answer(404));
+      else if (++posts === 1) socket.destroy();
+      else socket.write(answer(503));
+    };
+    const { result } = await load(context, doubtful, { ...once, retries: 2 });
+    assert.equal(posts, 3);
+    assert.deepEqual(result.outcomes, { reset: 1 });
+    assert.equal(result.check.unknown, 1);
+  });
+
+  it('leave refusals of the request itself alone, and without retries no request has a key', async (context) => {
+    const refuse: Respond = (socket, request) => socket.write(answer(isPost(request) ? 422 : 404));
+    const { result } = await load(context, refuse, { ...once, retries: 5 });
+    assert.deepEqual(result.outcomes, { 422: 1 });
+    assert.equal(result.retries, 0);
+    const { server } = await load(context, accept, once);
+    assert.deepEqual(keysOf(server), ['']);
+  });
+
+  it('wait as long as Retry-After asks', async (context) => {
+    const later: Respond = (socket) => socket.write(answer(503, '', ['Retry-After: 1']));
+    const { result } = await load(context, fails(1, later), { ...once, retries: 1 });
+    assert.ok(result.apiLatency.maxMs >= 990, `${result.apiLatency.maxMs} ms`);
+  });
+});
