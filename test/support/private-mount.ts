@@ -1,17 +1,10 @@
-/**
- * A private file system for a test, in a mount namespace that lives as long as its holder: a shell that ends when its
- * standard input closes. So the mount and its loop device disappear with this process, however it ends.
- */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
+/** A private file system for a test, in a mount namespace that ends with this process. */
+import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { createInterface, type Interface } from 'node:readline';
 import { eventually } from './assertions.ts';
-import { type Owner, onEnd } from './clean-up.ts';
+import type { Owner } from './clean-up.ts';
+import { NamespaceShell } from './namespace-shell.ts';
 import { temporaryDirectory } from './server-process.ts';
-
-/** Runs each line it reads and prints the exit status. */
-const HOLDER = 'while read -r line; do eval "$line"; echo "$?"; done';
 
 /** The reason why file systems cannot be mounted here, or null. */
 export function mountRefusal(): string | null {
@@ -31,52 +24,39 @@ export class PrivateMount {
   readonly directory: string;
   /** The same directory's name within the namespace. */
   readonly inside: string;
-  private readonly holder: ChildProcess;
-  private readonly replies: Interface;
-  private stderr = '';
+  /** A command that runs its arguments within the namespace. */
+  readonly wrapper: readonly string[];
+  private readonly shell: NamespaceShell;
 
-  private constructor(inside: string, holder: ChildProcess) {
+  private constructor(inside: string, shell: NamespaceShell) {
     this.inside = inside;
-    this.holder = holder;
-    this.directory = join(`/proc/${holder.pid}/root`, inside);
-    this.replies = createInterface({ input: holder.stdout! });
-    holder.stderr!.setEncoding('utf8').on('data', (text: string) => {
-      this.stderr += text;
-    });
+    this.shell = shell;
+    this.directory = join(`/proc/${shell.pid}/root`, inside);
+    this.wrapper = ['nsenter', `--mount=/proc/${shell.pid}/ns/mnt`];
   }
 
   /** A namespace with an empty directory, on which `run` can then mount something. */
   static async open(owner: Owner): Promise<PrivateMount> {
     const inside = temporaryDirectory(owner, 'metricsstream-mount-');
-    const holder = spawn('unshare', ['--mount', 'sh', '-c', HOLDER], { stdio: 'pipe' });
-    const mount = new PrivateMount(inside, holder);
-    onEnd(owner, async () => {
-      holder.stdin?.end();
-      if (holder.exitCode === null) await once(holder, 'exit');
-    });
-    await mount.run('true');
-    return mount;
+    return new PrivateMount(inside, await NamespaceShell.open(owner, ['--mount']));
   }
 
   /** Unmounts what was mounted, as soon as the kernel has ended all use of it. */
   async unmount(): Promise<void> {
     await eventually('the file system is not busy', async () => {
-      this.stderr = '';
+      this.shell.stderr = '';
       try {
         await this.run(`umount ${this.inside}`);
         return true;
       } catch (error) {
-        if (!/busy/.test(this.stderr)) throw error;
+        if (!/busy/.test(this.shell.stderr)) throw error;
         return false;
       }
     });
   }
 
   /** Runs a shell command in the namespace. @throws if it fails */
-  async run(line: string): Promise<void> {
-    const reply = once(this.replies, 'line');
-    this.holder.stdin!.write(`${line}\n`);
-    const [status] = (await reply) as [string];
-    if (status !== '0') throw new Error(`${line}: status ${status}\n${this.stderr}`);
+  run(line: string): Promise<void> {
+    return this.shell.run(line);
   }
 }

@@ -312,6 +312,7 @@ export function verify(dataDir: string): Promise<CliResult> {
 
 /** A subcommand that runs until it is stopped, such as `tail -f`, with its complete lines so far. */
 export interface CliProcess {
+  readonly pid: number;
   readonly lines: readonly string[];
   /** Resolves once `enough` accepts the lines printed. */
   until(enough: (lines: readonly string[]) => boolean, timeoutMs?: number): Promise<void>;
@@ -319,9 +320,14 @@ export interface CliProcess {
   readonly exited: Promise<Exit>;
 }
 
-export function startCli(owner: Owner, args: readonly string[]): CliProcess {
-  const child = spawn(process.execPath, [MAIN, ...args], {
-    env: childEnvironment(),
+export function startCli(
+  owner: Owner,
+  args: readonly string[],
+  options: { wrapper?: readonly string[]; env?: Readonly<Record<string, string>> } = {},
+): CliProcess {
+  const [file = '', ...fileArgs] = [...(options.wrapper ?? []), process.execPath, MAIN, ...args];
+  const child = spawn(file, fileArgs, {
+    env: childEnvironment(options.env),
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const lines: string[] = [];
@@ -341,6 +347,7 @@ export function startCli(owner: Owner, args: readonly string[]): CliProcess {
     await exited;
   });
   return {
+    pid: child.pid ?? 0,
     lines,
     exited,
     kill: (signal) => {
