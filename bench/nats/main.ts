@@ -2,13 +2,12 @@
  * The way through NATS: rate and CPU of `export` into JetStream, and of `consume` into PostgreSQL over batch sizes, with a
  * kill of the consumer in the middle of each run.
  *
- *     node dist/bench/nats/main.js [--url postgres://user@host/empty_database]
+ *     node dist/bench/nats/main.js [--publish | --url postgres://user@host/empty_database]
  *
- * Starts nats-server itself. Without --url it measures `export` alone. Every run is verified: by the sequence of the stream,
+ * Starts nats-server itself. Without --url it measures `export` alone, and with --publish the stream alone. Every run is verified: by the sequence of the stream,
  * and by the count of the rows.
  */
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
@@ -17,16 +16,13 @@ import { jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import pg from 'pg';
 import { textTable } from '../../load-test/format.ts';
-import { PART_BYTES } from '../../src/export/parts.ts';
-import { parseNatsAddress } from '../../src/nats/address.ts';
-import { openNats } from '../../src/nats/connect.ts';
-import { LogWriter } from '../../src/nats/log-writer.ts';
 import { roundsOr } from '../harness/options.ts';
 import { writeLog } from '../postgres/log.ts';
 import { withRange } from '../report/numbers.ts';
 import { machine } from '../report/origin.ts';
 import { rangeOf } from '../statistics.ts';
 import { run, start, startNats } from './processes.ts';
+import { publishTable } from './publish.ts';
 
 const LINES = Number(process.env.BENCH_LINES ?? 2_000_000);
 const ROUNDS = roundsOr(3);
@@ -36,7 +32,6 @@ const SIZES = [1, 3] as const;
 const BATCHES = ['64k', '512k', '2m', '8m'] as const;
 const WORKERS = '2';
 const POLL_MS = 50;
-const PUBLISHED = 500;
 
 /** Deletes everything that a run left in the stream. */
 async function emptyStream(url: string): Promise<void> {
@@ -82,46 +77,6 @@ async function measureExport(dataDir: string, size: number): Promise<string[]> {
     fs.rmSync(directory, { recursive: true });
   }
   return [`${size}`, ...[rates!, exporter!, servers!].map((values) => withRange(rangeOf(values)))];
-}
-
-/** The stream's own rate: messages of a range that is in memory, without a log to read. */
-async function measurePublish(size: number): Promise<string[]> {
-  const directory = fs.mkdtempSync(join(os.tmpdir(), 'metricsstream-bench-nats-'));
-  const nats = await startNats(directory, size);
-  const [rates, client, servers]: number[][] = [[], [], []];
-  const line = `{"timestamp":1700000000000,"name":"cpu.usage","value":42.5,"type":"gauge","tags":{"host":"web-1","region":"eu-central-1"}}\n`;
-  const lines = Math.floor(PART_BYTES / line.length);
-  const body = Buffer.from(line.repeat(lines));
-  const link = await openNats(parseNatsAddress(nats.url, '--url'), {}, 'bench');
-  try {
-    for (let round = 0; round < ROUNDS; round++) {
-      await emptyStream(nats.url);
-      const log = randomUUID();
-      const writer = await LogWriter.open(link, STREAM, log);
-      const [startMs, own, before] = [performance.now(), process.cpuUsage(), nats.us()];
-      for (let number = 1; number <= PUBLISHED; number++) {
-        await writer.append({
-          ...{ log, first: number, last: number, part: 0, parts: 0, lines, firstLine: 0, damage: '' },
-          ...{ commitBytes: [body.length], readAtMs: 0, exporter: 'bench', mayRepeat: false, body },
-        });
-      }
-      const seconds = (performance.now() - startMs) / 1_000;
-      const { user, system } = process.cpuUsage(own);
-      const metrics = PUBLISHED * lines;
-      if (round === 0) assert.equal(await linesIn(nats.url), metrics, 'every line is in the stream');
-      rates!.push(metrics / seconds);
-      client!.push((user + system) / metrics);
-      servers!.push((nats.us() - before) / metrics);
-    }
-  } finally {
-    await link.close();
-    await nats.stop();
-    fs.rmSync(directory, { recursive: true });
-  }
-  return [
-    `${size}, publishing alone`,
-    ...[rates!, client!, servers!].map((values) => withRange(rangeOf(values))),
-  ];
 }
 
 /** Drains the stream with one batch size, and kills the consumer once it has stored a third. */
@@ -199,9 +154,10 @@ const dataDir = fs.mkdtempSync(join(os.tmpdir(), 'metricsstream-bench-'));
 try {
   writeLog(dataDir, { lines: LINES, linesPerCommit: LINES_PER_COMMIT, startMs: Date.now() - 3_600_000 });
   console.log(`${machine()}; ${LINES} lines, ${ROUNDS} rounds`);
-  if (url === undefined) {
+  if (process.argv.includes('--publish')) console.log(textTable(await publishTable(ROUNDS)));
+  else if (url === undefined) {
     const table = [['servers', 'metrics/s', 'exporter µs/metric', 'nats-server µs/metric']];
-    for (const size of SIZES) table.push(await measureExport(dataDir, size), await measurePublish(size));
+    for (const size of SIZES) table.push(await measureExport(dataDir, size));
     console.log(textTable(table));
   } else {
     const head = ['--batch-bytes', 'rows/s', 'consumer µs/row', 'messages sent again', 'rows lost'];
