@@ -23,11 +23,17 @@ function samplesOf(client: number, step: number) {
   const timestamp = BASE_MS + step * 10_000;
   return [0, 1, 2].flatMap((host) => {
     const tags = { host: `web-${client * 3 + host}`, region: ['eu', 'us', 'ap', 'sa'][client]! };
-    const wave = Math.sin(step / 20 + client) * 15;
+    const wave = Math.sin(step / 90 + client) * 15;
     const jitter = ((step * 7919 + client * 31 + host * 17) % 100) / 10;
     return [
       { name: 'cpu.usage', type: 'gauge', value: 40 + wave + jitter, timestamp, tags },
-      { name: 'http.latency', type: 'histogram', value: 20 + jitter ** 2 + client * 5, timestamp, tags },
+      {
+        name: 'http.latency',
+        type: 'histogram',
+        value: 50 + wave + jitter ** 2 / 5 + client * 12,
+        timestamp,
+        tags,
+      },
       { name: 'http.requests', type: 'counter', value: step * (50 + client * 20), timestamp, tags },
     ];
   });

@@ -7,6 +7,7 @@ import { ArchiveRig, lineOf } from '../support/archive-rig.ts';
 import { suiteOwner } from '../support/clean-up.ts';
 import { recordLines } from '../support/damage.ts';
 import { METRICS, NOTATIONS, sample, textOf } from '../support/metric-samples.ts';
+import { mountRefusal, PrivateMount } from '../support/private-mount.ts';
 import { asker, TEST_LIMITS } from '../support/query-rows.ts';
 
 const ALL = 'SELECT commit, epoch_ms(time), name, type, value, map_entries(tags)::JSON::VARCHAR FROM metrics';
@@ -78,6 +79,19 @@ describe('rows of segments', () => {
       `SELECT count(*) FROM metrics WHERE time >= make_timestamp_ms(150000) AND time < make_timestamp_ms(150010)`,
     );
     assert.deepEqual(filtered.rows, [[10n]]);
+  });
+
+  it('need room in --temp-dir: without it, one line names the remedy', async (t) => {
+    const refusal = mountRefusal();
+    if (refusal !== null) return t.skip(refusal);
+    const mount = await PrivateMount.open(t);
+    await mount.run(`mount -t tmpfs -o size=64k tmpfs ${mount.inside}`);
+    const lines = Array.from({ length: 5_000 }, (_, at) => lineOf({ timestamp: at, name: 'n', value: at }));
+    const ask = asker(t, await recorded(t, [lines]), { temporaryDirectory: mount.directory });
+    await assert.rejects(
+      ask('SELECT count(*) FROM metrics'),
+      /^MetricsStreamError: cannot write a private copy in [^\n]*: no space left on the device \(ENOSPC\)\. Give --temp-dir another directory\.$/,
+    );
   });
 
   it('stay NDJSON where a log has too many series for the memory', async (t) => {
