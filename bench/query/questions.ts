@@ -47,9 +47,9 @@ export function questionsUntil(endMs: number): readonly Question[] {
       tolerance: ROUNDING,
     },
     {
-      title: 'counter rate by name',
-      sql: `SELECT name, sum(CASE WHEN value < before THEN value ELSE value - before END) / 3600 FROM (SELECT name, value, lag(value) OVER (PARTITION BY name, tags ORDER BY time) AS before FROM metrics WHERE type = 'counter' AND ${inHour}) WHERE before IS NOT NULL GROUP BY name`,
-      metricsQl: `sum(increase_prometheus({__name__="http.requests"}[1h]) keep_metric_names) by (__name__) / 3600`,
+      title: 'increase of counters by name over an hour',
+      sql: `SELECT name, sum(CASE WHEN value < before THEN value ELSE value - before END) FROM (SELECT name, value, lag(value) OVER (PARTITION BY name, tags ORDER BY time) AS before FROM metrics WHERE type = 'counter' AND ${inHour}) WHERE before IS NOT NULL GROUP BY name`,
+      metricsQl: `sum(increase_prometheus({__name__="http.requests"}[1h]) keep_metric_names) by (__name__)`,
       timeMs: hourEndMs - 1,
       labels: ['__name__'],
       tolerance: ROUNDING,
