@@ -104,7 +104,7 @@ export class Upkeep {
     const isMissing = !record.exists();
     const isIdle = state.nextCommit === this.nextCommit;
     this.nextCommit = state.nextCommit;
-    if (isMissing) this.logChanged('record', 'ENOENT', 'log.json was deleted; writing it again');
+    if (isMissing) this.logChanged('record', { code: 'ENOENT' }, 'log.json was deleted; writing it again');
     // Writing it syncs twice, so a busy log waits for a moment without commits.
     else if (!record.isStale || (!isIdle && nowMs < this.nextRecordMs)) return;
     this.nextRecordMs = nowMs + RECORD_MS;
@@ -155,7 +155,7 @@ export class Upkeep {
       this.logged.delete('directory');
     } catch (error) {
       if (!isFileError(error)) throw error;
-      this.logChanged('directory', codeOf(error), 'cannot read the data directory; retrying');
+      this.logChanged('directory', { code: codeOf(error) }, 'cannot read the data directory; retrying');
     }
   }
 
@@ -175,7 +175,12 @@ export class Upkeep {
       );
     if (held === null) this.logged.delete('sink');
     // Not again as the sink proceeds: an exporter that is merely slow would cause a line each second.
-    else this.logChanged('sink', held.sink, 'retention waits for a required sink; is its exporter running?');
+    else
+      this.logChanged(
+        'sink',
+        { sink: held.sink },
+        'retention waits for a required sink; is its exporter running?',
+      );
     return gate.isActive ? due.slice(0, count) : due;
   }
 
@@ -213,18 +218,22 @@ export class Upkeep {
 
   /** @param sequence the segment that stays in use: a new one ends the problem */
   rotationFailed(code: string, sequence: number): void {
-    this.logChanged('rotation', code, 'cannot create the next segment; the open one stays in use', sequence);
+    this.logChanged(
+      'rotation',
+      { code, sequence },
+      'cannot create the next segment; the open one stays in use',
+    );
   }
 
   recordFailed(code: string): void {
-    this.logChanged('record', code, 'cannot write log.json; retrying');
+    this.logChanged('record', { code }, 'cannot write log.json; retrying');
   }
 
-  private logChanged(kind: string, code: string, text: string, about = 0): void {
-    const problem = `${code} ${about}`;
+  private logChanged(kind: string, fields: Record<string, unknown>, text: string): void {
+    const problem = JSON.stringify(fields);
     if (this.logged.get(kind) === problem) return;
     this.logged.set(kind, problem);
-    this.log('warn', { code }, text);
+    this.log('warn', fields, text);
   }
 
   logTransition(transition: Transition): void {

@@ -38,7 +38,7 @@ for (const tested of [groupCommit, synchronous]) {
       assert.equal(rig.count('segments_deleted'), 5);
       assert.equal(rig.count('segments_unshipped'), 0);
       const waits = rig.messages.flatMap((message) =>
-        message.kind === 'log' && /required sink/.test(message.text) ? [message.fields.code] : [],
+        message.kind === 'log' && /required sink/.test(message.text) ? [message.fields.sink] : [],
       );
       assert.deepEqual(waits, ['db', 'bus'], 'each sink that retention waits for is named once');
       await rig.stop();
