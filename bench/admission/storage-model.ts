@@ -2,7 +2,9 @@
  * A model of the server under load, in virtual time: workers that admit open-loop arrivals into their rings, and a
  * writer that commits what is published in groups. Deterministic: the seed decides arrivals and noise.
  */
+import { xorshift32 } from '../../load-test/generator/sample-metrics.ts';
 import { CommitCost } from '../../src/writer/commit-cost.ts';
+import { mean, quantile, sum } from '../statistics.ts';
 
 /** The writer's bound of a group. */
 const COMMIT_BYTES = 4 << 20;
@@ -59,16 +61,6 @@ export interface Figures {
   readonly fairness: number;
 }
 
-function randomOf(seed: number): () => number {
-  let state = seed >>> 0 || 1;
-  return () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) / 2 ** 32;
-  };
-}
-
 class Worker {
   readonly admitting: Admitting;
   usedBytes = 0;
@@ -106,7 +98,7 @@ class Simulation {
 
   constructor(scenario: Scenario, open: (ringBytes: number) => Admitting) {
     this.scenario = scenario;
-    this.random = randomOf(scenario.seed);
+    this.random = xorshift32(scenario.seed);
     this.workers = Array.from({ length: scenario.workers }, () => new Worker(open(scenario.ringBytes)));
   }
 
@@ -204,17 +196,15 @@ class Simulation {
   private figures(): Figures {
     const { delaysMs, scenario, workers } = this;
     delaysMs.sort((a, b) => a - b);
-    const at = (part: number) => delaysMs[Math.floor((delaysMs.length - 1) * part)] ?? 0;
     const stored = workers.map(({ storedBytes }) => storedBytes);
-    const total = stored.reduce((sum, bytes) => sum + bytes, 0);
     const seconds = (scenario.durationMs - scenario.measureFromMs) / 1e3;
     return {
-      goodputBytes: total / seconds,
+      goodputBytes: sum(stored) / seconds,
       refused: this.refused,
       admitted: delaysMs.length,
-      p50Ms: at(0.5),
-      p99Ms: at(0.99),
-      fairness: total === 0 ? 1 : (Math.min(...stored) * workers.length) / total,
+      p50Ms: quantile(delaysMs, 0.5),
+      p99Ms: quantile(delaysMs, 0.99),
+      fairness: Math.min(...stored) / mean(stored),
     };
   }
 }

@@ -2,6 +2,7 @@
  * The metrics of the benchmark: four names, a series for each host, one sample every ten seconds. The same samples go to
  * both programs, each in its own format and in batches of the same steps.
  */
+import { xorshift32 } from '../../load-test/generator/sample-metrics.ts';
 
 const NAMES = ['cpu.usage', 'http.requests', 'http.latency', 'queue.depth'] as const;
 const TYPES = ['gauge', 'counter', 'histogram', 'gauge'] as const;
@@ -28,19 +29,7 @@ export interface Sample {
   readonly value: number;
 }
 
-/** xorshift32: the same numbers in every run. */
-class Random {
-  private state = 0x9e3779b9;
-
-  next(): number {
-    let x = this.state;
-    x ^= x << 13;
-    x ^= x >>> 17;
-    x ^= x << 5;
-    this.state = x;
-    return (x >>> 0) / 2 ** 32;
-  }
-}
+const SEED = 0x9e3779b9;
 
 const round = (value: number, digits: number): number => Number(value.toFixed(digits));
 
@@ -55,7 +44,7 @@ export interface SampleBatch {
  * load began.
  */
 export function* batchesOf(hosts: number, fromStep: number): Generator<SampleBatch> {
-  const random = new Random();
+  const random = xorshift32(SEED);
   const counters = new Float64Array(hosts);
   let samples: Sample[] = [];
   for (let step = 0; step < STEPS; step++) {
@@ -69,13 +58,13 @@ export function* batchesOf(hosts: number, fromStep: number): Generator<SampleBat
 }
 
 /** @param samples null: only draw the random numbers and advance the counters */
-function addStep(step: number, random: Random, counters: Float64Array, samples: Sample[] | null): void {
+function addStep(step: number, random: () => number, counters: Float64Array, samples: Sample[] | null): void {
   const timeMs = BASE_MS + step * STEP_MS;
   for (let host = 0; host < counters.length; host++) {
     // Each host starts again once.
     const isRestart = step === (host * 37) % STEPS;
-    counters[host] = isRestart ? 0 : counters[host]! + Math.floor(random.next() * 20);
-    const [usage, latency, depth] = [random.next(), random.next(), random.next()];
+    counters[host] = isRestart ? 0 : counters[host]! + Math.floor(random() * 20);
+    const [usage, latency, depth] = [random(), random(), random()];
     samples?.push(
       { host, name: 0, timeMs, value: round(usage * 100, 2) },
       { host, name: 1, timeMs, value: counters[host]! },

@@ -4,6 +4,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pick, sampleMetric, xorshift32 } from '../../load-test/generator/sample-metrics.ts';
 import { digestOf } from '../workloads.ts';
 
 export const BATCH_SIZES = [1, 100, 1_000] as const;
@@ -27,36 +28,11 @@ export interface Workload {
   readonly digest: string;
 }
 
-const SEED = 0x2545f491;
-const FIRST_TIMESTAMP = 1_700_000_000_000;
-const SUBJECTS = ['cpu', 'disk', 'http', 'jvm', 'net', 'queue'] as const;
-const MEASURES = ['usage', 'bytes', 'latency', 'errors', 'depth', 'wait', 'open'] as const;
-const TYPES = ['gauge', 'counter', 'gauge', 'histogram', 'gauge'] as const;
 const REGIONS = ['eu', 'us', 'ap'] as const;
 
-/** Marsaglia's xorshift32: good enough to vary digits, the same everywhere. */
-function createRandom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) / 2 ** 32;
-  };
-}
-
-function pick<T>(choices: readonly T[], at: number): T {
-  return choices[at % choices.length] as T;
-}
-
 function metricAt(index: number, random: () => number): WorkloadMetric {
-  return {
-    name: `${pick(SUBJECTS, index)}.${pick(MEASURES, Math.floor(index / SUBJECTS.length))}`,
-    value: Number((random() * 10 ** (index % 5)).toFixed(3)),
-    type: pick(TYPES, index),
-    timestamp: FIRST_TIMESTAMP + index * 7,
-    tags: { host: `web-${Math.floor(random() * 90) + 10}`, region: pick(REGIONS, index) },
-  };
+  const { tags, ...metric } = sampleMetric(index, random);
+  return { ...metric, tags: { ...tags, region: pick(REGIONS, index) } };
 }
 
 export function storedLine({ timestamp, name, value, type, tags }: WorkloadMetric): string {
@@ -65,7 +41,7 @@ export function storedLine({ timestamp, name, value, type, tags }: WorkloadMetri
 
 /** Bodies of `batch` metrics; several, so that a server cannot profit from seeing one again and again. */
 export function createWorkload(batch: number): Workload {
-  const random = createRandom(SEED);
+  const random = xorshift32();
   const lines = new Set<string>();
   const bodies: string[] = [];
   const bodyCount = batch === 1 ? 64 : 8;

@@ -7,6 +7,8 @@
  * nothing else.
  */
 
+import { sampleMetric, xorshift32 } from './sample-metrics.ts';
+
 export const MARK_PLAIN = '-';
 export const MARK_SAMPLED = '+';
 export const RUN_ID_CHARS = 8;
@@ -18,11 +20,6 @@ const BYTE_MARK_SAMPLED = MARK_SAMPLED.charCodeAt(0);
 const DIGIT_0 = 0x30;
 const NUMBER_PLACEHOLDER = '0'.repeat(NUMBER_DIGITS);
 const KEY_FIELD = 'Idempotency-Key: ';
-
-const SUBJECTS = ['cpu', 'disk', 'http', 'jvm', 'net', 'queue'] as const;
-const MEASURES = ['usage', 'bytes', 'latency', 'errors', 'depth', 'wait', 'open'] as const;
-const TYPES = ['gauge', 'counter', 'gauge', 'histogram', 'gauge'] as const;
-const FIRST_TIMESTAMP = 1_700_000_000_000;
 
 export interface TemplateOptions {
   /** Host header: `address:port`. */
@@ -40,33 +37,14 @@ export interface TemplateOptions {
 /** The tag in a metric's line, up to the mark. */
 export const idPrefix = (runId: string): string => `"id":"${runId}`;
 
-/** Marsaglia's xorshift32: good enough to vary digits, the same everywhere. */
-function createRandom(seed: number): () => number {
-  let state = seed | 0 || 0x2545f491;
-  return () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) / 2 ** 32;
-  };
-}
-
 function metricText(index: number, random: () => number, runId: string): string {
-  return JSON.stringify({
-    name: `${SUBJECTS[index % SUBJECTS.length]}.${MEASURES[Math.floor(index / SUBJECTS.length) % MEASURES.length]}`,
-    value: Number((random() * 10 ** (index % 5)).toFixed(3)),
-    type: TYPES[index % TYPES.length],
-    timestamp: FIRST_TIMESTAMP + index * 7,
-    tags: {
-      host: `web-${Math.floor(random() * 90) + 10}`,
-      id: `${runId}${MARK_PLAIN}${NUMBER_PLACEHOLDER}`,
-    },
-  });
+  const { tags, ...metric } = sampleMetric(index, random);
+  return JSON.stringify({ ...metric, tags: { ...tags, id: `${runId}${MARK_PLAIN}${NUMBER_PLACEHOLDER}` } });
 }
 
 /** The body of request number 0. */
 function bodyText({ batch, seed, runId }: Pick<TemplateOptions, 'batch' | 'seed' | 'runId'>): string {
-  const random = createRandom(seed);
+  const random = xorshift32(seed);
   const metrics = Array.from({ length: batch }, (_, index) => metricText(index, random, runId));
   return `{"metrics":[${metrics.join(',')}]}`;
 }
