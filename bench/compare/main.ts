@@ -3,11 +3,9 @@
  * compared by the CPU time that the operating system charges to the whole process, with the stored lines counted.
  * `--peers` compares it with databases instead. docs/benchmarks/server.md and peers.md say how to read the results.
  */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { measureInTurns } from '../harness/turns.ts';
-import { plainPage, type Results, writeResults } from '../report/document.ts';
+import { publish, type Report, readRun } from '../report/document.ts';
 import { thousands } from '../report/numbers.ts';
 import { originOf } from '../report/origin.ts';
 import {
@@ -93,16 +91,13 @@ function chosen<T extends string>({ only }: Options, allowed: readonly T[]): rea
   });
 }
 
-const RESULTS = {
-  server: { tool: 'server', name: 'server', title: 'Server benchmark' },
-  memory: { tool: 'memory', name: 'memory', title: 'Resident memory under load' },
-  peers: { tool: 'peers', name: 'peers', title: 'Beside other databases' },
-} as const;
-
-function publish({ report }: Options, results: Results): void {
-  console.log(plainPage(results.title, results.blocks));
-  if (report !== undefined) progress(`wrote ${writeResults(report, results).join(', ')}`);
-}
+const SERVER: Report<ServerRun> = { name: 'server', title: 'Server benchmark', blocks: serverBlocks };
+const MEMORY: Report<MemoryRun> = {
+  name: 'memory',
+  title: 'Resident memory under load',
+  blocks: memoryBlocks,
+};
+const PEERS: Report<PeersRun> = { name: 'peers', title: 'Beside other databases', blocks: peersBlocks };
 
 /** Servers take turns within each batch size and round. @returns the exit code */
 async function compareServers(options: Options): Promise<number> {
@@ -138,7 +133,7 @@ async function compareServers(options: Options): Promise<number> {
       results,
       failures,
     };
-    publish(options, { ...RESULTS.server, data: run, blocks: serverBlocks(run) });
+    publish(SERVER, run, options.report);
   }
   return failures.length === 0 ? 0 : 1;
 }
@@ -147,7 +142,7 @@ async function watchMemory(options: Options): Promise<number> {
   progress(`loading a server at default settings for ${options.minutes} minutes`);
   const result = await measureMemory(options.minutes, options.scratch);
   const run: MemoryRun = { ...originOf(PROGRAM), ...result };
-  publish(options, { ...RESULTS.memory, data: run, blocks: memoryBlocks(run) });
+  publish(MEMORY, run, options.report);
   return result.passed ? 0 : 1;
 }
 
@@ -170,22 +165,14 @@ async function besidePeers(options: Options): Promise<number> {
   if (smoke) return (await smokePeers(peers)) ? 1 : 0;
   requirePeers(servers);
   const run: PeersRun = { ...originOf(PROGRAM), ...(await comparePeers(peers)) };
-  publish(options, { ...RESULTS.peers, data: run, blocks: peersBlocks(run) });
+  publish(PEERS, run, options.report);
   return run.failures.length > 0 ? 1 : 0;
 }
 
-/** Fills in the tables again from the figures that are there. */
-function render(options: Options): number {
-  const { report, peers, memory } = options;
-  if (report === undefined) throw new Error('--render needs --report DIRECTORY, where the figures are');
-  const results = RESULTS[peers ? 'peers' : memory ? 'memory' : 'server'];
-  const data: unknown = JSON.parse(readFileSync(join(report, `${results.name}.json`), 'utf8'));
-  const blocks = peers
-    ? peersBlocks(data as PeersRun)
-    : memory
-      ? memoryBlocks(data as MemoryRun)
-      : serverBlocks(data as ServerRun);
-  progress(`wrote ${writeResults(report, { ...results, data, blocks }).join(', ')}`);
+function render({ report, peers, memory }: Options): number {
+  if (peers) publish(PEERS, readRun(PEERS, report), report);
+  else if (memory) publish(MEMORY, readRun(MEMORY, report), report);
+  else publish(SERVER, readRun(SERVER, report), report);
   return 0;
 }
 

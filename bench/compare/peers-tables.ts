@@ -244,7 +244,6 @@ export function peersBlocks(run: PeersRun): Record<string, string> {
       'seconds a load': run.seconds,
       connections: run.connections,
       ...Object.fromEntries(workloads.map((load) => [`bodies of ${whole(load.batch)}`, workloadText(load)])),
-      ...(run.failures.length > 0 ? { FAILED: run.failures.join('; ') } : {}),
     }),
     targets: markdownTable(targetsTable(cells)),
     behind: markdownTable(standingsTable(run, true)),

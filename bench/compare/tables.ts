@@ -88,7 +88,7 @@ const RATIO_COLUMNS: readonly Column<RatioResult>[] = [
 ];
 
 export function serverBlocks(run: ServerRun): Record<string, string> {
-  const { rounds, seconds, connections, workloads, results, failures } = run;
+  const { rounds, seconds, connections, workloads, results } = run;
   const blocks: Record<string, string> = {
     origin: originTable(run, {
       rounds,
@@ -100,7 +100,6 @@ export function serverBlocks(run: ServerRun): Record<string, string> {
           `${whole(meanBodyBytes)} bytes, digest ${digest}`,
         ]),
       ),
-      ...(failures.length > 0 ? { FAILED: failures.join('; ') } : {}),
     }),
   };
   for (const { batch } of workloads) {

@@ -1,10 +1,8 @@
 /** Runs a component benchmark that keeps its results: a terminal's table, or `--report DIR` with JSON, tables and charts. */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { textTable } from '../../load-test/format.ts';
-import { writeResults } from '../report/document.ts';
+import { type Report, readRun, writeReport } from '../report/document.ts';
 import { type Origin, originOf, originTable } from '../report/origin.ts';
-import { markdownTable, type Table } from '../report/table.ts';
+import { markdownTables, type Table } from '../report/table.ts';
 import { isWanted, jsonOutput, renderOnly, reportDirectory } from './options.ts';
 
 export interface Measurement {
@@ -32,10 +30,8 @@ export async function runComponent<Figures extends Measurement>(
   const { title, name, measure, tables, charts } = component;
   if (!isWanted(title)) return;
   let run: Origin & Figures;
-  if (renderOnly) {
-    if (reportDirectory === undefined) throw new Error('--render needs --report DIR, where the figures are');
-    run = JSON.parse(readFileSync(join(reportDirectory, `${name}.json`), 'utf8')) as Origin & Figures;
-  } else {
+  if (renderOnly) run = readRun({ name }, reportDirectory);
+  else {
     const figures = await measure();
     if (figures === null) return;
     run = { ...originOf(`npm run bench -- --only=${name}`), ...figures };
@@ -51,11 +47,12 @@ export async function runComponent<Figures extends Measurement>(
     }
   }
   if (reportDirectory === undefined) return;
-  const blocks = Object.entries(tables(run)).map(([mark, table]) => [mark, markdownTable(table)]);
-  const origin = originTable(run, { rounds, workload: `seed ${seed}, digest ${digest}` });
-  writeResults(reportDirectory, {
-    ...{ tool: name, name, title, data: run },
-    blocks: { origin, ...Object.fromEntries(blocks) },
-    files: charts(run),
-  });
+  const report: Report<Origin & Figures> = {
+    ...{ name, title, files: charts },
+    blocks: (own) => ({
+      origin: originTable(own, { rounds, workload: `seed ${seed}, digest ${digest}` }),
+      ...markdownTables(tables(own)),
+    }),
+  };
+  writeReport(report, run, reportDirectory);
 }

@@ -3,11 +3,9 @@
  * journey.json and journey.html, and fills in the tables of journey.md and docs/phases.
  * docs/benchmarks/journey.md says how to read them.
  */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { PHASES } from '../../src/phases.ts';
-import { writeResults } from '../report/document.ts';
+import { publish, type Report, readRun } from '../report/document.ts';
 import { originOf } from '../report/origin.ts';
 import { sum } from '../statistics.ts';
 import {
@@ -90,24 +88,18 @@ function parseOptions(): Options {
     .opts<Options>();
 }
 
+const REPORT: Report<Journey> = {
+  name: 'journey',
+  title: 'The optimisation journey, measured',
+  blocks: journeyBlocks,
+  files: (journey) => ({ 'journey.html': page(journey) }),
+};
+
 /** @throws when the file is missing, or of another format */
 function readJourney(out: string): Journey {
-  const journey = JSON.parse(readFileSync(join(out, 'journey.json'), 'utf8')) as Journey;
+  const journey = readRun<Journey>(REPORT, out);
   if (journey.format === FORMAT) return journey;
   throw new Error(`${out}/journey.json has format ${journey.format}, not ${FORMAT}: run the journey again`);
-}
-
-function write(journey: Journey, out: string): void {
-  const blocks = journeyBlocks(journey);
-  const written = writeResults(out, {
-    tool: 'journey',
-    name: 'journey',
-    title: 'The optimisation journey, measured',
-    data: journey,
-    blocks,
-    files: { 'journey.html': page(journey) },
-  });
-  progress(`wrote ${written.join(', ')}`);
 }
 
 /** Requests a second at which each phase stored most. */
@@ -196,7 +188,7 @@ async function main(): Promise<number> {
   const options = parseOptions();
   const { out, scratch } = options;
   if (options.render) {
-    write(readJourney(out), out);
+    publish(REPORT, readJourney(out), out);
     return 0;
   }
   requireDisk(scratch, options.smoke ? 0 : FREE_BYTES);
@@ -204,7 +196,7 @@ async function main(): Promise<number> {
     if (options.smoke) return await smoke(scratch, options.only);
     pinSelf();
     const journey = await (options.profile ? profileOnly : measure)(options);
-    write(journey, out);
+    publish(REPORT, journey, out);
     for (const { figure, ratio, met } of headlinesOf(journey)) {
       console.log(`${figure}: ${ratio.median.toFixed(1)} times better, target ${met ? 'met' : 'MISSED'}`);
     }

@@ -14,7 +14,7 @@ import { originTable } from '../report/origin.ts';
 import {
   type CellRow,
   type Column,
-  markdownTable,
+  markdownTables,
   type RangeText,
   type Table,
   tableOf,
@@ -310,18 +310,8 @@ function phaseTable(journey: Journey, { phase, cells, before, clients }: PhaseRo
 }
 
 function originBlock(journey: Journey): string {
-  const {
-    rounds,
-    seconds,
-    warmUpSeconds,
-    batch,
-    openClients,
-    serverArgs,
-    reverts,
-    profiles,
-    profiled,
-    failures,
-  } = journey;
+  const { rounds, seconds, warmUpSeconds, batch, openClients, serverArgs, reverts, profiles, profiled } =
+    journey;
   const [profile] = profiles;
   return originTable(journey, {
     rounds,
@@ -335,7 +325,6 @@ function originBlock(journey: Journey): string {
     ...(profiled
       ? { 'profiles from': `\`${profiled.command}\`, ${profiled.machine}; ${profiled.date}` }
       : {}),
-    ...(failures.length > 0 ? { FAILED: failures.join('; ') } : {}),
   });
 }
 
@@ -367,6 +356,6 @@ export function journeyBlocks(journey: Journey): Record<string, string> {
   const filled = Object.entries(tables).filter(([, { rows }]) => rows.length > 0);
   return {
     origin: originBlock(journey),
-    ...Object.fromEntries(filled.map(([name, table]) => [name, markdownTable(table)])),
+    ...markdownTables(Object.fromEntries(filled)),
   };
 }

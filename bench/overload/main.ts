@@ -2,10 +2,8 @@
  * `npm run bench:overload`: gives the server more than it can handle, and judges its answers requirement by requirement.
  * docs/benchmarks/overload.md says how to read the results.
  */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Command, Option } from 'commander';
-import { plainPage, writeResults } from '../report/document.ts';
+import { publish, type Report, readRun } from '../report/document.ts';
 import { originOf } from '../report/origin.ts';
 import {
   listOf,
@@ -82,20 +80,16 @@ async function runParts(options: Options): Promise<{ parts: PartResult[]; failur
   return { parts, failures };
 }
 
-const RESULTS = { tool: 'overload', name: 'overload', title: 'Overload' } as const;
-
-function render(report: string | undefined): number {
-  if (report === undefined) throw new Error('--render needs --report DIRECTORY, where overload.json is');
-  const data = JSON.parse(readFileSync(join(report, 'overload.json'), 'utf8')) as OverloadResults;
-  progress(`wrote ${writeResults(report, { ...RESULTS, data, blocks: overloadBlocks(data) }).join(', ')}`);
-  return 0;
-}
+const REPORT: Report<OverloadResults> = { name: 'overload', title: 'Overload', blocks: overloadBlocks };
 
 /** @returns the exit code: 1 when a part failed or an answer was wrong; the table names the figures that are missed */
 async function main(): Promise<number> {
   const options = parseOptions();
   const { smoke, scratch, report } = options;
-  if (options.render) return render(report);
+  if (options.render) {
+    publish(REPORT, readRun(REPORT, report), report);
+    return 0;
+  }
   requireDisk(scratch, smoke ? SMOKE_FREE_BYTES : FREE_BYTES);
   if (!smoke) pinSelf();
   try {
@@ -109,10 +103,7 @@ async function main(): Promise<number> {
       }
     } else {
       const pinning = `server on core ${SERVER_CORE}, load and prober on core ${LOAD_CORE}; the prober ${proberScheduling()}`;
-      const data: OverloadResults = { ...originOf('npm run bench:overload'), pinning, parts, failures };
-      const blocks = overloadBlocks(data);
-      console.log(plainPage(RESULTS.title, blocks));
-      if (report !== undefined) writeResults(report, { ...RESULTS, data, blocks });
+      publish(REPORT, { ...originOf('npm run bench:overload'), pinning, parts, failures }, report);
     }
     return failures.length + wrong.length === 0 ? 0 : 1;
   } finally {

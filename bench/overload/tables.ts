@@ -1,7 +1,7 @@
 /** The tables of a whole run. */
 import { formatCount, formatMs } from '../../load-test/format.ts';
 import { type Origin, originTable } from '../report/origin.ts';
-import { type Column, markdownTable, tableOf } from '../report/table.ts';
+import { type Column, markdownTable, markdownTables, tableOf } from '../report/table.ts';
 import { type Finding, figure, type PartResult } from './part.ts';
 import { HEALTH_PROBE, METRICS_PROBE, type ProbeSummary } from './probes.ts';
 
@@ -73,13 +73,12 @@ export function allFindings(parts: readonly PartResult[]): Finding[] {
 }
 
 export function overloadBlocks(run: OverloadResults): Record<string, string> {
-  const { parts, failures, pinning } = run;
+  const { parts, pinning } = run;
   const probes = parts.flatMap((part) => part.probes).filter(({ count }) => count > 0);
-  const tables = parts.flatMap((part) => Object.entries(part.tables));
   return {
-    origin: originTable(run, { pinning, ...(failures.length > 0 ? { FAILED: failures.join('; ') } : {}) }),
+    origin: originTable(run, { pinning }),
     requirements: markdownTable(tableOf(FINDING_COLUMNS, allFindings(parts))),
-    ...Object.fromEntries(tables.map(([name, table]) => [name, markdownTable(table)])),
+    ...markdownTables(Object.assign({}, ...parts.map(({ tables }) => tables))),
     probes: markdownTable(tableOf(PROBE_COLUMNS, probes)),
   };
 }

@@ -12,7 +12,7 @@ import { textTable } from '../../load-test/format.ts';
 import { US_PER_SECOND } from '../../src/base/units.ts';
 import { Rows } from '../../src/export/postgres/rows.ts';
 import { jsonOutput, reportDirectory, roundsOr } from '../harness/options.ts';
-import { writeResults } from '../report/document.ts';
+import { writeReport } from '../report/document.ts';
 import { withRange } from '../report/numbers.ts';
 import { originOf, originTable } from '../report/origin.ts';
 import { type Column, markdownTable, tableOf } from '../report/table.ts';
@@ -119,15 +119,11 @@ async function main(connectionString: string): Promise<void> {
   if (reportDirectory === undefined) return;
   const database = `PostgreSQL ${version}, fsync ${sync}, one connection`;
   const rounds = `${ROUNDS} of ${BATCHES} batches of ${ROWS} rows`;
-  writeResults(reportDirectory, {
-    ...{
-      tool: 'postgres',
-      name: 'postgres',
-      title: 'PostgreSQL',
-      data: { ...origin, version, sync, results },
-    },
-    blocks: { origin: originTable(origin, { rounds, database }), methods: markdownTable(table) },
-  });
+  const report = {
+    ...{ name: 'postgres', title: 'PostgreSQL' },
+    blocks: () => ({ origin: originTable(origin, { rounds, database }), methods: markdownTable(table) }),
+  };
+  writeReport(report, { ...origin, version, sync, results }, reportDirectory);
 }
 
 if (url === undefined) {

@@ -32,45 +32,59 @@ function splitOnce(text: string, separator: string): [string, string?] {
 }
 
 /** All blocks one below the other: for a terminal, and for a directory that has no page yet. */
-export function plainPage(title: string, blocks: Blocks): string {
+function plainPage(title: string, blocks: Blocks): string {
   const sections = Object.entries(blocks).map(([name, block]) => `## ${name}\n\n${block}\n`);
   return [`# ${title}\n`, ...sections].join('\n');
 }
 
-export interface Results {
-  /** Of the marks. */
-  readonly tool: string;
-  /** Of the files, without their endings. */
+/** How the figures of a benchmark become tables and files. */
+export interface Report<Run> {
+  /** Of the marks, and of the files without their endings. */
   readonly name: string;
   readonly title: string;
-  readonly data: unknown;
-  readonly blocks: Blocks;
+  blocks(run: Run): Blocks;
   /** Charts and the like: contents by file name. */
-  readonly files?: Readonly<Record<string, string>>;
+  files?(run: Run): Readonly<Record<string, string>>;
+}
+
+/** The figures of an earlier run. @throws without a directory, or a file in it */
+export function readRun<Run>({ name }: Pick<Report<Run>, 'name'>, directory: string | undefined): Run {
+  if (directory === undefined) throw new Error(`--render needs --report DIR, where ${name}.json is`);
+  return JSON.parse(readFileSync(join(directory, `${name}.json`), 'utf8')) as Run;
 }
 
 /**
- * Writes NAME.json, the files, and the tables of NAME.md in `directory`; also fills in the tool's tables in the pages of
+ * Writes NAME.json, the files, and the tables of NAME.md in `directory`; also fills in the tables in the pages of
  * `phases` beside it. @returns the paths written
  */
-export function writeResults(directory: string, results: Results): string[] {
-  const { tool, name, title, data, blocks, files = {} } = results;
+export function writeReport<Run>(
+  { name, title, blocks: blocksOf, files = () => ({}) }: Report<Run>,
+  run: Run,
+  directory: string,
+): string[] {
   mkdirSync(directory, { recursive: true });
+  const blocks = blocksOf(run);
   const page = join(directory, `${name}.md`);
   const text = existsSync(page)
-    ? fillBlocks(readFileSync(page, 'utf8'), tool, blocks)
+    ? fillBlocks(readFileSync(page, 'utf8'), name, blocks)
     : plainPage(title, blocks);
   const contents = {
-    [`${name}.json`]: `${JSON.stringify(data, undefined, 2)}\n`,
+    [`${name}.json`]: `${JSON.stringify(run, undefined, 2)}\n`,
     [`${name}.md`]: text,
-    ...files,
+    ...files(run),
   };
   const written = Object.entries(contents).map(([file, content]) => {
     const path = join(directory, file);
     writeFileSync(path, content);
     return path;
   });
-  return [...written, ...fillPages(join(directory, '../phases'), tool, blocks)];
+  return [...written, ...fillPages(join(directory, '../phases'), name, blocks)];
+}
+
+/** Writes a report into `directory`, or prints its tables if there is none. */
+export function publish<Run>(report: Report<Run>, run: Run, directory: string | undefined): void {
+  if (directory === undefined) console.log(plainPage(report.title, report.blocks(run)));
+  else console.error(`wrote ${writeReport(report, run, directory).join(', ')}`);
 }
 
 /** Fills the marks in every page of a directory. @returns the paths of the pages that changed */

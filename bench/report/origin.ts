@@ -24,10 +24,11 @@ export function originOf(program: string): Origin {
 
 /** The table that stands above the figures of a run. @param settings further rows, such as its rounds */
 export function originTable(
-  { command, machine: where, date }: Origin,
+  { command, machine: where, date, failures = [] }: Origin & { readonly failures?: readonly string[] },
   settings: Readonly<Record<string, string | number>> = {},
 ): string {
-  const rows = { command: `\`${command}\``, 'machine, commit': where, date, ...settings };
+  const failed = failures.length > 0 ? { FAILED: failures.join('; ') } : {};
+  const rows = { command: `\`${command}\``, 'machine, commit': where, date, ...settings, ...failed };
   return markdownTable({
     head: ['run', ''],
     rows: Object.entries(rows).map(([name, text]) => [name, String(text)]),

@@ -34,6 +34,9 @@ export function tableOf<Row>(columns: readonly Column<Row>[], rows: readonly Row
   };
 }
 
+export const markdownTables = (tables: Readonly<Record<string, Table>>): Record<string, string> =>
+  Object.fromEntries(Object.entries(tables).map(([name, table]) => [name, markdownTable(table)]));
+
 /** A Markdown table whose columns also line up as plain text: the first to the left, the others to the right. */
 export function markdownTable({ head, rows }: Table): string {
   const widths = head.map((title, column) =>

@@ -5,12 +5,10 @@
  * Server and wrk share all CPUs, as a server and its neighbours do. Numbers of workers take turns within a round, and
  * ratios are formed within a round.
  */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Command } from 'commander';
 import { memoryOf } from '../../load-test/server-process.ts';
 import { measureInTurns } from '../harness/turns.ts';
-import { plainPage, writeResults } from '../report/document.ts';
+import { publish, type Report, readRun } from '../report/document.ts';
 import { mebibytes, minToMax, number, thousands, whole, withRange } from '../report/numbers.ts';
 import { type Origin, originOf, originTable } from '../report/origin.ts';
 import { type CellRow, type Column, columnsOver, markdownTable, tableOf } from '../report/table.ts';
@@ -172,11 +170,10 @@ const COLUMNS: readonly Column<Row>[] = [
 ];
 
 function blocksOf(run: Run): Record<string, string> {
-  const { cells, rounds, seconds, failures } = run;
+  const { cells, rounds, seconds } = run;
   const blocks: Record<string, string> = {
     origin: originTable(run, {
       ...{ rounds, 'seconds a load': seconds, connections: CONNECTIONS },
-      ...(failures.length > 0 ? { FAILED: failures.join('; ') } : {}),
     }),
   };
   for (const batch of BATCHES) {
@@ -191,20 +188,14 @@ function blocksOf(run: Run): Record<string, string> {
   return blocks;
 }
 
-function publish(run: Run, directory: string | undefined): void {
-  const results = { tool: 'workers', name: 'workers', title: 'Number of workers', data: run };
-  const blocks = blocksOf(run);
-  if (directory === undefined) console.log(plainPage(results.title, blocks));
-  else progress(`wrote ${writeResults(directory, { ...results, blocks }).join(', ')}`);
-}
+const REPORT: Report<Run> = { name: 'workers', title: 'Number of workers', blocks: blocksOf };
 
 async function main(): Promise<number> {
   const given = parseOptions();
   const options = given.smoke ? { ...given, rounds: 1, seconds: 1 } : given;
   const { rounds, seconds, smoke, report, scratch } = options;
   if (options.render) {
-    if (report === undefined) throw new Error('--render needs --report DIRECTORY, where workers.json is');
-    publish(JSON.parse(readFileSync(join(report, 'workers.json'), 'utf8')) as Run, report);
+    publish(REPORT, readRun(REPORT, report), report);
     return 0;
   }
   requireMachine();
@@ -223,7 +214,10 @@ async function main(): Promise<number> {
     },
   );
   if (smoke) console.log(`${results.length} loads stored what they acknowledged`);
-  else publish({ ...originOf('npm run bench:workers'), rounds, seconds, cells: results, failures }, report);
+  else {
+    const origin = originOf('npm run bench:workers');
+    publish(REPORT, { ...origin, rounds, seconds, cells: results, failures }, report);
+  }
   return failures.length === 0 ? 0 : 1;
 }
 

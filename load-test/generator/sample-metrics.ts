@@ -17,7 +17,8 @@ export function xorshift32(seed = DEFAULT_SEED): () => number {
   };
 }
 
-export const pick = <T>(choices: readonly T[], at: number): T => choices[Math.floor(at) % choices.length] as T;
+export const pick = <T>(choices: readonly T[], at: number): T =>
+  choices[Math.floor(at) % choices.length] as T;
 
 /** A metric with one tag; callers add theirs. */
 export function sampleMetric(index: number, random: () => number) {

@@ -6,7 +6,7 @@ import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { Journey } from '../../bench/journey/figures.ts';
 import { journeyBlocks } from '../../bench/journey/tables.ts';
-import { fillBlocks, writeResults } from '../../bench/report/document.ts';
+import { fillBlocks, type Report, writeReport } from '../../bench/report/document.ts';
 import { PHASES } from '../../src/phases.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
@@ -44,19 +44,13 @@ describe('a page with marks', () => {
 test('a directory without a page gets one with all tables', () => {
   const directory = mkdtempSync(join(os.tmpdir(), 'results-'));
   try {
-    const results = {
-      tool: 'tool',
-      name: 'figures',
-      title: 'Figures',
-      data: { a: 1 },
-      blocks: { one: '| 1 |' },
-    };
-    writeResults(directory, results);
-    assert.equal(readFileSync(join(directory, 'figures.md'), 'utf8'), '# Figures\n\n## one\n\n| 1 |\n');
-    assert.deepEqual(JSON.parse(readFileSync(join(directory, 'figures.json'), 'utf8')), { a: 1 });
-    writeFileSync(join(directory, 'figures.md'), `My words.\n${BEGIN}${END}\n`);
-    writeResults(directory, results);
-    assert.match(readFileSync(join(directory, 'figures.md'), 'utf8'), /^My words\..*\| 1 \|/s);
+    const report: Report<object> = { name: 'tool', title: 'Figures', blocks: () => ({ one: '| 1 |' }) };
+    writeReport(report, { a: 1 }, directory);
+    assert.equal(readFileSync(join(directory, 'tool.md'), 'utf8'), '# Figures\n\n## one\n\n| 1 |\n');
+    assert.deepEqual(JSON.parse(readFileSync(join(directory, 'tool.json'), 'utf8')), { a: 1 });
+    writeFileSync(join(directory, 'tool.md'), `My words.\n${BEGIN}${END}\n`);
+    writeReport(report, { a: 1 }, directory);
+    assert.match(readFileSync(join(directory, 'tool.md'), 'utf8'), /^My words\..*\| 1 \|/s);
   } finally {
     rmSync(directory, { recursive: true });
   }
