@@ -7,10 +7,8 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { textTable } from '../../load-test/format.ts';
 import { readManifest } from '../../src/archive/manifest.ts';
 import { argsOf } from '../compare/cell.ts';
@@ -23,24 +21,25 @@ import {
   writeStampedFiles,
 } from '../compare/stamped-workload.ts';
 import { machine } from '../report/origin.ts';
+import { medianOf } from '../statistics.ts';
 import {
   type Child,
   inScratch,
   LOAD_CORE,
+  MAIN,
   SERVER_CORE,
   startChild,
   withChild,
 } from '../under-test/process.ts';
+import { diskBytes } from '../under-test/stored.ts';
 import { cpuSeconds } from '../under-test/usage.ts';
 import { CONNECTIONS, runWrk } from '../under-test/wrk.ts';
 
-const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
 const SCRATCH = '.artifacts/bench-archive';
 const MAX_MEMORY = '512m';
 const METRICS: Readonly<Record<number, number>> = { 1: 100_000, 100: 2_000_000, 1000: 4_000_000 };
 /** Longer than VictoriaMetrics' background timers. */
 const QUIET_MS = 11_000;
-const BLOCK_BYTES = 512;
 /** A slow disk must not make the server refuse a part of the load. */
 const PATIENT = ['--target-delay-ms', '60000', '--request-timeout-ms', '60000'];
 const ROUNDS = 5;
@@ -48,15 +47,6 @@ const ROUND_SECONDS = 8;
 /** At normal priority it archives even if the load leaves no time for one that yields to all else. */
 const SETTINGS = ['alone', 'beside, low priority', 'beside, normal priority'] as const;
 type Setting = (typeof SETTINGS)[number];
-
-function diskBytes(directory: string): number {
-  let bytes = 0;
-  for (const path of readdirSync(directory, { recursive: true, encoding: 'utf8' })) {
-    const stat = statSync(join(directory, path), { throwIfNoEntry: false });
-    if (stat?.isFile()) bytes += stat.blocks * BLOCK_BYTES;
-  }
-  return bytes;
-}
 
 async function send(
   child: Child,
@@ -84,13 +74,7 @@ interface PassLine {
 function archiveOnce(dataDir: string): PassLine {
   const args = [
     MAIN,
-    'archive',
-    '--once',
-    '--priority',
-    'normal',
-    '--max-memory',
-    MAX_MEMORY,
-    '--data-dir',
+    ...`archive --once --priority normal --max-memory ${MAX_MEMORY} --data-dir`.split(' '),
     dataDir,
   ];
   const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
@@ -164,14 +148,8 @@ async function sizes(): Promise<void> {
     const ours = await archiveSize(workload, first, requests);
     const theirs = await victoriaMetricsSize(workload, first, requests);
     rows.push([
-      ...[
-        batch,
-        String(metrics),
-        String(workload.series),
-        ours.ndjson.toFixed(1),
-        ours.archive.toFixed(2),
-        ours.onDisk.toFixed(2),
-      ],
+      ...[batch, String(metrics), String(workload.series)],
+      ...[ours.ndjson.toFixed(1), ours.archive.toFixed(2), ours.onDisk.toFixed(2)],
       ...[theirs.onDisk.toFixed(2), theirs.dataOnly.toFixed(2), theirs.kept.toFixed(4)],
       ...[ours.cpuUs.toFixed(2), String(ours.peakMiB)],
     ]);
@@ -232,11 +210,9 @@ async function ingest(): Promise<void> {
       );
     }
   }
-  const median = (values: readonly number[]): number =>
-    [...values].sort((a, b) => a - b)[values.length >> 1]!;
-  const alone = median(figures.get('alone')!);
+  const alone = medianOf(figures.get('alone')!);
   for (const [setting, values] of figures)
-    console.log(`${setting}: ${((100 * median(values)) / alone).toFixed(1)}% of alone, by medians`);
+    console.log(`${setting}: ${((100 * medianOf(values)) / alone).toFixed(1)}% of alone, by medians`);
 }
 
 console.log(machine());

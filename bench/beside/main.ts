@@ -9,10 +9,6 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import fs from 'node:fs';
-import os from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { textTable } from '../../load-test/format.ts';
 import { readCursorFiles } from '../../src/storage/cursor-file.ts';
 import { argsOf } from '../compare/cell.ts';
@@ -24,15 +20,16 @@ import {
   writeStampedFiles,
 } from '../compare/stamped-workload.ts';
 import { roundsOr } from '../harness/options.ts';
-import { run, startNats } from '../nats/processes.ts';
+import { withNats } from '../nats/servers.ts';
+import { withDatabase } from '../postgres/database.ts';
 import { percent, whole, withRange } from '../report/numbers.ts';
 import { machine } from '../report/origin.ts';
 import { rangeOf } from '../statistics.ts';
-import { inScratch, LOAD_CORE, SERVER_CORE, startChild, withChild } from '../under-test/process.ts';
+import { run } from '../under-test/command.ts';
+import { inScratch, LOAD_CORE, MAIN, SERVER_CORE, startChild, withChild } from '../under-test/process.ts';
 import { cpuSeconds } from '../under-test/usage.ts';
 import { CONNECTIONS, runWrk } from '../under-test/wrk.ts';
 
-const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
 const SCRATCH = '.artifacts/bench-beside';
 const BATCH = 100;
 const ROUNDS = roundsOr(6);
@@ -77,10 +74,8 @@ function measure(workload: StampedWorkload, { name, to }: Setting): Promise<Cell
   );
 }
 
-async function main(url: string): Promise<void> {
-  const directory = fs.mkdtempSync(join(os.tmpdir(), 'metricsstream-bench-beside-'));
-  const nats = await startNats(directory, 1);
-  try {
+const main = (url: string): Promise<void> =>
+  withNats(1, async (nats) => {
     await run(['export', '--to', url, '--init']);
     const settings: readonly Setting[] = [
       { name: 'alone', to: null },
@@ -108,15 +103,6 @@ async function main(url: string): Promise<void> {
     const head = ['server', 'metrics a CPU second', 'of alone, by round', 'shipped meanwhile'];
     console.log(`${machine()}; ${ROUNDS} rounds of ${ROUND_SECONDS} s, ${BATCH} metrics a request`);
     console.log(textTable([head, ...rows]));
-  } finally {
-    await nats.stop();
-    fs.rmSync(directory, { recursive: true });
-  }
-}
+  });
 
-const at = process.argv.indexOf('--url');
-const url = at < 0 ? undefined : process.argv[at + 1];
-if (url === undefined) {
-  console.error('--url: name an empty database, such as postgres://postgres@127.0.0.1/bench');
-  process.exitCode = 2;
-} else await main(url);
+await withDatabase(main);

@@ -6,6 +6,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type Child, freePort, SERVER_CORE, startChild, startProgram } from '../under-test/process.ts';
+import { startVictoriaMetrics, VICTORIA_METRICS } from '../under-test/victoria-metrics.ts';
 import { argsOf, SERVER_LABELS, type ServerName } from './cell.ts';
 import {
   type Encoding,
@@ -76,7 +77,6 @@ function ownContender(name: ContenderName & ServerName, acknowledgement: string)
   };
 }
 
-const VICTORIA_METRICS: Package = { program: 'victoria-metrics', debianPackage: 'victoria-metrics' };
 /** Rows become an in-memory part within 1 s; every 5 s those parts go to files that are older than 5 s. */
 const VICTORIA_METRICS_QUIET_MS = 11_000;
 const VICTORIA_METRICS_KILL_SECONDS = 15;
@@ -96,12 +96,7 @@ function victoriaMetrics(
     quietMs: VICTORIA_METRICS_QUIET_MS,
     killSeconds: VICTORIA_METRICS_KILL_SECONDS,
     acknowledgement: "parsed and in the process's memory; files are written in the background",
-    start: async (dataDir) => {
-      const port = await freePort();
-      const command = [VICTORIA_METRICS.program, `-storageDataPath=${dataDir}`];
-      command.push(`-httpListenAddr=127.0.0.1:${port}`);
-      return startProgram({ command, core: SERVER_CORE, env: ONE_CORE, port, readyPath: '/health' });
-    },
+    start: (dataDir) => startVictoriaMetrics(dataDir, { core: SERVER_CORE, env: ONE_CORE }),
     storage: ({ port }) => victoriaMetricsStorage(port),
     storedName,
   };

@@ -2,11 +2,10 @@
  * One cell of `--peers`: one server, one batch size, a fresh process and directory, a warm-up and a measured load,
  * each followed by a wait until the server has written all that the load gave it.
  */
-import { readdirSync, statSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Memory, memoryOf } from '../../load-test/server-process.ts';
 import { type Child, inScratch, LOAD_CORE, withChild } from '../under-test/process.ts';
+import { diskBytes } from '../under-test/stored.ts';
 import { cpuSeconds } from '../under-test/usage.ts';
 import { CONNECTIONS, runWrk, type WrkCounts } from '../under-test/wrk.ts';
 import type { Contender, ContenderName } from './contenders.ts';
@@ -21,7 +20,6 @@ const SETTLE_SAMPLE_MS = 250;
 const BUSY_SECONDS = 0.025;
 const SETTLE_TIMEOUT_MS = 180_000;
 const DAY_MS = 86_400_000;
-const BLOCK_BYTES = 512;
 
 export interface PeerCellOptions {
   readonly contender: Contender;
@@ -64,17 +62,6 @@ export interface PeerCellResult extends Memory {
 /** The first stamp of a run: a day ago, so that the last one is neither in the future nor past any retention. */
 export function firstStamp(): number {
   return Math.floor((Date.now() - DAY_MS) / STAMP_MS);
-}
-
-/** Bytes that the files of a directory take on the disk; holes take none. */
-function diskBytes(directory: string): number {
-  let bytes = 0;
-  for (const path of readdirSync(directory, { recursive: true, encoding: 'utf8' })) {
-    // A merge may remove a file in between.
-    const stat = statSync(join(directory, path), { throwIfNoEntry: false });
-    if (stat?.isFile()) bytes += stat.blocks * BLOCK_BYTES;
-  }
-  return bytes;
 }
 
 interface Settled {

@@ -6,7 +6,9 @@
  * charts there, and `--render` makes tables and charts again from the figures there. BENCH_ROUNDS and BENCH_ROUND_MS set
  * the length.
  */
-const argumentOf = (name: string): string | undefined => {
+
+/** The value of `name VALUE` or `name=VALUE`. */
+export const argumentOf = (name: string): string | undefined => {
   const at = process.argv.findIndex((argument) => argument === name || argument.startsWith(`${name}=`));
   if (at < 0) return undefined;
   const argument = process.argv[at]!;

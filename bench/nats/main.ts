@@ -4,25 +4,27 @@
  *
  *     node dist/bench/nats/main.js [--publish | --url postgres://user@host/empty_database]
  *
- * Starts nats-server itself. Without --url it measures `export` alone, and with --publish the stream alone. Every run is verified: by the sequence of the stream,
- * and by the count of the rows.
+ * Starts nats-server itself. Without --url it measures `export` alone, and with --publish the stream alone. Every run is
+ * verified: by the sequence of the stream, and by the count of the rows.
  */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { jetstreamManager } from '@nats-io/jetstream';
+import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import pg from 'pg';
 import { textTable } from '../../load-test/format.ts';
-import { roundsOr } from '../harness/options.ts';
+import { argumentOf, roundsOr } from '../harness/options.ts';
+import { dropTables } from '../postgres/database.ts';
 import { writeLog } from '../postgres/log.ts';
-import { withRange } from '../report/numbers.ts';
+import { whole, withRange } from '../report/numbers.ts';
 import { machine } from '../report/origin.ts';
 import { rangeOf } from '../statistics.ts';
-import { run, start, startNats } from './processes.ts';
+import { type Ended, run, start } from '../under-test/command.ts';
 import { publishTable } from './publish.ts';
+import { type Nats, withNats } from './servers.ts';
 
 const LINES = Number(process.env.BENCH_LINES ?? 2_000_000);
 const ROUNDS = roundsOr(3);
@@ -33,48 +35,48 @@ const BATCHES = ['64k', '512k', '2m', '8m'] as const;
 const WORKERS = '2';
 const POLL_MS = 50;
 
+async function withManager<T>(url: string, work: (manager: JetStreamManager) => Promise<T>): Promise<T> {
+  const connection = await connect({ servers: url.slice(7).split(',') });
+  try {
+    return await work(await jetstreamManager(connection));
+  } finally {
+    await connection.close();
+  }
+}
+
 /** Deletes everything that a run left in the stream. */
 async function emptyStream(url: string): Promise<void> {
-  const connection = await connect({ servers: url.slice(7).split(',') });
-  const jsm = await jetstreamManager(connection);
-  for (const name of [STREAM, `${STREAM}_QUARANTINE`]) await jsm.streams.delete(name).catch(() => {});
-  await connection.close();
+  await withManager(url, async ({ streams }) => {
+    for (const name of [STREAM, `${STREAM}_QUARANTINE`]) await streams.delete(name).catch(() => {});
+  });
   await run(['export', '--to', url, '--init']);
 }
 
-async function linesIn(url: string): Promise<number> {
-  const connection = await connect({ servers: url.slice(7).split(',') });
-  const jsm = await jetstreamManager(connection);
-  const { state } = await jsm.streams.info(STREAM);
-  let lines = 0;
-  for (let seq = state.first_seq; seq <= state.last_seq; seq++) {
-    const message = await jsm.streams.getMessage(STREAM, { seq });
-    lines += Number(message?.header.get('Ms-Lines') ?? 0);
-  }
-  await connection.close();
-  return lines;
-}
-
-async function measureExport(dataDir: string, size: number): Promise<string[]> {
-  const directory = fs.mkdtempSync(join(os.tmpdir(), 'metricsstream-bench-nats-'));
-  const nats = await startNats(directory, size);
-  const [rates, exporter, servers]: number[][] = [[], [], []];
-  const args = ['export', '--to', nats.url, '--data-dir', dataDir, '--once', '--log-level', 'error'];
-  try {
-    for (let round = 0; round < ROUNDS; round++) {
-      await emptyStream(nats.url);
-      const before = nats.us();
-      const shipped = await run(args);
-      const used = nats.us() - before;
-      if (round === 0) assert.equal(await linesIn(nats.url), LINES, 'every line is in the stream');
-      const idle = await run(args);
-      rates!.push(LINES / (shipped.seconds - idle.seconds));
-      exporter!.push((shipped.us - idle.us) / LINES);
-      servers!.push(used / LINES);
+const linesIn = (url: string): Promise<number> =>
+  withManager(url, async ({ streams }) => {
+    const { state } = await streams.info(STREAM);
+    let lines = 0;
+    for (let seq = state.first_seq; seq <= state.last_seq; seq++) {
+      const message = await streams.getMessage(STREAM, { seq });
+      lines += Number(message?.header.get('Ms-Lines') ?? 0);
     }
-  } finally {
-    await nats.stop();
-    fs.rmSync(directory, { recursive: true });
+    return lines;
+  });
+
+const exportOnce = (to: string, dataDir: string): Promise<Ended> =>
+  run(['export', '--to', to, '--data-dir', dataDir, '--once', '--log-level', 'error']);
+
+async function measureExport(dataDir: string, size: number, nats: Nats): Promise<string[]> {
+  const [rates, exporter, servers]: number[][] = [[], [], []];
+  for (let round = 0; round < ROUNDS; round++) {
+    await emptyStream(nats.url);
+    const before = nats.us();
+    const shipped = await exportOnce(nats.url, dataDir);
+    servers!.push((nats.us() - before) / LINES);
+    if (round === 0) assert.equal(await linesIn(nats.url), LINES, 'every line is in the stream');
+    const idle = await exportOnce(nats.url, dataDir);
+    rates!.push(LINES / (shipped.seconds - idle.seconds));
+    exporter!.push((shipped.us - idle.us) / LINES);
   }
   return [`${size}`, ...[rates!, exporter!, servers!].map((values) => withRange(rangeOf(values)))];
 }
@@ -91,19 +93,19 @@ async function measureConsume(
     return Number(found[0]?.sum ?? 0);
   };
   const args = ['consume', '--from', natsUrl, '--to', url, '--workers', WORKERS, '--batch-bytes', batch];
-  const more = ['--ack-wait', '2s', '--log-level', 'error'];
+  args.push('--ack-wait', '2s', '--log-level', 'error');
   const until = async (count: number): Promise<void> => {
     while ((await rows()) < count) await delay(POLL_MS);
   };
-  const first = start([...args, ...more]);
+  const first = start(args);
   await until(LINES / 3);
   first.kill('SIGKILL');
   await first.ended;
   const atKill = await rows();
-  const connection = await connect({ servers: natsUrl.slice(7).split(',') });
-  const jsm = await jetstreamManager(connection);
-  const { num_ack_pending: unacknowledged } = await jsm.consumers.info(STREAM, 'metricsstream');
-  const second = start([...args, ...more]);
+  const { num_ack_pending: unacknowledged } = await withManager(natsUrl, ({ consumers }) =>
+    consumers.info(STREAM, 'metricsstream'),
+  );
+  const second = start(args);
   // The start of the process is not part of the rate.
   await until(atKill + 1);
   const startMs = performance.now();
@@ -112,44 +114,34 @@ async function measureConsume(
   const seconds = (performance.now() - startMs) / 1_000;
   second.kill('SIGTERM');
   const { us } = await second.ended;
-  await connection.close();
   const { rows: counted } = await client.query<{ count: string }>('SELECT count(*) FROM ms_metrics');
   const lost = LINES - Number(counted[0]!.count);
   return [
-    ...[batch, Math.round((LINES - from) / seconds).toLocaleString('en'), (us / (LINES - atKill)).toFixed(2)],
+    ...[batch, whole((LINES - from) / seconds), (us / (LINES - atKill)).toFixed(2)],
     ...[`${unacknowledged}`, `${lost}`],
   ];
 }
 
 async function consumeTable(url: string, dataDir: string): Promise<string[][]> {
-  const directory = fs.mkdtempSync(join(os.tmpdir(), 'metricsstream-bench-nats-'));
-  const nats = await startNats(directory, 1);
   const client = new pg.Client({ connectionString: url });
   await client.connect();
-  const table: string[][] = [];
-  try {
+  const work = async (nats: Nats): Promise<string[][]> => {
+    const table: string[][] = [];
     for (const batch of BATCHES) {
-      await client.query('DROP VIEW IF EXISTS ms_metrics');
-      await client.query(
-        'DROP TABLE IF EXISTS ms_schema, ms_cursor, ms_applied, ms_quarantine, ms_series, ms_sample CASCADE',
-      );
+      await dropTables(client);
       await run(['export', '--to', url, '--init']);
       await emptyStream(nats.url);
-      await run(['export', '--to', nats.url, '--data-dir', dataDir, '--once', '--log-level', 'error']);
+      await exportOnce(nats.url, dataDir);
       const row = await measureConsume(url, nats.url, client, batch);
       console.error(row.join('  '));
       table.push(row);
     }
-  } finally {
-    await client.end();
-    await nats.stop();
-    fs.rmSync(directory, { recursive: true });
-  }
-  return table;
+    return table;
+  };
+  return withNats(1, work).finally(() => client.end());
 }
 
-const at = process.argv.indexOf('--url');
-const url = at < 0 ? undefined : process.argv[at + 1];
+const url = argumentOf('--url');
 const dataDir = fs.mkdtempSync(join(os.tmpdir(), 'metricsstream-bench-'));
 try {
   writeLog(dataDir, { lines: LINES, linesPerCommit: LINES_PER_COMMIT, startMs: Date.now() - 3_600_000 });
@@ -157,7 +149,7 @@ try {
   if (process.argv.includes('--publish')) console.log(textTable(await publishTable(ROUNDS)));
   else if (url === undefined) {
     const table = [['servers', 'metrics/s', 'exporter µs/metric', 'nats-server µs/metric']];
-    for (const size of SIZES) table.push(await measureExport(dataDir, size));
+    for (const size of SIZES) table.push(await withNats(size, (nats) => measureExport(dataDir, size, nats)));
     console.log(textTable(table));
   } else {
     const head = ['--batch-bytes', 'rows/s', 'consumer µs/row', 'messages sent again', 'rows lost'];

@@ -4,9 +4,6 @@
  */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import fs from 'node:fs';
-import os from 'node:os';
-import { join } from 'node:path';
 import { jetstreamManager, StorageType } from '@nats-io/jetstream';
 import { parseNatsAddress } from '../../src/nats/address.ts';
 import { type NatsLink, openNats } from '../../src/nats/connect.ts';
@@ -14,7 +11,7 @@ import { LogWriter } from '../../src/nats/log-writer.ts';
 import { initStream } from '../../src/nats/stream.ts';
 import { whole, withRange } from '../report/numbers.ts';
 import { rangeOf } from '../statistics.ts';
-import { startNats } from './processes.ts';
+import { type Nats, withNats } from './servers.ts';
 
 const STREAM = 'METRICSSTREAM';
 const KIB = 1_024;
@@ -71,13 +68,12 @@ async function publishAll(link: NatsLink, body: Uint8Array, lines: number, messa
     });
 }
 
-async function measure(one: Case, rounds: number): Promise<string[]> {
+async function measure(one: Case, rounds: number, nats: Nats): Promise<string[]> {
   const { servers, bytes, storage, logs } = one;
-  const directory = fs.mkdtempSync(join(os.tmpdir(), 'metricsstream-bench-nats-'));
-  const nats = await startNats(directory, servers);
   const lines = Math.max(1, Math.floor(bytes / LINE.length));
   const body = Buffer.from(LINE.repeat(lines));
   const messages = Math.min(MOST_MESSAGES, Math.ceil(PUBLISHED_BYTES / bytes / logs));
+  const metrics = messages * lines * logs;
   const address = parseNatsAddress(nats.url, '--url');
   const links = await Promise.all(Array.from({ length: logs }, () => openNats(address, {}, 'bench')));
   const cells: Cell[] = [];
@@ -88,7 +84,6 @@ async function measure(one: Case, rounds: number): Promise<string[]> {
       await Promise.all(links.map((link) => publishAll(link, body, lines, messages)));
       const seconds = (performance.now() - startMs) / 1_000;
       const { user, system } = process.cpuUsage(own);
-      const metrics = messages * lines * logs;
       const jsm = await jetstreamManager(links[0]!.connection, { checkAPI: false });
       assert.equal((await jsm.streams.info(STREAM)).state.messages, messages * logs, 'all are in the stream');
       cells.push({
@@ -99,8 +94,6 @@ async function measure(one: Case, rounds: number): Promise<string[]> {
     }
   } finally {
     await Promise.all(links.map((link) => link.close()));
-    await nats.stop();
-    fs.rmSync(directory, { recursive: true });
   }
   return [
     ...[String(servers), bytes < KIB ? `${bytes} B` : `${bytes / KIB} KiB`, storage, String(logs)],
@@ -111,16 +104,8 @@ async function measure(one: Case, rounds: number): Promise<string[]> {
 }
 
 export async function publishTable(rounds: number): Promise<string[][]> {
-  const head = [
-    'servers',
-    'message',
-    'storage',
-    'logs',
-    'metrics/s',
-    'client µs/metric',
-    'servers µs/metric',
-  ];
-  const table = [head];
-  for (const one of CASES) table.push(await measure(one, rounds));
+  const head = ['servers', 'message', 'storage', 'logs'];
+  const table = [[...head, 'metrics/s', 'client µs/metric', 'servers µs/metric']];
+  for (const one of CASES) table.push(await withNats(one.servers, (nats) => measure(one, rounds, nats)));
   return table;
 }

@@ -7,13 +7,12 @@
  * start, and that of the database's backends if they run on this machine. Every run is verified by the count of its rows.
  */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { textTable } from '../../load-test/format.ts';
+import { US_PER_SECOND } from '../../src/base/units.ts';
 import { initTables } from '../../src/export/postgres/init.ts';
 import type { PostgresOptions } from '../../src/export/postgres/options.ts';
 import type { Layout } from '../../src/export/postgres/schema.ts';
@@ -21,15 +20,13 @@ import { roundsOr } from '../harness/options.ts';
 import { withRange } from '../report/numbers.ts';
 import { machine } from '../report/origin.ts';
 import { rangeOf } from '../statistics.ts';
+import { run } from '../under-test/command.ts';
+import { childrenCpuSeconds } from '../under-test/usage.ts';
+import { dropTables, withDatabase } from './database.ts';
 import { writeLog } from './log.ts';
 
 const LINES = Number(process.env.BENCH_LINES ?? 1_000_000);
 const ROUNDS = roundsOr(3);
-const US_PER_TICK = 10_000;
-/** Of /proc/PID/stat behind the name: own time, and that of children that have ended. */
-const UTIME = 11;
-const CHILDREN_UTIME = 13;
-const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
 
 interface Case {
   readonly layout: Layout;
@@ -54,47 +51,6 @@ interface Cell {
   readonly peakMiB: number;
 }
 
-function ticks(pid: number, field: number): number {
-  const fields = fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
-  return Number(fields[field]) + Number(fields[field + 1]);
-}
-
-const KIB_PER_MIB = 1_024;
-
-function peakMiBOf(pid: number): number {
-  const [, kib = '0'] = /^VmHWM:\s+(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
-  return Number(kib) / KIB_PER_MIB;
-}
-
-interface Usage {
-  /** CPU. */
-  readonly us: number;
-  readonly seconds: number;
-  /** Resident. */
-  readonly peakMiB: number;
-}
-
-/** Runs the exporter to its end. */
-async function runExporter(args: readonly string[]): Promise<Usage> {
-  const startMs = performance.now();
-  const child = spawn(process.execPath, [MAIN, 'export', '--once', '--log-level', 'error', ...args], {
-    stdio: 'inherit',
-  });
-  let [us, peakMiB] = [0, 0];
-  const timer = setInterval(() => {
-    try {
-      us = ticks(child.pid!, UTIME) * US_PER_TICK;
-      peakMiB = Math.max(peakMiB, peakMiBOf(child.pid!));
-    } catch {
-      // It has ended.
-    }
-  }, 20);
-  const code = await new Promise((resolve) => child.once('exit', resolve));
-  clearInterval(timer);
-  assert.equal(code, 0, 'export succeeded');
-  return { us, peakMiB, seconds: (performance.now() - startMs) / 1_000 };
-}
-
 class Bench {
   private readonly url: string;
   private readonly dataDir: string;
@@ -116,19 +72,17 @@ class Bench {
 
   async measure({ layout, range, commit }: Case): Promise<Cell> {
     const { url, dataDir, client, postmaster } = this;
-    await client.query('DROP VIEW IF EXISTS ms_metrics');
-    await client.query(
-      'DROP TABLE IF EXISTS ms_schema, ms_cursor, ms_applied, ms_quarantine, ms_series, ms_sample, ms_flat CASCADE',
-    );
+    await dropTables(client);
     await client.query('CHECKPOINT');
     await initTables(new URL(url), { ...OPTIONS, layout });
-    const args = ['--to', url, '--data-dir', dataDir, '--range-bytes', range, '--synchronous-commit', commit];
-    const serverTicks = ticks(postmaster, CHILDREN_UTIME);
-    const shipped = await runExporter(args);
-    const serverUs = (ticks(postmaster, CHILDREN_UTIME) - serverTicks) * US_PER_TICK;
+    const args = ['export', '--once', '--log-level', 'error', '--to', url, '--data-dir', dataDir];
+    args.push('--range-bytes', range, '--synchronous-commit', commit);
+    const before = childrenCpuSeconds(postmaster);
+    const shipped = await run(args);
+    const serverUs = (childrenCpuSeconds(postmaster) - before) * US_PER_SECOND;
     const { rows } = await client.query<{ count: string }>('SELECT count(*) FROM ms_metrics');
     assert.equal(Number(rows[0]?.count), LINES, 'every line is a row');
-    const idle = await runExporter(args);
+    const idle = await run(args);
     const rowsPerSecond = LINES / (shipped.seconds - idle.seconds);
     const exporterUs = (shipped.us - idle.us) / LINES;
     return { rowsPerSecond, exporterUs, serverUs: serverUs / LINES, peakMiB: shipped.peakMiB };
@@ -181,9 +135,4 @@ async function main(url: string): Promise<void> {
   }
 }
 
-const at = process.argv.indexOf('--url');
-const url = at < 0 ? undefined : process.argv[at + 1];
-if (url === undefined) {
-  console.error('--url: name an empty database, such as postgres://postgres@127.0.0.1/bench');
-  process.exitCode = 2;
-} else await main(url);
+await withDatabase(main);

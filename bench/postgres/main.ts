@@ -18,6 +18,7 @@ import { originOf, originTable } from '../report/origin.ts';
 import { type Column, markdownTable, tableOf } from '../report/table.ts';
 import { rangeOf } from '../statistics.ts';
 import { cpuSeconds } from '../under-test/usage.ts';
+import { withDatabase } from './database.ts';
 import { METHODS, type Method, TABLES } from './methods.ts';
 
 const COMMAND = 'node dist/bench/postgres/main.js --url … --report docs/results';
@@ -37,9 +38,6 @@ interface Result {
   readonly method: string;
   readonly cells: readonly Cell[];
 }
-
-const at = process.argv.indexOf('--url');
-const url = at < 0 ? undefined : process.argv[at + 1];
 
 /** The same rows for every method: a thousand series, one value a millisecond. */
 function rowsOf(batch: number): Rows {
@@ -126,7 +124,4 @@ async function main(connectionString: string): Promise<void> {
   writeReport(report, { ...origin, version, sync, results }, reportDirectory);
 }
 
-if (url === undefined) {
-  console.error('--url: name an empty database, such as postgres://postgres@127.0.0.1/bench');
-  process.exitCode = 2;
-} else await main(url);
+await withDatabase(main);

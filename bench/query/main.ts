@@ -23,7 +23,7 @@ import {
   STEP_MS,
   STEPS,
 } from './data.ts';
-import { askOurs, askTheirs, bytesIn, evict, startVictoriaMetrics } from './programs.ts';
+import { askOurs, askTheirs, bytesIn, evict, startTheirs } from './programs.ts';
 import { compareAnswers, questionsUntil } from './questions.ts';
 import { type Figures, type Row, writeReport } from './report.ts';
 
@@ -96,7 +96,7 @@ async function load(): Promise<void> {
   // The directory is not complete before the end of this call.
   rmSync(loadedPath, { force: true });
   const server = await startChild(serveArgs(ours, ...REFUSES_NOTHING, '--ack', 'written'), undefined);
-  const victoriaMetrics = await startVictoriaMetrics(theirs);
+  const victoriaMetrics = await startTheirs(theirs);
   for (const { samples, nextStep } of batchesOf(loaded.hosts, loaded.steps)) {
     await Promise.all([
       postAll(`http://127.0.0.1:${server.port}/metrics`, samples),
@@ -128,7 +128,7 @@ async function ask(): Promise<Figures> {
     const cold = askOurs(ours, question.sql);
     const warm = Array.from({ length: WARM_ROUNDS }, () => askOurs(ours, question.sql));
     evict(theirs);
-    const child = await startVictoriaMetrics(theirs);
+    const child = await startTheirs(theirs);
     const theirCold = await askTheirs(child, question);
     const theirWarm = [];
     for (let round = 0; round < WARM_ROUNDS; round++) theirWarm.push(await askTheirs(child, question));

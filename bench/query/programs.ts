@@ -1,14 +1,12 @@
 /** Asks both programs, and measures the time and the CPU time of each answer. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { type Child, freePort, startProgram } from '../under-test/process.ts';
+import { type Child, MAIN } from '../under-test/process.ts';
+import { cpuSeconds } from '../under-test/usage.ts';
+import { startVictoriaMetrics } from '../under-test/victoria-metrics.ts';
 import type { Answer, Question } from './questions.ts';
 
-const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
-/** Of /proc/<pid>/stat. */
-const TICKS_PER_S = 100;
 const OUTPUT_BYTES_MAX = 1 << 30;
 
 export interface Asked {
@@ -54,22 +52,15 @@ export function askOurs(dataDir: string, sql: string): Asked {
 
 const numberAtEnd = (line: string): number => Number(line.slice(line.lastIndexOf(',') + 1));
 
-export async function startVictoriaMetrics(dataDir: string): Promise<Child> {
-  const port = await freePort();
-  const flags = [
-    ...[`-storageDataPath=${dataDir}`, `-httpListenAddr=127.0.0.1:${port}`, '-retentionPeriod=10y'],
-    ...['-search.disableCache', '-search.maxUniqueTimeseries=10000000', '-search.maxQueryDuration=5m'],
-    ...['-search.maxSamplesPerQuery=10000000000', '-search.maxSamplesPerSeries=100000000'],
-    ...['-search.maxPointsPerTimeseries=1000000', '-search.maxSeries=10000000', '-search.maxQueryLen=65536'],
-  ];
-  return await startProgram({
-    command: ['victoria-metrics', ...flags],
-    core: undefined,
-    env: {},
-    port,
-    readyPath: '/health',
+export const startTheirs = (dataDir: string): Promise<Child> =>
+  startVictoriaMetrics(dataDir, {
+    flags: [
+      ...['-retentionPeriod=10y', '-search.disableCache', '-search.maxUniqueTimeseries=10000000'],
+      ...['-search.maxQueryDuration=5m', '-search.maxSamplesPerQuery=10000000000'],
+      ...['-search.maxSamplesPerSeries=100000000', '-search.maxPointsPerTimeseries=1000000'],
+      ...['-search.maxSeries=10000000', '-search.maxQueryLen=65536'],
+    ],
   });
-}
 
 interface Vector {
   readonly data: {
@@ -86,12 +77,12 @@ export async function askTheirs(
   { metricsQl, timeMs, labels }: Question,
 ): Promise<Asked> {
   const parameters = new URLSearchParams({ query: metricsQl, time: String(timeMs / 1_000), nocache: '1' });
-  const cpuBefore = cpuMsOf(pid);
+  const cpuBefore = cpuSeconds(pid);
   const started = performance.now();
   const response = await fetch(`http://127.0.0.1:${port}/api/v1/query`, { method: 'POST', body: parameters });
   const text = await response.text();
   const wallMs = performance.now() - started;
-  const cpuMs = cpuMsOf(pid) - cpuBefore;
+  const cpuMs = (cpuSeconds(pid) - cpuBefore) * 1e3;
   if (!response.ok) throw new Error(text);
   const { data } = JSON.parse(text) as Vector;
   const answer = new Map(
@@ -101,10 +92,4 @@ export async function askTheirs(
     ]),
   );
   return { answer, wallMs, cpuMs };
-}
-
-function cpuMsOf(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return ((Number(fields[11]) + Number(fields[12])) * 1_000) / TICKS_PER_S;
 }

@@ -1,8 +1,10 @@
 /** Writes the figures as JSON, and as the tables of docs/results/query.md. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { whole } from '../report/numbers.ts';
 import { originOf, originTable } from '../report/origin.ts';
 import { markdownTable } from '../report/table.ts';
+import { rangeOf } from '../statistics.ts';
 
 interface Cost {
   readonly wallMs: number;
@@ -28,16 +30,14 @@ export interface Figures {
   readonly rows: readonly Row[];
 }
 
-const ms = (value: number): string => Math.round(value).toLocaleString('en');
-
 /** Median and range. */
 function rangeText(costs: readonly Cost[], pick: (cost: Cost) => number): string {
-  const sorted = costs.map(pick).sort((a, b) => a - b);
-  return `${ms(sorted[sorted.length >> 1]!)} (${ms(sorted[0]!)}–${ms(sorted.at(-1)!)})`;
+  const { median, min, max } = rangeOf(costs.map(pick));
+  return `${whole(median)} (${whole(min)}–${whole(max)})`;
 }
 
 function costCells({ cold, warm }: Costs): string[] {
-  return [ms(cold.wallMs), rangeText(warm, ({ wallMs }) => wallMs), rangeText(warm, ({ cpuMs }) => cpuMs)];
+  return [whole(cold.wallMs), rangeText(warm, ({ wallMs }) => wallMs), rangeText(warm, ({ cpuMs }) => cpuMs)];
 }
 
 const HEAD = [
@@ -60,14 +60,14 @@ export function writeReport(directory: string, figures: Figures): void {
     head: HEAD,
     rows: rows.map(({ title, labels, ours, theirs }) => [
       title,
-      labels.toLocaleString('en'),
+      whole(labels),
       ...costCells(ours),
       ...costCells(theirs),
     ]),
   });
   const perMetric = (total: number): string => `${(total / metrics).toFixed(2)} bytes per metric`;
   const settings = {
-    metrics: metrics.toLocaleString('en'),
+    metrics: whole(metrics),
     ours:
       form === 'segments' ? `segments, ${perMetric(bytes.segments)}` : `archive, ${perMetric(bytes.archive)}`,
     VictoriaMetrics: perMetric(bytes.victoriaMetrics),

@@ -11,7 +11,8 @@ import { type Launched, launch, stopServer, untilListening } from '../../load-te
 export const SERVER_CORE = 0;
 export const LOAD_CORE = 1;
 
-const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
+/** The built program. */
+export const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
 const READY_TIMEOUT_MS = 15_000;
 const READY_POLL_MS = 50;
 /** Long enough for Fastify to write what it has queued. */

@@ -8,13 +8,19 @@ const IDLE_SAMPLE_MS = 100;
 const IDLE_SAMPLES = 4;
 const IDLE_TIMEOUT_MS = 30_000;
 
-/** User and system time of all threads, ended ones included, in seconds (resolution 10 ms). */
-export function cpuSeconds(pid: number): number {
+/** @param field the first of two, user and system time */
+function ticksOf(pid: number, field: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
   // The command's name, in parentheses, may contain spaces; state is the first field after it.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+  return Number(fields[field]) + Number(fields[field + 1]);
 }
+
+/** User and system time of all threads, ended ones included, in seconds (resolution 10 ms). */
+export const cpuSeconds = (pid: number): number => ticksOf(pid, 11) / TICKS_PER_SECOND;
+
+/** The same of child processes that have ended. */
+export const childrenCpuSeconds = (pid: number): number => ticksOf(pid, 13) / TICKS_PER_SECOND;
 
 export const threadsOf = (pid: number): string[] => readdirSync(`/proc/${pid}/task`);
 

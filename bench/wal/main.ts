@@ -18,7 +18,7 @@ import { createLaneMemory, viewsOf } from '../../src/wal/lane-memory.ts';
 import { openPoolWriter } from '../../src/wal/pool-writer.ts';
 import { BLOCK_BYTES } from '../../src/wal/record.ts';
 import { createWalFile, walPath } from '../../src/wal/wal-file.ts';
-import { jsonOutput, roundsOr, smokeRun } from '../harness/options.ts';
+import { argumentOf, jsonOutput, roundsOr, smokeRun } from '../harness/options.ts';
 import { takeTurns } from '../harness/turns.ts';
 import { machine } from '../report/origin.ts';
 import { rangeOf } from '../statistics.ts';
@@ -34,8 +34,7 @@ const US_PER_S = 1e6;
 /** Of /proc/stat. */
 const TICKS_PER_S = 100;
 
-const at = process.argv.indexOf('--dir');
-const root = at < 0 ? '.artifacts/bench-wal' : process.argv[at + 1]!;
+const root = argumentOf('--dir') ?? '.artifacts/bench-wal';
 
 interface Store {
   /** Stores `bytes` filled with `mark` at `offset` of the file; resolves when they are durable. */

@@ -31,7 +31,7 @@ import {
   withChild,
 } from '../under-test/process.ts';
 import { requireDisk, requireMachine } from '../under-test/requirements.ts';
-import { countLines, dataFiles } from '../under-test/stored.ts';
+import { checkStored, countLines, dataFiles } from '../under-test/stored.ts';
 import { contextSwitches, cpuSeconds, untilIdle } from '../under-test/usage.ts';
 import { createWorkload, type Workload, writeWrkFiles } from '../under-test/workload.ts';
 import { CONNECTIONS, runWrk } from '../under-test/wrk.ts';
@@ -128,12 +128,7 @@ function measure(
       if (counts.socketErrors > 0 || refused > REFUSED_SHARE_MAX * counts.responses) {
         throw new Error([`${refused} refused, ${counts.socketErrors} socket errors`, ...refusals].join('; '));
       }
-      const stored = countLines(dataFiles(dataDir));
-      const acknowledged = (warmUp.responses + counts.responses - refused) * batch;
-      // wrk stops with a request in flight on each connection.
-      if (stored < acknowledged || stored > acknowledged + 2 * CONNECTIONS * batch) {
-        throw new Error(`${stored} lines stored of ${acknowledged} acknowledged`);
-      }
+      checkStored(countLines(dataFiles(dataDir)), batch, [warmUp, counts]);
       const metrics = (counts.responses - counts.refused) * batch;
       const { p50Ms, p99Ms } = counts;
       return {
