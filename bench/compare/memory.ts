@@ -3,21 +3,19 @@
  * defaults include the request limit, so the server refuses most of what wrk sends; refusals must not cost memory
  * either.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
-import { type MemorySample, memorySlope } from '../../load-test/scenarios/soak.ts';
+import { type MemorySample, memorySlope, watchMemory } from '../../load-test/memory-watch.ts';
 import { memoryOf } from '../../load-test/server-process.ts';
 import { whole } from '../report/numbers.ts';
 import { type Origin, originTable } from '../report/origin.ts';
 import { markdownTable } from '../report/table.ts';
-import { type Child, inScratch, LOAD_CORE, serveArgs, startChild, withChild } from '../under-test/process.ts';
+import { inScratch, LOAD_CORE, serveArgs, startChild, withChild } from '../under-test/process.ts';
 import { createWorkload, writeWrkFiles } from '../under-test/workload.ts';
-import { CONNECTIONS, runWrk, type WrkCounts } from '../under-test/wrk.ts';
+import { CONNECTIONS, runWrk } from '../under-test/wrk.ts';
 
 const LIMIT_BYTES = 200e6;
 const MIB = 2 ** 20;
 /** A slope below this, after the first fifth of the time, counts as flat. */
 const FLAT_MIB_PER_MINUTE = 2;
-const SAMPLE_MS = 1_000;
 const SHOWN_ROWS = 20;
 /** Metrics a request: at the default limit of 10,000 requests a second some 12 MB/s of files. */
 const BATCH = 10;
@@ -33,30 +31,15 @@ export interface MemoryResult {
 
 export type MemoryRun = Origin & MemoryResult;
 
-async function sampleDuring({ pid }: Child, load: Promise<WrkCounts>): Promise<MemorySample[]> {
-  const samples: MemorySample[] = [];
-  const start = performance.now();
-  let loading = true;
-  const ended = load.finally(() => {
-    loading = false;
-  });
-  while (loading) {
-    const { residentBytes } = memoryOf(pid);
-    samples.push({ atSeconds: (performance.now() - start) / 1e3, bytes: residentBytes });
-    await Promise.race([sleep(SAMPLE_MS), ended]);
-  }
-  return samples;
-}
-
 /** Loads a server at default settings and samples its memory each second. */
 export function measureMemory(minutes: number, scratch: string): Promise<MemoryResult> {
   return inScratch(scratch, (directory, dataDir) =>
     withChild(startChild(serveArgs(dataDir), undefined), async (child) => {
       const files = writeWrkFiles(directory, createWorkload(BATCH));
       const seconds = Math.round(minutes * 60);
-      const load = runWrk({ port: child.port, files, connections: CONNECTIONS, seconds, core: LOAD_CORE });
-      const samples = await sampleDuring(child, load);
-      const { responses, refused, socketErrors } = await load;
+      const load = { port: child.port, files, connections: CONNECTIONS, seconds, core: LOAD_CORE };
+      const { samples, end } = watchMemory(child.pid);
+      const { responses, refused, socketErrors } = await runWrk(load).finally(end);
       const { peakBytes } = memoryOf(child.pid);
       await child.stop();
       if (socketErrors > 0) throw new Error(`${socketErrors} socket errors or timeouts`);

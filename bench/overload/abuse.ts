@@ -6,23 +6,18 @@ import { createRunId } from '../../load-test/run.ts';
 import { monotonicMs } from '../../src/base/clock.ts';
 import { type Column, tableOf } from '../report/table.ts';
 import { rangeOf } from '../statistics.ts';
-import {
-  correct,
-  correctness,
-  figure,
-  type PartOptions,
-  type PartResult,
-  withoutHistograms,
-} from './part.ts';
+import { correct, figure } from './finding.ts';
+import { correctness, type PartOptions, type PartResult, withoutHistograms } from './part.ts';
 import type { Probe, ProbeStream } from './prober-messages.ts';
 import {
   between,
-  checkProbes,
   HEALTH_PROBE,
   isFine,
   latencyMs,
   METRICS_PROBE,
   percentile,
+  type Span,
+  storedFinding,
   summarize,
 } from './probes.ts';
 import { type ServerUnderLoad, withServer } from './server-under-load.ts';
@@ -54,8 +49,8 @@ function goodStream(): ProbeStream {
 }
 
 interface Round {
-  readonly alone: readonly [fromMs: number, untilMs: number];
-  readonly beside: readonly [fromMs: number, untilMs: number];
+  readonly alone: Span;
+  readonly beside: Span;
   readonly abuser: LoadResult;
 }
 
@@ -64,20 +59,12 @@ async function runRound(server: ServerUnderLoad, smoke: boolean): Promise<Round>
   const aloneMs = monotonicMs() + (smoke ? 0 : SETTLE_MS);
   await sleep(smoke ? SMOKE_MS / 2 : SETTLE_MS + ROUND_MS);
   const alone = [aloneMs, monotonicMs()] as const;
-  let beside: readonly [number, number] = alone;
-  const abuser = await server.load(
-    {
-      clients: ABUSER_CONNECTIONS,
-      headers: { [CLIENT_HEADER]: 'abuser' },
-      load: { kind: 'open', ratePerSecond: smoke ? SMOKE_RATE : ABUSE_RATE, durationMs },
-      warmUpMs: smoke ? 0 : SETTLE_MS,
-    },
-    {
-      onEnded: async (fromMs, untilMs) => {
-        beside = [fromMs, untilMs];
-      },
-    },
-  );
+  const { result: abuser, span: beside } = await server.load({
+    clients: ABUSER_CONNECTIONS,
+    headers: { [CLIENT_HEADER]: 'abuser' },
+    load: { kind: 'open', ratePerSecond: smoke ? SMOKE_RATE : ABUSE_RATE, durationMs },
+    warmUpMs: smoke ? 0 : SETTLE_MS,
+  });
   return { alone, beside, abuser };
 }
 
@@ -104,18 +91,15 @@ export async function abuse(options: PartOptions): Promise<PartResult> {
     }
     const probes = await prober.end();
     const goodProbes = probes.get(good.name)!;
-    const check = await checkProbes(server.dataDir, good, goodProbes);
-    const during = (name: string, pick: (round: Round) => readonly [number, number]): Probe[] =>
-      rounds.flatMap((round) => between(probes.get(name)!, ...pick(round)));
+    const during = (name: string, pick: (round: Round) => Span): Probe[] =>
+      rounds.flatMap((round) => between(probes.get(name)!, pick(round)));
     const alone = during(good.name, (round) => round.alone);
     const beside = during(good.name, (round) => round.beside);
     const limited = goodProbes.filter(({ outcome }) => outcome === TOO_MANY);
     const refused = goodProbes.filter((probe) => !isFine(probe) && probe.outcome !== TOO_MANY);
     const p99 = (list: readonly Probe[]): number => percentile(latencies(list), 99);
     const ratios = rangeOf(
-      rounds.map(
-        (round) => p99(between(goodProbes, ...round.beside)) / p99(between(goodProbes, ...round.alone)),
-      ),
+      rounds.map((round) => p99(between(goodProbes, round.beside)) / p99(between(goodProbes, round.alone))),
     );
     const sentPerSecond = rangeOf(rounds.map(({ abuser }) => abuser.sent / abuser.seconds));
     return {
@@ -138,11 +122,7 @@ export async function abuse(options: PartOptions): Promise<PartResult> {
               ? ''
               : ` (${[...new Set(refused.map(({ outcome }) => outcome))].join(', ')})`),
         ),
-        correct(
-          'its metrics are stored as they were answered',
-          check.ok,
-          check.ok ? `${check.accepted} metrics accepted, ${check.stored} stored` : check.detail,
-        ),
+        await storedFinding('its metrics are stored as they were answered', server.dataDir, good, goodProbes),
         figure(
           `its p99 is at most ${P99_FACTOR_MAX} times its p99 alone`,
           p99(beside) <= P99_FACTOR_MAX * p99(alone),
@@ -165,7 +145,7 @@ export async function abuse(options: PartOptions): Promise<PartResult> {
         [
           ['good client alone', (round) => round.alone],
           ['abusive client', (round) => round.beside],
-        ] as const satisfies readonly (readonly [string, (round: Round) => readonly [number, number]])[]
+        ] as const satisfies readonly (readonly [string, (round: Round) => Span])[]
       ).flatMap(([part, pick]) =>
         [METRICS_PROBE.name, HEALTH_PROBE.name, good.name].map((name) =>
           summarize(part, name, during(name, pick)),
@@ -177,8 +157,8 @@ export async function abuse(options: PartOptions): Promise<PartResult> {
 }
 
 function roundColumns(good: readonly Probe[]): readonly Column<Round>[] {
-  const of = (span: readonly [number, number], percent: number): string =>
-    formatMs(percentile(latencies(between(good, ...span)), percent));
+  const of = (span: Span, percent: number): string =>
+    formatMs(percentile(latencies(between(good, span)), percent));
   const perSecond = ({ abuser }: Round, count: number | undefined): string =>
     formatCount((count ?? 0) / abuser.seconds);
   return [

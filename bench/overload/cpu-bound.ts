@@ -12,19 +12,13 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { faultEnvironment } from '../../load-test/faults/disk-faults.ts';
 import { formatCount, formatMs, formatShare } from '../../load-test/format.ts';
-import { countOf, isSuccess, type LoadResult } from '../../load-test/plan.ts';
+import { countOf, isSuccess, type LoadPlan, type LoadResult } from '../../load-test/plan.ts';
 import { monotonicMs } from '../../src/base/clock.ts';
 import { type Column, tableOf } from '../report/table.ts';
 import { NO_LIMIT } from '../under-test/process.ts';
 import { cpuSeconds } from '../under-test/usage.ts';
-import {
-  correctness,
-  type Finding,
-  figure,
-  type PartOptions,
-  type PartResult,
-  withoutHistograms,
-} from './part.ts';
+import { type Finding, figure } from './finding.ts';
+import { correctness, type PartOptions, type PartResult, withoutHistograms } from './part.ts';
 import { HEALTH_PROBE, METRICS_PROBE, type ProbeSummary, summarizeEndpoints } from './probes.ts';
 import { type ServerUnderLoad, withServer } from './server-under-load.ts';
 
@@ -70,23 +64,9 @@ interface Batch {
 
 const answersOf = ({ outcomes }: LoadResult): number => countOf(outcomes, (outcome) => /^\d+$/.test(outcome));
 
-/** CPU seconds are read when the load has ended, not when its check has. */
-async function measure(
-  server: ServerUnderLoad,
-  batch: number,
-  load: LoadResult['plan']['load'],
-): Promise<Cost> {
-  const before = cpuSeconds(server.pid);
-  let after = before;
-  const result = await server.load(
-    { batch, clients: CLIENTS, load },
-    {
-      onEnded: async () => {
-        after = cpuSeconds(server.pid);
-      },
-    },
-  );
-  return { result, share: (after - before) / result.seconds, answers: answersOf(result) };
+async function measure(server: ServerUnderLoad, batch: number, load: LoadPlan['load']): Promise<Cost> {
+  const { result, cpuShare } = await server.load({ batch, clients: CLIENTS, load });
+  return { result, share: cpuShare, answers: answersOf(result) };
 }
 
 async function untilStatus(port: number, wanted: (status: number) => boolean): Promise<void> {
@@ -196,7 +176,7 @@ async function smokeBatch(options: PartOptions, batch: number): Promise<readonly
       ratePerSecond: SMOKE_RATE / Math.sqrt(batch),
       durationMs: SMOKE_MS,
     } as const;
-    const result = await server.load({ batch, clients: CLIENTS, load });
+    const { result } = await server.load({ batch, clients: CLIENTS, load });
     if (countOf(result.outcomes, isSuccess) === 0) throw new Error('nothing was accepted');
     return correctness(`CPU-bound, ${batch} a request`, [result]);
   });

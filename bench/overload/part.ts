@@ -1,7 +1,8 @@
-/** Options and findings that the parts of the overload benchmark share, and the checks that every load gets. */
+/** Options and results that the parts of the overload benchmark share, and the checks that every load gets. */
 import { countOf, type LoadResult } from '../../load-test/plan.ts';
 import type { Table } from '../report/table.ts';
 import { sum as sumOf } from '../statistics.ts';
+import { correct, type Finding } from './finding.ts';
 import type { ProbeSummary } from './probes.ts';
 
 export interface PartOptions {
@@ -14,15 +15,6 @@ export interface PartOptions {
   readonly progress: (text: string) => void;
 }
 
-export interface Finding {
-  readonly requirement: string;
-  readonly measured: string;
-  /** Null: a figure without a requirement. */
-  readonly holds: boolean | null;
-  /** Also judged by a short run on a busy machine. */
-  readonly isCorrectness: boolean;
-}
-
 export interface PartResult {
   readonly name: string;
   readonly findings: readonly Finding[];
@@ -32,14 +24,6 @@ export interface PartResult {
   /** The figures behind the tables. */
   readonly data: unknown;
 }
-
-export const correct = (requirement: string, holds: boolean, measured: string): Finding => {
-  return { requirement, measured, holds, isCorrectness: true };
-};
-
-export const figure = (requirement: string, holds: boolean | null, measured: string): Finding => {
-  return { requirement, measured, holds, isCorrectness: false };
-};
 
 const ANSWER_ALLOWED = /^(2\d\d|429|503)$/;
 

@@ -3,8 +3,8 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { FATE_ACCEPTED, FATE_REFUSED, FATE_UNKNOWN } from '../../load-test/generator/messages.ts';
-import type { StoredCheck } from '../../load-test/plan.ts';
 import { type Answers, checkFiles } from '../../load-test/storage/stored-check.ts';
+import { correct, type Finding } from './finding.ts';
 import type { FromProber, Probe, ProberPlan, ProbeStream, ToProber } from './prober-messages.ts';
 
 const ENTRY = fileURLToPath(new URL('./prober.js', import.meta.url));
@@ -91,7 +91,10 @@ export const isFine = ({ outcome }: Probe): boolean => outcome >= 200 && outcome
 export const latencyMs = ({ dueMs, sentMs, doneMs, waited }: Probe): number =>
   doneMs - (waited ? dueMs : sentMs);
 
-export const between = (probes: readonly Probe[], fromMs: number, untilMs: number): Probe[] =>
+/** On the clock of `monotonicMs`. */
+export type Span = readonly [fromMs: number, untilMs: number];
+
+export const between = (probes: readonly Probe[], [fromMs, untilMs]: Span): Probe[] =>
   probes.filter(({ dueMs }) => dueMs >= fromMs && dueMs < untilMs);
 
 /** By nearest rank. */
@@ -150,11 +153,11 @@ export function summarize(
 export const summarizeEndpoints = (
   part: string,
   probes: ReadonlyMap<string, readonly Probe[]>,
-  [fromMs, untilMs]: readonly [number, number],
+  span: Span,
   isJudged = true,
 ): ProbeSummary[] =>
   [METRICS_PROBE, HEALTH_PROBE].map(({ name }) =>
-    summarize(part, name, between(probes.get(name)!, fromMs, untilMs), isJudged),
+    summarize(part, name, between(probes.get(name)!, span), isJudged),
   );
 
 function fateOf(probe: Probe): number {
@@ -163,11 +166,12 @@ function fateOf(probe: Probe): number {
 }
 
 /** Whether the files hold every metric accepted of a POST stream, and none refused. */
-export async function checkProbes(
+export async function storedFinding(
+  requirement: string,
   dataDir: string,
   stream: ProbeStream,
   probes: readonly Probe[],
-): Promise<StoredCheck> {
+): Promise<Finding> {
   if (stream.request.method !== 'POST') throw new Error(`${stream.name} stores nothing`);
   const fates = Uint8Array.from(probes, fateOf);
   const answers: Answers = {
@@ -178,5 +182,7 @@ export async function checkProbes(
   };
   // All files, from their beginnings: the stream began with the server.
   const from = { sequence: 0, offset: 0 };
-  return checkFiles({ dataDir, from, runId: stream.request.runId, withinMs: STORED_WITHIN_MS }, answers);
+  const files = { dataDir, from, runId: stream.request.runId, withinMs: STORED_WITHIN_MS };
+  const { ok, accepted, stored, detail } = await checkFiles(files, answers);
+  return correct(requirement, ok, ok ? `${accepted} metrics accepted, ${stored} stored` : detail);
 }

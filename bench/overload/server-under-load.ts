@@ -1,8 +1,8 @@
 /** The built server on its core, in its control group, with a disk that may be slow. */
 import { FAULTS_REACH_PHASE } from '../../load-test/faults/disk-faults.ts';
 import { createPlan, type LoadPlan, type LoadResult } from '../../load-test/plan.ts';
-import { type RunOptions, runLoad } from '../../load-test/run.ts';
-import { memoryOf } from '../../load-test/server-process.ts';
+import { runLoad } from '../../load-test/run.ts';
+import { type Exposition, readExposition } from '../under-test/exposition.ts';
 import {
   inScratch,
   LOAD_CORE,
@@ -11,10 +11,11 @@ import {
   startChild,
   withChild,
 } from '../under-test/process.ts';
+import { cpuSeconds } from '../under-test/usage.ts';
 import { type ControlGroup, createControlGroup } from './control-group.ts';
 import type { PartOptions } from './part.ts';
 import type { ProbeStream } from './prober-messages.ts';
-import { Prober } from './probes.ts';
+import { Prober, type Span } from './probes.ts';
 
 const MEMORY_BYTES = 512 * 2 ** 20;
 export interface ServerOptions {
@@ -28,9 +29,37 @@ export interface ServerUnderLoad {
   readonly dataDir: string;
   /** Null where this user may not make one. */
   readonly group: ControlGroup | null;
-  /** One load, checked by the files. */
-  load(plan: Partial<LoadPlan>, options?: RunOptions): Promise<LoadResult>;
-  residentBytes(): number;
+  /** One load, checked by the files. @param afterwards awaited before the check, as it would disturb what this sees */
+  load(plan: Partial<LoadPlan>, afterwards?: () => Promise<void>): Promise<Loaded>;
+}
+
+/** A load, and what the server did from its start until every request had its outcome. */
+export interface Loaded {
+  readonly result: LoadResult;
+  /** In which requests were sent, on the clock of `monotonicMs`. */
+  readonly span: Span;
+  /** CPU time of the server over time, as a share of one core. */
+  readonly cpuShare: number;
+  readonly before: Exposition;
+  readonly after: Exposition;
+}
+
+async function measuredLoad(
+  plan: Parameters<typeof createPlan>[0] & { readonly port: number },
+  pid: number,
+  afterwards?: () => Promise<void>,
+): Promise<Loaded> {
+  const before = await readExposition(plan.port);
+  const cpuBefore = cpuSeconds(pid);
+  let [span, cpuAfter, after] = [[0, 0] as Span, 0, before];
+  const result = await runLoad(createPlan(plan), {
+    onEnded: async (fromMs, untilMs) => {
+      [cpuAfter, span] = [cpuSeconds(pid), [fromMs, untilMs]];
+      after = await readExposition(plan.port);
+      await afterwards?.();
+    },
+  });
+  return { result, span, cpuShare: (cpuAfter - cpuBefore) / result.seconds, before, after };
 }
 
 let started = 0;
@@ -60,9 +89,8 @@ export function withServer<T>(
             port,
             dataDir,
             group,
-            load: (plan, options) =>
-              runLoad(createPlan({ port, dataDir, threads: 1, watchStorage: false, ...plan }), options),
-            residentBytes: () => memoryOf(pid).residentBytes,
+            load: (plan, afterwards) =>
+              measuredLoad({ port, dataDir, threads: 1, watchStorage: false, ...plan }, pid, afterwards),
           };
           const result = await work(server, prober);
           await stop();

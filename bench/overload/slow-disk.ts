@@ -5,31 +5,27 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { faultEnvironment } from '../../load-test/faults/disk-faults.ts';
 import { formatCount, formatMs, formatShare } from '../../load-test/format.ts';
+import { type MemorySample, watchMemory } from '../../load-test/memory-watch.ts';
 import type { LoadResult } from '../../load-test/plan.ts';
 import { createRunId } from '../../load-test/run.ts';
 import { monotonicMs } from '../../src/base/clock.ts';
 import { type Column, type Table, tableOf } from '../report/table.ts';
-import { growth, percentileOf, readExposition } from '../under-test/exposition.ts';
+import { growth, percentileOf } from '../under-test/exposition.ts';
 import { NO_LIMIT } from '../under-test/process.ts';
-import { flatness, type MemorySample, watchMemory } from './memory.ts';
-import {
-  correct,
-  correctness,
-  figure,
-  type PartOptions,
-  type PartResult,
-  withoutHistograms,
-} from './part.ts';
+import { figure } from './finding.ts';
+import { flatness } from './memory.ts';
+import { correctness, type PartOptions, type PartResult, withoutHistograms } from './part.ts';
 import type { Probe, ProbeStream } from './prober-messages.ts';
 import {
   between,
-  checkProbes,
   HEALTH_PROBE,
   isFine,
   latencyMs,
   METRICS_PROBE,
   percentile,
-  summarize,
+  type Span,
+  storedFinding,
+  summarizeEndpoints,
 } from './probes.ts';
 import { type ServerUnderLoad, withServer } from './server-under-load.ts';
 import { meanTarget, type TargetSample, targetAt, watchTarget } from './target.ts';
@@ -51,6 +47,7 @@ const IDLE_MS = 12_000;
 const AFTER_MS = 6_000;
 const STEADY_MS = 2_000;
 const BIN_MS = 500;
+const MEMORY_SAMPLE_MS = 250;
 const RECOVERY_MAX_MS = 2_000;
 const GOODPUT_MIN = 0.8;
 const DELAY_FACTOR_MAX = 2;
@@ -64,11 +61,6 @@ function lightStream(): ProbeStream {
     connections: 16,
     request: { method: 'POST', batch: BATCH, runId: createRunId(), headers: {} },
   };
-}
-
-interface Span {
-  readonly fromMs: number;
-  readonly untilMs: number;
 }
 
 interface OverloadRun {
@@ -93,7 +85,7 @@ const goodput = ({ succeeded, seconds }: LoadResult): number => succeeded / seco
  */
 export function recoveryMs(light: readonly Probe[], endMs: number, boundMs: number): number {
   const isNormal = (fromMs: number): boolean => {
-    const probes = between(light, fromMs, fromMs + BIN_MS);
+    const probes = between(light, [fromMs, fromMs + BIN_MS]);
     return probes.length > 0 && probes.every(isFine) && percentile(probes.map(latencyMs), 99) <= boundMs;
   };
   for (let fromMs = 0; fromMs + STEADY_MS <= AFTER_MS; fromMs += BIN_MS) {
@@ -109,7 +101,7 @@ async function measureCapacity(
 ): Promise<{ clients: number; result: LoadResult }[]> {
   const loads: { clients: number; result: LoadResult }[] = [];
   for (const clients of smoke ? [CAPACITY_CLIENTS[0]] : CAPACITY_CLIENTS) {
-    const result = await server.load({
+    const { result } = await server.load({
       clients,
       batch: BATCH,
       load: { kind: 'closed', intervalMs: 0, durationMs: smoke ? SMOKE_MS : CAPACITY_MS },
@@ -127,20 +119,18 @@ export async function overloadSlowDisk(options: PartOptions): Promise<PartResult
   const env = faultEnvironment({ syncDelayMs: SYNC_MS, syncDelayBytes: SYNC_BYTES });
   return withServer(options, { args, env }, [METRICS_PROBE, HEALTH_PROBE, light], async (server, prober) => {
     if (!smoke) await sleep(IDLE_FROM_MS);
-    const idle: Span = { fromMs: monotonicMs(), untilMs: monotonicMs() + (smoke ? 0 : IDLE_MS) };
-    await sleep(idle.untilMs - idle.fromMs);
+    const idleMs = smoke ? 0 : IDLE_MS;
+    const idle: Span = [monotonicMs(), monotonicMs() + idleMs];
+    await sleep(idleMs);
     const loads = await measureCapacity(server, options);
     const capacities = loads.map(({ clients, result }) => ({ clients, perSecond: goodput(result) }));
     const peakPerSecond = Math.max(...capacities.map(({ perSecond }) => perSecond));
     progress(
       `slow disk: ${formatCount(peakPerSecond)} requests/s at most in a closed loop; now ${FACTOR} times as many`,
     );
-    const before = await readExposition(server.port);
-    const memory = watchMemory(server);
+    const memory = watchMemory(server.pid, MEMORY_SAMPLE_MS);
     const target = watchTarget(server.port);
-    let span: Span = idle;
-    let after = before;
-    const overload = await server.load(
+    const loaded = await server.load(
       {
         clients: smoke ? SMOKE_CLIENTS : OVERLOAD_CLIENTS,
         batch: BATCH,
@@ -150,16 +140,13 @@ export async function overloadSlowDisk(options: PartOptions): Promise<PartResult
           durationMs: smoke ? SMOKE_MS : seconds * 1e3,
         },
       },
-      {
-        onEnded: async (fromMs, untilMs) => {
-          span = { fromMs, untilMs };
-          memory.end();
-          await target.end();
-          after = await readExposition(server.port);
-          if (!smoke) await sleep(AFTER_MS);
-        },
+      async () => {
+        memory.end();
+        await target.end();
+        if (!smoke) await sleep(AFTER_MS);
       },
     );
+    const { result: overload, span, before, after } = loaded;
     progress('slow disk: overload done and checked');
     const probes = await prober.end();
     const lightProbes = probes.get(light.name)!;
@@ -175,26 +162,22 @@ export async function overloadSlowDisk(options: PartOptions): Promise<PartResult
       syncP50Ms: stageMs('sync', 50),
       syncP99Ms: stageMs('sync', 99),
       commitP99Bytes: percentileOf('metricsstream_commit_bytes', '', 99, before, after),
-      recoveryMs: recoveryMs(lightProbes, span.untilMs, TARGET_DELAY_MS * DELAY_FACTOR_MAX),
+      recoveryMs: recoveryMs(lightProbes, span[1], TARGET_DELAY_MS * DELAY_FACTOR_MAX),
     };
-    const lightCheck = await checkProbes(server.dataDir, light, lightProbes);
-    const summaries = [METRICS_PROBE, HEALTH_PROBE].flatMap(({ name }) => [
-      ...(smoke
-        ? []
-        : [summarize('idle server', name, between(probes.get(name)!, idle.fromMs, idle.untilMs))]),
-      summarize(`slow disk, ${FACTOR}×`, name, between(probes.get(name)!, span.fromMs, span.untilMs)),
-    ]);
+    const summaries = [
+      ...(smoke ? [] : summarizeEndpoints('idle server', probes, idle)),
+      ...summarizeEndpoints(`slow disk, ${FACTOR}×`, probes, span),
+    ];
     const lost = growth('metricsstream_events_dropped_total', before, after);
     return {
       name: 'slow-disk',
       findings: [
         ...correctness('slow disk', [...loads.map(({ result }) => result), overload]),
-        correct(
+        await storedFinding(
           'slow disk: the light load beside it is stored as it was answered',
-          lightCheck.ok,
-          lightCheck.ok
-            ? `${lightCheck.accepted} metrics accepted, ${lightCheck.stored} stored`
-            : lightCheck.detail,
+          server.dataDir,
+          light,
+          lightProbes,
         ),
         ...figures(run, server),
       ],
@@ -227,7 +210,7 @@ function figures(run: OverloadRun, { group }: ServerUnderLoad) {
         `${(overload.sent / overload.seconds / peakPerSecond).toFixed(2)}× was sent`,
     ),
     figure(
-      "p99 of each second's admitted requests, from intended send to answer, within twice the target then in force",
+      "p99 of each second's admitted requests, from intended send to answer, within twice the target of that second",
       within === ratios.length,
       `${within} of ${ratios.length} seconds; at most ${Math.max(...ratios).toFixed(2)}×, ${percentile(ratios, 50).toFixed(2)}× in the median; ` +
         `target ${formatMs(meanTarget(run.targets))} ms in the mean`,
@@ -290,7 +273,7 @@ const TIMELINE_STEP = 5;
 function timelineTable({ overload, memory, targets }: OverloadRun): Table {
   type Slice = (typeof overload.timeline)[number];
   const residentAt = (atSeconds: number): number =>
-    memory.findLast((sample) => sample.seconds <= atSeconds)?.bytes ?? Number.NaN;
+    memory.findLast((sample) => sample.atSeconds <= atSeconds)?.bytes ?? Number.NaN;
   const columns: Column<Slice>[] = [
     ['second', ({ atSeconds }) => atSeconds.toFixed(0)],
     ['200/s', ({ outcomes, seconds }) => formatCount((outcomes['200'] ?? 0) / seconds)],
@@ -307,10 +290,10 @@ function timelineTable({ overload, memory, targets }: OverloadRun): Table {
 }
 
 /** The light load by half seconds around the end of the overload. */
-function lightSeconds(light: readonly Probe[], { untilMs }: Span) {
+function lightSeconds(light: readonly Probe[], [, untilMs]: Span) {
   return Array.from({ length: (AFTER_MS + STEADY_MS) / BIN_MS }, (_, k) => {
     const atMs = k * BIN_MS - STEADY_MS;
-    const probes = between(light, untilMs + atMs, untilMs + atMs + BIN_MS);
+    const probes = between(light, [untilMs + atMs, untilMs + atMs + BIN_MS]);
     return {
       atMs,
       sent: probes.length,

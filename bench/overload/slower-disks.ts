@@ -5,12 +5,11 @@ import { formatCount, formatMs, formatShare } from '../../load-test/format.ts';
 import type { LoadResult } from '../../load-test/plan.ts';
 import { monotonicMs } from '../../src/base/clock.ts';
 import { type Column, tableOf } from '../report/table.ts';
-import { type Exposition, growth, readExposition } from '../under-test/exposition.ts';
+import { growth } from '../under-test/exposition.ts';
 import { NO_LIMIT } from '../under-test/process.ts';
-import { cpuSeconds } from '../under-test/usage.ts';
 import { correctness, type PartOptions, type PartResult, withoutHistograms } from './part.ts';
 import { HEALTH_PROBE, METRICS_PROBE, summarizeEndpoints } from './probes.ts';
-import { type ServerUnderLoad, withServer } from './server-under-load.ts';
+import { type Loaded, type ServerUnderLoad, withServer } from './server-under-load.ts';
 
 const BATCH = 100;
 const FIXED_MS = 10;
@@ -24,31 +23,15 @@ const STALLING_LOAD_MS = 15_000;
 const SMOKE_MS = 1_000;
 const SMOKE_RATE = 200;
 
-interface FixedRow {
+interface FixedRow extends Loaded {
   readonly clients: number;
-  readonly result: LoadResult;
-  readonly cpuShare: number;
-  readonly before: Exposition;
-  readonly after: Exposition;
 }
 
 async function fixedLoad(server: ServerUnderLoad, clients: number): Promise<FixedRow> {
   const load = { kind: 'closed', intervalMs: 0 } as const;
   await server.load({ clients, batch: BATCH, load: { ...load, durationMs: WARM_UP_MS } });
-  const before = await readExposition(server.port);
-  const cpuBefore = cpuSeconds(server.pid);
-  let after = before;
-  let cpuAfter = cpuBefore;
-  const result = await server.load(
-    { clients, batch: BATCH, load: { ...load, durationMs: FIXED_LOAD_MS } },
-    {
-      onEnded: async () => {
-        cpuAfter = cpuSeconds(server.pid);
-        after = await readExposition(server.port);
-      },
-    },
-  );
-  return { clients, result, cpuShare: (cpuAfter - cpuBefore) / result.seconds, before, after };
+  const loaded = await server.load({ clients, batch: BATCH, load: { ...load, durationMs: FIXED_LOAD_MS } });
+  return { clients, ...loaded };
 }
 
 const grown = ({ before, after }: FixedRow, name: string): number =>
@@ -120,30 +103,21 @@ export async function stallingSync(options: PartOptions): Promise<PartResult> {
     { args: NO_LIMIT, env },
     [METRICS_PROBE, HEALTH_PROBE],
     async (server, prober) => {
-      const fromMs = monotonicMs();
-      let untilMs = fromMs;
-      const result = await server.load(
-        {
-          clients: STALLING_CLIENTS,
-          batch: BATCH,
-          load: {
-            kind: 'open',
-            ratePerSecond: smoke ? SMOKE_RATE : STALLING_RATE,
-            durationMs: smoke ? SMOKE_MS : STALLING_LOAD_MS,
-          },
+      const { result, span } = await server.load({
+        clients: STALLING_CLIENTS,
+        batch: BATCH,
+        load: {
+          kind: 'open',
+          ratePerSecond: smoke ? SMOKE_RATE : STALLING_RATE,
+          durationMs: smoke ? SMOKE_MS : STALLING_LOAD_MS,
         },
-        {
-          onEnded: async () => {
-            untilMs = monotonicMs();
-          },
-        },
-      );
+      });
       const probes = await prober.end();
       return {
         name: 'stalling-sync',
         findings: correctness(`sync of ${STALLING_MS} ms`, [result]),
         tables: { 'stalling-sync': tableOf(STALLING_COLUMNS, [result]) },
-        probes: summarizeEndpoints(`sync of ${STALLING_MS} ms`, probes, [fromMs, untilMs]),
+        probes: summarizeEndpoints(`sync of ${STALLING_MS} ms`, probes, span),
         data: withoutHistograms(result),
       };
     },

@@ -2,7 +2,8 @@
 import { formatCount, formatMs } from '../../load-test/format.ts';
 import { type Origin, originTable } from '../report/origin.ts';
 import { type Column, markdownTable, markdownTables, tableOf } from '../report/table.ts';
-import { type Finding, figure, type PartResult } from './part.ts';
+import { type Finding, figure } from './finding.ts';
+import type { PartResult } from './part.ts';
 import { HEALTH_PROBE, METRICS_PROBE, type ProbeSummary } from './probes.ts';
 
 const METRICS_P99_MAX_MS = 10;

@@ -1,6 +1,6 @@
 /** A steady load for long: what grows? */
 import { formatShare } from '../format.ts';
-import { memoryOf } from '../server-process.ts';
+import { memorySlope, watchMemory } from '../memory-watch.ts';
 import { expectOrderlyAnswers, successShare } from './expectations.ts';
 import type { Scenario } from './scenario.ts';
 
@@ -8,35 +8,11 @@ const DURATION_MS = 600_000;
 const RATE = 1_000;
 const BATCH = 10;
 const CLIENTS = 32;
-const SAMPLE_MS = 1_000;
 const MIB = 2 ** 20;
-/** Until then caches, compiled code and heaps have found their size. */
-const SETTLED_SHARE = 0.2;
 const SLOPE_MAX_MIB_PER_MINUTE = 2;
 /** A shorter run says nothing of a slope. */
 const SLOPE_MIN_MS = 120_000;
 const SUCCESS_MIN = 0.999;
-
-export interface MemorySample {
-  readonly atSeconds: number;
-  readonly bytes: number;
-}
-
-/** Slope by least squares, in MiB a minute, of the samples after the first fifth. */
-export function memorySlope(samples: readonly MemorySample[]): number {
-  const settled = samples.slice(Math.floor(samples.length * SETTLED_SHARE));
-  const count = settled.length;
-  if (count < 2) return Number.NaN;
-  const meanX = settled.reduce((sum, { atSeconds }) => sum + atSeconds, 0) / count;
-  const meanY = settled.reduce((sum, { bytes }) => sum + bytes, 0) / count;
-  let covariance = 0;
-  let variance = 0;
-  for (const { atSeconds, bytes } of settled) {
-    covariance += (atSeconds - meanX) * (bytes - meanY);
-    variance += (atSeconds - meanX) ** 2;
-  }
-  return (covariance / variance / MIB) * 60;
-}
 
 export const soak: Scenario = {
   name: 'soak',
@@ -47,33 +23,23 @@ export const soak: Scenario = {
   async run(stage) {
     const target = await stage.server();
     const durationMs = stage.options.durationMs ?? DURATION_MS;
-    const samples: MemorySample[] = [];
-    const beganMs = performance.now();
     const { own } = target;
-    const sampler =
-      own &&
-      setInterval(
-        () =>
-          samples.push({
-            atSeconds: (performance.now() - beganMs) / 1e3,
-            bytes: memoryOf(own.pid).residentBytes,
-          }),
-        SAMPLE_MS,
-      );
+    const memory = own && watchMemory(own.pid);
     const result = await stage
       .load('soak', target, {
         clients: CLIENTS,
         batch: BATCH,
         load: { kind: 'open', ratePerSecond: RATE, durationMs },
       })
-      .finally(() => clearInterval(sampler));
+      .finally(() => memory?.end());
     expectOrderlyAnswers(stage, [{ name: 'soak', result }]);
     stage.expect(
       `${formatShare(SUCCESS_MIN)} of the requests succeed`,
       successShare(result) >= SUCCESS_MIN,
       formatShare(successShare(result)),
     );
-    if (own === undefined) return stage.note('memory is watched on a server of its own only');
+    if (memory === undefined) return stage.note('memory is watched on a server of its own only');
+    const { samples } = memory;
     const slope = memorySlope(samples);
     const peak = Math.max(...samples.map(({ bytes }) => bytes)) / MIB;
     const measured = `${slope.toFixed(2)} MiB a minute, ${peak.toFixed(0)} MiB at most`;

@@ -3,8 +3,9 @@ import { spawnSync } from 'node:child_process';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ceilingPerSecond } from '../../bench/overload/cpu-bound.ts';
+import { figure } from '../../bench/overload/finding.ts';
 import { flatness } from '../../bench/overload/memory.ts';
-import { figure, type PartResult } from '../../bench/overload/part.ts';
+import type { PartResult } from '../../bench/overload/part.ts';
 import type { Probe } from '../../bench/overload/prober-messages.ts';
 import { latencyMs, percentile, summarize } from '../../bench/overload/probes.ts';
 import { recoveryMs } from '../../bench/overload/slow-disk.ts';
@@ -96,7 +97,7 @@ describe('recovery', () => {
 describe('memory', () => {
   const MIB = 2 ** 20;
   const samples = (bytes: (second: number) => number) =>
-    Array.from({ length: 61 }, (_, seconds) => ({ seconds, bytes: bytes(seconds) }));
+    Array.from({ length: 61 }, (_, atSeconds) => ({ atSeconds, bytes: bytes(atSeconds) }));
 
   test('that grows until second 20 and stays then is flat', () => {
     const found = flatness(samples((second) => Math.min(second, 20) * MIB + (second % 2) * MIB));
