@@ -1,9 +1,11 @@
 /**
- * `npm run bench:admission`: admission policies over storage that is slower than what arrives, in virtual time: goodput, delay of what was
- * admitted, share refused. Prints a table in Markdown; the same seed gives the same figures on any machine.
+ * `npm run bench:admission`: admission policies over storage that is slower than what arrives, in virtual time:
+ * goodput, delay of what was admitted, share refused. The same seed gives the same figures on any machine.
  *
  * `--load=N` sets what arrives, in multiples of what the storage can take (default 3); `--seed=N`.
  */
+import { argumentOf, smokeRun } from '../harness/options.ts';
+import { type Column, markdownTable, tableOf } from '../report/table.ts';
 import { adaptive, codel, fixedConcurrency, gradient2, staticBounds } from './policies.ts';
 import { type Figures, peakBytes, type Scenario, type Storage, simulate } from './storage-model.ts';
 
@@ -16,11 +18,8 @@ const WARM_UP_MS = 1_000;
 /** Requests per worker that a 200 MB/s disk holds for the target delay. */
 const FIXED_REQUESTS = 400;
 
-const numberOption = (name: string, fallback: number): number =>
-  Number(process.argv.find((argument) => argument.startsWith(`--${name}=`))?.split('=')[1] ?? fallback);
-const smoke = process.argv.includes('--smoke');
-const load = numberOption('load', 3);
-const seed = numberOption('seed', 1);
+const load = Number(argumentOf('--load') ?? 3);
+const seed = Number(argumentOf('--seed') ?? 1);
 
 const FAST: Storage = { fixedMs: 0.2, msPerMib: 5 };
 
@@ -53,7 +52,7 @@ function scenarioOf(storage: (nowMs: number) => Storage): Scenario {
     queueTasks: 5_000,
     requestBytes: REQUEST_BYTES,
     arrivals: (nowMs) => load * peakBytes(storage(nowMs)),
-    durationMs: smoke ? 2 * WARM_UP_MS : DURATION_MS,
+    durationMs: smokeRun ? 2 * WARM_UP_MS : DURATION_MS,
     measureFromMs: WARM_UP_MS,
     noise: 0.15,
     seed,
@@ -67,28 +66,38 @@ function meanPeak({ storage, durationMs, measureFromMs }: Scenario): number {
   return sum / (durationMs - measureFromMs);
 }
 
-const percent = (share: number): string => `${Math.round(100 * share)}%`;
-const ms = (value: number): string => `${Math.round(value)} ms`;
-
-function row(name: string, policy: string, peak: number, figures: Figures): string {
-  const { goodputBytes, p50Ms, p99Ms, refused, admitted } = figures;
-  const cells = [
-    name,
-    policy,
-    percent(goodputBytes / peak),
-    ms(p50Ms),
-    ms(p99Ms),
-    percent(refused / (refused + admitted)),
-  ];
-  return `| ${cells.join(' | ')} |`;
+interface Row {
+  readonly storage: string;
+  readonly policy: string;
+  readonly peak: number;
+  readonly figures: Figures;
 }
 
+const ms = (value: number): string => `${Math.round(value)} ms`;
+
+const COLUMNS: readonly Column<Row>[] = [
+  ['storage', ({ storage }) => storage],
+  ['policy', ({ policy }) => policy],
+  ['goodput of peak', ({ peak, figures }) => `${Math.round((100 * figures.goodputBytes) / peak)}%`],
+  ['p50', ({ figures }) => ms(figures.p50Ms)],
+  ['p99', ({ figures }) => ms(figures.p99Ms)],
+  [
+    'refused',
+    ({ figures: { refused, admitted } }) => `${Math.round((100 * refused) / (refused + admitted))}%`,
+  ],
+];
+
+const rows = STORAGES.flatMap(({ name: storage, at }) => {
+  const scenario = scenarioOf(at);
+  const peak = meanPeak(scenario);
+  return POLICIES.map(({ name: policy, open }) => ({
+    storage,
+    policy,
+    peak,
+    figures: simulate(scenario, open),
+  }));
+});
 console.log(
   `Load ${load} × peak, target ${TARGET_MS} ms, ${WORKERS} workers, ${REQUEST_BYTES} bytes, seed ${seed}\n`,
 );
-console.log('| storage | policy | goodput of peak | p50 | p99 | refused |\n|---|---|---|---|---|---|');
-for (const { name, at } of STORAGES) {
-  const scenario = scenarioOf(at);
-  const peak = meanPeak(scenario);
-  for (const policy of POLICIES) console.log(row(name, policy.name, peak, simulate(scenario, policy.open)));
-}
+console.log(markdownTable(tableOf(COLUMNS, rows)));

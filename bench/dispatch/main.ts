@@ -8,9 +8,9 @@
 import { withForks } from '../harness/forks.ts';
 import { roundsOr, smokeRun } from '../harness/options.ts';
 import { type Measurement, runComponent } from '../harness/publish.ts';
-import { takeTurns } from '../harness/turns.ts';
+import { baselineOf, takeTurns } from '../harness/turns.ts';
 import { lineChart } from '../report/line-chart.ts';
-import { type Column, tableOf } from '../report/table.ts';
+import { type Column, quartileColumns, tableOf } from '../report/table.ts';
 import { medianOf, type Quartiles, type QuartilesOf, quartilesOf, quartilesOfEach } from '../statistics.ts';
 import type { RoundFigures } from './child.ts';
 import type { IdleFigures } from './idle-threads.ts';
@@ -25,7 +25,6 @@ import {
 } from './tasks.ts';
 import { WAYS, type Way } from './ways.ts';
 
-const TITLE = 'dispatch';
 /** Fewer than elsewhere: a round of threads takes seconds. */
 const ROUNDS = smokeRun ? 0 : roundsOr(5);
 const IDLE_KINDS = ['empty', 'loaded'] as const;
@@ -70,9 +69,7 @@ function measure(): Promise<Map<Cell, RoundFigures[]>> {
 
 function summarize(measured: ReadonlyMap<Cell, readonly RoundFigures[]>): CellResult[] {
   return [...measured].map(([cell, own]) => {
-    const isBaseline = ({ way, bodyBytes, depth }: Cell): boolean =>
-      way === 'in place' && bodyBytes === cell.bodyBytes && depth === cell.depth;
-    const inPlace = measured.get(CELLS.find(isBaseline)!)!;
+    const inPlace = baselineOf(measured, cell, { way: 'in place' });
     const toAnswer = own.flatMap(({ answerNs }) => answerNs ?? []);
     return {
       ...cell,
@@ -120,11 +117,9 @@ const COLUMNS: readonly Column<CellResult>[] = [
   ['way', ({ way }) => way],
   ['body', ({ bodyBytes }) => String(bodyBytes)],
   ['at once', ({ depth }) => String(depth)],
-  ['a task', ({ wallNs }) => time(wallNs.p50)],
-  ['p25–p75', ({ wallNs }) => `${time(wallNs.p25)}–${time(wallNs.p75)}`],
+  ...quartileColumns<CellResult>('a task', ({ wallNs }) => wallNs, time),
   ['to answer', ({ answerNs }) => (answerNs === null ? '' : time(answerNs.p50))],
-  ['CPU a task', ({ cpuNs }) => time(cpuNs.p50)],
-  ['p25–p75', ({ cpuNs }) => `${time(cpuNs.p25)}–${time(cpuNs.p75)}`],
+  ...quartileColumns<CellResult>('CPU a task', ({ cpuNs }) => cpuNs, time),
   ['CPU beyond in place', ({ way, extraCpuNs }) => (way === 'in place' ? '' : time(extraCpuNs))],
   ['tasks/s', ({ wallNs }) => compact.format(1e9 / wallNs.p50)],
 ];
@@ -133,8 +128,7 @@ const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
 
 const IDLE_COLUMNS: readonly Column<IdleResult>[] = [
   ['idle threads', ({ threads, kind }) => `${threads} ${kind}`],
-  ['MB each', ({ rssBytes }) => megabytes(rssBytes.p50)],
-  ['p25–p75', ({ rssBytes }) => `${megabytes(rssBytes.p25)}–${megabytes(rssBytes.p75)}`],
+  ...quartileColumns<IdleResult>('MB each', ({ rssBytes }) => rssBytes, megabytes),
   ['started within, each', ({ startMs }) => `${startMs.p50.toFixed(1)} ms`],
 ];
 
@@ -163,15 +157,12 @@ interface Figures extends Measurement {
 }
 
 await runComponent<Figures>({
-  title: TITLE,
+  title: 'dispatch',
   name: 'dispatch',
   measure: async () => {
     const measured = await measure();
     const idle = await measureIdle();
-    if (smokeRun) {
-      console.log(`${TITLE}: ${WAYS.length} ways verified`);
-      return null;
-    }
+    if (smokeRun) return `${WAYS.length} ways`;
     const origin = { rounds: ROUNDS, seed: SEED, digest: workloadDigest() };
     return { ...origin, poolThreads: POOL_THREADS, results: summarize(measured), idle };
   },

@@ -16,8 +16,8 @@ export interface Component<Figures extends Measurement> {
   readonly title: string;
   /** Of the folder, the files and the marks in the pages. */
   readonly name: string;
-  /** @returns null in a smoke run, which has no figures */
-  measure(): Promise<Figures | null>;
+  /** @returns the number of verified cases in a smoke run; null where `compare` has said so, or `--only` left a part out */
+  measure(): Promise<Figures | string | null>;
   /** By the name of their mark. */
   tables(figures: Figures): Readonly<Record<string, Table>>;
   /** SVG by file name. */
@@ -33,7 +33,8 @@ export async function runComponent<Figures extends Measurement>(
   if (renderOnly) run = readRun({ name }, reportDirectory);
   else {
     const figures = await measure();
-    if (figures === null) return;
+    if (typeof figures === 'string') console.log(`${title}: ${figures} verified`);
+    if (figures === null || typeof figures === 'string') return;
     run = { ...originOf(`npm run bench -- --only=${name}`), ...figures };
   }
   const { machine, rounds, seed, digest } = run;

@@ -1,4 +1,5 @@
 /** Cells take turns round by round, so that a noisy neighbour hits all alike. */
+import { isDeepStrictEqual } from 'node:util';
 
 /**
  * The figures of each cell, one a round.
@@ -18,6 +19,18 @@ export async function takeTurns<Cell, Figures>(
     }
   }
   return measured;
+}
+
+/** The figures of the cell that differs from `cell` in `baseline` alone. */
+export function baselineOf<Cell extends object, Figures>(
+  measured: ReadonlyMap<Cell, readonly Figures[]>,
+  cell: Cell,
+  baseline: Partial<Cell>,
+): readonly Figures[] {
+  const wanted = { ...cell, ...baseline };
+  const [, figures] = [...measured].find(([own]) => isDeepStrictEqual(own, wanted)) ?? [];
+  if (figures === undefined) throw new Error(`not measured: ${JSON.stringify(wanted)}`);
+  return figures;
 }
 
 export interface Turns<Cell> {

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { serveRounds } from '../harness/forks.ts';
+import { sum as sumOf } from '../statistics.ts';
 import {
   CLIENTS,
   type Clients,
@@ -70,9 +71,8 @@ async function chargeTogether(threads: number, task: Task): Promise<ChargeOutcom
   );
 }
 
-function sum(outcomes: readonly ChargeOutcome[], pick: (outcome: ChargeOutcome) => number): number {
-  return outcomes.reduce((total, outcome) => total + pick(outcome), 0);
-}
+const sum = (outcomes: readonly ChargeOutcome[], pick: (outcome: ChargeOutcome) => number): number =>
+  sumOf(outcomes.map(pick));
 
 /** Four threads take exactly the burst, and later exactly what came back; the table's counts agree. */
 async function verifyOneClient(): Promise<void> {
@@ -115,9 +115,8 @@ async function verifyManyClients(): Promise<void> {
 }
 
 /** All charges that the table has counted as allowed. */
-function countedIn(memory: SharedArrayBuffer): number {
-  return readCensus(memory, MANY).busiest.reduce((total, { allowedRequests }) => total + allowedRequests, 0);
-}
+const countedIn = (memory: SharedArrayBuffer): number =>
+  sumOf(readCensus(memory, MANY).busiest.map(({ allowedRequests }) => allowedRequests));
 
 interface Bench {
   readonly memory: SharedArrayBuffer;

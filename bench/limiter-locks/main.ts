@@ -11,9 +11,9 @@ import { availableParallelism } from 'node:os';
 import { withForks } from '../harness/forks.ts';
 import { roundsOr, smokeRun } from '../harness/options.ts';
 import { type Measurement, runComponent } from '../harness/publish.ts';
-import { takeTurns } from '../harness/turns.ts';
+import { baselineOf, takeTurns } from '../harness/turns.ts';
 import { lineChart } from '../report/line-chart.ts';
-import { type Column, tableOf } from '../report/table.ts';
+import { type Column, quartileColumns, tableOf } from '../report/table.ts';
 import { mean, medianOf, type Quartiles, quartilesOf } from '../statistics.ts';
 import {
   CLIENTS,
@@ -26,7 +26,6 @@ import {
 } from './cases.ts';
 import type { CrewFigures, CrewRound } from './crew.ts';
 
-const TITLE = 'limiter locks';
 const CHARGES = smokeRun ? 2_000 : 50_000;
 /** Two processes of the same code may differ by a fifth (addresses, compilation), so each starts several times. */
 const GENERATIONS = smokeRun ? 1 : 3;
@@ -98,9 +97,7 @@ async function measure(): Promise<Map<Cell, CrewFigures[]>> {
 function summarize(measured: ReadonlyMap<Cell, readonly CrewFigures[]>): CellResult[] {
   return CELLS.map((cell) => {
     const own = measured.get(cell)!;
-    const isOneLock = ({ clients, threads, locks }: Cell): boolean =>
-      clients === cell.clients && threads === cell.threads && locks === 1;
-    const base = measured.get(CELLS.find(isOneLock)!)!;
+    const base = baselineOf(measured, cell, { locks: 1 });
     return {
       ...cell,
       wallNs: quartilesOf(own.map(({ wallNs }) => wallNs)),
@@ -121,12 +118,14 @@ const COLUMNS: readonly Column<CellResult>[] = [
   ['clients', ({ clients }) => clients],
   ['threads', ({ threads }) => String(threads)],
   ['locks', ({ locks }) => (locks === LOCK_FREE ? 'none' : String(locks))],
-  ['ns/charge', ({ wallNs }) => wallNs.p50.toFixed(0)],
-  ['p25–p75', ({ wallNs }) => `${wallNs.p25.toFixed(0)}–${wallNs.p75.toFixed(0)}`],
+  ...quartileColumns<CellResult>(
+    'ns/charge',
+    ({ wallNs }) => wallNs,
+    (ns) => ns.toFixed(0),
+  ),
   ['CPU ns', ({ cpuNs }) => cpuNs.p50.toFixed(0)],
   ['cores', ({ cores }) => cores.toFixed(1)],
-  ['M charges/s', ({ perSecond }) => millions(perSecond.p50)],
-  ['p25–p75', ({ perSecond }) => `${millions(perSecond.p25)}–${millions(perSecond.p75)}`],
+  ...quartileColumns<CellResult>('M charges/s', ({ perSecond }) => perSecond, millions),
   ['× 1 lock', ({ ratio }) => ratio.toFixed(2)],
   ['held', ({ contended }) => `${(contended * 100).toFixed(2)}%`],
   ['slept', ({ slept }) => `${(slept * 100).toFixed(3)}%`],
@@ -163,14 +162,11 @@ interface Figures extends Measurement {
 }
 
 await runComponent<Figures>({
-  title: TITLE,
+  title: 'limiter locks',
   name: 'limiter-locks',
   measure: async () => {
     const measured = await measure();
-    if (smokeRun) {
-      console.log(`${TITLE}: ${CELLS.length} cases verified`);
-      return null;
-    }
+    if (smokeRun) return `${CELLS.length} cases`;
     const origin = { rounds: GENERATIONS * ROUNDS_EACH, seed: SEED, digest: workloadDigest() };
     return { ...origin, charges: CHARGES, results: summarize(measured) };
   },

@@ -47,3 +47,12 @@ export function parseAndWalk(body: Buffer): Metric[] {
   for (const item of metrics) if (isValid(item)) valid.push(item);
   return valid;
 }
+
+/** The same as the lines of the log. @returns their bytes in `out` */
+export function builtinLines(body: Buffer, out: Buffer, receiptMs: number): number {
+  let lines = '';
+  for (const { timestamp = receiptMs, name, value, type = 'gauge', tags } of parseAndWalk(body)) {
+    lines += `${JSON.stringify({ timestamp, name, value, type, tags })}\n`;
+  }
+  return out.write(lines, 0, 'utf8');
+}

@@ -9,7 +9,7 @@ import { raiseInliningBudget } from '../../src/parser/inlining.ts';
 import { type CreateParser, FORMAT_JSON, PARSED, type Parser } from '../../src/parser/parser.ts';
 import { type BenchCase, compare, mayRun } from '../harness/compare.ts';
 import { digestOf, makeWorkload, WORKLOADS, type Workload, type WorkloadName } from '../workloads.ts';
-import { parseAndWalk } from './baseline.ts';
+import { builtinLines, parseAndWalk } from './baseline.ts';
 
 const SIMD = 'SIMD → lines';
 /** Metrics that one timed call handles at least. */
@@ -31,14 +31,6 @@ function open(createParser: CreateParser): void {
   parser = createParser(LIMITS);
 }
 
-function builtinToLines(body: Buffer): number {
-  let lines = '';
-  for (const { timestamp = RECEIPT_MS, name, value, type = 'gauge', tags } of parseAndWalk(body)) {
-    lines += `${JSON.stringify({ timestamp, name, value, type, tags })}\n`;
-  }
-  return out.write(lines, 0, 'utf8');
-}
-
 /** Parses a copy of the body, as the pipeline does. */
 function parse(body: Buffer): number {
   parser.input.set(body, 0);
@@ -57,7 +49,7 @@ function verifyColumns({ body, metrics }: Workload): void {
 }
 
 function verifyLines({ body }: Workload): void {
-  const expected = out.toString('utf8', 0, builtinToLines(body));
+  const expected = out.toString('utf8', 0, builtinLines(body, out, RECEIPT_MS));
   const end = parseToLines(body);
   assert.ok(end <= encodedBodyBound(body.length, LIMITS.maxBatch));
   assert.equal(out.toString('utf8', 0, end), expected);
@@ -101,7 +93,7 @@ function lineCases(workload: Workload, target: number | undefined): BenchCase[] 
     {
       name: 'JSON.parse → lines',
       verify: verifiedWith(singlePass.createParser, verify),
-      ...repeated(metrics, () => builtinToLines(body)),
+      ...repeated(metrics, () => builtinLines(body, out, RECEIPT_MS)),
     },
     {
       name: 'single pass → lines',

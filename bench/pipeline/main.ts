@@ -10,6 +10,7 @@ import { raiseInliningBudget } from '../../src/parser/inlining.ts';
 import { type CreateParser, FORMAT_JSON } from '../../src/parser/parser.ts';
 import { COMMITTED, Pipeline, type PipelineRequest } from '../../src/pipeline.ts';
 import { type BenchCase, compare, mayRun } from '../harness/compare.ts';
+import { builtinLines } from '../parser/baseline.ts';
 import { digestOf, makeWorkload, type Workload } from '../workloads.ts';
 
 const SIMD = 'pipeline, SIMD parser';
@@ -26,39 +27,6 @@ const METRICS_A_CALL = 1_000;
 const RECEIPT_MS = 1_760_000_000_000;
 const CLIENT = Uint8Array.of(127, 0, 0, 1);
 const LIMITS = { requestRate: 1e9, requestBurst: 1e9, metricRate: 0, metricBurst: 1, clients: 1_024 };
-
-interface Metric {
-  name: unknown;
-  value: unknown;
-  type?: unknown;
-  timestamp?: unknown;
-  tags?: unknown;
-}
-
-const TYPES = new Set<unknown>(['counter', 'gauge', 'histogram', 'summary']);
-
-function isValid({ name, value, type, timestamp, tags }: Metric): boolean {
-  if (typeof name !== 'string' || name === '' || name.length > 255) return false;
-  if (typeof value !== 'number' || !Number.isFinite(value)) return false;
-  if (type !== undefined && !TYPES.has(type)) return false;
-  if (timestamp !== undefined && !Number.isSafeInteger(timestamp)) return false;
-  if (tags === undefined) return true;
-  if (typeof tags !== 'object' || tags === null || Array.isArray(tags)) return false;
-  const values = Object.values(tags);
-  return values.length <= 64 && values.every((tag) => typeof tag === 'string');
-}
-
-/** The work per body of a service without this parser. */
-function builtinLines(body: Buffer, out: Buffer): number {
-  const { metrics } = JSON.parse(body.toString()) as { metrics: Metric[] };
-  let text = '';
-  for (const metric of metrics) {
-    if (!isValid(metric)) throw new Error('the workload is valid');
-    const { name, value, type = 'gauge', timestamp = RECEIPT_MS, tags } = metric;
-    text += `${JSON.stringify({ timestamp, name, value, type, tags })}\n`;
-  }
-  return out.write(text);
-}
 
 class Rig {
   private readonly memory = createJournalRing(JOURNAL_BYTES);
@@ -134,7 +102,7 @@ function pipelineCase(
       rig = new Rig(createParser());
       rig.store(body);
       const out = Buffer.alloc(BODY_MAX_BYTES);
-      const expected = parsedLines(out.toString('utf8', 0, builtinLines(body, out)));
+      const expected = parsedLines(out.toString('utf8', 0, builtinLines(body, out, RECEIPT_MS)));
       assert.deepEqual(parsedLines(rig.publish(true)), expected);
     },
     run: () => {
@@ -163,9 +131,12 @@ async function compareAt(workload: Workload): Promise<void> {
         name: 'JSON.parse, walk, stringify',
         perRun: metrics * bodies,
         verify: () =>
-          assert.equal(parsedLines(out.toString('utf8', 0, builtinLines(body, out))).length, metrics),
+          assert.equal(
+            parsedLines(out.toString('utf8', 0, builtinLines(body, out, RECEIPT_MS))).length,
+            metrics,
+          ),
         run: () => {
-          for (let i = 0; i < bodies; i++) builtinLines(body, out);
+          for (let i = 0; i < bodies; i++) builtinLines(body, out, RECEIPT_MS);
         },
       },
       pipelineCase('pipeline, single pass', () => singlePass.createParser, workload),

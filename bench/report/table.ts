@@ -1,5 +1,5 @@
 /** Tables as head and rows of text, and how Markdown shows them. */
-import { type Range, rangeOf } from '../statistics.ts';
+import { type Quartiles, type Range, rangeOf } from '../statistics.ts';
 import { median, number } from './numbers.ts';
 
 export interface Table {
@@ -26,6 +26,16 @@ export const columnsOver =
     format: (value: number) => string = number,
     text: RangeText = median,
   ): Column<CellRow<Cell>> => [title, ({ cells }) => text(rangeOf(cells.map(pick)), format)];
+
+/** Two columns: the median of a figure, and its quartiles. */
+export const quartileColumns = <Row>(
+  title: string,
+  pick: (row: Row) => Quartiles,
+  format: (value: number) => string,
+): readonly Column<Row>[] => [
+  [title, (row) => format(pick(row).p50)],
+  ['p25–p75', (row) => `${format(pick(row).p25)}–${format(pick(row).p75)}`],
+];
 
 export function tableOf<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): Table {
   return {

@@ -10,7 +10,7 @@ import {
   STATUS_CLASSES,
 } from '../../src/telemetry/recorder.ts';
 import { serveRounds } from '../harness/forks.ts';
-import { mean, sum as sumOf } from '../statistics.ts';
+import { mean, quantile, sum as sumOf } from '../statistics.ts';
 import {
   DRAIN_INTERVAL_MS,
   type ImplementationName,
@@ -72,10 +72,6 @@ function check(
   return dropped;
 }
 
-function quantileOf(sorted: Float64Array, part: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? 0;
-}
-
 /**
  * Mean of the values between the quartiles: a thread that is preempted between two readings of the clock makes a plain
  * mean meaningless, and the clock's steps of 10 ns a median coarse.
@@ -98,8 +94,8 @@ function figuresOf(
     records,
     wallNs: calls.length > 0 ? middleMean(calls) : sum((thread) => thread.elapsedNs) / records,
     cpuNs: cpuNs / records,
-    p99Ns: quantileOf(calls, 0.99),
-    p999Ns: quantileOf(calls, 0.999),
+    p99Ns: calls.length === 0 ? 0 : quantile(calls, 0.99),
+    p999Ns: calls.length === 0 ? 0 : quantile(calls, 0.999),
     contended: sum((thread) => thread.contended) / records,
     slept: sum((thread) => thread.slept) / records,
     dropped: dropped / records,

@@ -13,7 +13,7 @@ import { roundsOr, smokeRun } from '../harness/options.ts';
 import { type Measurement, runComponent } from '../harness/publish.ts';
 import { takeTurns } from '../harness/turns.ts';
 import { lineChart } from '../report/line-chart.ts';
-import { type Column, tableOf } from '../report/table.ts';
+import { type Column, quartileColumns, tableOf } from '../report/table.ts';
 import { type QuartilesOf, quartilesOfEach } from '../statistics.ts';
 import { digestOf } from '../workloads.ts';
 import {
@@ -25,7 +25,6 @@ import {
   type Setting,
 } from './setting.ts';
 
-const TITLE = 'locked and ring telemetry';
 const ROUNDS = smokeRun ? 1 : roundsOr(9);
 const ROUND_MS = smokeRun ? 10 : 200;
 /** Settings that a smoke run covers: both kinds of gap, all numbers of threads. */
@@ -69,8 +68,11 @@ const percent = (part: number): string => (part === 0 ? '0' : `${(100 * part).to
 
 const COMMON: readonly Column<Row>[] = [
   ['telemetry', ({ name }) => name],
-  ['ns/record', ({ figures }) => figures.wallNs.p50.toFixed(1)],
-  ['p25–p75', ({ figures: { wallNs } }) => `${wallNs.p25.toFixed(1)}–${wallNs.p75.toFixed(1)}`],
+  ...quartileColumns<Row>(
+    'ns/record',
+    ({ figures }) => figures.wallNs,
+    (ns) => ns.toFixed(1),
+  ),
 ];
 
 /** One record after the other, main asleep. */
@@ -149,14 +151,11 @@ interface Figures extends Measurement {
 }
 
 await runComponent<Figures>({
-  title: TITLE,
+  title: 'locked and ring telemetry',
   name: 'telemetry',
   measure: async () => {
     const rows = await measure();
-    if (smokeRun) {
-      console.log(`${TITLE}: ${rows.length} cases verified`);
-      return null;
-    }
+    if (smokeRun) return `${rows.length} cases`;
     const digest = digestOf(new Uint8Array(makeUnits().buffer));
     return { rounds: ROUNDS, seed: SEED, digest, roundMs: ROUND_MS, rows };
   },

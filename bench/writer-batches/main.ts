@@ -12,15 +12,14 @@
 import { withForks } from '../harness/forks.ts';
 import { roundMsOr, roundsOr, smokeRun } from '../harness/options.ts';
 import { type Measurement, runComponent } from '../harness/publish.ts';
-import { takeTurns } from '../harness/turns.ts';
+import { baselineOf, takeTurns } from '../harness/turns.ts';
 import { lineChart } from '../report/line-chart.ts';
-import { type Column, type Table, tableOf } from '../report/table.ts';
+import { type Column, quartileColumns, type Table, tableOf } from '../report/table.ts';
 import { medianOf, type QuartilesOf, quartilesOfEach } from '../statistics.ts';
 import { CLIENT_COUNTS, REQUEST_LINES, SEED, WORKLOAD_DIGEST } from './cases.ts';
 import type { BatchFigures, BatchRound } from './child.ts';
 import { ACKS, type BenchedAck, WRITERS, type WriterName } from './store.ts';
 
-const TITLE = 'writer batches';
 const ROUNDS = smokeRun ? 1 : Math.ceil(roundsOr(9) / 3);
 /** The server's default, which bounds the loss window under `written`. */
 const SYNC_INTERVAL_MS = smokeRun ? 10 : 1_000;
@@ -80,12 +79,7 @@ function measure(): Promise<Map<Cell, BatchFigures[]>> {
 function summarize(measured: ReadonlyMap<Cell, readonly BatchFigures[]>): CellResult[] {
   return CELLS.map((cell) => {
     const own = measured.get(cell)!;
-    const isBaseline = ({ ack, clients, writer, requestLines }: Cell): boolean =>
-      ack === cell.ack &&
-      clients === cell.clients &&
-      requestLines === cell.requestLines &&
-      writer === 'synchronous';
-    const base = measured.get(CELLS.find(isBaseline)!)!;
+    const base = baselineOf(measured, cell, { writer: 'synchronous' });
     return {
       ...cell,
       ...quartilesOfEach(own),
@@ -103,8 +97,7 @@ const COLUMNS: readonly Column<CellResult>[] = [
   ['writer', ({ writer }) => writer],
   ['lines/request', ({ requestLines }) => requestLines.toLocaleString('en')],
   ['lines/commit', ({ commitLines }) => significant.format(commitLines.p50)],
-  ['lines/s', ({ linesPerSecond }) => significant.format(linesPerSecond.p50)],
-  ['p25–p75', ({ linesPerSecond: { p25, p75 } }) => `${significant.format(p25)}–${significant.format(p75)}`],
+  ...quartileColumns<CellResult>('lines/s', ({ linesPerSecond }) => linesPerSecond, significant.format),
   ['×', ({ ratio }) => significant.format(ratio)],
   ['CPU s/M lines', ({ cpuSeconds }) => significant.format(cpuSeconds.p50)],
   ['syncs/s', ({ syncsPerSecond }) => significant.format(syncsPerSecond.p50)],
@@ -158,14 +151,11 @@ interface Figures extends Measurement {
 }
 
 await runComponent<Figures>({
-  title: TITLE,
+  title: 'writer batches',
   name: 'writer-batches',
   measure: async () => {
     const measured = await measure();
-    if (smokeRun) {
-      console.log(`${TITLE}: ${CELLS.length} cases verified`);
-      return null;
-    }
+    if (smokeRun) return `${CELLS.length} cases`;
     const origin = { rounds: ROUNDS, seed: SEED, digest: WORKLOAD_DIGEST };
     return { ...origin, roundMs: ROUND_MS, results: summarize(measured) };
   },
