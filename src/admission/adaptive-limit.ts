@@ -26,7 +26,7 @@ const SHARING = 0.1;
 const DECAY_MS = 5_000;
 /** A delay above this share of the target is evidence of load. Without evidence nothing is refused. */
 const EVIDENCE = 0.5;
-/** The limit is in force for this many targets after the last evidence. */
+/** The limit applies for this many targets after the last evidence. */
 const FORCE_TARGETS = 10;
 /**
  * The target is at least this many fixed costs of a commit. A request waits for the current commit, then for its own:
@@ -70,7 +70,7 @@ export class AdaptiveLimit {
    * Applies a measurement.
    * @param delayMs from hand-over to stored
    * @param depthBytes in flight at hand-over
-   * @param fixedMs fixed cost of a commit, as far as it is known
+   * @param fixedMs estimated fixed cost of a commit
    * @param shareBytesPerMs throughput of storage, divided by the workers
    */
   measured(

@@ -1,4 +1,4 @@
-/** The tokens in force, as main sends them to the threads that check them. Holds digests only. */
+/** The valid tokens, as main sends them to the threads that check them. Holds digests only. */
 
 /** Bytes of a SHA-256 digest. */
 export const DIGEST_BYTES = 32;

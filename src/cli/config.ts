@@ -1,5 +1,6 @@
 /** `metricsstream config`: the effective value of every option and its source. */
 import { accessSync, constants } from 'node:fs';
+import { tableText } from '../base/table-text.ts';
 import { ignoredText } from '../config/environment.ts';
 import type { Config, Given, LoadedConfig } from '../config/load.ts';
 import { OPTION_KEYS, type OptionKey, specOf } from '../config/options.ts';
@@ -9,7 +10,6 @@ import { settleWal } from '../settle-wal.ts';
 import { type WalChoice, walText } from '../wal/choose.ts';
 import { effectiveConfig } from './effective-config.ts';
 import { checkStart, existingDirectory } from './preflight.ts';
-import { tableText } from './table.ts';
 
 interface ConfigCommandOptions {
   readonly json: boolean;

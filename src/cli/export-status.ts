@@ -1,6 +1,7 @@
 /** `metricsstream export --status`: what the exporters of a data directory last knew. */
+
+import { tableText } from '../base/table-text.ts';
 import type { CursorFile } from '../storage/cursor-file.ts';
-import { tableText } from './table.ts';
 
 export function statusText(cursors: readonly CursorFile[], json: boolean): string {
   if (json) return `${JSON.stringify(cursors)}\n`;

@@ -1,6 +1,7 @@
 /** `metricsstream phases`: the optimisation journey as a table. */
+
+import { tableText } from '../base/table-text.ts';
 import { PHASES, type Slots } from '../phases.ts';
-import { tableText } from './table.ts';
 
 /** @returns the exit code */
 export function printPhases(json: boolean): number {

@@ -7,6 +7,7 @@
  * It needs no luck: a missing `Atomics.store` is found although x86-64 never shows it.
  */
 import { performance } from 'node:perf_hooks';
+import { tableLines } from '../base/table-text.ts';
 import { type Found, operationId } from './chooser.ts';
 import { Environment, type Runtime } from './environment.ts';
 import type { Execution } from './execution.ts';
@@ -98,13 +99,13 @@ function describe(found: Found, execution: Execution, loaded: LoadedModules): Ra
   const sides = [found.first, found.second].map((access) =>
     sideOf(access, word, execution, placeAt(access.thread, access.operation)),
   ) as [AccessReport, AccessReport];
-  const lines = columns(
+  const lines = tableLines(
     sides.map(({ thread, verb, word, place, how }) => [thread, verb, word, text(place), how]),
   );
   return {
     first: sides[0],
     second: sides[1],
-    text: `two threads, nothing orders them:\n${lines.join('\n')}`,
+    text: `two threads, nothing orders them:\n${lines.map((line) => `  ${line}`).join('\n')}`,
   };
 }
 
@@ -119,12 +120,4 @@ function sideOf(
 
 function text(place: Place | null): string {
   return place === null ? 'unknown place' : `${place.file}:${place.line}`;
-}
-
-/** Rows of cells as lines whose columns begin at the same place. */
-function columns(rows: readonly (readonly string[])[]): string[] {
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  return rows.map((row) =>
-    `  ${row.map((cell, column) => cell.padEnd(widths[column]!)).join('  ')}`.trimEnd(),
-  );
 }

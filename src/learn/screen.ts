@@ -1,4 +1,5 @@
 /** Text for the terminal; without one, and with NO_COLOR, plain. */
+import { tableLines } from '../base/table-text.ts';
 
 const isPlain = (): boolean => !process.stdout.isTTY || (process.env.NO_COLOR ?? '') !== '';
 
@@ -53,15 +54,4 @@ export function labelled(label: string, text: string, indent: string): string {
   return [`${indent}${label}: ${first}`, ...rest.map((line) => (line === '' ? '' : pad + line))].join('\n');
 }
 
-/** Columns two blanks apart. */
-export function aligned(rows: readonly (readonly string[])[]): string {
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  return rows
-    .map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column]!))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
-}
+export const aligned = (rows: readonly (readonly string[])[]): string => tableLines(rows).join('\n');

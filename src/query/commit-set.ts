@@ -1,23 +1,13 @@
 /** A set of commit numbers that grows one by one, so that each commit counts once wherever its lines are. */
-
-interface CommitRange {
-  readonly first: number;
-  last: number;
-}
+import { type CommitRange, unite } from '../archive/commit-ranges.ts';
 
 export class CommitSet {
   /** Ascending, neither overlapping nor adjacent. */
-  private ranges: CommitRange[] = [];
+  private readonly ranges: { readonly first: number; last: number }[];
 
-  /** @param ranges in any order, inclusive; they may overlap */
-  constructor(ranges: readonly (readonly [first: number, last: number])[] = []) {
-    for (const [first, last] of [...ranges].sort(([a], [b]) => a - b)) this.append(first, last);
-  }
-
-  private append(first: number, last: number): void {
-    const end = this.ranges.at(-1);
-    if (end !== undefined && first <= end.last + 1) end.last = Math.max(end.last, last);
-    else this.ranges.push({ first, last });
+  /** @param ranges in any order; they may overlap */
+  constructor(ranges: readonly CommitRange[] = []) {
+    this.ranges = unite(ranges).map(([first, last]) => ({ first, last }));
   }
 
   /** Adds one number; false when the set has it already. */

@@ -2,7 +2,7 @@
  * The segments that `metricsstream archive` deletes: `DATA_DIR/archive/deleted-segments.json`.
  *
  * The archiver adds a segment before it deletes it, so that a running server can tell an archived segment from one that
- * other hands removed.
+ * other processes removed.
  */
 import { constants } from 'node:fs';
 import { join } from 'node:path';

@@ -1,5 +1,5 @@
 /**
- * The closed segments: which of them retention deletes, and what other hands did to them.
+ * The closed segments: which of them retention deletes, and what other processes did to them.
  *
  * Retention deletes the oldest first. A segment that is gone already counts as deleted; one that cannot be deleted is
  * left out of the totals, so that retention continues with the next.
@@ -27,7 +27,7 @@ interface ClosedSegment {
   undeletable: string;
 }
 
-/** Something that other hands did to a closed segment. */
+/** Something that other processes did to a closed segment. */
 export interface Incident {
   readonly segment: string;
   readonly what: string;
@@ -70,7 +70,7 @@ export class ClosedSegments {
 
   /**
    * Compares the directory with what is known: adds segments that were closed or restored since the last call, and
-   * returns what other hands deleted, cut or extended.
+   * returns what other processes deleted, cut or extended.
    * @param firstOpen the sequence of the open segment, or of the next one
    * @param abandoned the last segment that was lost while open; its loss is known
    */

@@ -1,7 +1,7 @@
 /**
  * `DATA_DIR/exports/<sink>.json`: what an exporter last knew about its sink.
  *
- * Retention reads it to keep what a required sink has not got yet, and people read it through `export --status` and the
+ * Retention reads it to keep what a required sink does not hold yet, and people read it through `export --status` and the
  * live page. It is a hint: the truth is in the sink, so losing the file costs nothing but disk space.
  */
 import fs from 'node:fs';
@@ -64,7 +64,7 @@ export function readCursorFile(dataDir: string, sink: string): CursorFile | null
 
 const pathOf = (dataDir: string, sink: string): string => join(dataDir, DIRECTORY, sink + SUFFIX);
 
-/** Null for the text of another version or of other hands: what retention relies on must be right. */
+/** Null for the text of another version or another program: what retention relies on must be right. */
 function parse(text: string, name: string): CursorFile | null {
   const cursor = JSON.parse(text) as CursorFile;
   const { sink, log, commit, updatedMs } = cursor;

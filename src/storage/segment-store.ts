@@ -1,5 +1,5 @@
 /**
- * Creates segment files, opens the current one, and notices when other hands touched it; for one thread.
+ * Creates segment files, opens the current one, and notices when other processes touched it; for one thread.
  *
  * A segment file appears with its first commit, so restarts leave no empty ones. Several threads may append in turn:
  * each opens the file for itself, because Node closes the descriptors that a thread opened when the thread ends.
@@ -122,7 +122,7 @@ export class SegmentStore {
 
   /**
    * Creates a segment whose name is durable, and releases the one before, which the caller has synced.
-   * @param sequence the lowest that is allowed: names that other hands have used are skipped
+   * @param sequence the lowest that is allowed: names that other processes have used are skipped
    * @param directory where the path of the data directory must lead
    * @throws DirectoryLost, DirectorySyncFailed, or the file system's error with the old segment still open
    */
@@ -156,7 +156,7 @@ export class SegmentStore {
     }
   }
 
-  /** A spare under the name `path`, unless other hands have put their own file in the spare's place. */
+  /** A spare under the name `path`, unless another process has put its own file in the spare's place. */
   private nameSpare(path: string): OpenFile | null {
     const { ops } = this.context;
     const file = this.spares?.rename(path) ?? null;

@@ -1,7 +1,7 @@
 /**
- * Keeps closed segments that a required sink has not got yet from retention.
+ * Keeps closed segments from retention until every required sink holds them.
  *
- * A sink without a cursor file, or with one of another log, has got nothing: its segments stay. When the disk fills, the
+ * A sink without a cursor file, or with one of another log, holds nothing: its segments stay. When the disk fills, the
  * server refuses metrics rather than lose some, unless the operator prefers the newest ones.
  */
 import { type CursorFile, readCursorFile } from './cursor-file.ts';

@@ -47,7 +47,7 @@ export class Spares {
     this.fill();
   }
 
-  /** Opens missing spares, also for those that other hands deleted or wrote to. False when the system refused one. */
+  /** Opens missing spares, also for those that other processes deleted or wrote to. False when the system refused one. */
   fill(): boolean {
     for (const spare of [...this.files]) if (!this.isUsable(spare)) this.drop(spare);
     try {

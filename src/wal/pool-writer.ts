@@ -1,4 +1,4 @@
-/** Block writes on libuv's thread pool: the same layout without an addon, at one hand-over to another thread a write. */
+/** Block writes on libuv's thread pool: the same layout without an addon. Each write goes to another thread. */
 import fs from 'node:fs';
 import type { BlockWriter, WriteCompleted } from './block-writer.ts';
 import { openDirect } from './wal-file.ts';

@@ -85,7 +85,7 @@ export class Upkeep {
     return next;
   }
 
-  /** About once a second, under the log's lock: notices what other hands did, and keeps the log record fresh. */
+  /** About once a second, under the log's lock: notices what other processes did, and keeps the log record fresh. */
   watch(log: CommitLog, nowMs: number): void {
     const next = this.nextDirectory(log.state);
     if (next !== null) {
@@ -139,7 +139,7 @@ export class Upkeep {
   }
 
   /**
-   * Logs what other hands did to closed segments, and deletes segments as the retention settings ask.
+   * Logs what other processes did to closed segments, and deletes segments as the retention settings ask.
    * @param deleting called before commits up to that number are deleted
    */
   retain({ firstOpen, abandoned, openBytes }: ClosedUpTo, deleting: (commit: number) => void): void {

@@ -1,6 +1,6 @@
 /**
- * The writer thread of the synchronous writer. Serving threads store for themselves; this thread does, under the same
- * lock, what no request is there for: background syncs, aged segments, retention, probes, and logging.
+ * The writer thread of the synchronous writer. Serving threads store for themselves. This thread does the rest under the
+ * same lock: background syncs, aged segments, retention, probes, and logging.
  */
 import { monotonicMs } from '../../base/clock.ts';
 import { DISK_FAILED, DISK_REFUSING } from '../../base/control.ts';
