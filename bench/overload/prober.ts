@@ -100,7 +100,7 @@ class Stream implements ConnectionEvents {
     return this.startMs + number * this.stepMs;
   }
 
-  /** Sends what is due, as far as connections are free, and comes again when the next one is. */
+  /** Sends what is due while connections are free, and comes again when the next one is. */
   private send(): void {
     clearTimeout(this.timer);
     if (this.ending) return;

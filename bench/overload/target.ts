@@ -31,7 +31,7 @@ export function watchTarget(port: number): { samples: TargetSample[]; end(): Pro
   };
 }
 
-/** The target in force at a moment: as last sampled before it, or first of all. */
+/** The target at a moment: the last sample before it, or the first of all. */
 export function targetAt(samples: readonly TargetSample[], seconds: number): number {
   const before = samples.findLast((sample) => sample.seconds <= seconds) ?? samples[0];
   return before?.targetMs ?? Number.NaN;

@@ -173,7 +173,7 @@ export class SegmentStore {
     }
   }
 
-  /** Opens spares and the second descriptor of the open segment, as far as the system allows. */
+  /** Opens spares and the second descriptor of the open segment, where the system allows it. */
   prepareNext(): void {
     if (this.spares?.fill() === true) this.segment?.openDirect();
   }

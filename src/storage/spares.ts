@@ -79,7 +79,7 @@ export class Spares {
       } catch (error) {
         if (codeOf(error) !== 'ENOENT') throw error;
       }
-      // Other hands deleted, moved or filled it.
+      // Another process deleted, moved or filled it.
       this.drop(spare);
     }
     return null;

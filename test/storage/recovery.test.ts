@@ -1,4 +1,4 @@
-/** A start on files that other hands have touched: nothing is deleted, numbers never restart, and verify reports it. */
+/** A start on files that another process changed: nothing is deleted, numbers never restart, and verify reports it. */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { basename, join } from 'node:path';

@@ -9,14 +9,14 @@ import { verified } from '../support/damage.ts';
 import { groupCommit, line, WriterRig } from '../support/writer-rig.ts';
 import { writerContract } from './contract.ts';
 import { writerFaultContract } from './fault-contract.ts';
-import { otherHandsContract } from './other-hands-contract.ts';
+import { otherProcessesContract } from './other-processes-contract.ts';
 
 /** More than the time between two probes. */
 const PROBE_MS = 300;
 
 writerContract(groupCommit);
 writerFaultContract(groupCommit);
-otherHandsContract(groupCommit);
+otherProcessesContract(groupCommit);
 
 test('stores what several rings publish as one sealed commit a turn', async () => {
   const rig = new WriterRig({ lanes: 2 });

@@ -10,11 +10,11 @@ import { verified } from '../support/damage.ts';
 import { line, type RigOptions, synchronous, WriterRig } from '../support/writer-rig.ts';
 import { writerContract } from './contract.ts';
 import { writerFaultContract } from './fault-contract.ts';
-import { otherHandsContract } from './other-hands-contract.ts';
+import { otherProcessesContract } from './other-processes-contract.ts';
 
 writerContract(synchronous);
 writerFaultContract(synchronous);
-otherHandsContract(synchronous);
+otherProcessesContract(synchronous);
 
 const open = (options: RigOptions = {}) => new WriterRig({ tested: synchronous, ...options });
 /** The word that all threads of a rig lock. */

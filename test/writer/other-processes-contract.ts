@@ -30,10 +30,10 @@ const INJURIES: readonly (readonly [string, (path: string) => void])[] = [
   ['truncated', (path) => fs.truncateSync(path, fs.statSync(path).size - 3)],
 ];
 
-export function otherHandsContract(tested: TestedWriter): void {
+export function otherProcessesContract(tested: TestedWriter): void {
   const open = (options: RigOptions = {}) => new WriterRig({ tested, ...options });
 
-  describe(`${tested.name}: the open segment in other hands`, () => {
+  describe(`${tested.name}: the open segment, changed by other processes`, () => {
     for (const [how, injure] of INJURIES) {
       it(`${how} between commits: the next commit goes to a new file, logged once, and verify reports the loss`, async () => {
         const rig = open();
@@ -138,7 +138,7 @@ export function otherHandsContract(tested: TestedWriter): void {
     });
   });
 
-  describe(`${tested.name}: other files in other hands`, () => {
+  describe(`${tested.name}: other files, changed by other processes`, () => {
     it('spares swept: rotation continues', () => {
       const rig = open({ config: { segmentBytes: 1_000 } });
       for (let id = 1; id <= 20; id++) {
@@ -252,7 +252,7 @@ export function otherHandsContract(tested: TestedWriter): void {
     });
   });
 
-  describe(`${tested.name}: the directory in other hands`, () => {
+  describe(`${tested.name}: the directory, changed by other processes`, () => {
     it('removed: refuses and says why; recreated and locked: continues the numbers there', async () => {
       const rig = open({ config: { segmentBytes: 1_000 } });
       for (let id = 1; id <= 3; id++) assert.equal(rig.store(line(id, 900)), STORED);

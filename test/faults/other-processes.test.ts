@@ -43,7 +43,7 @@ function assertNoStackTrace(output: string): void {
 
 const namesIn = (dataDir: string): string[] => readStored(dataDir).map(({ name }) => name);
 
-describe('segments in other hands', () => {
+describe('segments that other processes change', () => {
   for (const phase of PHASES) {
     const start = (owner: Owner, ...args: string[]) =>
       startServer(owner, { args: [...ARGS, '--phase', String(phase), ...args] });
@@ -108,7 +108,7 @@ describe('segments in other hands', () => {
   });
 });
 
-describe('the directory in other hands', () => {
+describe('the directory, changed by other processes', () => {
   for (const phase of PHASES) {
     it(`phase ${phase}: removed and recreated: 503 in between, then stores there with the next numbers`, async (t) => {
       const server = await startServer(t, { args: [...ARGS, '--phase', String(phase)] });
