@@ -42,14 +42,14 @@ export const CHART_SCRIPT = `(() => {
   };
 
   const options = (chart, width) => {
-    const { kind = 'lines', xScale = 'linear', yScale = 'linear', categories } = chart;
+    const { kind = 'lines', xScale, yScale, categories } = chart;
     const soft = color('soft');
     const grid = { stroke: color('line'), width: 1 };
     const axis = { stroke: soft, grid, ticks: grid, font: '12px system-ui, sans-serif', labelFont: '12px system-ui, sans-serif' };
     const count = chart.series.length;
     const isStack = kind === 'stacked';
-    const isLogX = xScale !== 'linear';
-    const xText = (x) => (categories ? (categories[x] ?? '') : xScale === 'percentile' ? percentile(x) : number(x));
+    const isPercentile = xScale === 'percentile';
+    const xText = (x) => (categories ? (categories[x] ?? '') : isPercentile ? percentile(x) : number(x));
     const series = chart.series.map((one, i) => {
       const stroke = color(one.tone || 's' + (i % 8));
       return {
@@ -73,7 +73,7 @@ export const CHART_SCRIPT = `(() => {
       scales: {
         x: {
           time: false,
-          distr: isLogX ? 3 : 1,
+          distr: isPercentile ? 3 : 1,
           ...(categories ? { range: [-0.5, categories.length - 0.5] } : {}),
         },
         y: {

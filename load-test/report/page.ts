@@ -26,12 +26,9 @@ export interface Chart {
   readonly xLabel: string;
   readonly yLabel: string;
   readonly series: readonly ChartSeries[];
-  /**
-   * `percentile`: x is 1 / (1 − share), and the axis is labelled 0%, 90%, 99%, …
-   * Default: linear.
-   */
-  readonly xScale?: 'linear' | 'log' | 'percentile';
-  readonly yScale?: 'linear' | 'log';
+  /** `percentile`: x is 1 / (1 − share), and the axis is labelled 0%, 90%, 99%, … Default: linear. */
+  readonly xScale?: 'percentile';
+  readonly yScale?: 'log';
   /** `stacked`: areas on top of each other. `bars`: one group of bars for each category. Default: lines. */
   readonly kind?: 'lines' | 'stacked' | 'bars';
   /** Names in place of the numbers 0, 1, 2, … on the x axis. */
