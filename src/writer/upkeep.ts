@@ -7,6 +7,7 @@ import { transitionLog } from '../breaker/breaker.ts';
 import { ClosedSegments, type Incident } from '../storage/closed-segments.ts';
 import { directoryChange, type FileId, sameFile } from '../storage/directory-identity.ts';
 import { codeOf, isFileError } from '../storage/file-ops.ts';
+import { segmentName } from '../storage/segment-name.ts';
 import { DirectoryLost } from '../storage/segment-store.ts';
 import { SinkGate } from '../storage/sink-gate.ts';
 import { PROBE_INTERVAL_MS, SpaceGuard } from '../storage/space-guard.ts';
@@ -220,7 +221,7 @@ export class Upkeep {
   rotationFailed(code: string, sequence: number): void {
     this.logChanged(
       'rotation',
-      { code, sequence },
+      { code, segment: segmentName(sequence) },
       'cannot create the next segment; the open one stays in use',
     );
   }

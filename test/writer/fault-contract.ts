@@ -7,6 +7,7 @@ import { FaultFileOps } from '../../load-test/faults/fault-file-ops.ts';
 import { DISK_FAILED, DISK_OK, DISK_REFUSING } from '../../src/base/control.ts';
 import { CLOSED } from '../../src/breaker/breaker.ts';
 import { REFUSED, STORED, UNKNOWN } from '../../src/journal/journal.ts';
+import { segmentName } from '../../src/storage/segment-name.ts';
 import { line, type RigOptions, type TestedWriter, WriterRig } from '../support/writer-rig.ts';
 import { assertVerifies, isWrite, PROBE_MS, writerBreakerContract } from './breaker-contract.ts';
 
@@ -307,7 +308,8 @@ export function writerFaultContract(tested: TestedWriter): void {
       assert.equal(rig.segments().length, 1);
       assert.equal(rig.count('rotation_failures'), 1);
       const logged = rig.messages.find((message) => message.kind === 'log' && message.level === 'warn');
-      assert.deepEqual(logged?.kind === 'log' && logged.fields, { code: 'EMFILE' });
+      const fields = { code: 'EMFILE', segment: segmentName(1) };
+      assert.deepEqual(logged?.kind === 'log' && logged.fields, fields);
       ops.fault = () => undefined;
       rig.turn(1_100);
       assert.equal(rig.store(text), STORED);
