@@ -45,11 +45,22 @@ export class LaneConsumer {
     this.bytes = bytes;
   }
 
+  /** Bytes of the durable records that were not taken, with their headers and padding. */
+  get waitingBytes(): number {
+    this.look();
+    if (this.taken === this.published) return 0;
+    return (this.words[entryOf(this.published) + ENTRY_END]! - this.takenCursor) | 0;
+  }
+
+  private look(): void {
+    // Pairs with the store in `Lane.acknowledge`.
+    this.published += (Atomics.load(this.words, PUBLISHED) - this.published) | 0;
+  }
+
   /** Moves to the next durable record; false when there is none. Its bytes stay valid until `release`. */
   next(): boolean {
     if (this.taken === this.published) {
-      // Pairs with the store in `Lane.acknowledge`.
-      this.published += (Atomics.load(this.words, PUBLISHED) - this.published) | 0;
+      this.look();
       if (this.taken === this.published) return false;
     }
     const entry = entryOf(++this.taken);

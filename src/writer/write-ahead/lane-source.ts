@@ -57,8 +57,7 @@ export class LaneSource implements CommitSource {
 
   gather(buffer: CommitBuffer, nowMs: number): void {
     this.reportFailure();
-    const isEnding = this.control.writerShouldStop;
-    if (isEnding ? this.isStalled : nowMs < this.nextMs) return;
+    if (!this.isDue(nowMs)) return;
     this.collect(buffer);
     if (buffer.lines > 0) {
       this.nextMs = nowMs + GATHER_MS;
@@ -68,6 +67,18 @@ export class LaneSource implements CommitSource {
     for (const lane of this.lanes) lane.sleep();
     // Otherwise a record published between the two would wait for the next one.
     this.collect(buffer);
+  }
+
+  /** Records gather for a while, but never beyond one commit: that would bound the bytes that are copied a second. */
+  private isDue(nowMs: number): boolean {
+    if (this.control.writerShouldStop) return !this.isStalled;
+    return nowMs >= this.nextMs || (!this.isStalled && this.holdsCommit());
+  }
+
+  private holdsCommit(): boolean {
+    let bytes = 0;
+    for (const lane of this.lanes) bytes += lane.waitingBytes;
+    return bytes >= COMMIT_BYTES;
   }
 
   private collect(buffer: CommitBuffer): void {
