@@ -12,7 +12,10 @@ export const check: StepModule['check'] = () =>
     { body: bodyOf(String.raw`{"\u006eame":"cpu","value":1}`), so: 'a key with an escape is unknown' },
     { body: bodyOf('{"unit":{"of":["s",1]},"name":"cpu","value":1}'), so: 'an unknown key ends the item' },
     { body: bodyOf('{"names":"x","name":"cpu","value":1,"":0}') },
-    { body: bodyOf('{"name":"cpu","value":1,unit:1}'), so: 'a key needs quotes' },
+    {
+      body: bodyOf('{"name":"cpu","value":1,unit:1}'),
+      so: 'a key needs quotes, and a negative result of parseKey ends the item',
+    },
     { body: bodyOf('{"name""cpu","value":1}') },
   ]);
 

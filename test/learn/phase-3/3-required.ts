@@ -5,8 +5,11 @@ const FILE = 'src/parser/single-pass/item.ts';
 
 export const check: StepModule['check'] = () =>
   checkBodies(3, [
-    { body: bodyOf('{"value":1}'), so: 'an item without a name was accepted' },
-    { body: bodyOf('{"name":"cpu"}'), so: 'an item without a value was accepted' },
+    { body: bodyOf('{"value":1}'), so: 'an item without a name is invalid, and the error names that field' },
+    {
+      body: bodyOf('{"name":"cpu"}'),
+      so: 'an item without a value is invalid, and the error names that field',
+    },
     { body: bodyOf('{"type":"gauge"}'), so: 'the name is missing first' },
     { body: bodyOf('{"name":"a","name":"b","value":1}'), so: 'two names: nobody knows which one counts' },
     { body: bodyOf('{"name":"a","value":1,"tags":{},"tags":{"a":"b"}}') },

@@ -32,7 +32,8 @@ function describe(parser: Parser, body: string, format: BodyFormat, step: number
   const errors = parser
     .errors()
     .map(
-      ({ index, offset, field, reason }) => `item ${index} rejected at byte ${offset}: ${field} ${reason}`,
+      ({ index, offset, field, reason }) =>
+        `item ${index} rejected at byte ${offset}: ${field === '' ? '' : `${field} `}${reason}`,
     );
   if (errors.length > 0 && step < ROWS_STEP) return errors.join('; ');
   return [...lines.split('\n').filter((line) => line !== ''), ...errors].join('; ');

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { checkOrdering } from '../../../src/happens-before/check-ordering.ts';
 import type { Layout, Scenario } from '../../../src/happens-before/scenario.ts';
 import { StepFailure } from '../../../src/learn/failure.ts';
+import { wordsOfRace } from '../races.ts';
 import type * as Counter from './counter.ts';
 import { COUNTER } from './counter.ts';
 
@@ -68,9 +69,18 @@ export async function checkLock(threads: Threads, did: string, expected: string,
     executionsMax: EXECUTIONS_MAX,
     randomMax: RANDOM_MAX,
   });
-  const finding = races[0] ?? failures.find(({ kind }) => threads.mustWake || kind !== 'asleep');
-  if (finding === undefined) return;
-  const got = finding.text
+  const [race] = races;
+  if (race !== undefined) {
+    throw new StepFailure({
+      did,
+      expected,
+      so: 'two threads are between lock and unlock at once, or one does not see what the last one wrote',
+      ...wordsOfRace(race),
+    });
+  }
+  const failure = failures.find(({ kind }) => threads.mustWake || kind !== 'asleep');
+  if (failure === undefined) return;
+  const got = failure.text
     .replaceAll(/\s*\n\s*/g, '; ')
     .replaceAll(/(?:\.learn|\.artifacts|\.\.)[^ ]*?\/(src|test)\//g, '$1/');
   throw new StepFailure({ did, expected, got, so });

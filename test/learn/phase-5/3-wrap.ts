@@ -21,7 +21,10 @@ export const check: StepModule['check'] = () => {
     const wrong = got.findIndex((client, index) => client !== first + index);
     expectEqual(wrong < 0 ? [] : [got[wrong]], wrong < 0 ? [] : [first + wrong], {
       did,
-      so: 'the place of a record past the end of the ring is not the place of the first',
+      so:
+        round === 0
+          ? 'records share a place although the ring has room for all of them'
+          : 'the place of a record past the end of the ring is not the place of the first',
     });
   }
 };

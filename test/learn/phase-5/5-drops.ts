@@ -13,7 +13,7 @@ export const check: StepModule['check'] = () => {
   recordMany(producer, 0, 2);
   expectEqual(consumer.dropped, 2, {
     did: 'The test recorded two more samples into the full ring and read DROPPED.',
-    so: 'a drop was not counted',
+    so: consumer.dropped < 2 ? 'a drop was not counted' : 'a drop was counted more than once',
   });
   expectEqual(new Float64Array(memory)[16], 2, { did: 'The test read the first Float64 of line 2.' });
   read(consumer);

@@ -5,6 +5,7 @@ import { StepFailure } from '../../../src/learn/failure.ts';
 import type { StepModule } from '../../../src/learn/step-module.ts';
 import type * as RingBuffer from '../../../src/telemetry/ring-buffer.ts';
 import { sampleOf } from '../../support/samples.ts';
+import { wordsOfRace } from '../races.ts';
 
 const MODULE = fileURLToPath(new URL('../../../src/telemetry/ring-buffer.js', import.meta.url));
 /** A small ring has all states of a large one. */
@@ -57,19 +58,11 @@ export const check: StepModule['check'] = async () => {
   });
   const [race] = races;
   if (race !== undefined) {
-    const accesses = [race.first, race.second];
-    const places = accesses.map(({ place }) =>
-      place === null ? '' : `${place.file.replace(/^.*src\//, 'src/')}:${place.line}`,
-    );
-    const [first, second] = accesses.map(
-      ({ thread, verb, word, how }, index) => `${thread} ${verb} ${word} by ${how} at ${places[index]}`,
-    );
     throw new StepFailure({
       did: 'The test ran a worker and main over a ring of two records, in all orders of their atomic operations.',
       expected: 'every two accesses to the same bytes are ordered',
-      got: `${first}; ${second}`,
       so: `nothing orders the two: it works on this processor; ARM and the next compiler may ${consequenceOf(race.first.word)}`,
-      where: places.filter((place) => place !== ''),
+      ...wordsOfRace(race),
     });
   }
   const [failure] = failures;

@@ -33,9 +33,10 @@ function checkFullAtOpening(): void {
   producer.publish();
   recordMany(openRing(memory).producer, -1, 1);
   const got = read(consumer);
-  expectEqual([got.length, got[0]], [EVENT_RING_RECORDS, 0], {
-    did: 'A producer filled the ring; a second one recorded one more sample. Then the test drained.',
+  expectThat(got.length === EVENT_RING_RECORDS && got[0] === 0, {
+    did: 'A producer filled the ring with 0, 1, 2 and so on; a second one recorded −1. Then the test drained.',
     expected: '8,192 records, the first is 0',
+    got: `${got.length.toLocaleString('en-GB')} records, the first is ${got[0] ?? 'missing'}`,
     so: 'the second producer believes that the ring has room',
   });
 }

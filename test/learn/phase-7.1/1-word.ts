@@ -1,4 +1,4 @@
-import { expectEqual } from '../../../src/learn/failure.ts';
+import { expectEqual, expectThat } from '../../../src/learn/failure.ts';
 import type { StepModule } from '../../../src/learn/step-module.ts';
 import { TokenClock } from '../../../src/limiter/token-clock.ts';
 
@@ -20,9 +20,11 @@ export const check: StepModule['check'] = () => {
     expected: '2 tokens are missing',
     so: 'a difference of wrapped times must wrap too',
   });
-  expectEqual(lackedTokens(wrapMs - 1000, wrapMs + 1000, 3) <= 0, true, {
+  const lacked = lackedTokens(wrapMs - 1000, wrapMs + 1000, 3);
+  expectThat(lacked <= 0, {
     did: 'The same bucket was asked 2 s later, after the wrap.',
-    expected: 'it is full',
+    expected: 'it is full: 0 tokens are missing, or fewer',
+    got: `${lacked.toLocaleString('en-GB')} are missing`,
     so: 'a full bucket looks empty: the client is refused for nothing',
   });
 };
