@@ -1,6 +1,6 @@
 /**
  * `npm run test:learn`: the learning path in a fresh clone, timed, as the tables of docs/results/learn.md. For each phase:
- * start, each step refused and then solved, all steps pass, benchmark, reset. Exits 1 if a command does not do what it should.
+ * start, each step refused and then filled in, all steps pass, benchmark, reset. Exits 1 if a command does not do what it should.
  *
  * `--only 0,5`: these phases; `--bench`: whole benchmarks instead of one short round; `--keep`: leaves the clone behind.
  */
@@ -52,12 +52,10 @@ function mustShow({ text }: Timed, part: string): void {
   if (!text.includes(part)) throw new Error(`expected "${part}" in:\n${text}`);
 }
 
-interface StepTimes {
-  readonly step: Step;
-  /** The check that refuses the step. */
-  readonly refused: number;
-  /** The check after it was solved. */
-  readonly solved: number;
+interface Check {
+  /** The step that it refuses; `solved` if all pass. */
+  readonly name: string;
+  readonly seconds: number;
 }
 
 /** A prediction that the last failure states as measured: "9.8 requests a second, as measured just now". */
@@ -67,27 +65,34 @@ function measuredIn({ text }: Timed): string {
   return value.replaceAll(',', '');
 }
 
-function solveByPredicting(step: Step, isLast: boolean): StepTimes {
-  mustShow(learn(1, 'check', '--once'), `${step.id} ${step.title} ✗`);
-  const refused = learn(1, 'check', '--once', '--guess', '1000000');
-  const solved = learn(isLast ? 0 : 1, 'check', '--once', '--guess', measuredIn(refused));
-  mustShow(solved, `${step.id} ${step.title} ok`);
-  return { step, refused: refused.seconds, solved: solved.seconds };
+/** Each check refuses the next step, which the prediction that it prints then solves. */
+function checkByPredicting(steps: readonly Step[]): Check[] {
+  return steps.map(({ id, title }, index) => {
+    mustShow(learn(1, 'check', '--once'), `${id} ${title} ✗`);
+    const refused = learn(1, 'check', '--once', '--guess', '1000000');
+    const isLast = index === steps.length - 1;
+    const solved = learn(isLast ? 0 : 1, 'check', '--once', '--guess', measuredIn(refused));
+    mustShow(solved, `${id} ${title} ok`);
+    return { name: id, seconds: refused.seconds };
+  });
 }
 
-function solve(step: Step, isLast: boolean): StepTimes {
-  const refused = learn(1, 'check', '--once');
-  mustShow(refused, `${step.id} ${step.title} ✗`);
-  learn(0, 'solution', step.id, '--yes');
-  const solved = learn(isLast ? 0 : 1, 'check', '--once');
-  mustShow(solved, `${step.id} ${step.title} ok`);
-  return { step, refused: refused.seconds, solved: solved.seconds };
+/** One check in each state: it passes the steps that were filled in, and refuses the next. */
+function checkEachState(steps: readonly Step[]): Check[] {
+  const checks = steps.map(({ id, title }, index) => {
+    const refused = learn(1, 'check', '--once');
+    mustShow(refused, `${id} ${title} ✗`);
+    for (const passed of steps.slice(0, index)) mustShow(refused, `${passed.id} ${passed.title} ok`);
+    learn(0, 'solution', id, '--yes');
+    return { name: id, seconds: refused.seconds };
+  });
+  return [...checks, { name: 'solved', seconds: learn(0, 'check', '--once').seconds }];
 }
 
 interface PhaseTimes {
   readonly phase: LearnPhase;
   readonly start: number;
-  readonly steps: readonly StepTimes[];
+  readonly checks: readonly Check[];
   readonly bench: Timed | null;
   readonly reset: number;
 }
@@ -96,33 +101,28 @@ function walk(phase: LearnPhase): PhaseTimes {
   const start = learn(0, 'start', phase.number).seconds;
   const all = stepsOf(root, phase);
   const isBuilt = phase.files.length > 0;
-  const steps = all.map((step, index) =>
-    (isBuilt ? solve : solveByPredicting)(step, index === all.length - 1),
-  );
+  const checks = isBuilt ? checkEachState(all) : checkByPredicting(all);
   const bench = isBuilt ? learn(0, 'bench', '--guess', '1', ...(options.bench ? [] : ['--smoke'])) : null;
   const reset = learn(0, 'reset', phase.number).seconds;
   if (isBuilt) mustShow(learn(1, 'check', '--once'), `${all[0]!.id} ${all[0]!.title} ✗`);
-  return { phase, start, steps, bench, reset };
+  return { phase, start, checks, bench, reset };
 }
 
 const shown = (seconds: number): string => seconds.toFixed(1);
 
 function printPhases(rows: readonly PhaseTimes[]): void {
   console.log(
-    '\n| phase | start | first check: refused | slowest check, refused | slowest check, solved | bench | reset |',
+    '\n| phase | start | first check, refused | slowest check | check, all solved | bench | reset |',
   );
   console.log('|---|---|---|---|---|---|---|');
-  for (const { phase, start, steps, bench, reset } of rows) {
-    const slowest = (of: 'refused' | 'solved'): string => {
-      const row = steps.reduce((worst, next) => (next[of] > worst[of] ? next : worst));
-      return `${shown(row[of])} (${row.step.id})`;
-    };
+  for (const { phase, start, checks, bench, reset } of rows) {
+    const slowest = checks.reduce((worst, next) => (next.seconds > worst.seconds ? next : worst));
     const cells = [
       `${phase.number} ${phase.title}`,
       shown(start),
-      shown(steps[0]!.refused),
-      slowest('refused'),
-      slowest('solved'),
+      shown(checks[0]!.seconds),
+      `${shown(slowest.seconds)} (${slowest.name})`,
+      phase.files.length > 0 ? shown(checks.at(-1)!.seconds) : '–',
       bench === null ? '–' : shown(bench.seconds),
       shown(reset),
     ];
@@ -131,15 +131,15 @@ function printPhases(rows: readonly PhaseTimes[]): void {
 }
 
 function printChecks(rows: readonly PhaseTimes[]): void {
-  const checks = rows
+  const seconds = rows
     .filter(({ phase }) => phase.files.length > 0)
-    .flatMap(({ steps }) => steps.flatMap(({ refused, solved }) => [refused, solved]))
+    .flatMap(({ checks }) => checks.map((check) => check.seconds))
     .sort((a, b) => a - b);
-  if (checks.length === 0) return;
-  const slow = checks.filter((seconds) => seconds > ANSWER_SECONDS).length;
+  if (seconds.length === 0) return;
+  const slow = seconds.filter((each) => each > ANSWER_SECONDS).length;
   console.log(
-    `\n${checks.length} checks of ${checks.length / 2} steps: median ${shown(checks[checks.length >> 1]!)} s, ` +
-      `slowest ${shown(checks.at(-1)!)} s, ${slow} slower than ${ANSWER_SECONDS} s`,
+    `\n${seconds.length} checks: median ${shown(seconds[seconds.length >> 1]!)} s, ` +
+      `slowest ${shown(seconds.at(-1)!)} s, ${slow} slower than ${ANSWER_SECONDS} s`,
   );
 }
 
