@@ -55,8 +55,8 @@ export class PostgresApplier implements Applier {
     return this.inWords(async () => {
       const { options, logger, registry } = this.parts;
       const { layout, identity } = await withClient(this.pool, async (client) => ({
-        identity: await readIdentity(client),
         layout: (await readSchema(client, this.place, options.layout)).layout,
+        identity: await readIdentity(client),
       }));
       this.store ??= new RowStore({ layout, options, logger, registry });
       if (this.store.layout !== layout) {

@@ -44,8 +44,8 @@ export class PostgresSink implements Sink {
   async connect(): Promise<Cursor | null> {
     return this.inWords(async () => {
       const { schema, cursor, identity } = await withClient(this.pool, async (client) => ({
-        identity: await readIdentity(client),
         schema: await readSchema(client, this.place, this.options.layout),
+        identity: await readIdentity(client),
         cursor: await this.readCursor(client),
       }));
       this.store ??= this.createStore(schema.layout);
