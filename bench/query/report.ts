@@ -51,10 +51,10 @@ const HEAD = [
   'CPU, ms',
 ];
 
-/** The form in which our metrics are stored decides the name of the files. */
+/** The name of the file says in which form most of our metrics are stored. */
 export function writeReport(directory: string, figures: Figures): void {
   const { metrics, bytes, rows } = figures;
-  const form = bytes.segments > bytes.archive ? 'segments' : 'archive';
+  const form = bytes.archive > 0 ? 'archive' : 'segments';
   const origin = originOf('npm run bench:query');
   const table = markdownTable({
     head: HEAD,
@@ -65,12 +65,11 @@ export function writeReport(directory: string, figures: Figures): void {
       ...costCells(theirs),
     ]),
   });
-  const perMetric = (total: number): string => `${(total / metrics).toFixed(2)} bytes per metric`;
   const settings = {
     metrics: whole(metrics),
-    ours:
-      form === 'segments' ? `segments, ${perMetric(bytes.segments)}` : `archive, ${perMetric(bytes.archive)}`,
-    VictoriaMetrics: perMetric(bytes.victoriaMetrics),
+    'bytes of the archive': whole(bytes.archive),
+    'bytes of segments': whole(bytes.segments),
+    'bytes of VictoriaMetrics': whole(bytes.victoriaMetrics),
   };
   const name = `query-${form}-${Math.round(metrics / 1e6)}m`;
   writeFileSync(join(directory, `${name}.json`), `${JSON.stringify({ ...origin, ...figures }, null, 1)}\n`);
