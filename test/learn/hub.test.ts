@@ -31,18 +31,17 @@ describe('the decision tree', () => {
   });
 });
 
-/** A run as `learn bench` keeps it, which takes 15 s to measure. */
-function addRun(path: string): void {
+/** Runs as `learn bench` keeps them, each of which takes 15 s to measure. */
+function addRuns(path: string): void {
   const figure = (median: number) => ({ median, min: median, max: median });
-  const row = { name: '1 thread', before: figure(65), yours: figure(34), reference: figure(13) };
   const state = JSON.parse(readFileSync(path, 'utf8')) as { runs: unknown[] };
-  state.runs.push({
-    at: '2026-01-01T00:00:00.000Z',
-    phase: '5',
-    guess: 40,
-    unit: 'ns a record, CPU',
-    rows: [row],
-  });
+  for (const [phase, unit, before, yours, reference] of [
+    ['5', 'ns a record, CPU', 65, 34, 13],
+    ['6', 'µs a request, CPU', 30_000, 0.05, 0.04],
+  ] as const) {
+    const row = { name: 'first', before: figure(before), yours: figure(yours), reference: figure(reference) };
+    state.runs.push({ at: '2026-01-01T00:00:00.000Z', phase, guess: 40, unit, rows: [row] });
+  }
   writeFileSync(path, JSON.stringify(state));
 }
 
@@ -57,7 +56,7 @@ describe('the hub', { skip: requireTool('chromium') || requireTool('git') }, () 
     const minutes = stepsOf(ROOT, phaseNamed('5'))
       .filter(({ id }) => id !== '5.2')
       .reduce((sum, step) => sum + step.minutes, 0);
-    addRun(join(clone.root, '.learn/state.json'));
+    addRuns(join(clone.root, '.learn/state.json'));
     const { next } = clone.follow(owner, 'hub', '--port', '0');
     const [, url = ''] = /(http:\S+)/.exec(await next('Ctrl-C')) ?? [];
     const browser = await openBrowser(owner);
@@ -78,6 +77,12 @@ describe('the hub', { skip: requireTool('chromium') || requireTool('git') }, () 
     );
     assert.equal(await page.locator('#phase-5').getAttribute('aria-current'), 'step');
     await page.locator('#runs-5 canvas').waitFor();
+    await page.locator('#runs-6 canvas').waitFor();
+    const titles = await page.locator('#runs h3').allTextContents();
+    assert.deepEqual(titles, [
+      'phase 6: first, µs a request, CPU, logarithmic',
+      'phase 5: first, ns a record, CPU',
+    ]);
     const first = page.locator('#tree > details').first();
     await first.locator('summary').first().click();
     await first.locator('details summary').first().click();

@@ -13,6 +13,10 @@
 const REFRESH_MS = 2_000;
 const PLOT_HEIGHT = 240;
 const PLOT_WIDTH_MAX = 700;
+/** Room for 100,000. */
+const AXIS_WIDTH = 70;
+/** Figures further apart than this are drawn on a logarithmic axis: else the smaller ones would lie on the zero line. */
+const WIDE_RATIO = 20;
 const SIGNS = { passed: '●', given: '◐', next: '▶', open: '○' };
 const WORDS = { passed: 'passed', given: 'filled in', next: 'next', open: 'open' };
 
@@ -93,9 +97,13 @@ function drawRuns(runs, parent) {
   const { phase, unit, rows } = /** @type {Run} */ (runs.at(-1));
   const holder = element('div', '', 'plot');
   holder.id = `runs-${phase}`;
-  parent.append(element('h3', `phase ${phase}: ${rows[0]?.name ?? ''}, ${unit}`), holder);
   const medians = (/** @type {'before' | 'yours' | 'reference'} */ key) =>
     runs.map((run) => run.rows[0]?.[key].median ?? null);
+  const [before, yours, reference] = [medians('before'), medians('yours'), medians('reference')];
+  const figures = [...before, ...yours, ...reference].flatMap((figure) => figure || []);
+  const isWide = Math.max(...figures) > WIDE_RATIO * Math.min(...figures);
+  const title = `phase ${phase}: ${rows[0]?.name ?? ''}, ${unit}${isWide ? ', logarithmic' : ''}`;
+  parent.append(element('h3', title), holder);
   const grid = { stroke: color('line'), width: 1 };
   const axis = { stroke: color('soft'), grid };
   const series = (/** @type {string} */ label, /** @type {string} */ tone) => ({
@@ -108,11 +116,17 @@ function drawRuns(runs, parent) {
     {
       width: Math.min(PLOT_WIDTH_MAX, parent.clientWidth),
       height: PLOT_HEIGHT,
-      scales: { x: { time: false }, y: { range: (_plot, _low, high) => [0, high * 1.1] } },
-      axes: [{ ...axis, incrs: [1, 2, 5, 10, 50] }, axis],
+      scales: {
+        x: { time: false },
+        y: isWide ? { distr: 3 } : { range: (_plot, _low, high) => [0, high * 1.1] },
+      },
+      axes: [
+        { ...axis, incrs: [1, 2, 5, 10, 50] },
+        { ...axis, size: AXIS_WIDTH },
+      ],
       series: [{ label: 'run' }, series('before', 's1'), series('yours', 's0'), series('reference', 's2')],
     },
-    [runs.map((_, index) => index + 1), medians('before'), medians('yours'), medians('reference')],
+    [runs.map((_, index) => index + 1), before, yours, reference],
     holder,
   );
 }
