@@ -16,6 +16,7 @@ const SLOWEST_FIRST = [
   'bench/journey',
   'export/kill',
   'export/postgres',
+  'export/partition',
   'bench/smoke',
   'bench/overload',
   'deploy/dashboard',

@@ -54,6 +54,8 @@ export class Exporter {
   private readonly progress: Progress;
   /** The last cursor that the sink was known to have; null before the first connection. */
   private known: number | null = null;
+  /** Where the log continues behind `known`, if this process has shipped it. */
+  private knownEnd: LogPlace | null = null;
   private isFileWritable = true;
   private nextProgressMs = performance.now() + PROGRESS_MS;
   private isMaintaining = false;
@@ -141,10 +143,12 @@ export class Exporter {
       this.metrics.add('resent_commits', known - commit);
       this.logger.warn({ had: known, has: commit }, 'the sink has lost commits: sending them again');
     }
+    // Without it, all of the commit's segment would count as lag.
+    const place = commit === known ? this.knownEnd : null;
     this.known = commit;
     this.progress.error = '';
     this.progress.state = 'waiting';
-    this.progress.connected(commit, placeAfter(options.dataDir, commit));
+    this.progress.connected(commit, place ?? placeAfter(options.dataDir, commit));
     return commit;
   }
 
@@ -210,6 +214,7 @@ export class Exporter {
     this.progress.state = 'shipping';
     await prepared.ship();
     this.known = range.last;
+    this.knownEnd = range.end;
     backoff.reset();
     this.progress.state = 'waiting';
     this.progress.shipped(range, prepared.quarantinedCount, performance.now() - startMs);
