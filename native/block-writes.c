@@ -173,6 +173,7 @@ static napi_value throw_errno(napi_env env, const char *call, int error) {
                      : error == ENOMEM ? "ENOMEM"
                      : error == EMFILE ? "EMFILE"
                      : error == EINVAL ? "EINVAL"
+                     : error == EAGAIN ? "EAGAIN"
                                        : "EIO";
   (void)napi_throw_error(env, code, text);
   return NULL;

@@ -307,7 +307,7 @@ export class Lane implements Journal {
     state[STATE_SEQUENCE] = last;
     state[STATE_FILE_HEAD] = this.fileHead;
     state[STATE_HEAD] = this.stored;
-    // Publishes the entries up to `last` and the lines they describe; pairs with the load in `LaneConsumer.next`.
+    // Publishes the entries up to `last` and the lines they describe; pairs with the load in `LaneConsumer.look`.
     Atomics.store(words, PUBLISHED, last | 0);
     if (this.copierSleeps()) this.options.ring();
     this.settle();
