@@ -4,6 +4,9 @@ import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+process.chdir(fileURLToPath(new URL('..', import.meta.url)));
 
 /** Each addon, and what happens without it. */
 const ADDONS = [
@@ -29,11 +32,7 @@ function findCompiler() {
   return candidates.find((name) => spawnSync(name, ['--version']).status === 0) ?? null;
 }
 
-/** Builds the addons where that is possible, and says why where it is not. */
-export function buildNative() {
-  for (const addon of ADDONS) buildAddon(addon);
-}
-
+/** Builds the addon where that is possible, and says why where it is not. */
 function buildAddon({ name, files, without }) {
   const paths = files.map((file) => join('native', file));
   const sources = paths.filter((path) => path.endsWith('.c'));
@@ -63,3 +62,5 @@ function buildAddon({ name, files, without }) {
   renameSync(temporary, output);
   writeFileSync(stampFile, stamp);
 }
+
+for (const addon of ADDONS) buildAddon(addon);

@@ -3,7 +3,6 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { buildNative } from './build-native.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 process.chdir(root);
@@ -39,4 +38,4 @@ if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== lock) {
 run('node_modules/.bin/tsc', ['-p', '.'], 'The TypeScript sources do not compile; see the errors above.');
 run(process.execPath, ['scripts/relax-uws.mjs'], 'See the error above.');
 run(process.execPath, ['scripts/build-wasm.mjs'], 'See the error above.');
-buildNative();
+run(process.execPath, ['scripts/build-native.mjs'], 'See the error above.');

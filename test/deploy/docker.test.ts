@@ -118,6 +118,9 @@ function buildByHand(without: string): string {
   for (const part of ['src', 'load-test', 'bench']) {
     cpSync(join(ROOT, 'dist', part), join(app, 'dist', part), { recursive: true });
   }
+  // Absent where the addons were not built.
+  const addons = join(ROOT, 'dist/native');
+  if (existsSync(addons)) cpSync(addons, join(app, 'dist/native'), { recursive: true });
   cpSync(join(ROOT, 'src/live/page'), join(app, 'src/live/page'), { recursive: true });
   cpSync(join(ROOT, 'src/explore/page'), join(app, 'src/explore/page'), { recursive: true });
   cpSync(join(ROOT, 'package.json'), join(app, 'package.json'));
