@@ -80,6 +80,7 @@ async function connected(): Promise<NatsLink> {
     } catch (error) {
       if (!(error instanceof SinkError) || error.verdict !== 'retry') throw error;
       if (stop.signal.aborted) process.exit(0);
+      report({ kind: 'state', state: 'offline', held: 0, error: error.message });
       await backoff.wait(backoff.next(), stop.signal);
     }
   }
