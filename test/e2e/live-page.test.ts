@@ -5,7 +5,7 @@ import type { BrowserContext, Page } from 'playwright-core';
 import { PHASES } from '../../src/phases.ts';
 import { assertAccepted, eventually } from '../support/assertions.ts';
 import { bodyOf, metric, namesBody, uniqueName } from '../support/bodies.ts';
-import { openBrowser, screenshot, UNREADABLE } from '../support/browser.ts';
+import { assertReadable, openBrowser, screenshot } from '../support/browser.ts';
 import { reportCursor } from '../support/cursor-report.ts';
 import { FaultSwitch } from '../support/fault-switch.ts';
 import { post } from '../support/raw-http.ts';
@@ -13,7 +13,6 @@ import { type ServerProcess, startServer } from '../support/server-process.ts';
 import { requireTool } from '../support/tools.ts';
 
 const TIMEOUT_MS = 30_000;
-const PHONE = { width: 390, height: 844 };
 
 const textOf = async (page: Page, selector: string) => (await page.textContent(selector)) ?? '';
 
@@ -177,19 +176,7 @@ describe('the live page', { skip: requireTool('chromium') }, () => {
     const { page } = await openPage(browser, server);
     for (let k = 0; k < 5; k++) await send(server, 'greedy', 30);
     await showsTotal(page, 'accepted', 30);
-    for (const colorScheme of ['light', 'dark'] as const) {
-      await page.emulateMedia({ colorScheme });
-      for (const viewport of [PHONE, { width: 768, height: 1024 }, { width: 1200, height: 900 }]) {
-        await page.setViewportSize(viewport);
-        const [scrolls, fits] = await page.evaluate<[number, number]>(
-          '[document.documentElement.scrollWidth, innerWidth]',
-        );
-        assert.ok(scrolls <= fits, `${colorScheme} at ${viewport.width}: ${scrolls} px wide`);
-        assert.deepEqual(await page.evaluate<string[]>(UNREADABLE), [], `${colorScheme}, ${viewport.width}`);
-      }
-      await page.setViewportSize(PHONE);
-      await screenshot(page, `phone-${colorScheme}`);
-    }
+    await assertReadable(page, 'phone');
     await page.close();
   });
 });

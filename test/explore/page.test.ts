@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import type { BrowserContext, Page } from 'playwright-core';
 import { eventually } from '../support/assertions.ts';
-import { openBrowser, screenshot, UNREADABLE } from '../support/browser.ts';
+import { assertReadable, openBrowser, screenshot } from '../support/browser.ts';
 import { type ExploreProcess, startExplore } from '../support/explore-process.ts';
 import { postRequest, RawConnection } from '../support/raw-http.ts';
 import { runCli, startServer } from '../support/server-process.ts';
@@ -12,7 +12,6 @@ import { segmentPaths } from '../support/stored.ts';
 import { requireTool } from '../support/tools.ts';
 
 const TIMEOUT_MS = 60_000;
-const PHONE = { width: 390, height: 844 };
 /** Two hours of samples, ten seconds apart. */
 const BASE_MS = Date.UTC(2026, 10, 28, 9, 0);
 const STEPS = 720;
@@ -178,20 +177,7 @@ describe('the explore page', { skip: requireTool('chromium') }, () => {
   it('is readable on a phone and in the dark: no sideways scrolling, large text, enough contrast', async () => {
     await page.selectOption('#mode', 'percentiles');
     await eventually('three lines', async () => (await page.locator('#legend li').count()) === 3, TIMEOUT_MS);
-    for (const colorScheme of ['light', 'dark'] as const) {
-      await page.emulateMedia({ colorScheme });
-      for (const viewport of [PHONE, { width: 768, height: 1024 }, { width: 1200, height: 900 }]) {
-        await page.setViewportSize(viewport);
-        const [scrolls, fits] = await page.evaluate<[number, number]>(
-          '[document.documentElement.scrollWidth, innerWidth]',
-        );
-        assert.ok(scrolls <= fits, `${colorScheme} at ${viewport.width}: ${scrolls} px wide`);
-        assert.deepEqual(await page.evaluate<string[]>(UNREADABLE), [], `${colorScheme}, ${viewport.width}`);
-      }
-      await page.setViewportSize(PHONE);
-      await drawn();
-      await screenshot(page, `explore-phone-${colorScheme}`);
-    }
+    await assertReadable(page, 'explore-phone', drawn);
   });
 
   it('contacts no other server and reports no error', () => {

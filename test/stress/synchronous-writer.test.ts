@@ -5,25 +5,15 @@ import fs from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { Bell, createBell } from '../../src/base/bell.ts';
-import { Control, createControlBlock, DISK_OK } from '../../src/base/control.ts';
-import { createBreakerMemory } from '../../src/breaker/breaker.ts';
-import { createDirectoryIdentity } from '../../src/storage/directory-identity.ts';
-import { nodeFileOps } from '../../src/storage/file-ops.ts';
-import { recover } from '../../src/storage/recovery.ts';
-import { createCounterBlock, WRITER, WRITER_SLOTS } from '../../src/telemetry/counters.ts';
-import {
-  createHistogramBlock,
-  readHistogram,
-  WRITER_HISTOGRAM_NAMES,
-  WRITER_HISTOGRAMS,
-} from '../../src/telemetry/histogram.ts';
-import { createThreadStats } from '../../src/telemetry/thread-stats.ts';
+import { Bell } from '../../src/base/bell.ts';
+import { Control, DISK_OK } from '../../src/base/control.ts';
+import { WRITER } from '../../src/telemetry/counters.ts';
+import { readHistogram, WRITER_HISTOGRAM_NAMES, WRITER_HISTOGRAMS } from '../../src/telemetry/histogram.ts';
 import { createMemory } from '../../src/writer/synchronous/synchronous.ts';
-import type { WriterConfig, WriterMessage, WriterThreadData } from '../../src/writer/writer.ts';
+import type { WriterConfig, WriterMessage } from '../../src/writer/writer.ts';
 import { segmentPaths, verified } from '../support/damage.ts';
 import { runThreads, stressMs } from '../support/threads.ts';
-import { BREAKER_DEFAULTS, temporaryDirectory, WRITER_DEFAULTS } from '../support/writer-rig.ts';
+import { temporaryDirectory, writerThreadData } from '../support/writer-rig.ts';
 import type { Served, Serving } from './synchronous-writer-worker.ts';
 
 const ENTRY = fileURLToPath(new URL('../../src/threads/writer-worker.js', import.meta.url));
@@ -56,18 +46,7 @@ for (const [ack, config, perPublish] of [
   const name = `${THREADS} threads, ${perPublish} requests a publish, ${JSON.stringify(config)}, ${ack}`;
   test(`${name}: every line once and in order, seals sound, counters exact`, async (t) => {
     const dataDir = temporaryDirectory();
-    const data: WriterThreadData = {
-      config: { ...WRITER_DEFAULTS, ...config, ack, dataDir, phase: 1, revert: 'none' },
-      memory: createMemory(THREADS, 1 << 17),
-      bell: createBell(),
-      control: createControlBlock(),
-      breaker: createBreakerMemory(BREAKER_DEFAULTS),
-      counters: createCounterBlock(WRITER_SLOTS),
-      histograms: createHistogramBlock(WRITER_HISTOGRAM_NAMES),
-      stats: createThreadStats(),
-      recovered: recover(nodeFileOps, dataDir),
-      directory: createDirectoryIdentity(nodeFileOps, dataDir),
-    };
+    const data = writerThreadData(dataDir, createMemory(THREADS, 1 << 17), { ...config, ack, phase: 1 });
     const writer = new Worker(ENTRY, { workerData: data });
     const messages: WriterMessage[] = [];
     writer.on('message', (message: WriterMessage) => messages.push(message));

@@ -1,4 +1,5 @@
 /** Debian's Chromium, driven by playwright-core: headless, with its own profile, on loopback only. */
+import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { type BrowserContext, chromium, type Page } from 'playwright-core';
@@ -10,6 +11,8 @@ const ARTIFACTS = fileURLToPath(new URL('../../../.artifacts/live-page/', import
 /** WCAG 2.2, criterion 1.4.3, for text of any size. */
 const CONTRAST_MIN = 4.5;
 const TEXT_PX_MIN = 16;
+const PHONE = { width: 390, height: 844 };
+const VIEWPORTS = [PHONE, { width: 768, height: 1024 }, { width: 1200, height: 900 }];
 
 export async function openBrowser(owner: Owner): Promise<BrowserContext> {
   const context = await chromium.launchPersistentContext(temporaryDirectory(owner, 'chromium-'), {
@@ -32,7 +35,7 @@ export async function screenshot(page: Page, name: string): Promise<void> {
 }
 
 /** Runs in the page: text whose contrast to its background or whose size is too low. */
-export const UNREADABLE = `(() => {
+const UNREADABLE = `(() => {
   const channels = (color) => color.match(/[\\d.]+/g).map(Number);
   const luminance = (color) => {
     const [r, g, b] = channels(color).map((value) => value / 255)
@@ -60,3 +63,25 @@ export const UNREADABLE = `(() => {
   }
   return found;
 })()`;
+
+/**
+ * Light and dark, from a phone to a desk: nothing scrolls sideways, and all text is large and has contrast. Saves what a phone
+ * shows.
+ * @param drawn resolves once the page has followed a new size
+ */
+export async function assertReadable(page: Page, name: string, drawn = async () => {}): Promise<void> {
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme });
+    for (const viewport of VIEWPORTS) {
+      await page.setViewportSize(viewport);
+      const [scrolls, fits] = await page.evaluate<[number, number]>(
+        '[document.documentElement.scrollWidth, innerWidth]',
+      );
+      assert.ok(scrolls <= fits, `${colorScheme} at ${viewport.width}: ${scrolls} px wide`);
+      assert.deepEqual(await page.evaluate<string[]>(UNREADABLE), [], `${colorScheme}, ${viewport.width}`);
+    }
+    await page.setViewportSize(PHONE);
+    await drawn();
+    await screenshot(page, `${name}-${colorScheme}`);
+  }
+}

@@ -12,6 +12,7 @@ import { type FileOps, nodeFileOps } from '../../src/storage/file-ops.ts';
 import { recover } from '../../src/storage/recovery.ts';
 import { createCounterBlock, WRITER, WRITER_SLOTS, type WriterSlot } from '../../src/telemetry/counters.ts';
 import { createHistogramBlock, Histograms, WRITER_HISTOGRAM_NAMES } from '../../src/telemetry/histogram.ts';
+import { createThreadStats } from '../../src/telemetry/thread-stats.ts';
 import {
   createMemory as createGroupCommitMemory,
   createWriter as createGroupCommitWriter,
@@ -27,13 +28,14 @@ import type {
   WriterMemory,
   WriterMessage,
   WriterParts,
+  WriterThreadData,
 } from '../../src/writer/writer.ts';
 
 export function temporaryDirectory(): string {
   return fs.mkdtempSync(join(os.tmpdir(), 'metricsstream-test-'));
 }
 
-export const WRITER_DEFAULTS: Omit<WriterConfig, 'dataDir'> = {
+const WRITER_DEFAULTS: Omit<WriterConfig, 'dataDir'> = {
   ack: 'synced',
   segmentBytes: 64 << 20,
   segmentAgeMs: 3_600_000,
@@ -54,6 +56,26 @@ export const BREAKER_DEFAULTS: BreakerConfig = {
 /** A metric line as the encoder writes them; `pad` bytes longer. */
 export function line(id: number, pad = 0): string {
   return `{"timestamp":1700000000000,"name":"m.${id}","value":${id},"type":"gauge","tags":{"k":"${'x'.repeat(pad)}"}}\n`;
+}
+
+/** What a writer's thread begins with: new shared memory, and the log as the directory has it. */
+export function writerThreadData(
+  dataDir: string,
+  memory: WriterMemory,
+  config: Partial<WriterConfig> & Pick<WriterThreadData['config'], 'phase'>,
+): WriterThreadData {
+  return {
+    config: { ...WRITER_DEFAULTS, ...config, dataDir, revert: 'none' },
+    memory,
+    bell: createBell(),
+    control: createControlBlock(),
+    breaker: createBreakerMemory(BREAKER_DEFAULTS),
+    counters: createCounterBlock(WRITER_SLOTS),
+    histograms: createHistogramBlock(WRITER_HISTOGRAM_NAMES),
+    stats: createThreadStats(),
+    recovered: recover(nodeFileOps, dataDir),
+    directory: createDirectoryIdentity(nodeFileOps, dataDir),
+  };
 }
 
 interface TurnedWriter extends RunningWriter {

@@ -5,29 +5,22 @@ import fs from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { Bell, createBell } from '../../src/base/bell.ts';
-import { Control, createControlBlock } from '../../src/base/control.ts';
-import { createBreakerMemory } from '../../src/breaker/breaker.ts';
+import { Bell } from '../../src/base/bell.ts';
+import { Control } from '../../src/base/control.ts';
 import { tail } from '../../src/cli/tail.ts';
 import { FULL, STORED } from '../../src/journal/journal.ts';
 import { JournalProducer } from '../../src/journal/ring.ts';
 import { acquireDataDir } from '../../src/storage/data-dir.ts';
-import { createDirectoryIdentity } from '../../src/storage/directory-identity.ts';
 import { nodeFileOps } from '../../src/storage/file-ops.ts';
 import { recover } from '../../src/storage/recovery.ts';
-import { createCounterBlock, WRITER, WRITER_SLOTS } from '../../src/telemetry/counters.ts';
-import {
-  createHistogramBlock,
-  readHistogram,
-  WRITER_HISTOGRAM_NAMES,
-  WRITER_HISTOGRAMS,
-} from '../../src/telemetry/histogram.ts';
-import { createThreadStats, readThreadStats } from '../../src/telemetry/thread-stats.ts';
+import { WRITER } from '../../src/telemetry/counters.ts';
+import { readHistogram, WRITER_HISTOGRAM_NAMES, WRITER_HISTOGRAMS } from '../../src/telemetry/histogram.ts';
+import { readThreadStats } from '../../src/telemetry/thread-stats.ts';
 import { createMemory } from '../../src/writer/group-commit/group-commit.ts';
 import type { WriterConfig, WriterMessage, WriterThreadData } from '../../src/writer/writer.ts';
 import { verified } from '../support/damage.ts';
 import { TextSink } from '../support/text-sink.ts';
-import { BREAKER_DEFAULTS, line, temporaryDirectory, WRITER_DEFAULTS } from '../support/writer-rig.ts';
+import { line, temporaryDirectory, writerThreadData } from '../support/writer-rig.ts';
 
 const ENTRY = fileURLToPath(new URL('../../src/threads/writer-worker.js', import.meta.url));
 const RINGS = 2;
@@ -43,18 +36,7 @@ class WriterThread {
   readonly exited: Promise<unknown>;
 
   constructor(dataDir: string, config: Partial<WriterConfig>) {
-    this.data = {
-      config: { ...WRITER_DEFAULTS, ...config, dataDir, phase: 6, revert: 'none' },
-      memory: createMemory(RINGS, 1 << 20),
-      bell: createBell(),
-      control: createControlBlock(),
-      breaker: createBreakerMemory(BREAKER_DEFAULTS),
-      counters: createCounterBlock(WRITER_SLOTS),
-      histograms: createHistogramBlock(WRITER_HISTOGRAM_NAMES),
-      stats: createThreadStats(),
-      recovered: recover(nodeFileOps, dataDir),
-      directory: createDirectoryIdentity(nodeFileOps, dataDir),
-    };
+    this.data = writerThreadData(dataDir, createMemory(RINGS, 1 << 20), { ...config, phase: 6 });
     this.control = new Control(this.data.control);
     this.bell = new Bell(this.data.bell);
     this.counters = new Float64Array(this.data.counters);
