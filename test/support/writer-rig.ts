@@ -58,7 +58,7 @@ export function line(id: number, pad = 0): string {
   return `{"timestamp":1700000000000,"name":"m.${id}","value":${id},"type":"gauge","tags":{"k":"${'x'.repeat(pad)}"}}\n`;
 }
 
-/** What a writer's thread begins with: new shared memory, and the log as the directory has it. */
+/** Gives a writer's thread new shared memory, and the log as the directory has it. */
 export function writerThreadData(
   dataDir: string,
   memory: WriterMemory,
