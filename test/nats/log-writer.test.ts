@@ -5,6 +5,7 @@ import { cpSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { parseNatsAddress } from '../../src/nats/address.ts';
 import { openNats } from '../../src/nats/connect.ts';
 import { natsErrorText } from '../../src/nats/errors.ts';
@@ -26,6 +27,7 @@ import { requireTool } from '../support/tools.ts';
 const skip = requireTool('nats-server');
 const LOG = randomUUID();
 const RETRY_MS = 20;
+const PRESENT = fileURLToPath(import.meta.url);
 const STREAM = 'METRICSSTREAM';
 const ADDRESS = parseNatsAddress(`nats://127.0.0.1/${STREAM}`, '--to');
 
@@ -228,7 +230,11 @@ describe('errors of NATS', { skip }, () => {
       ['tlsCert', '--nats-tls-cert'],
       ['tlsKey', '--nats-tls-key'],
     ] as const) {
-      await assert.rejects(openNats({ ...ADDRESS, isTls: true }, { [file]: '/missing.pem' }, 'test'), {
+      const files = {
+        ...(file === 'tlsCa' ? {} : { tlsCert: PRESENT, tlsKey: PRESENT }),
+        [file]: '/missing.pem',
+      };
+      await assert.rejects(openNats({ ...ADDRESS, isTls: true }, files, 'test'), {
         code: 'CONFIG_INVALID',
         message: new RegExp(`^${option} /missing\\.pem: `),
       });
