@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { jetstreamManager, StorageType } from '@nats-io/jetstream';
 import { parseNatsAddress } from '../../src/nats/address.ts';
 import { type NatsLink, openNats } from '../../src/nats/connect.ts';
@@ -17,6 +18,8 @@ const STREAM = 'METRICSSTREAM';
 const KIB = 1_024;
 const PUBLISHED_BYTES = 128 * KIB * KIB;
 const MOST_MESSAGES = 4_000;
+const LEADER_MS = 20_000;
+const LEADER_PAUSE_MS = 200;
 const LINE = `{"timestamp":1700000000000,"name":"cpu.usage","value":42.5,"type":"gauge","tags":{"host":"web-1","region":"eu-central-1"}}\n`;
 
 interface Case {
@@ -58,6 +61,20 @@ async function newStream(link: NatsLink, url: string, { servers, storage }: Case
   }
 }
 
+/** A new stream of a cluster has no leader for a moment. */
+async function untilLed(link: NatsLink): Promise<void> {
+  const deadline = performance.now() + LEADER_MS;
+  for (;;) {
+    try {
+      await LogWriter.open(link, STREAM, randomUUID());
+      return;
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+      await delay(LEADER_PAUSE_MS);
+    }
+  }
+}
+
 async function publishAll(link: NatsLink, body: Uint8Array, lines: number, messages: number): Promise<void> {
   const log = randomUUID();
   const writer = await LogWriter.open(link, STREAM, log);
@@ -80,6 +97,7 @@ async function measure(one: Case, rounds: number, nats: Nats): Promise<string[]>
   try {
     for (let round = 0; round < rounds; round++) {
       await newStream(links[0]!, nats.url, one);
+      await untilLed(links[0]!);
       const [startMs, own, before] = [performance.now(), process.cpuUsage(), nats.us()];
       await Promise.all(links.map((link) => publishAll(link, body, lines, messages)));
       const seconds = (performance.now() - startMs) / 1_000;
