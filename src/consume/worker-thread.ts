@@ -68,7 +68,7 @@ await worker.run();
 clearInterval(exposed);
 await applier.close();
 // Sends what is still buffered: acknowledgements and refusals. Without a connection, the messages come again.
-await link.connection.drain().catch(() => link.close());
+await link.connection.drain().catch(() => process.exit(0));
 port.close();
 
 /** Main has connected a moment ago, so an error here passes. */
