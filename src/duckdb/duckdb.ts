@@ -62,9 +62,15 @@ export async function openDuckDB(limits: DuckDBLimits): Promise<DuckDBConnection
   return connection;
 }
 
-/** Closes a database: its SQL reads these files and no other, loads nothing, and cannot change a setting. */
+/**
+ * Closes a database: its SQL reads these files and no other, loads nothing, and cannot change a setting.
+ *
+ * DuckDB resolves symbolic links as far as they lead to a file. If the file of `/proc/self/fd/<n>` is deleted, the name is
+ * `/proc/<pid>/fd/<n>` instead. That is allowed too, by a detour that leads nowhere and so is not resolved now.
+ */
 export async function restrictFiles(connection: DuckDBConnection, paths: readonly string[]): Promise<void> {
-  await connection.run(`SET allowed_paths = ${sqlList(paths)}`);
+  const ifDeleted = paths.map((path) => path.replace('/proc/self/fd/', `/proc/${process.pid}/fd/none/../`));
+  await connection.run(`SET allowed_paths = ${sqlList([...paths, ...ifDeleted])}`);
   await connection.run('SET enable_external_access = false');
   await connection.run('SET lock_configuration = true');
 }

@@ -1,8 +1,10 @@
 /** Lines of segments become rows that hold each metric exactly, whichever of the two readers takes them. */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
+import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import type { DuckDBValue } from '@duckdb/node-api';
+import { openSession } from '../../src/query/session.ts';
 import { ArchiveRig, lineOf } from '../support/archive-rig.ts';
 import { suiteOwner } from '../support/clean-up.ts';
 import { recordLines } from '../support/damage.ts';
@@ -79,6 +81,19 @@ describe('rows of segments', () => {
       `SELECT count(*) FROM metrics WHERE time >= make_timestamp_ms(150000) AND time < make_timestamp_ms(150010)`,
     );
     assert.deepEqual(filtered.rows, [[10n]]);
+  });
+
+  it('stay readable when a merge deletes the files of the archive', async (t) => {
+    const rig = new ArchiveRig(owner);
+    await rig.store([lineOf({ timestamp: 1, name: 'n', value: 1 })]);
+    await rig.pass({ deleteSegments: true });
+    const range = { fromMs: Number.NEGATIVE_INFINITY, toMs: Number.POSITIVE_INFINITY };
+    const options = { dataDir: rig.dataDir, temporaryDirectory: rig.dataDir, ...range, limits: TEST_LIMITS };
+    const session = await openSession(options);
+    t.after(() => session.close());
+    fs.rmSync(join(rig.dataDir, 'archive'), { recursive: true });
+    const result = await session.connection.runAndReadAll(`SELECT value FROM metrics WHERE name = 'n'`);
+    assert.deepEqual(result.getRows(), [[1]]);
   });
 
   it('need room in --temp-dir: without it, one line names the remedy', async (t) => {
