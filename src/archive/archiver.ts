@@ -223,8 +223,12 @@ export class Archiver {
     );
     if (due.length === 0) return;
     // The server must know that these are not lost before they are gone.
+    const before = readArchivedSegments(ops, dataDir);
     const deleting = due.map(({ sequence }): CommitRange => [sequence, sequence]);
-    writeArchivedSegments(ops, dataDir, unite(readArchivedSegments(ops, dataDir), deleting));
+    writeArchivedSegments(ops, dataDir, {
+      deleted: unite(before.deleted, deleting),
+      commit: Math.max(before.commit, ...due.map(({ last }) => last)),
+    });
     for (const { sequence } of due) {
       if (this.deleteSegment(sequence)) this.totals.segmentsDeleted += 1;
     }

@@ -34,7 +34,7 @@ export async function deletableCommit(
  * archived.
  */
 export function reportProgress(dataDir: string, manifest: Manifest, lag: Lag): void {
-  const [, lastDeleted = 0] = readArchivedSegments(ops, dataDir).at(-1) ?? [];
+  const [, lastDeleted = 0] = readArchivedSegments(ops, dataDir).deleted.at(-1) ?? [];
   const last = Math.max(manifest.segments.at(-1)?.sequence ?? 0, lastDeleted);
   // A segment that could not be read, with archived ones behind it, must be kept: then nothing counts as archived.
   const isComplete = lag.sequence > last;

@@ -91,10 +91,8 @@ export class ClosedSegments {
   /** Those of some missing segments that `metricsstream archive` did not delete. */
   private notArchived(gone: readonly number[]): readonly number[] {
     if (gone.length === 0) return gone;
-    const archived = readArchivedSegments(this.ops, this.config.dataDir);
-    return gone.filter(
-      (sequence) => !archived.some(([first, last]) => sequence >= first && sequence <= last),
-    );
+    const { deleted } = readArchivedSegments(this.ops, this.config.dataDir);
+    return gone.filter((sequence) => !deleted.some(([first, last]) => sequence >= first && sequence <= last));
   }
 
   private inspectSizes(): Incident[] {

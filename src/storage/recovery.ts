@@ -17,6 +17,7 @@ import { constants } from 'node:fs';
 import { join } from 'node:path';
 import { MetricsStreamError } from '../base/errors.ts';
 import { WRITER } from '../telemetry/counters.ts';
+import { readArchivedSegments } from './archived-segments.ts';
 import { codeOf, type FileOps, isFileError } from './file-ops.ts';
 import { type LogRecord, RESERVED_COMMITS, readLogRecord, writeLogRecord } from './log-record.ts';
 import { listSegments, segmentName } from './segment-name.ts';
@@ -123,9 +124,13 @@ function recoverDirectory(ops: FileOps, dataDir: string): RecoveryReport {
   const record = found.record ?? newLogRecord();
   // After an orderly stop the record is exact. Otherwise a damaged end may hold commits with the numbers that it claims.
   const isExact = record.clean && lastGood <= record.commit;
-  const known = tally.end === 'damaged' && !isExact ? Math.max(lastGood, tally.claimedCommit) : lastGood;
-  const lastCommit = lastCommitNumber(record, known, last ?? 0);
-  const lastSegment = Math.max(sequences.at(-1) ?? 0, record.segment);
+  const inFile = tally.end === 'damaged' && !isExact ? Math.max(lastGood, tally.claimedCommit) : lastGood;
+  // The archiver may have deleted the last segments before the next one got a commit.
+  const archived = readArchivedSegments(ops, dataDir);
+  const lastArchived = archived.deleted.at(-1)?.[1] ?? 0;
+  const known = Math.max(inFile, archived.commit);
+  const lastCommit = lastCommitNumber(record, known, Math.max(last ?? 0, lastArchived));
+  const lastSegment = Math.max(sequences.at(-1) ?? 0, record.segment, lastArchived);
   const reserved = lastCommit + RESERVED_COMMITS;
   const isRecorded = writeRecord(ops, dataDir, {
     ...record,
@@ -151,7 +156,7 @@ function recoverDirectory(ops: FileOps, dataDir: string): RecoveryReport {
     damagedCommits: tally.damagedCommits,
     damagedBytes: tally.damagedBytes,
     setAside: aside,
-    missingCommits: Math.max(0, record.commit - Math.max(lastGood, record.deletedCommit)),
+    missingCommits: Math.max(0, record.commit - Math.max(lastGood, record.deletedCommit, archived.commit)),
     recordProblem: recordProblem(found.damaged, found.record === null && files.length > 0),
     isRecorded,
     tookMs: Math.round(performance.now() - startMs),

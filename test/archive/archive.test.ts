@@ -139,7 +139,7 @@ describe('a pass', () => {
     // Can be opened, cannot be read.
     fs.mkdirSync(path);
     assert.equal(await progress(), 0);
-    assert.deepEqual(readArchivedSegments(nodeFileOps, rig.dataDir), [[2, 2]]);
+    assert.deepEqual(readArchivedSegments(nodeFileOps, rig.dataDir).deleted, [[2, 2]]);
     fs.rmdirSync(path);
     fs.renameSync(away, path);
     assert.equal(await progress(), 2);
@@ -173,7 +173,7 @@ describe('a pass', () => {
     assert.equal((await rig.pass({ deleteSegments: true })).totals.segmentsDeleted, 2);
     cursor(3);
     assert.equal((await rig.pass({ deleteSegments: true })).totals.segmentsDeleted, 1);
-    assert.deepEqual(readArchivedSegments(nodeFileOps, rig.dataDir), [[1, 3]]);
+    assert.deepEqual(readArchivedSegments(nodeFileOps, rig.dataDir).deleted, [[1, 3]]);
     assert.equal((await rig.metrics()).length, 3);
   });
 

@@ -4,6 +4,7 @@ import fs from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { FaultFileOps, systemError } from '../../load-test/faults/fault-file-ops.ts';
+import { writeArchivedSegments } from '../../src/storage/archived-segments.ts';
 import { nodeFileOps } from '../../src/storage/file-ops.ts';
 import { type LogRecord, readLogRecord, writeLogRecord } from '../../src/storage/log-record.ts';
 import { needsAttention, recover } from '../../src/storage/recovery.ts';
@@ -128,6 +129,17 @@ describe('numbers', () => {
     fs.rmSync(paths[0]!);
     const report = recover(nodeFileOps, dataDir);
     assert.deepEqual([report.nextSegment, report.nextCommit], [2, reserved + 1]);
+    fs.rmSync(dataDir, { recursive: true });
+  });
+
+  it('continue exactly when the archiver deleted the last segments before a kill -9', async () => {
+    const { dataDir, paths } = await record([1, 2], [1]);
+    asAfterKill(dataDir, { segment: 2, commit: 2 });
+    fs.mkdirSync(join(dataDir, 'archive'));
+    writeArchivedSegments(nodeFileOps, dataDir, { deleted: [[1, 2]], commit: 3 });
+    for (const path of paths) fs.rmSync(path);
+    const report = recover(nodeFileOps, dataDir);
+    assert.deepEqual([report.nextSegment, report.nextCommit, report.missingCommits], [3, 4, 0]);
     fs.rmSync(dataDir, { recursive: true });
   });
 
