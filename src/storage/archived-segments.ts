@@ -13,7 +13,7 @@ const FILE = join('archive', 'deleted-segments.json');
 const FILE_MAX_BYTES = 32 << 20;
 
 /** First and last sequence, both included. */
-export type SequenceRange = readonly [first: number, last: number];
+type SequenceRange = readonly [first: number, last: number];
 
 export interface ArchivedSegments {
   /** Ascending ranges. */
