@@ -54,6 +54,7 @@ const applier = new PostgresApplier({
 const link = await connected();
 const worker = new Worker({
   ...data,
+  link,
   jsm: await jetstreamManager(link.connection, { checkAPI: false }),
   applier,
   breaker: new SinkBreaker(data.breaker),

@@ -5,8 +5,15 @@
  * Two loops share a backlog. One fetches, the other applies, so the next batch arrives during the transaction. A worker has
  * a thread of its own: the client of NATS gives up a request when the event loop was blocked for some seconds.
  */
-import type { Consumer, JetStreamClient, JetStreamManager, JsMsg } from '@nats-io/jetstream';
+import type {
+  Consumer,
+  ConsumerMessages,
+  JetStreamClient,
+  JetStreamManager,
+  JsMsg,
+} from '@nats-io/jetstream';
 import type { NatsAddress } from '../nats/address.ts';
+import type { NatsLink } from '../nats/connect.ts';
 import { natsErrorText } from '../nats/errors.ts';
 import { type CommitMessage, decodeMessage } from '../nats/message.ts';
 import { type Applied, type Applier, ApplyError } from './applier.ts';
@@ -25,6 +32,7 @@ const RETURN_MS = 500;
 const RETURN_MAX_MS = 30_000;
 
 export interface WorkerOptions {
+  readonly link: NatsLink;
   readonly jsm: JetStreamManager;
   readonly address: NatsAddress;
   readonly durable: string;
@@ -115,16 +123,21 @@ export class Worker {
         max_messages: Math.min(backlog.room(), share),
         expires: FETCH_MS,
       });
-      for await (const message of messages) {
-        this.pending = message.info.pending;
-        backlog.add(message);
-      }
+      // The client itself waits for the next connection, however long that takes.
+      await options.link.guard(() => this.receive(messages)).finally(() => messages.stop());
       if (options.breaker.isClosed) this.error = '';
     } catch (error) {
       this.consumer = null;
       this.error = natsErrorText(error, options.address);
       this.enter('offline');
       await backlog.changed(OFFLINE_MS);
+    }
+  }
+
+  private async receive(messages: ConsumerMessages): Promise<void> {
+    for await (const message of messages) {
+      this.pending = message.info.pending;
+      this.backlog.add(message);
     }
   }
 

@@ -81,6 +81,23 @@ describe('the way through NATS', { skip: requirePipeline() }, () => {
     assert.deepEqual(await consumer.exited, { code: 0, signal: null });
   });
 
+  it('ends with exit code 0 on a signal while NATS is away', async (t) => {
+    const { nats, postgres, consumeArgs, exportArgs } = pipeline;
+    const before = await rowCount(postgres);
+    const server = await startServer(t, { args: ['--workers', '1'] });
+    await postOne(server.port);
+    const exporter = startCli(t, exportArgs(server.dataDir));
+    const consumer = startCli(t, [...consumeArgs, '--workers', '2']);
+    await untilRows(postgres, before + 1);
+    await nats.kill();
+    await consumer.until((lines) => lines.some((line) => line.includes('trying again')));
+    for (const process of [exporter, consumer]) {
+      process.kill('SIGTERM');
+      assert.deepEqual(await process.exited, { code: 0, signal: null });
+    }
+    await nats.start();
+  });
+
   it('lets one of two exporters of a log go on, and the other one end with exit code 3', async (t) => {
     const { exportArgs } = pipeline;
     const server = await startServer(t, { args: ['--workers', '1'] });
