@@ -20,7 +20,11 @@ export interface SignalActions {
   reopenLog(signal: NodeJS.Signals): void;
 }
 
-/** When to look for a debugger that a SIGUSR1 during Node's own start has requested. */
+/**
+ * Waits between the checks for a debugger that a SIGUSR1 during Node's own start has requested. Node may open it twice:
+ * at once, and again in the first turn of the event loop, however late that comes. So each check waits for the one
+ * before.
+ */
 const INSPECTOR_CHECKS_MS = [0, 50, 500];
 
 /** A debugger that the operator did not request would let every local user run code in the server. */
@@ -30,8 +34,11 @@ function closeUnrequestedInspector(): void {
   const closeIfOpen = (): void => {
     if (inspectorUrl() !== undefined) closeInspector();
   };
-  closeIfOpen();
-  for (const delayMs of INSPECTOR_CHECKS_MS) setTimeout(closeIfOpen, delayMs).unref();
+  const checkIn = ([delayMs, ...later]: readonly number[]): void => {
+    closeIfOpen();
+    if (delayMs !== undefined) setTimeout(checkIn, delayMs, later).unref();
+  };
+  checkIn(INSPECTOR_CHECKS_MS);
 }
 
 export class Signals {
