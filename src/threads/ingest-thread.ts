@@ -37,10 +37,13 @@ const DRAIN_QUIET_MS = 150;
 type Died = (error: Error) => void;
 
 function startRequestThread({ requestThreads }: IngestWorkerData, lane: number, request: ServedRequest) {
-  const data: RequestThreadData = { ...requestThreads[lane]!, request };
+  // A part of a buffer, such as that of Node's pool, cannot be transferred alone.
+  const isWhole = request.body.byteLength === request.body.buffer.byteLength;
+  const body = isWhole ? request.body : new Uint8Array(request.body);
+  const data: RequestThreadData = { ...requestThreads[lane]!, request: { ...request, body } };
   return new Worker(REQUEST_ENTRY, {
     workerData: data,
-    transferList: [request.body.buffer as ArrayBuffer],
+    transferList: [body.buffer as ArrayBuffer],
     name: `request-${lane}`,
   });
 }

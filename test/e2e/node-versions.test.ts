@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import { assertAccepted } from '../support/assertions.ts';
 import { namesBody, uniqueName } from '../support/bodies.ts';
 import { ROOT } from '../support/deploy-files.ts';
@@ -31,6 +32,15 @@ describe('under Node.js', () => {
       assert.match(body.toString(), new RegExp(`^metricsstream_build_info\\{.*node="v${major}\\.`, 'm'));
       assert.deepEqual(await server.stop(), { code: 0, signal: null });
       assert.equal(countNames(readStored(server.dataDir)).get(name), 4);
+    });
+
+    it(`${major} a thread for each request gets a decompressed body`, {
+      skip: skipReason(major),
+    }, async (t) => {
+      const server = await startServer(t, { node: binaryOf(major), args: ['--phase', '4'] });
+      const body = gzipSync(namesBody(uniqueName('gzip')));
+      assertAccepted(await post(server.port, body, { headers: { 'Content-Encoding': 'gzip' } }), 1);
+      assert.deepEqual(await server.stop(), { code: 0, signal: null });
     });
   }
 });
