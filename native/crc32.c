@@ -96,7 +96,7 @@ static void fill_constants(void) {
 
 NARROW static inline __m128i load(const uint8_t *bytes) { return _mm_loadu_si128((const __m128i *)bytes); }
 
-/* Moves `block` as far as `by` says, and adds `next`, which lies there. */
+/* Shifts `block` by the distance that `by` encodes, and adds `next`. */
 NARROW static inline __m128i fold(__m128i block, __m128i by, __m128i next) {
   __m128i low = _mm_clmulepi64_si128(block, by, 0x00);
   __m128i high = _mm_clmulepi64_si128(block, by, 0x11);

@@ -65,7 +65,7 @@ export async function openDuckDB(limits: DuckDBLimits): Promise<DuckDBConnection
 /**
  * Closes a database: its SQL reads these files and no other, loads nothing, and cannot change a setting.
  *
- * DuckDB resolves symbolic links as far as they lead to a file. If the file of `/proc/self/fd/<n>` is deleted, the name is
+ * DuckDB resolves symbolic links whose target exists. If the file of `/proc/self/fd/<n>` is deleted, the name is
  * `/proc/<pid>/fd/<n>` instead. That is allowed too, by a detour that leads nowhere and so is not resolved now.
  */
 export async function restrictFiles(connection: DuckDBConnection, paths: readonly string[]): Promise<void> {

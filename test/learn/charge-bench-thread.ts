@@ -17,7 +17,7 @@ export interface ChargeTask {
   readonly side: Side;
   readonly config: LimiterConfig;
   readonly memory: SharedArrayBuffer;
-  /** The thread starts to measure when the first word is no longer 0. */
+  /** The thread starts to measure once the first word is not 0. */
   readonly go: Int32Array;
   readonly ms: number;
   /** A power of two. */

@@ -9,7 +9,7 @@ import { hasProgram, PATH_WITH_SYSTEM } from './tools.ts';
 
 const env = { ...process.env, PATH: PATH_WITH_SYSTEM };
 
-/** The reason why there are no network namespaces here, or null. */
+/** Why this machine cannot make network namespaces; null if it can. */
 export function networkRefusal(): string | null {
   if (!hasProgram('ip')) return 'ip is not installed (Debian package iproute2)';
   const { status } = spawnSync('unshare', ['--net', 'ip', 'link', 'add', 'type', 'veth'], { env });

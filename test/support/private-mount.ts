@@ -12,7 +12,7 @@ export function mountRefusal(): string | null {
   return status === 0 ? null : 'mounting is not permitted here (it takes root)';
 }
 
-/** The reason why there are no loop devices here, or null. */
+/** Why this machine cannot make loop devices; null if it can. */
 export function loopRefusal(): string | null {
   const refusal = mountRefusal();
   if (refusal !== null) return refusal;

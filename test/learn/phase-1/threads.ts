@@ -16,7 +16,7 @@ import {
 import { createSampleMemories, openRecorder } from '../../../src/telemetry/locked.ts';
 import { BREAKER_DEFAULTS } from '../../support/writer-rig.ts';
 
-/** Answers and ends when it is told to. */
+/** Answers and ends on request. */
 const OBEDIENT_THREAD = `
   const { parentPort } = require('node:worker_threads');
   const answer = { status: 200, head: '', body: '', close: false };

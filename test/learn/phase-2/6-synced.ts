@@ -34,7 +34,7 @@ export const check: StepModule['check'] = () => {
     rig.turn();
     expectEqual(outcomeText(rig, cursor), 'unknown', {
       did: 'The disk reported an error for the sync of a line that was written.',
-      so: 'it may be on the disk or not, and a client that is told "refused" sends it twice',
+      so: 'it may be on the disk; a client that gets "refused" sends it again, and it is stored twice',
     });
   });
   withRig({ config: { ack: 'written' } }, (rig, ops) => {
