@@ -77,11 +77,11 @@ function tlsOf({ isTls, servers }: NatsAddress, { tlsCa, tlsCert, tlsKey }: Nats
  * address that the user gave is as good as another one.
  */
 function identityOf(servers: readonly string[]): typeof checkServerIdentity {
-  const addresses = servers
+  const possible = servers
     .map((server) => server.replace(/:\d+$/, '').replaceAll(/[[\]]/g, ''))
-    .filter(isIP);
+    .filter((host) => isIP(host) !== 0 || host === NAME_OF_ADDRESSES);
   return (name: string, certificate: PeerCertificate) => {
-    const names = name === NAME_OF_ADDRESSES && addresses.length > 0 ? addresses : [name];
+    const names = name === NAME_OF_ADDRESSES && possible.length > 0 ? possible : [name];
     const problems = names.map((one) => checkServerIdentity(one, certificate));
     return problems.includes(undefined) ? undefined : problems[0];
   };
