@@ -67,3 +67,11 @@ export function ratiosWithinRounds<Cell extends { readonly round: number }>(
     return Number.isFinite(ratio) ? [ratio] : [];
   });
 }
+
+/** Shares of the whole by name, the largest first. */
+export function sharesOf(counts: ReadonlyMap<string, number>): { name: string; share: number }[] {
+  const total = sum([...counts.values()]);
+  return [...counts]
+    .map(([name, count]) => ({ name, share: count / total }))
+    .sort((a, b) => b.share - a.share);
+}

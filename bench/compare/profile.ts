@@ -1,16 +1,15 @@
-/** Where a server's CPU time goes, thread by thread: shares by file and by function, from V8's sampling profiler. */
-import { mkdirSync } from 'node:fs';
-import { basename, resolve } from 'node:path';
+/**
+ * Where a server's CPU time goes, thread by thread: shares by file and by function, from V8's sampling profiler.
+ *
+ * Native code has no frame of its own: its time counts to the JavaScript that called it, and the event loop's own work
+ * (epoll, receiving, parsing HTTP) is "(program)". Threads share one core here, so a thread's time includes waits for
+ * that core: compare shares, not absolutes.
+ */
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
 import { thousands } from '../report/numbers.ts';
 import { markdownTable } from '../report/table.ts';
-import {
-  type Frame,
-  isIdle,
-  profilesIn,
-  readStacks,
-  type Stack,
-  sharesOf,
-} from '../under-test/cpu-profile.ts';
+import { sharesOf, sum } from '../statistics.ts';
 import { type CellOptions, measureCell, SERVER_LABELS } from './cell.ts';
 
 const TOP_FUNCTIONS = 15;
@@ -18,6 +17,65 @@ const MIN_SHARE = 0.005;
 /** Regular expressions are functions here, and named by their text. */
 const MAX_NAME = 40;
 const PROJECT_FILE = /\/dist\/(?:src|bench)\/(.*)\.js$/;
+
+interface Frame {
+  readonly functionName: string;
+  readonly url: string;
+  /** From 0. */
+  readonly lineNumber: number;
+}
+
+interface Stack {
+  /** The innermost first. */
+  readonly frames: readonly Frame[];
+  readonly micros: number;
+}
+
+interface ProfileNode {
+  readonly id: number;
+  readonly callFrame: Frame;
+  readonly children?: readonly number[];
+}
+
+/** The part of a .cpuprofile file that is used: sample i ran in node `samples[i]` for `timeDeltas[i]` µs. */
+interface CpuProfile {
+  readonly nodes: readonly ProfileNode[];
+  readonly samples: readonly number[];
+  readonly timeDeltas: readonly number[];
+}
+
+/** The idle thread and the one that sleeps on the bell take no CPU time, although they are sampled. */
+function isIdle({ frames: [inner] }: Stack): boolean {
+  if (inner === undefined) return false;
+  return (
+    inner.functionName === '(idle)' || /^sleep .*\/base\/bell\.js$/.test(`${inner.functionName} ${inner.url}`)
+  );
+}
+
+function readStacks(path: string): Stack[] {
+  const { nodes, samples, timeDeltas } = JSON.parse(readFileSync(path, 'utf8')) as CpuProfile;
+  const byId = new Map(nodes.map((node) => [node.id, node]));
+  const parents = new Map(
+    nodes.flatMap((node) => (node.children ?? []).map((child) => [child, node] as const)),
+  );
+  const micros = new Map<number, number>();
+  for (const [index, id] of samples.entries()) {
+    micros.set(id, (micros.get(id) ?? 0) + (timeDeltas[index] ?? 0));
+  }
+  return [...micros].map(([id, time]) => {
+    const frames: Frame[] = [];
+    for (let node = byId.get(id); node !== undefined; node = parents.get(node.id))
+      frames.push(node.callFrame);
+    return { frames, micros: time };
+  });
+}
+
+/** Paths of a directory's profiles, one a thread. */
+const profilesIn = (directory: string): string[] =>
+  readdirSync(directory)
+    .filter((file) => file.endsWith('.cpuprofile'))
+    .sort()
+    .map((file) => join(directory, file));
 
 const projectFile = ({ url }: Frame): string | undefined => PROJECT_FILE.exec(url)?.[1];
 
@@ -48,7 +106,7 @@ function sharesTable(title: string, stacks: readonly Stack[], nameOf: (stack: St
 
 function threadReport(path: string): string {
   const stacks = readStacks(path).filter((stack) => !isIdle(stack));
-  const busySeconds = stacks.reduce((sum, { micros }) => sum + micros, 0) / 1e6;
+  const busySeconds = sum(stacks.map(({ micros }) => micros)) / 1e6;
   // CPU.<date>.<time>.<pid>.<thread>.<sequence>.cpuprofile
   const thread = basename(path).split('.').at(-3) ?? '?';
   return [

@@ -81,7 +81,7 @@ export interface ProfileShare {
 }
 
 export interface Profile extends Variant {
-  readonly tool: 'perf' | 'cpu-prof';
+  readonly tool: 'perf';
   readonly clients: number;
   readonly batch: number;
   readonly storedPerSecond: number;

@@ -1,13 +1,13 @@
 /**
- * `npm run journey`: every phase under the same loads, and the last phase with one slot reverted at a time. Writes
+ * `npm run journey`: every phase under the same loads, and phases with one slot reverted at a time. Writes
  * journey.json and journey.html, and fills in the tables of journey.md and docs/phases.
  * docs/benchmarks/journey.md says how to read them.
  */
 import { Command, Option } from 'commander';
 import { PHASES } from '../../src/phases.ts';
+import { type Measured, measureInTurns } from '../harness/turns.ts';
 import { publish, type Report, readRun } from '../report/document.ts';
 import { originOf } from '../report/origin.ts';
-import { sum } from '../statistics.ts';
 import {
   listOf,
   progress,
@@ -22,7 +22,6 @@ import { type Cell, FORMAT, type Journey, type Profile } from './figures.ts';
 import { page } from './page.ts';
 import {
   BATCH,
-  expectedSeconds,
   LAST_PHASE,
   ladderCells,
   OPEN_CLIENTS,
@@ -61,7 +60,7 @@ function parseOptions(): Options {
   return new Command('journey')
     .description(
       'Measures every phase of the server under the same loads: a client ladder, constant rates, and the last phase ' +
-        'with one slot reverted at a time. About half an hour.',
+        'and the one of the worker pool with one slot reverted at a time. About 45 minutes.',
     )
     .option('--rounds <count>', 'how often each cell is measured', wholeNumber(1, 50), 3)
     .option('--seconds <seconds>', 'length of the load of each cell', wholeNumber(1, SECONDS_MAX), 3)
@@ -112,32 +111,24 @@ function saturationRates(ladder: readonly Cell[], phases: readonly number[]): Ma
   );
 }
 
-async function profileAll(
-  options: Options,
-  schedule: Schedule,
-): Promise<{ profiles: Profile[]; failures: string[] }> {
-  const perf = hasPerf();
-  if (!perf) progress("perf cannot be used; V8's profiler is used instead (Debian's package is linux-perf)");
-  const profiles: Profile[] = [];
-  const failures: string[] = [];
-  for (const phase of options.only) {
-    const load = { kind: 'closed' as const, clients: PROFILE_CLIENTS };
-    const cell = { phase, batch: BATCH, load, pinned: true, scratch: options.scratch };
-    try {
-      profiles.push(
-        await profileVariant({ ...cell, seconds: PROFILE_SECONDS, warmUpSeconds: WARM_UP_SECONDS }, perf),
-      );
-    } catch (error) {
-      failures.push(`profile of phase ${phase}: ${error instanceof Error ? error.message : error}`);
-    }
-    schedule.done(expectedSeconds({ phase }, PROFILE_SECONDS, WARM_UP_SECONDS));
-    progress(`profile of phase ${phase}: ${failures.at(-1) ?? 'done'} (${schedule.endText})`);
+async function profileAll(options: Options, schedule: Schedule): Promise<Measured<Profile>> {
+  if (!hasPerf()) {
+    progress('no profiles: perf is not installed (Debian: linux-perf) or not permitted');
+    return { results: [], failures: [] };
   }
-  return { profiles, failures };
+  const load = { kind: 'closed', clients: PROFILE_CLIENTS } as const;
+  const cell = { batch: BATCH, load, pinned: true, scratch: options.scratch };
+  const lengths = { seconds: PROFILE_SECONDS, warmUpSeconds: WARM_UP_SECONDS };
+  const nameOf = (phase: number): string => `phase ${phase}`;
+  return measureInTurns(
+    { title: 'profile', rounds: 1, cells: options.only, nameOf, progress },
+    async (phase) => {
+      const profile = await profileVariant({ phase, ...cell, ...lengths });
+      schedule.cellDone();
+      return [profile, schedule.endText] as const;
+    },
+  );
 }
-
-const profileSeconds = (phases: readonly number[]): number =>
-  sum(phases.map((phase) => expectedSeconds({ phase }, PROFILE_SECONDS, WARM_UP_SECONDS)));
 
 async function measure(options: Options): Promise<Journey> {
   const { rounds, seconds, only, scratch } = options;
@@ -147,15 +138,14 @@ async function measure(options: Options): Promise<Journey> {
   // The rates are not known yet; their number is.
   const anyRate = new Map(only.map((phase) => [phase, 1]));
   const planned = [...rungs, ...openCells(only, anyRate), ...reverted];
-  const cellSeconds = sum(planned.map((cell) => expectedSeconds(cell, seconds, WARM_UP_SECONDS)));
-  const schedule = new Schedule(cellSeconds * rounds + profileSeconds(only));
+  const schedule = new Schedule(planned.length * rounds + only.length, seconds);
   progress(`${planned.length * rounds} cells in ${rounds} rounds: ${schedule.endText}`);
   const origin = originOf(PROGRAM);
   const ladder = await measureRounds('ladder', rungs, run, schedule);
   const rates = saturationRates(ladder.results, only);
   const open = await measureRounds('constant rate', openCells(only, rates), run, schedule);
   const reverts = await measureRounds('revert', reverted, run, schedule);
-  const { profiles, failures } = await profileAll(options, schedule);
+  const profiles = await profileAll(options, schedule);
   return {
     format: FORMAT,
     ...origin,
@@ -169,18 +159,19 @@ async function measure(options: Options): Promise<Journey> {
     ladder: ladder.results,
     open: open.results,
     reverts: reverts.results,
-    profiles,
-    failures: [...ladder.failures, ...open.failures, ...reverts.failures, ...failures],
+    profiles: profiles.results,
+    failures: [ladder, open, reverts, profiles].flatMap(({ failures }) => failures),
   };
 }
 
 async function profileOnly(options: Options): Promise<Journey> {
   const journey = readJourney(options.out);
   const profiled = originOf(PROGRAM);
-  const { profiles, failures } = await profileAll(options, new Schedule(profileSeconds(options.only)));
-  const kept = journey.profiles.filter(({ phase }) => !options.only.includes(phase));
-  const all = [...kept, ...profiles].sort((a, b) => a.phase - b.phase);
-  return { ...journey, profiles: all, profiled, failures: [...journey.failures, ...failures] };
+  const schedule = new Schedule(options.only.length, PROFILE_SECONDS);
+  const { results, failures } = await profileAll(options, schedule);
+  const kept = journey.profiles.filter(({ phase }) => !results.some((profile) => profile.phase === phase));
+  const profiles = [...kept, ...results].sort((a, b) => a.phase - b.phase);
+  return { ...journey, profiles, profiled, failures: [...journey.failures, ...failures] };
 }
 
 /** @returns the exit code */

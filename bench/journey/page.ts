@@ -11,10 +11,12 @@ import {
   openCellsOf,
   phasesOf,
   ratioOf,
+  revertBatchesOf,
   revertCellsOf,
+  revertVariantsOf,
   saturationOf,
 } from './summary.ts';
-import { phaseName, revertBatchesOf, revertedSlotsOf } from './tables.ts';
+import { phaseName } from './tables.ts';
 
 /** Short, to stand under an axis. */
 const RATE_TICKS: Readonly<Record<RateKind, string>> = {
@@ -105,25 +107,20 @@ function phaseChart(
 }
 
 function revertChart(journey: Journey): Chart {
-  const slots = revertedSlotsOf(journey).filter((slot) => slot !== undefined);
+  const variants = revertVariantsOf(journey).filter(({ revert }) => revert !== undefined);
   return {
-    title: 'Metrics per CPU second with one slot reverted, relative to the last phase',
-    x: numbersTo(slots.length),
+    title: 'Metrics per CPU second with one slot reverted, relative to the phase as it is',
+    x: numbersTo(variants.length),
     xLabel: 'slot reverted',
     yLabel: 'ratio',
     kind: 'bars',
-    categories: slots,
+    categories: variants.map(({ phase, revert }) => `${phase}: ${revert}`),
     series: revertBatchesOf(journey).map((batch) => ({
       label: `${batch} a request`,
-      values: slots.map((slot) =>
-        point(
-          ratioOf(
-            revertCellsOf(journey, slot, batch),
-            revertCellsOf(journey, undefined, batch),
-            metricsPerCpuSecond,
-          ),
-        ),
-      ),
+      values: variants.map((variant) => {
+        const complete = revertCellsOf(journey, { phase: variant.phase }, batch);
+        return point(ratioOf(revertCellsOf(journey, variant, batch), complete, metricsPerCpuSecond));
+      }),
     })),
   };
 }

@@ -1,7 +1,13 @@
-/** Which cells a run measures, in which order, and how long that takes. */
-import { PHASES } from '../../src/phases.ts';
-import { startsThreads } from './cell.ts';
-import type { ClosedCell, OpenCell, RateKind, RevertedSlot, Variant } from './figures.ts';
+/** Which cells a run measures, and in which order. */
+import { PHASES, type Slots, slotsOf } from '../../src/phases.ts';
+import {
+  type ClosedCell,
+  type OpenCell,
+  RATE_KINDS,
+  type RateKind,
+  type RevertedSlot,
+  type Variant,
+} from './figures.ts';
 
 const LADDER_CLIENTS = [10, 20, 50, 100, 150] as const;
 export const BATCH = 100;
@@ -16,7 +22,8 @@ export const PROFILE_CLIENTS = 20;
 const OWN_RATES = { below: 0.8, above: 1.5 } as const;
 
 export const LAST_PHASE = PHASES.at(-1)!.number;
-export const REVERT_SLOTS: readonly RevertedSlot[] = ['dispatch', 'writer', 'parser', 'limiter', 'telemetry'];
+const POOL_PHASE = 6;
+const REVERT_SLOTS: readonly RevertedSlot[] = ['dispatch', 'writer', 'parser', 'limiter', 'telemetry'];
 
 export interface PlannedCell extends Variant {
   readonly batch: number;
@@ -48,31 +55,22 @@ export function openCells(phases: readonly number[], saturation: ReadonlyMap<num
       return [{ phase, batch: BATCH, load }];
     }),
   );
-  const order: readonly RateKind[] = ['fixed', 'baseline', 'below', 'above'];
-  return cells.sort((a, b) => order.indexOf(a.load.rateKind) - order.indexOf(b.load.rateKind));
+  return cells.sort((a, b) => RATE_KINDS.indexOf(a.load.rateKind) - RATE_KINDS.indexOf(b.load.rateKind));
 }
+
+const slotsAt = (phase: number): Slots => slotsOf({ phase, revert: 'none' });
+
+/**
+ * The last phase, then the worker pool's, each as it is and with one slot reverted. The pool's phase has the earlier step
+ * of every slot that a later phase replaced once more.
+ */
+export const REVERT_VARIANTS: readonly Variant[] = [LAST_PHASE, POOL_PHASE].flatMap((phase) => {
+  const isNew = (slot: RevertedSlot) =>
+    phase === LAST_PHASE || slotsAt(phase)[slot] !== slotsAt(LAST_PHASE)[slot];
+  return [{ phase }, ...REVERT_SLOTS.filter(isNew).map((revert) => ({ phase, revert }))];
+});
 
 export function revertCells(): PlannedCell[] {
-  const variants: Variant[] = [
-    { phase: LAST_PHASE },
-    ...REVERT_SLOTS.map((revert) => ({ phase: LAST_PHASE, revert })),
-  ];
-  return REVERT_BATCHES.flatMap((batch) =>
-    variants.map((variant) => ({
-      ...variant,
-      batch,
-      load: { kind: 'closed' as const, clients: REVERT_CLIENTS },
-    })),
-  );
-}
-
-/** Start, waits for an idle process, the check of the files, stop. */
-const OVERHEAD_SECONDS = 3;
-/** Requests under way at the end of a load, where each takes seconds. */
-const DRAIN_SECONDS = 3;
-
-/** A first guess; a run corrects it by how long its cells really took. */
-export function expectedSeconds(variant: Variant, seconds: number, warmUpSeconds: number): number {
-  const threads = startsThreads(variant);
-  return OVERHEAD_SECONDS + seconds + (threads ? warmUpSeconds / 3 + DRAIN_SECONDS : warmUpSeconds);
+  const load = { kind: 'closed', clients: REVERT_CLIENTS } as const;
+  return REVERT_BATCHES.flatMap((batch) => REVERT_VARIANTS.map((variant) => ({ ...variant, batch, load })));
 }

@@ -1,9 +1,7 @@
 /**
- * Where a phase's CPU time goes: samples of the whole process under load, each classified by its stack.
- *
- * `perf` sees the kernel, V8 and JavaScript functions, interpreted ones included, through the map that
- * `--perf-basic-prof` makes Node.js write. If perf is missing or not permitted, V8's own profiler is used: it sees no
- * native code, so it shows only the JavaScript part of a thread's start.
+ * Where a phase's CPU time goes: `perf` samples of the whole process under load, each classified by its stack. perf sees
+ * the kernel, V8 and JavaScript functions, interpreted ones included, through the map that `--perf-basic-prof` makes
+ * Node.js write.
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -11,7 +9,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { type Frame, isIdle, profilesIn, readStacks, sharesOf } from '../under-test/cpu-profile.ts';
+import { sharesOf } from '../statistics.ts';
 import { type CellOptions, measureCell, startsThreads } from './cell.ts';
 import type { Profile, ProfileShare } from './figures.ts';
 import { classify, PROFILER } from './stacks.ts';
@@ -29,7 +27,6 @@ type Options = Omit<CellOptions, 'nodeArgs' | 'onMeasuredLoad'>;
 class Samples {
   total = 0;
   profiler = 0;
-  idle = 0;
   private readonly classes = new Map<string, number>();
   private readonly functions = new Map<string, number>();
   private readonly threads: boolean;
@@ -38,17 +35,16 @@ class Samples {
     this.threads = threads;
   }
 
-  add(frames: readonly string[], count = 1): void {
-    if (frames.length === 0 || count === 0) return;
+  add(frames: readonly string[]): void {
     const name = classify(frames, this.threads);
     if (name === PROFILER) {
-      this.profiler += count;
+      this.profiler++;
       return;
     }
-    this.total += count;
-    this.classes.set(name, (this.classes.get(name) ?? 0) + count);
+    this.total++;
+    this.classes.set(name, (this.classes.get(name) ?? 0) + 1);
     const inner = shortName(frames[0]!);
-    this.functions.set(inner, (this.functions.get(inner) ?? 0) + count);
+    this.functions.set(inner, (this.functions.get(inner) ?? 0) + 1);
   }
 
   shares(): ProfileShare[] {
@@ -92,7 +88,7 @@ export function hasPerf(): boolean {
   }
 }
 
-async function profileByPerf(options: Options, directory: string): Promise<Profile> {
+async function profileIn(options: Options, directory: string): Promise<Profile> {
   const data = join(directory, 'perf.data');
   const seconds = options.seconds - 2 * MARGIN_SECONDS;
   let recorded: Promise<unknown> | undefined;
@@ -115,8 +111,11 @@ async function profileByPerf(options: Options, directory: string): Promise<Profi
     });
     await readPerfScript(createInterface({ input: script.stdout }), (frames) => samples.add(frames));
     const wanted = FREQUENCY * seconds;
+    const { phase, load, batch } = options;
     return {
-      ...profileFacts(options, 'perf', samples),
+      ...{ phase, tool: 'perf', clients: load.clients, batch, samples: samples.total },
+      shares: samples.shares(),
+      functions: samples.topFunctions(),
       storedPerSecond: figures.storedPerSecond,
       idleShare: Math.max(0, 1 - (samples.total + samples.profiler) / wanted),
     };
@@ -135,44 +134,12 @@ async function record(pid: number, data: string, seconds: number): Promise<void>
   process.off('exit', kill);
 }
 
-const frameText = ({ functionName, url, lineNumber }: Frame): string =>
-  url === '' ? functionName : `JS:${functionName} ${url}:${lineNumber + 1}`;
-
-async function profileByV8(options: Options, directory: string): Promise<Profile> {
-  const nodeArgs = ['--cpu-prof', `--cpu-prof-dir=${directory}`];
-  const figures = await measureCell({ ...options, nodeArgs });
-  const samples = new Samples(startsThreads(options));
-  for (const stack of profilesIn(directory).flatMap(readStacks)) {
-    if (isIdle(stack)) samples.idle += stack.micros;
-    else samples.add(stack.frames.map(frameText), stack.micros);
-  }
-  return {
-    ...profileFacts(options, 'cpu-prof', samples),
-    storedPerSecond: figures.storedPerSecond,
-    idleShare: samples.idle / (samples.idle + samples.total),
-  };
-}
-
-function profileFacts(options: Options, tool: Profile['tool'], samples: Samples) {
-  const { phase, revert, load, batch } = options;
-  return {
-    phase,
-    ...(revert === undefined ? {} : { revert }),
-    tool,
-    clients: load.clients,
-    batch,
-    samples: Math.round(samples.total),
-    shares: samples.shares(),
-    functions: samples.topFunctions(),
-  };
-}
-
-/** Profiles one variant under load. @param perf whether perf can be used */
-export async function profileVariant(options: Options, perf: boolean): Promise<Profile> {
+/** Profiles one variant under load. */
+export async function profileVariant(options: Options): Promise<Profile> {
   mkdirSync(options.scratch, { recursive: true });
   const directory = mkdtempSync(join(options.scratch, 'profile-'));
   try {
-    return await (perf ? profileByPerf : profileByV8)(options, directory);
+    return await profileIn(options, directory);
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }

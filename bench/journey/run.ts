@@ -4,7 +4,7 @@ import { type Measured, measureInTurns } from '../harness/turns.ts';
 import { progress } from '../under-test/command-line.ts';
 import { measureCell, variantName } from './cell.ts';
 import type { Cell, Figures } from './figures.ts';
-import { expectedSeconds, type PlannedCell } from './plan.ts';
+import type { PlannedCell } from './plan.ts';
 
 export interface RunOptions {
   readonly rounds: number;
@@ -13,26 +13,30 @@ export interface RunOptions {
   readonly scratch: string;
 }
 
-/** Estimates the end of a run: the plan, corrected by the time that the finished part took. */
+/** Start, warm-up, waits for an idle process, the check of the files, stop. */
+const OVERHEAD_SECONDS = 5;
+
+/** Estimates the end of a run: cells take about as long as those before them. */
 export class Schedule {
   private readonly startMs = performance.now();
-  private doneSeconds = 0;
-  private readonly plannedSeconds: number;
+  private readonly cells: number;
+  private readonly guessMs: number;
+  private done = 0;
 
-  constructor(plannedSeconds: number) {
-    this.plannedSeconds = plannedSeconds;
+  constructor(cells: number, seconds: number) {
+    this.cells = cells;
+    this.guessMs = (OVERHEAD_SECONDS + seconds) * 1e3;
   }
 
-  done(seconds: number): void {
-    this.doneSeconds += seconds;
+  cellDone(): void {
+    this.done++;
   }
 
   get endText(): string {
-    const elapsed = (performance.now() - this.startMs) / 1e3;
-    const pace = this.doneSeconds > 0 ? elapsed / this.doneSeconds : 1;
-    const left = Math.max(0, this.plannedSeconds - this.doneSeconds) * pace;
-    const end = new Date(Date.now() + left * 1e3).toTimeString().slice(0, 5);
-    return `${Math.ceil(left / 60)} min left, until about ${end}`;
+    const cellMs = this.done > 0 ? (performance.now() - this.startMs) / this.done : this.guessMs;
+    const leftMs = (this.cells - this.done) * cellMs;
+    const end = new Date(Date.now() + leftMs).toTimeString().slice(0, 5);
+    return `${Math.ceil(leftMs / 60e3)} min left, until about ${end}`;
   }
 }
 
@@ -64,7 +68,7 @@ export async function measureRounds(
         const figures = await measureCell({ ...cell, seconds, warmUpSeconds, scratch, pinned: true });
         return [{ ...cell, round, figures }, `${figureText(figures)} (${schedule.endText})`] as const;
       } finally {
-        schedule.done(expectedSeconds(cell, seconds, warmUpSeconds));
+        schedule.cellDone();
       }
     },
   );

@@ -1,8 +1,8 @@
-/** The short check of a journey: every phase, and the last one with each slot reverted, stores what it accepts. */
+/** The short check of a journey: every phase, and those with a slot reverted, store what they accept. */
 import { progress } from '../under-test/command-line.ts';
 import { type CellOptions, measureCell, variantName } from './cell.ts';
 import type { Variant } from './figures.ts';
-import { BATCH, LAST_PHASE, REVERT_SLOTS } from './plan.ts';
+import { BATCH, REVERT_VARIANTS } from './plan.ts';
 
 /** Fewer clients than threads that may live at once, and few requests, since some phases start a thread for each. */
 const CLIENTS = 5;
@@ -28,11 +28,10 @@ async function check(variant: Variant, scratch: string): Promise<string> {
 
 /** Returns the exit code: 1 when a variant failed. */
 export async function smoke(scratch: string, phases: readonly number[]): Promise<number> {
-  const reverts = phases.includes(LAST_PHASE) ? REVERT_SLOTS : [];
-  const variants: Variant[] = [
-    ...phases.map((phase) => ({ phase })),
-    ...reverts.map((revert) => ({ phase: LAST_PHASE, revert })),
-  ];
+  const reverts = REVERT_VARIANTS.filter(
+    ({ phase, revert }) => revert !== undefined && phases.includes(phase),
+  );
+  const variants: Variant[] = [...phases.map((phase) => ({ phase })), ...reverts];
   let failed = 0;
   for (const variant of variants) {
     try {

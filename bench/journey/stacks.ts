@@ -40,7 +40,7 @@ const ANYWHERE: readonly Rule[] = [
   ],
   [
     GARBAGE,
-    /Heap::(?:CollectGarbage|PerformGarbageCollection)|ConcurrentMarking|Scavenge|Sweeper|MarkCompact|IncrementalMarking|ArrayBufferSweeper|^\(garbage collector\)/,
+    /Heap::(?:CollectGarbage|PerformGarbageCollection)|ConcurrentMarking|Scavenge|Sweeper|MarkCompact|IncrementalMarking|ArrayBufferSweeper/,
   ],
   [
     COMPILE,

@@ -1,6 +1,6 @@
 /** Medians, ranges, ratios and verdicts, from the cells of a run. */
 import { type Range, rangeOf, ratiosWithinRounds, sum } from '../statistics.ts';
-import type { Cell, Figures, Journey, Profile, RateKind, RevertedSlot } from './figures.ts';
+import type { Cell, Figures, Journey, Profile, RateKind, Variant } from './figures.ts';
 
 /** How many times better the last phase has to be than the first. */
 export const TARGET_FACTOR = 10;
@@ -31,11 +31,18 @@ export const ladderCellsOf = ({ ladder }: Journey, phase: number, clients: numbe
 export const openCellsOf = ({ open }: Journey, phase: number | undefined, rateKind: RateKind): Cell[] =>
   open.filter(({ phase: own, load }) => own === phase && load.kind === 'open' && load.rateKind === rateKind);
 
-export const revertCellsOf = (
-  { reverts }: Journey,
-  revert: RevertedSlot | undefined,
-  batch: number,
-): Cell[] => reverts.filter((cell) => cell.revert === revert && cell.batch === batch);
+export const revertCellsOf = ({ reverts }: Journey, { phase, revert }: Variant, batch: number): Cell[] =>
+  reverts.filter((cell) => cell.phase === phase && cell.revert === revert && cell.batch === batch);
+
+/** The variants of the reverted slots, in the order in which they took turns. */
+export const revertVariantsOf = ({ reverts }: Journey): Variant[] =>
+  reverts
+    .filter(({ round, batch }) => round === reverts[0]!.round && batch === reverts[0]!.batch)
+    .map(({ phase, revert }) => ({ phase, ...(revert && { revert }) }));
+
+export const revertBatchesOf = ({ reverts }: Journey): number[] => [
+  ...new Set(reverts.map(({ batch }) => batch)),
+];
 
 export const phasesOf = ({ ladder }: Journey): number[] => [...new Set(ladder.map(({ phase }) => phase))];
 

@@ -43,7 +43,9 @@ import {
   phasesOf,
   profileOf,
   ratioOf,
+  revertBatchesOf,
   revertCellsOf,
+  revertVariantsOf,
   saturationOf,
   successShare,
   TARGET_FACTOR,
@@ -83,6 +85,8 @@ const p99: Pick = (f) => f.p99Ms;
 const started: Pick = (f) => f.threadsStarted / f.seconds;
 const peak: Pick = (f) => f.peakBytes;
 const threads: Pick = (f) => f.threads;
+const latencies = ({ cells }: CellRow<Cell>): string =>
+  `${median(figureOf(cells, p50))} · ${median(figureOf(cells, p99))}`;
 
 /** A column of a figure's median, unless `text` is another. */
 const figure = (
@@ -183,7 +187,7 @@ function ladderTable(journey: Journey, text: (cells: readonly Cell[]) => string)
 const LADDER: Readonly<Record<string, (cells: readonly Cell[]) => string>> = {
   'ladder-stored': (cells) => withRange(figureOf(cells, stored)),
   'ladder-success': (cells) => median(figureOf(cells, successShare), percent),
-  'ladder-latency': (cells) => `${median(figureOf(cells, p50))} · ${median(figureOf(cells, p99))}`,
+  'ladder-latency': (cells) => latencies({ cells }),
   'ladder-cpu': (cells) => median(figureOf(cells, cpuPerMillion)),
   'ladder-memory': (cells) =>
     [
@@ -234,35 +238,35 @@ function openTable(journey: Journey, rateKind: RateKind): Table {
   return tableOf(columns, openRows(journey, rateKind));
 }
 
-export const revertedSlotsOf = ({ reverts }: Journey): (RevertedSlot | undefined)[] => [
-  ...new Set(reverts.map(({ revert }) => revert)),
-];
+interface RevertRow extends CellRow<Cell> {
+  readonly variant: Variant;
+  /** The same phase as it is. */
+  readonly complete: readonly Cell[];
+}
 
-export const revertBatchesOf = ({ reverts }: Journey): number[] => [
-  ...new Set(reverts.map(({ batch }) => batch)),
-];
+const against = ({ variant, cells, complete }: RevertRow, pick: Pick): string =>
+  variant.revert === undefined ? '–' : withRange(ratioOf(cells, complete, pick), factor);
 
 function revertTable(journey: Journey, batch: number): Table {
-  const phase = journey.phases.at(-1)!.number;
-  const complete = revertCellsOf(journey, undefined, batch);
-  interface Row extends CellRow<Cell> {
-    readonly revert: RevertedSlot | undefined;
-  }
-  const against = ({ revert, cells }: Row, pick: Pick): string =>
-    revert === undefined ? '–' : withRange(ratioOf(cells, complete, pick), factor);
-  const columns: Column<Row>[] = [
-    ['phase, or reverted slot', ({ revert }) => variantText({ phase, ...(revert && { revert }) }, journey)],
+  const columns: Column<RevertRow>[] = [
+    ['phase, or reverted slot', ({ variant }) => variantText(variant, journey)],
     figure('thousand metrics/CPU s', (f) => metricsPerCpuSecond(f) / 1e3),
     ['ratio (spread)', (row) => against(row, metricsPerCpuSecond)],
-    ['', ({ revert, cells }) => (revert === undefined ? '' : changeOf(cells, complete, metricsPerCpuSecond))],
+    [
+      '',
+      ({ variant, cells, complete }) =>
+        variant.revert === undefined ? '' : changeOf(cells, complete, metricsPerCpuSecond),
+    ],
     figure('metrics/s stored', stored),
     ['ratio (spread)', (row) => against(row, stored)],
     figure('2xx', successShare, percent),
-    ['p50 · p99 ms', ({ cells }) => `${median(figureOf(cells, p50))} · ${median(figureOf(cells, p99))}`],
+    ['p50 · p99 ms', latencies],
   ];
-  const rows = revertedSlotsOf(journey).map(
-    (revert): Row => ({ revert, cells: revertCellsOf(journey, revert, batch) }),
-  );
+  const rows = revertVariantsOf(journey).map((variant) => ({
+    variant,
+    cells: revertCellsOf(journey, variant, batch),
+    complete: revertCellsOf(journey, { phase: variant.phase }, batch),
+  }));
   return tableOf(columns, rows);
 }
 
@@ -283,30 +287,24 @@ const OPEN = SATURATED.filter(({ pick }) => [successShare, p50, p99].includes(pi
 function phaseTable(journey: Journey, { phase, cells, before, clients }: PhaseRow): Table {
   const row = (prefix: string, line: Figure, own: readonly Cell[], earlier: readonly Cell[]): string[] => [
     `${prefix}${line.title}`,
-    ...(before.length === 0 ? [] : [show(line, earlier)]),
+    show(line, earlier),
     show(line, own),
-    ...(before.length === 0 ? [] : [line.plain ? '' : withRange(ratioOf(own, earlier, line.pick), factor)]),
+    line.plain ? '' : withRange(ratioOf(own, earlier, line.pick), factor),
   ];
   const previous = phaseBefore(journey, phase);
-  const earlierClients = saturationOf(journey.ladder, previous)?.clients;
   const rows = SATURATED.map((line) => row('', line, cells, before));
-  rows.splice(1, 0, [
-    'at clients',
-    ...(before.length === 0 ? [] : [String(earlierClients)]),
-    String(clients),
-    ...(before.length === 0 ? [] : ['']),
-  ]);
+  const earlierClients = saturationOf(journey.ladder, previous)?.clients;
+  rows.splice(1, 0, ['at clients', String(earlierClients), String(clients), '']);
   const open = openCellsOf(journey, phase, 'baseline');
   const load = open[0]?.load;
   if (load?.kind === 'open') {
     const earlier = openCellsOf(journey, previous, 'baseline');
     rows.push(...OPEN.map((line) => row(`at a constant ${rateOf(load)}: `, line, open, earlier)));
   }
-  const head = before.length === 0 ? [''] : ['', `phase ${phaseName(journey, previous)}`];
-  return {
-    head: [...head, `phase ${phaseName(journey, phase)}`, ...(before.length === 0 ? [] : ['ratio'])],
-    rows,
-  };
+  const head = ['', `phase ${phaseName(journey, previous)}`, `phase ${phaseName(journey, phase)}`, 'ratio'];
+  if (before.length > 0) return { head, rows };
+  const alone = (row: readonly string[]): string[] => [row[0]!, row[2]!];
+  return { head: alone(head), rows: rows.map(alone) };
 }
 
 function originBlock(journey: Journey): string {
