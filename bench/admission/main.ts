@@ -4,7 +4,7 @@
  *
  * `--load=N` sets what arrives, in multiples of what the storage can take (default 3); `--seed=N`.
  */
-import { argumentOf, smokeRun } from '../harness/options.ts';
+import { options, smokeRun } from '../harness/options.ts';
 import { type Column, markdownTable, tableOf } from '../report/table.ts';
 import { adaptive, codel, fixedConcurrency, gradient2, staticBounds } from './policies.ts';
 import { type Figures, peakBytes, type Scenario, type Storage, simulate } from './storage-model.ts';
@@ -18,8 +18,8 @@ const WARM_UP_MS = 1_000;
 /** Requests per worker that a 200 MB/s disk holds for the target delay. */
 const FIXED_REQUESTS = 400;
 
-const load = Number(argumentOf('--load') ?? 3);
-const seed = Number(argumentOf('--seed') ?? 1);
+const load = Number(options.load ?? 3);
+const seed = Number(options.seed ?? 1);
 
 const FAST: Storage = { fixedMs: 0.2, msPerMib: 5 };
 

@@ -5,49 +5,37 @@
  *     npm run bench:archive -- --size         # bytes, CPU, memory
  *     npm run bench:archive -- --ingest       # metrics per CPU second of the server, alone and beside an archiver
  */
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
+import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { textTable } from '../../load-test/format.ts';
 import { readManifest } from '../../src/archive/manifest.ts';
+import { compareBeside } from '../beside/turns.ts';
 import { argsOf } from '../compare/cell.ts';
 import { CONTENDER } from '../compare/contenders.ts';
-import { firstStamp } from '../compare/peer-cell.ts';
+import { firstStamp, untilSettled } from '../compare/peer-cell.ts';
 import { StampedClient } from '../compare/stamped-client.ts';
-import {
-  createStampedWorkload,
-  type StampedWorkload,
-  writeStampedFiles,
-} from '../compare/stamped-workload.ts';
+import { createStampedWorkload, type StampedWorkload } from '../compare/stamped-workload.ts';
+import { options, roundsOr } from '../harness/options.ts';
 import { machine } from '../report/origin.ts';
-import { medianOf } from '../statistics.ts';
+import { printTable } from '../report/table.ts';
+import { sum } from '../statistics.ts';
 import {
   type Child,
   inScratch,
-  LOAD_CORE,
   MAIN,
   SERVER_CORE,
   startChild,
   withChild,
+  withServer,
 } from '../under-test/process.ts';
 import { diskBytes } from '../under-test/stored.ts';
 import { cpuSeconds } from '../under-test/usage.ts';
-import { CONNECTIONS, runWrk } from '../under-test/wrk.ts';
+import { CONNECTIONS } from '../under-test/wrk.ts';
 
 const SCRATCH = '.artifacts/bench-archive';
 const MAX_MEMORY = '512m';
 const METRICS: Readonly<Record<number, number>> = { 1: 100_000, 100: 2_000_000, 1000: 4_000_000 };
-/** Longer than VictoriaMetrics' background timers. */
-const QUIET_MS = 11_000;
 /** A slow disk must not make the server refuse a part of the load. */
 const PATIENT = ['--target-delay-ms', '60000', '--request-timeout-ms', '60000'];
-const ROUNDS = 5;
-const ROUND_SECONDS = 8;
-/** At normal priority it archives even if the load leaves no time for one that yields to all else. */
-const SETTINGS = ['alone', 'beside, low priority', 'beside, normal priority'] as const;
-type Setting = (typeof SETTINGS)[number];
-
 async function send(
   child: Child,
   workload: StampedWorkload,
@@ -72,11 +60,8 @@ interface PassLine {
 }
 
 function archiveOnce(dataDir: string): PassLine {
-  const args = [
-    MAIN,
-    ...`archive --once --priority normal --max-memory ${MAX_MEMORY} --data-dir`.split(' '),
-    dataDir,
-  ];
+  const args = [MAIN, 'archive', '--once', '--priority', 'normal', '--max-memory', MAX_MEMORY];
+  args.push('--data-dir', dataDir);
   const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
   if (status !== 0) throw new Error(stderr);
   return JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as PassLine;
@@ -98,11 +83,11 @@ async function archiveSize(workload: StampedWorkload, first: number, requests: n
     const metrics = requests * workload.batch;
     if (pass.lines !== metrics) throw new Error(`${pass.lines} of ${metrics} metrics archived`);
     const manifest = readManifest(dataDir);
-    const bytes = manifest?.files.reduce((sum, file) => sum + file.bytes, 0) ?? 0;
-    const sourceBytes = manifest?.segments.reduce((sum, segment) => sum + segment.bytes, 0) ?? 0;
+    const bytesOf = (files: readonly { readonly bytes: number }[] = []): number =>
+      sum(files.map(({ bytes }) => bytes));
     return {
-      ndjson: sourceBytes / metrics,
-      archive: bytes / metrics,
+      ndjson: bytesOf(manifest?.segments) / metrics,
+      archive: bytesOf(manifest?.files) / metrics,
       onDisk: diskBytes(join(dataDir, 'archive')) / metrics,
       cpuUs: (pass.cpuSeconds * 1e6) / metrics,
       peakMiB: pass.peakMiB,
@@ -111,32 +96,25 @@ async function archiveSize(workload: StampedWorkload, first: number, requests: n
 }
 
 /** After its caches are flushed and all its parts merged, which is the least that it takes. */
-async function victoriaMetricsSize(workload: StampedWorkload, first: number, requests: number) {
-  return inScratch(SCRATCH, (_directory, dataDir) =>
-    withChild(CONTENDER['vm-json'].start(dataDir), async (child) => {
-      await send(child, workload, 'vm-json', first, requests);
-      for (const path of ['/internal/force_flush', '/internal/force_merge']) {
-        await fetch(`http://127.0.0.1:${child.port}${path}`);
-      }
-      const metrics = requests * workload.batch;
-      const kept = await CONTENDER['vm-json'].storage(child, dataDir).count();
-      let bytes = diskBytes(dataDir);
-      for (let quietMs = 0; quietMs < QUIET_MS; quietMs += 500) {
-        await sleep(500);
-        const now = diskBytes(dataDir);
-        if (now !== bytes) quietMs = 0;
-        bytes = now;
-      }
-      const cpu = cpuSeconds(child.pid);
-      await child.stop();
-      return {
-        kept: kept / metrics,
-        onDisk: bytes / metrics,
-        dataOnly: diskBytes(join(dataDir, 'data')) / metrics,
-        cpuUs: (cpu * 1e6) / metrics,
-      };
-    }),
-  );
+function victoriaMetricsSize(workload: StampedWorkload, first: number, requests: number) {
+  const contender = CONTENDER['vm-json'];
+  return withServer(SCRATCH, contender.start, async (child, dataDir) => {
+    await send(child, workload, 'vm-json', first, requests);
+    for (const path of ['/internal/force_flush', '/internal/force_merge']) {
+      await fetch(`http://127.0.0.1:${child.port}${path}`);
+    }
+    const metrics = requests * workload.batch;
+    const kept = await contender.storage(child, dataDir).count();
+    const settled = await untilSettled(child, dataDir, contender.quietMs);
+    const cpu = cpuSeconds(child.pid);
+    await child.stop();
+    return {
+      kept: kept / metrics,
+      onDisk: settled.diskBytes / metrics,
+      dataOnly: diskBytes(join(dataDir, 'data')) / metrics,
+      cpuUs: (cpu * 1e6) / metrics,
+    };
+  });
 }
 
 async function sizes(): Promise<void> {
@@ -157,64 +135,25 @@ async function sizes(): Promise<void> {
   }
   const head = ['metrics a request', 'metrics', 'series', 'NDJSON bytes', 'Parquet bytes', 'archive on disk'];
   head.push('VictoriaMetrics on disk', 'its data only', 'kept by it', 'archive µs CPU', 'archive peak MiB');
-  console.log(textTable([head, ...rows]));
+  printTable({ head, rows });
 }
 
-/** Metrics per CPU second of the server over one load, and metrics that were archived during it. */
-async function ingestRound(
-  workload: StampedWorkload,
-  setting: Setting,
-): Promise<{ perCpuSecond: number; archived: number }> {
-  return inScratch(SCRATCH, (directory, dataDir) =>
-    withChild(
-      startChild([...argsOf('written', dataDir), '--segment-bytes', '16m'], SERVER_CORE),
-      async (child) => {
-        const { encoding, path } = CONTENDER.written;
-        const files = writeStampedFiles(directory, workload, encoding);
-        const load = { port: child.port, path, connections: CONNECTIONS, core: LOAD_CORE };
-        const first = firstStamp();
-        await runWrk({ ...load, files: files(first), seconds: 2 });
-        const priority = setting === 'beside, normal priority' ? 'normal' : 'low';
-        const args = [MAIN, 'archive', '--interval', '100ms', '--delete-segments', '--priority', priority];
-        const archiver =
-          setting === 'alone'
-            ? null
-            : spawn(process.execPath, [...args, '--data-dir', dataDir], { stdio: 'ignore' });
-        if (archiver !== null) await sleep(1_000);
-        const archivedBefore = readManifest(dataDir)?.archivedLines ?? 0;
-        const before = cpuSeconds(child.pid);
-        const counts = await runWrk({ ...load, files: files(first + 1_000_000), seconds: ROUND_SECONDS });
-        const spent = cpuSeconds(child.pid) - before;
-        const archived = (readManifest(dataDir)?.archivedLines ?? 0) - archivedBefore;
-        if (archiver !== null) {
-          const exited = once(archiver, 'exit');
-          archiver.kill('SIGKILL');
-          await exited;
-        }
-        await child.stop();
-        return { perCpuSecond: ((counts.responses - counts.refused) * workload.batch) / spent, archived };
-      },
-    ),
-  );
-}
-
-async function ingest(): Promise<void> {
-  const workload = createStampedWorkload(100);
-  const figures = new Map(SETTINGS.map((setting) => [setting, [] as number[]]));
-  for (let round = 0; round < ROUNDS; round++) {
-    for (const setting of SETTINGS) {
-      const { perCpuSecond, archived } = await ingestRound(workload, setting);
-      figures.get(setting)!.push(perCpuSecond);
-      console.log(
-        `${setting}: ${Math.round(perCpuSecond / 1e3)} thousand metrics per CPU second, ${archived} archived meanwhile`,
-      );
-    }
-  }
-  const alone = medianOf(figures.get('alone')!);
-  for (const [setting, values] of figures)
-    console.log(`${setting}: ${((100 * medianOf(values)) / alone).toFixed(1)}% of alone, by medians`);
+function ingest(): Promise<void> {
+  const command = ['archive', '--interval', '100ms', '--delete-segments', '--priority'];
+  return compareBeside({
+    settings: [
+      { name: 'alone', command: null },
+      { name: 'beside, low priority', command: [...command, 'low'] },
+      // It archives even if the load leaves no time for a process that yields to all else.
+      { name: 'beside, normal priority', command: [...command, 'normal'] },
+    ],
+    rounds: roundsOr(5),
+    seconds: 8,
+    serverArgs: ['--segment-bytes', '16m'],
+    handled: (dataDir) => readManifest(dataDir)?.archivedLines ?? 0,
+  });
 }
 
 console.log(machine());
-if (process.argv.includes('--size')) await sizes();
-if (process.argv.includes('--ingest')) await ingest();
+if (options.size) await sizes();
+if (options.ingest) await ingest();

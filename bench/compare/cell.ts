@@ -1,17 +1,16 @@
 /** One cell of the comparison: one server, one batch size, a fresh process, a warm-up and a measured load. */
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Memory, memoryOf } from '../../load-test/server-process.ts';
+import { memoryOf } from '../../load-test/server-process.ts';
 import { type Exposition, readExposition, refusalsIn, sampleOf } from '../under-test/exposition.ts';
 import {
   type Child,
-  inScratch,
   LOAD_CORE,
   REFUSES_NOTHING,
   SERVER_CORE,
   serveArgs,
   startChild,
-  withChild,
+  withServer,
 } from '../under-test/process.ts';
 import { checkSamples, checkStored, countLines, dataFiles } from '../under-test/stored.ts';
 import { cpuSeconds, untilIdle } from '../under-test/usage.ts';
@@ -40,29 +39,9 @@ export interface CellOptions {
   readonly seconds: number;
   /** For the data and wrk's files. */
   readonly scratch: string;
-  /** Passed to the server's Node.js. */
-  readonly nodeArgs?: readonly string[];
 }
 
-export interface CellResult extends Memory {
-  readonly server: ServerName;
-  readonly batch: number;
-  /** Requests whose metrics the server accepted. */
-  readonly accepted: number;
-  /** Requests that the server refused; only where `received` outruns the disk. */
-  readonly refused: number;
-  readonly seconds: number;
-  /** Of the whole server process, from the start of the load until the server is idle again. */
-  readonly cpuSeconds: number;
-  readonly requestsPerCpuSecond: number;
-  readonly metricsPerCpuSecond: number;
-  readonly requestsPerSecond: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-  readonly maxMs: number;
-  /** Lines in the files at the end, warm-up included; 0 for the bare server. */
-  readonly storedLines: number;
-}
+export type CellResult = Awaited<ReturnType<typeof measureCell>>;
 
 const scriptPath = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 
@@ -98,48 +77,50 @@ function checkAnswers(server: ServerName, runs: readonly WrkCounts[], own: Expos
 }
 
 /** Measures one cell. @throws when anything was refused, went wrong, or is not in the files */
-export function measureCell(options: CellOptions): Promise<CellResult> {
-  const { server, workload, seconds, scratch, nodeArgs = [] } = options;
+export function measureCell({ server, workload, seconds, scratch }: CellOptions) {
   const { batch } = workload;
-  return inScratch(scratch, (directory, dataDir) =>
-    withChild(startChild([...nodeArgs, ...argsOf(server, dataDir)], SERVER_CORE), async (child) => {
-      const files = writeWrkFiles(directory, workload);
-      const load = { port: child.port, files, connections: CONNECTIONS, core: LOAD_CORE };
-      const warmUp = await runWrk({ ...load, seconds: Math.min(WARM_UP_SECONDS, seconds) });
-      await untilIdle(child.pid);
-      const before = cpuSeconds(child.pid);
-      const counts = await runWrk({ ...load, seconds });
-      const own = await untilSettled(server, child);
-      const spent = cpuSeconds(child.pid) - before;
-      const memory = memoryOf(child.pid);
-      await child.stop();
+  const start = (dataDir: string) => startChild(argsOf(server, dataDir), SERVER_CORE);
+  return withServer(scratch, start, async (child, dataDir, directory) => {
+    const files = writeWrkFiles(directory, workload);
+    const load = { port: child.port, files, connections: CONNECTIONS, core: LOAD_CORE };
+    const warmUp = await runWrk({ ...load, seconds: Math.min(WARM_UP_SECONDS, seconds) });
+    await untilIdle(child.pid);
+    const before = cpuSeconds(child.pid);
+    const counts = await runWrk({ ...load, seconds });
+    const own = await untilSettled(server, child);
+    const spent = cpuSeconds(child.pid) - before;
+    const memory = memoryOf(child.pid);
+    await child.stop();
 
-      checkAnswers(server, [warmUp, counts], own);
-      const paths = dataFiles(dataDir);
-      const storedLines = countLines(paths);
-      if (server !== 'bare') checkStored(storedLines, batch, [warmUp, counts]);
-      const counted = own && sampleOf(own, 'metricsstream_metrics_accepted_total');
-      if (counted !== undefined && counted !== storedLines) {
-        throw new Error(`${storedLines} lines stored, but the server counts ${counted} accepted`);
-      }
-      checkSamples(paths, workload);
-      const accepted = counts.responses - counts.refused;
-      return {
-        server,
-        batch,
-        accepted,
-        refused: counts.refused,
-        seconds: counts.seconds,
-        cpuSeconds: spent,
-        requestsPerCpuSecond: accepted / spent,
-        metricsPerCpuSecond: (accepted * batch) / spent,
-        requestsPerSecond: accepted / counts.seconds,
-        p50Ms: counts.p50Ms,
-        p99Ms: counts.p99Ms,
-        maxMs: counts.maxMs,
-        ...memory,
-        storedLines,
-      };
-    }),
-  );
+    checkAnswers(server, [warmUp, counts], own);
+    const paths = dataFiles(dataDir);
+    const storedLines = countLines(paths);
+    if (server !== 'bare') checkStored(storedLines, batch, [warmUp, counts]);
+    const counted = own && sampleOf(own, 'metricsstream_metrics_accepted_total');
+    if (counted !== undefined && counted !== storedLines) {
+      throw new Error(`${storedLines} lines stored, but the server counts ${counted} accepted`);
+    }
+    checkSamples(paths, workload);
+    const accepted = counts.responses - counts.refused;
+    return {
+      server,
+      batch,
+      /** Requests whose metrics the server accepted. */
+      accepted,
+      /** Requests that the server refused; only where `received` outruns the disk. */
+      refused: counts.refused,
+      seconds: counts.seconds,
+      /** Of the whole server process, from the start of the load until the server is idle again. */
+      cpuSeconds: spent,
+      requestsPerCpuSecond: accepted / spent,
+      metricsPerCpuSecond: (accepted * batch) / spent,
+      requestsPerSecond: accepted / counts.seconds,
+      p50Ms: counts.p50Ms,
+      p99Ms: counts.p99Ms,
+      maxMs: counts.maxMs,
+      ...memory,
+      /** At the end, warm-up included; 0 for the bare server. */
+      storedLines,
+    };
+  });
 }

@@ -25,7 +25,6 @@ import { CONTENDERS, type ContenderName } from './contenders.ts';
 import { type MemoryRun, measureMemory, memoryBlocks } from './memory.ts';
 import { comparePeers, type PeersOptions, requirePeers, smokePeers } from './peers.ts';
 import { type PeersRun, peersBlocks } from './peers-tables.ts';
-import { profileCell } from './profile.ts';
 import { type RoundResult, type ServerRun, serverBlocks } from './tables.ts';
 
 const PROGRAM = 'npm run bench:server';
@@ -43,7 +42,6 @@ interface Options {
   readonly kills: number;
   readonly memory: boolean;
   readonly minutes: number;
-  readonly profile?: string;
   readonly scratch: string;
   readonly report?: string;
   readonly render: boolean;
@@ -74,7 +72,6 @@ function parseOptions(): Options {
     .option('--kills <count>', 'with --peers: how often each is killed', wholeNumber(0), 3)
     .option('--memory', 'instead: resident memory of the server at default settings under load', false)
     .option('--minutes <minutes>', 'length of the memory run', Number, 5)
-    .option('--profile <directory>', 'instead: where the CPU time goes, with the profiles kept there')
     .addOption(scratchOption('bench-server'))
     .addOption(reportOption('server'))
     .addOption(renderOption('server'))
@@ -146,18 +143,6 @@ async function watchMemory(options: Options): Promise<number> {
   return result.passed ? 0 : 1;
 }
 
-async function profileAll(options: Options, directory: string): Promise<number> {
-  const { batch, seconds, scratch } = options;
-  for (const size of batch) {
-    for (const server of chosen(options, SERVERS)) {
-      if (server === 'bare') continue;
-      const cell = { server, workload: createWorkload(size), seconds, scratch };
-      console.log(await profileCell(cell, directory));
-    }
-  }
-  return 0;
-}
-
 async function besidePeers(options: Options): Promise<number> {
   const { batch, rounds, seconds, kills, scratch, smoke } = options;
   const servers = chosen(options, CONTENDERS);
@@ -187,7 +172,6 @@ async function main(): Promise<number> {
   try {
     if (options.peers) return await besidePeers(options);
     if (options.memory) return await watchMemory(options);
-    if (options.profile !== undefined) return await profileAll(options, options.profile);
     return await compareServers(options);
   } finally {
     removeEmpty(options.scratch);

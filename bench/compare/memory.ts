@@ -3,12 +3,12 @@
  * defaults include the request limit, so the server refuses most of what wrk sends; refusals must not cost memory
  * either.
  */
-import { type MemorySample, memorySlope, watchMemory } from '../../load-test/memory-watch.ts';
+import { memorySlope, watchMemory } from '../../load-test/memory-watch.ts';
 import { memoryOf } from '../../load-test/server-process.ts';
 import { whole } from '../report/numbers.ts';
 import { type Origin, originTable } from '../report/origin.ts';
 import { markdownTable } from '../report/table.ts';
-import { inScratch, LOAD_CORE, serveArgs, startChild, withChild } from '../under-test/process.ts';
+import { LOAD_CORE, serveArgs, startChild, withServer } from '../under-test/process.ts';
 import { createWorkload, writeWrkFiles } from '../under-test/workload.ts';
 import { CONNECTIONS, runWrk } from '../under-test/wrk.ts';
 
@@ -20,34 +20,24 @@ const SHOWN_ROWS = 20;
 /** Metrics a request: at the default limit of 10,000 requests a second some 12 MB/s of files. */
 const BATCH = 10;
 
-export interface MemoryResult {
-  readonly samples: readonly MemorySample[];
-  readonly peakBytes: number;
-  readonly slopeMibPerMinute: number;
-  readonly responses: number;
-  readonly refused: number;
-  readonly passed: boolean;
-}
-
-export type MemoryRun = Origin & MemoryResult;
+export type MemoryRun = Origin & Awaited<ReturnType<typeof measureMemory>>;
 
 /** Loads a server at default settings and samples its memory each second. */
-export function measureMemory(minutes: number, scratch: string): Promise<MemoryResult> {
-  return inScratch(scratch, (directory, dataDir) =>
-    withChild(startChild(serveArgs(dataDir), undefined), async (child) => {
-      const files = writeWrkFiles(directory, createWorkload(BATCH));
-      const seconds = Math.round(minutes * 60);
-      const load = { port: child.port, files, connections: CONNECTIONS, seconds, core: LOAD_CORE };
-      const { samples, end } = watchMemory(child.pid);
-      const { responses, refused, socketErrors } = await runWrk(load).finally(end);
-      const { peakBytes } = memoryOf(child.pid);
-      await child.stop();
-      if (socketErrors > 0) throw new Error(`${socketErrors} socket errors or timeouts`);
-      const slopeMibPerMinute = memorySlope(samples);
-      const passed = peakBytes < LIMIT_BYTES && slopeMibPerMinute < FLAT_MIB_PER_MINUTE;
-      return { samples, peakBytes, slopeMibPerMinute, responses, refused, passed };
-    }),
-  );
+export function measureMemory(minutes: number, scratch: string) {
+  const start = (dataDir: string) => startChild(serveArgs(dataDir), undefined);
+  return withServer(scratch, start, async (child, _dataDir, directory) => {
+    const files = writeWrkFiles(directory, createWorkload(BATCH));
+    const seconds = Math.round(minutes * 60);
+    const load = { port: child.port, files, connections: CONNECTIONS, seconds, core: LOAD_CORE };
+    const { samples, end } = watchMemory(child.pid);
+    const { responses, refused, socketErrors } = await runWrk(load).finally(end);
+    const { peakBytes } = memoryOf(child.pid);
+    await child.stop();
+    if (socketErrors > 0) throw new Error(`${socketErrors} socket errors or timeouts`);
+    const slopeMibPerMinute = memorySlope(samples);
+    const passed = peakBytes < LIMIT_BYTES && slopeMibPerMinute < FLAT_MIB_PER_MINUTE;
+    return { samples, peakBytes, slopeMibPerMinute, responses, refused, passed };
+  });
 }
 
 export function memoryBlocks(run: MemoryRun): Record<string, string> {

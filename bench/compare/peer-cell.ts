@@ -3,12 +3,12 @@
  * each followed by a wait until the server has written all that the load gave it.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Memory, memoryOf } from '../../load-test/server-process.ts';
-import { type Child, inScratch, LOAD_CORE, withChild } from '../under-test/process.ts';
+import { memoryOf } from '../../load-test/server-process.ts';
+import { type Child, LOAD_CORE, withServer } from '../under-test/process.ts';
 import { diskBytes } from '../under-test/stored.ts';
 import { cpuSeconds } from '../under-test/usage.ts';
 import { CONNECTIONS, runWrk, type WrkCounts } from '../under-test/wrk.ts';
-import type { Contender, ContenderName } from './contenders.ts';
+import type { Contender } from './contenders.ts';
 import { STAMP_MS, type StampedWorkload, writeStampedFiles } from './stamped-workload.ts';
 
 /** Optimising compilation and the first collections end within it. */
@@ -28,36 +28,7 @@ export interface PeerCellOptions {
   readonly scratch: string;
 }
 
-export interface PeerCellResult extends Memory {
-  readonly server: ContenderName;
-  readonly batch: number;
-  /** Metrics that the measured load's 2xx answers acknowledged. */
-  readonly acknowledged: number;
-  /** Requests answered otherwise, and those that got no answer, warm-up included. */
-  readonly failedRequests: number;
-  readonly seconds: number;
-  /** Of the whole process, from the start of the load to the end of the work that it left behind. */
-  readonly cpuSeconds: number;
-  /** The part of it after the load. */
-  readonly deferredCpuSeconds: number;
-  readonly metricsPerCpuSecond: number;
-  readonly metricsPerSecond: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-  readonly p999Ms: number;
-  /** CPU seconds of wrk for each second; near 1, wrk is the limit. */
-  readonly wrkBusy: number;
-  /** From the end of the load to the end of the server's work. */
-  readonly deferredSeconds: number;
-  /** Blocks of all files in the data directory, when settled. */
-  readonly diskBytes: number;
-  /** Metrics that the server has at the end, warm-up included. */
-  readonly kept: number;
-  /** Metrics that it acknowledged, warm-up included. */
-  readonly keptAtLeast: number;
-  /** Those, and what was in flight when wrk stopped. */
-  readonly keptAtMost: number;
-}
+export type PeerCellResult = Awaited<ReturnType<typeof measurePeerCell>>;
 
 /** The first stamp of a run: a day ago, so that the last one is neither in the future nor past any retention. */
 export function firstStamp(): number {
@@ -75,7 +46,7 @@ interface Settled {
  * Waits until the process has neither taken CPU time nor changed its files for `quietMs`, so that flushes and merges
  * count to the load that caused them. Time and CPU are those of the last sample that showed work.
  */
-async function untilSettled({ pid }: Child, dataDir: string, quietMs: number): Promise<Settled> {
+export async function untilSettled({ pid }: Child, dataDir: string, quietMs: number): Promise<Settled> {
   const start = performance.now();
   let last: Settled = { cpuSeconds: cpuSeconds(pid), afterSeconds: 0, diskBytes: diskBytes(dataDir) };
   let before = last.cpuSeconds;
@@ -97,57 +68,59 @@ async function untilSettled({ pid }: Child, dataDir: string, quietMs: number): P
 const accepted = ({ responses, refused }: WrkCounts): number => responses - refused;
 
 /** The result counts refused, lost and duplicate metrics. Throws only if there is nothing to measure. */
-export function measurePeerCell({
-  contender,
-  workload,
-  seconds,
-  scratch,
-}: PeerCellOptions): Promise<PeerCellResult> {
-  return inScratch(scratch, (directory, dataDir) =>
-    withChild(contender.start(dataDir), async (child) => {
-      const files = writeStampedFiles(directory, workload, contender.encoding);
-      const first = firstStamp();
-      const load = { port: child.port, path: contender.path, connections: CONNECTIONS, core: LOAD_CORE };
-      const warmUpSeconds = Math.min(WARM_UP_SECONDS, seconds);
-      const warmUp = await runWrk({ ...load, files: files(first), seconds: warmUpSeconds });
-      await untilSettled(child, dataDir, contender.quietMs);
+export function measurePeerCell({ contender, workload, seconds, scratch }: PeerCellOptions) {
+  return withServer(scratch, contender.start, async (child, dataDir, directory) => {
+    const files = writeStampedFiles(directory, workload, contender.encoding);
+    const first = firstStamp();
+    const load = { port: child.port, path: contender.path, connections: CONNECTIONS, core: LOAD_CORE };
+    const warmUpSeconds = Math.min(WARM_UP_SECONDS, seconds);
+    const warmUp = await runWrk({ ...load, files: files(first), seconds: warmUpSeconds });
+    await untilSettled(child, dataDir, contender.quietMs);
 
-      const before = cpuSeconds(child.pid);
-      const counts = await runWrk({ ...load, files: files(first + WARM_UP_STAMPS), seconds });
-      const loaded = cpuSeconds(child.pid);
-      const settled = await untilSettled(child, dataDir, contender.quietMs);
-      const memory = memoryOf(child.pid);
-      const kept = await contender.storage(child, dataDir).count();
-      await child.stop();
+    const before = cpuSeconds(child.pid);
+    const counts = await runWrk({ ...load, files: files(first + WARM_UP_STAMPS), seconds });
+    const loaded = cpuSeconds(child.pid);
+    const settled = await untilSettled(child, dataDir, contender.quietMs);
+    const memory = memoryOf(child.pid);
+    const kept = await contender.storage(child, dataDir).count();
+    await child.stop();
 
-      const { batch } = workload;
-      const acknowledged = accepted(counts) * batch;
-      if (acknowledged === 0) throw new Error('nothing was acknowledged');
-      const spent = settled.cpuSeconds - before;
-      const keptAtLeast = (accepted(warmUp) + accepted(counts)) * batch;
-      const failed = (run: WrkCounts) => run.refused + run.socketErrors;
-      return {
-        server: contender.name,
-        batch,
-        acknowledged,
-        failedRequests: failed(warmUp) + failed(counts),
-        seconds: counts.seconds,
-        cpuSeconds: spent,
-        deferredCpuSeconds: settled.cpuSeconds - loaded,
-        metricsPerCpuSecond: acknowledged / spent,
-        metricsPerSecond: acknowledged / counts.seconds,
-        p50Ms: counts.p50Ms,
-        p99Ms: counts.p99Ms,
-        p999Ms: counts.p999Ms,
-        wrkBusy: counts.clientCpuSeconds / counts.seconds,
-        deferredSeconds: settled.afterSeconds,
-        ...memory,
-        diskBytes: settled.diskBytes,
-        kept,
-        keptAtLeast,
-        // wrk stops with a request in flight on each connection, which the server may have stored.
-        keptAtMost: keptAtLeast + 2 * CONNECTIONS * batch,
-      };
-    }),
-  );
+    const { batch } = workload;
+    const acknowledged = accepted(counts) * batch;
+    if (acknowledged === 0) throw new Error('nothing was acknowledged');
+    const spent = settled.cpuSeconds - before;
+    const keptAtLeast = (accepted(warmUp) + accepted(counts)) * batch;
+    const failed = (run: WrkCounts) => run.refused + run.socketErrors;
+    return {
+      server: contender.name,
+      batch,
+      /** Metrics that the measured load's 2xx answers acknowledged. */
+      acknowledged,
+      /** Requests answered otherwise, and those that got no answer, warm-up included. */
+      failedRequests: failed(warmUp) + failed(counts),
+      seconds: counts.seconds,
+      /** Of the whole process, from the start of the load to the end of the work that it left behind. */
+      cpuSeconds: spent,
+      /** The part of it after the load. */
+      deferredCpuSeconds: settled.cpuSeconds - loaded,
+      metricsPerCpuSecond: acknowledged / spent,
+      metricsPerSecond: acknowledged / counts.seconds,
+      p50Ms: counts.p50Ms,
+      p99Ms: counts.p99Ms,
+      p999Ms: counts.p999Ms,
+      /** CPU seconds of wrk for each second; near 1, wrk is the limit. */
+      wrkBusy: counts.clientCpuSeconds / counts.seconds,
+      /** From the end of the load to the end of the server's work. */
+      deferredSeconds: settled.afterSeconds,
+      ...memory,
+      /** Blocks of all files in the data directory, when settled. */
+      diskBytes: settled.diskBytes,
+      /** Metrics that the server has at the end, warm-up included. */
+      kept,
+      /** Metrics that it acknowledged, warm-up included. */
+      keptAtLeast,
+      /** wrk stops with a request in flight on each connection, which the server may have stored. */
+      keptAtMost: keptAtLeast + 2 * CONNECTIONS * batch,
+    };
+  });
 }

@@ -1,6 +1,5 @@
 /** Sends each body once, and compares the metrics that the server returns with those sent. */
-import { isDeepStrictEqual } from 'node:util';
-import { inScratch, withChild } from '../under-test/process.ts';
+import { withServer } from '../under-test/process.ts';
 import type { Contender } from './contenders.ts';
 import { firstStamp } from './peer-cell.ts';
 import { StampedClient } from './stamped-client.ts';
@@ -28,28 +27,25 @@ export function checkRoundTrip(
   workload: StampedWorkload,
   scratch: string,
 ): Promise<number> {
-  return inScratch(scratch, (_directory, dataDir) =>
-    withChild(contender.start(dataDir), async (child) => {
-      const first = firstStamp();
-      const { path, encoding } = contender;
-      const requests = workload.bodies.length;
-      const client = new StampedClient({
-        ...{ port: child.port, path, encoding, workload },
-        ...{ connections: 1, firstStamp: first, requests },
-      });
-      await client.run();
-      const { acknowledged, refused } = client.ledger;
-      if (acknowledged !== requests) throw new Error(`${refused} requests refused`);
-      const sent = workload.bodies.flatMap((metrics, index) => stampedMetrics(metrics, first + index));
-      const expected = valuesByKey(sent.map((m) => ({ ...m, name: contender.storedName(m.name) })));
-      const found = valuesByKey(await contender.storage(child, dataDir).metrics());
-      for (const [key, value] of expected) {
-        if (found.get(key) !== value) throw new Error(`${key}: ${value} sent, ${found.get(key)} stored`);
-      }
-      if (!isDeepStrictEqual(found, expected))
-        throw new Error(`${found.size} metrics, ${expected.size} sent`);
-      await child.stop();
-      return found.size;
-    }),
-  );
+  return withServer(scratch, contender.start, async (child, dataDir) => {
+    const first = firstStamp();
+    const { path, encoding } = contender;
+    const requests = workload.bodies.length;
+    const client = new StampedClient({
+      ...{ port: child.port, path, encoding, workload },
+      ...{ connections: 1, firstStamp: first, requests },
+    });
+    await client.run();
+    const { acknowledged, refused } = client.ledger;
+    if (acknowledged !== requests) throw new Error(`${refused} requests refused`);
+    const sent = workload.bodies.flatMap((metrics, index) => stampedMetrics(metrics, first + index));
+    const expected = valuesByKey(sent.map((m) => ({ ...m, name: contender.storedName(m.name) })));
+    const found = valuesByKey(await contender.storage(child, dataDir).metrics());
+    for (const [key, value] of expected) {
+      if (found.get(key) !== value) throw new Error(`${key}: ${value} sent, ${found.get(key)} stored`);
+    }
+    if (found.size !== expected.size) throw new Error(`${found.size} metrics, ${expected.size} sent`);
+    await child.stop();
+    return found.size;
+  });
 }

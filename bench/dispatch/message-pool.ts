@@ -16,42 +16,24 @@ export interface TaskAnswer {
   readonly checksum: number;
 }
 
-class MessagePool implements HandOver {
-  readonly threads: readonly Worker[];
-  private readonly moves: boolean;
-  private next = 0;
-
-  constructor(moves: boolean, done: Done) {
-    this.moves = moves;
-    this.threads = Array.from({ length: POOL_THREADS }, () => {
-      const thread = new Worker(ENTRY);
-      thread.on('message', ({ task, checksum }: TaskAnswer) => done(task, checksum));
-      return thread;
-    });
-  }
-
-  submit(task: number, body: Uint8Array): void {
-    const thread = this.threads[this.next]!;
-    this.next = (this.next + 1) % this.threads.length;
-    if (this.moves) {
-      const copy = body.slice();
-      thread.postMessage({ task, body: copy } satisfies TaskMessage, [copy.buffer]);
-    } else {
-      thread.postMessage({ task, body } satisfies TaskMessage);
-    }
-  }
-
-  flush(): void {}
-
-  readAnswerMs(): number {
-    return 0;
-  }
-}
-
 async function open(moves: boolean, done: Done): Promise<HandOver> {
-  const pool = new MessagePool(moves, done);
-  await Promise.all(pool.threads.map((thread) => once(thread, 'online')));
-  return pool;
+  const threads = Array.from({ length: POOL_THREADS }, () => new Worker(ENTRY));
+  for (const thread of threads)
+    thread.on('message', ({ task, checksum }: TaskAnswer) => done(task, checksum));
+  await Promise.all(threads.map((thread) => once(thread, 'online')));
+  let next = 0;
+  return {
+    submit: (task, body) => {
+      const thread = threads[next]!;
+      next = (next + 1) % threads.length;
+      if (moves) {
+        const copy = body.slice();
+        thread.postMessage({ task, body: copy } satisfies TaskMessage, [copy.buffer]);
+      } else {
+        thread.postMessage({ task, body } satisfies TaskMessage);
+      }
+    },
+  };
 }
 
 export const openCopying = ((_, done) => open(false, done)) satisfies OpenHandOver;

@@ -7,7 +7,7 @@ import { Worker } from 'node:worker_threads';
 import { Bell, createBell } from '../../src/base/bell.ts';
 import { createTaskRing, TaskSubmitter } from './task-ring.ts';
 import { POOL_THREADS } from './tasks.ts';
-import type { Done, HandOver, OpenHandOver } from './ways.ts';
+import type { Done, OpenHandOver } from './ways.ts';
 
 const ENTRY = new URL('./ring-worker.js', import.meta.url);
 
@@ -63,41 +63,24 @@ class RingWorker {
   }
 }
 
-class RingPool implements HandOver {
-  private readonly workers: readonly RingWorker[];
-  private next = 0;
-  private flushing = false;
-
-  constructor(slotBytes: number, done: Done) {
-    this.workers = Array.from({ length: POOL_THREADS }, () => new RingWorker(slotBytes, done));
-  }
-
-  get threads(): readonly Worker[] {
-    return this.workers.map(({ thread }) => thread);
-  }
-
-  submit(task: number, body: Uint8Array): void {
-    this.workers[this.next]!.submit(task, body);
-    this.next = (this.next + 1) % this.workers.length;
-  }
-
-  flush(): void {
-    if (this.flushing) return;
-    this.flushing = true;
-    // While answers are taken, each lets a task follow; all of them are handed over at once after the last.
-    queueMicrotask(() => {
-      this.flushing = false;
-      for (const worker of this.workers) worker.flush();
-    });
-  }
-
-  readAnswerMs(): number {
-    return 0;
-  }
-}
-
 export const openHandOver = (async (slotBytes, done) => {
-  const pool = new RingPool(slotBytes, done);
-  await Promise.all(pool.threads.map((thread) => once(thread, 'online')));
-  return pool;
+  const workers = Array.from({ length: POOL_THREADS }, () => new RingWorker(slotBytes, done));
+  await Promise.all(workers.map(({ thread }) => once(thread, 'online')));
+  let next = 0;
+  let flushing = false;
+  return {
+    submit: (task, body) => {
+      workers[next]!.submit(task, body);
+      next = (next + 1) % workers.length;
+    },
+    flush: () => {
+      if (flushing) return;
+      flushing = true;
+      // While answers are taken, each lets a task follow; all of them are handed over at once after the last.
+      queueMicrotask(() => {
+        flushing = false;
+        for (const worker of workers) worker.flush();
+      });
+    },
+  };
 }) satisfies OpenHandOver;

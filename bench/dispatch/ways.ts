@@ -9,9 +9,9 @@ export interface HandOver {
   /** Copies the body: the memory that a request arrives in is reused after the callback. */
   submit(task: number, body: Uint8Array): void;
   /** After the last submit of a turn, where wake-ups are collected until then. */
-  flush(): void;
-  /** Milliseconds from submit to answer, of all tasks since the last reading; 0 if `done` follows the answer at once. */
-  readAnswerMs(): number;
+  flush?(): void;
+  /** Milliseconds from submit to answer, of all tasks since the last reading; absent if `done` follows the answer at once. */
+  readAnswerMs?(): number;
 }
 
 export type OpenHandOver = (slotBytes: number, done: Done) => Promise<HandOver>;

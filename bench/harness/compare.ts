@@ -10,7 +10,7 @@ import { textTable } from '../../load-test/format.ts';
 import { machine } from '../report/origin.ts';
 import { medianOf, type Quartiles, quartilesOf } from '../statistics.ts';
 import { serveRounds, withForks } from './forks.ts';
-import { isWanted, jsonOutput, roundMsOr, roundsOr, smokeRun } from './options.ts';
+import { isWanted, roundMsOr, roundsOr, smokeRun } from './options.ts';
 import { takeTurns } from './turns.ts';
 
 export interface BenchCase {
@@ -124,11 +124,9 @@ function timeRound({ name, run, perRun }: BenchCase, longCalls: boolean): Round 
 const roundsOf = ({ maxRounds = rounds }: Comparison): number => Math.min(rounds, maxRounds);
 
 function measure(comparison: Comparison): Promise<Map<BenchCase, Round[]>> {
-  const script = process.argv[1];
-  if (script === undefined) throw new Error('a benchmark runs from a file');
   const forks = comparison.cases.map(({ name }) => ({
     name,
-    script,
+    script: process.argv[1]!,
     args: process.argv.slice(2),
     env: { [CHILD_ENV]: childId(comparison, name) },
   }));
@@ -158,13 +156,7 @@ function summarize(
 
 function print(comparison: Comparison, results: readonly CaseResult[]): void {
   const { title, unit, baseline, workload } = comparison;
-  const count = roundsOf(comparison);
-  if (jsonOutput) {
-    const data = { title, unit, baseline, workload, machine: machine(), rounds: count, roundMs, results };
-    console.log(JSON.stringify(data));
-    return;
-  }
-  console.log(`\n${title}\n  ${machine()}; ${count} rounds of ${roundMs} ms in turns`);
+  console.log(`\n${title}\n  ${machine()}; ${roundsOf(comparison)} rounds of ${roundMs} ms in turns`);
   if (workload) console.log(`  workload: seed ${workload.seed}, digest ${workload.digest}`);
   const rows = results.map(({ name, wallNs, cpuNs, ratio, cpuRatio, target }) => [
     `  ${name}`,

@@ -9,7 +9,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
 /** The child's next message. @throws when the child ends instead */
-async function nextMessage(child: ChildProcess, name: string): Promise<unknown> {
+export async function nextMessage(child: ChildProcess, name: string): Promise<unknown> {
   // Removes the listener that was not needed.
   const answered = new AbortController();
   const { signal } = answered;
@@ -27,7 +27,8 @@ async function nextMessage(child: ChildProcess, name: string): Promise<unknown> 
   }
 }
 
-async function ask(child: ChildProcess, name: string, message: object | string): Promise<unknown> {
+/** The answer of a child that serves rounds. */
+export function ask(child: ChildProcess, name: string, message: object | string): Promise<unknown> {
   child.send(message);
   return nextMessage(child, name);
 }

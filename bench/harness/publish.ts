@@ -1,9 +1,8 @@
 /** Runs a component benchmark that keeps its results: a terminal's table, or `--report DIR` with JSON, tables and charts. */
-import { textTable } from '../../load-test/format.ts';
 import { type Report, readRun, writeReport } from '../report/document.ts';
 import { type Origin, originOf, originTable } from '../report/origin.ts';
-import { markdownTables, type Table } from '../report/table.ts';
-import { isWanted, jsonOutput, renderOnly, reportDirectory } from './options.ts';
+import { markdownTables, printTable, type Table } from '../report/table.ts';
+import { isWanted, options } from './options.ts';
 
 export interface Measurement {
   readonly rounds: number;
@@ -30,7 +29,7 @@ export async function runComponent<Figures extends Measurement>(
   const { title, name, measure, tables, charts } = component;
   if (!isWanted(title)) return;
   let run: Origin & Figures;
-  if (renderOnly) run = readRun({ name }, reportDirectory);
+  if (options.render) run = readRun({ name }, options.report);
   else {
     const figures = await measure();
     if (typeof figures === 'string') console.log(`${title}: ${figures} verified`);
@@ -38,16 +37,11 @@ export async function runComponent<Figures extends Measurement>(
     run = { ...originOf(`npm run bench -- --only=${name}`), ...figures };
   }
   const { machine, rounds, seed, digest } = run;
-  if (jsonOutput) console.log(JSON.stringify({ title, ...run }));
-  else {
-    console.log(
-      `\n${title}\n  ${machine}; ${rounds} rounds in turns\n  workload: seed ${seed}, digest ${digest}`,
-    );
-    for (const { head, rows } of Object.values(tables(run))) {
-      console.log(`\n${textTable([head, ...rows]).replace(/^/gm, '  ')}`);
-    }
-  }
-  if (reportDirectory === undefined) return;
+  console.log(
+    `\n${title}\n  ${machine}; ${rounds} rounds in turns\n  workload: seed ${seed}, digest ${digest}\n`,
+  );
+  for (const table of Object.values(tables(run))) printTable(table);
+  if (options.report === undefined) return;
   const report: Report<Origin & Figures> = {
     ...{ name, title, files: charts },
     blocks: (own) => ({
@@ -55,5 +49,5 @@ export async function runComponent<Figures extends Measurement>(
       ...markdownTables(tables(own)),
     }),
   };
-  writeReport(report, run, reportDirectory);
+  writeReport(report, run, options.report);
 }

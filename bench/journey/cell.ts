@@ -10,12 +10,11 @@ import { memoryOf } from '../../load-test/server-process.ts';
 import { slotsOf } from '../../src/phases.ts';
 import {
   type Child,
-  inScratch,
   REFUSES_NOTHING,
   SERVER_CORE,
   serveArgs,
   startChild,
-  withChild,
+  withServer,
 } from '../under-test/process.ts';
 import { cpuSeconds, threadsOf, untilIdle } from '../under-test/usage.ts';
 import type { ClosedCell, Figures, OpenCell, Variant } from './figures.ts';
@@ -157,12 +156,14 @@ async function measureOn(server: Child, options: CellOptions, dataDir: string): 
 /** @throws when the server does not start, misses a metric it accepted, or does not drain */
 export function measureCell(options: CellOptions): Promise<Figures> {
   const { scratch, nodeArgs = [], pinned } = options;
-  return inScratch(scratch, (_directory, dataDir) => {
-    const args = [...nodeArgs, ...serveArgs(dataDir, ...SERVER_ARGS, ...variantArgs(options))];
-    return withChild(startChild(args, pinned ? SERVER_CORE : undefined), async (server) => {
-      const figures = await measureOn(server, options, dataDir);
-      await server.stop();
-      return figures;
-    });
+  const start = (dataDir: string) =>
+    startChild(
+      [...nodeArgs, ...serveArgs(dataDir, ...SERVER_ARGS, ...variantArgs(options))],
+      pinned ? SERVER_CORE : undefined,
+    );
+  return withServer(scratch, start, async (server, dataDir) => {
+    const figures = await measureOn(server, options, dataDir);
+    await server.stop();
+    return figures;
   });
 }

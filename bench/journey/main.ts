@@ -1,6 +1,6 @@
 /**
  * `npm run journey`: every phase under the same loads, and phases with one slot reverted at a time. Writes
- * journey.json and journey.html, and fills in the tables of journey.md and docs/phases.
+ * journey.json and two charts, and fills in the tables of journey.md and docs/phases.
  * docs/benchmarks/journey.md says how to read them.
  */
 import { Command, Option } from 'commander';
@@ -18,8 +18,8 @@ import {
 } from '../under-test/command-line.ts';
 import { pinSelf, removeEmpty, requireDisk } from '../under-test/requirements.ts';
 import { SERVER_ARGS } from './cell.ts';
+import { charts } from './charts.ts';
 import { type Cell, FORMAT, type Journey, type Profile } from './figures.ts';
-import { page } from './page.ts';
 import {
   BATCH,
   LAST_PHASE,
@@ -79,7 +79,7 @@ function parseOptions(): Options {
     .addOption(
       new Option(
         '--out <directory>',
-        'for journey.{json,html,md}; the tables of the pages in `phases` beside it are filled in, too',
+        'for journey.{json,md} and charts; the tables of the pages in `phases` beside it are filled in, too',
       ).default(RESULTS_DIRECTORY, 'docs/results'),
     )
     .addOption(scratchOption('journey'))
@@ -91,7 +91,7 @@ const REPORT: Report<Journey> = {
   name: 'journey',
   title: 'The optimisation journey, measured',
   blocks: journeyBlocks,
-  files: (journey) => ({ 'journey.html': page(journey) }),
+  files: charts,
 };
 
 /** @throws when the file is missing, or of another format */

@@ -7,25 +7,18 @@
  *
  * Usage: node dist/bench/live-page/main.js [--seconds 20] [--rounds 3] [--smoke]
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { Agent, type ClientRequest, get, request } from 'node:http';
+import { type ClientRequest, get } from 'node:http';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
-import { type Child, serveArgs, startChild } from '../under-test/process.ts';
+import { options, smokeRun } from '../harness/options.ts';
+import { takeTurns } from '../harness/turns.ts';
+import { mean } from '../statistics.ts';
+import { type Child, serveArgs, startChild, withServer } from '../under-test/process.ts';
 import { cpuSeconds, untilIdle } from '../under-test/usage.ts';
 
-const { values } = parseArgs({
-  options: {
-    seconds: { type: 'string', default: '20' },
-    rounds: { type: 'string', default: '3' },
-    smoke: { type: 'boolean', default: false },
-  },
-});
-const SECONDS = values.smoke ? 2 : Number(values.seconds);
-const ROUNDS = values.smoke ? 1 : Number(values.rounds);
-const CLIENTS = values.smoke ? 1_000 : 65_536;
+const SECONDS = smokeRun ? 2 : Number(options.seconds ?? 20);
+const ROUNDS = smokeRun ? 1 : Number(options.rounds ?? 3);
+const CLIENTS = smokeRun ? 1_000 : 65_536;
 const CONNECTIONS = 16;
 /** Connections take a moment to come and go. */
 const SETTLE_MS = 500;
@@ -69,55 +62,47 @@ async function measure({ pid, port }: Child, streams: number): Promise<number> {
 
 /** One request of each of many clients. */
 async function fillLimiter(port: number): Promise<void> {
-  const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS });
   const body = '{"metrics":[{"name":"a","value":1}]}';
   let next = 0;
   const postAll = async (): Promise<void> => {
     while (next < CLIENTS) {
-      const client = `client-${next++}`;
-      await new Promise<void>((resolve, reject) => {
-        const headers = { 'Content-Type': 'application/json', 'X-Client': client };
-        const asked = request(
-          { port, host: '127.0.0.1', agent, method: 'POST', path: '/metrics', headers },
-          (response) => response.resume().once('end', resolve),
-        );
-        asked.once('error', reject).end(body);
-      });
+      const headers = { 'Content-Type': 'application/json', 'X-Client': `client-${next++}` };
+      const response = await fetch(`http://127.0.0.1:${port}/metrics`, { method: 'POST', headers, body });
+      await response.arrayBuffer();
     }
   };
   await Promise.all(Array.from({ length: CONNECTIONS }, postAll));
-  agent.destroy();
 }
 
-const dataDir = mkdtempSync(join(tmpdir(), 'live-page-'));
-const server = await startChild(
-  serveArgs(dataDir, '--ack', 'received', '--client-id', 'header:x-client'),
-  undefined,
-);
-try {
-  const settings = [
-    { name: 'no page', streams: 0 },
-    { name: 'one page', streams: 1 },
-    { name: 'ten pages', streams: 10 },
-  ];
-  const used = new Map<string, number>();
-  const add = async (name: string, streams: number): Promise<void> => {
-    used.set(name, (used.get(name) ?? 0) + (await measure(server, streams)));
-  };
-  for (let round = 0; round < ROUNDS; round++)
-    for (const { name, streams } of settings) await add(name, streams);
+interface Setting {
+  readonly name: string;
+  readonly streams: number;
+}
+
+const OPEN_TABLE: readonly Setting[] = [
+  { name: 'no page', streams: 0 },
+  { name: 'one page', streams: 1 },
+  { name: 'ten pages', streams: 10 },
+];
+const FULL_TABLE: readonly Setting[] = [
+  { name: 'no page, limiter full', streams: 0 },
+  { name: 'one page, limiter full', streams: 1 },
+];
+
+const start = (dataDir: string) =>
+  startChild(serveArgs(dataDir, '--ack', 'received', '--client-id', 'header:x-client'), undefined);
+
+await withServer(tmpdir(), start, async (server) => {
+  const turns = (settings: readonly Setting[]) =>
+    takeTurns(settings, ROUNDS, ({ streams }) => measure(server, streams), 0);
+  const open = await turns(OPEN_TABLE);
   await fillLimiter(server.port);
   await untilIdle(server.pid);
-  for (let round = 0; round < ROUNDS; round++) {
-    await add('no page, limiter full', 0);
-    await add('one page, limiter full', 1);
-  }
+  const full = await turns(FULL_TABLE);
+  await server.stop();
   console.log(`live page: CPU of the server, idle, ${ROUNDS} × ${SECONDS} s each`);
-  for (const [name, seconds] of used) {
-    const percent = (100 * seconds) / (ROUNDS * SECONDS);
+  for (const [{ name }, seconds] of [...open, ...full]) {
+    const percent = (100 * mean(seconds)) / SECONDS;
     console.log(`${name.padEnd(24)} ${percent.toFixed(2).padStart(6)}% of one core`);
   }
-} finally {
-  await server.stop();
-  rmSync(dataDir, { recursive: true, force: true });
-}
+});

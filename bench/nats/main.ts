@@ -8,21 +8,20 @@
  * verified: by the sequence of the stream, and by the count of the rows.
  */
 import assert from 'node:assert/strict';
-import fs from 'node:fs';
 import os from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
-import pg from 'pg';
-import { textTable } from '../../load-test/format.ts';
-import { argumentOf, roundsOr } from '../harness/options.ts';
-import { dropTables } from '../postgres/database.ts';
+import type pg from 'pg';
+import { options, roundsOr } from '../harness/options.ts';
+import { takeTurns } from '../harness/turns.ts';
+import { countRows, dropTables, withDatabase } from '../postgres/database.ts';
 import { writeLog } from '../postgres/log.ts';
-import { whole, withRange } from '../report/numbers.ts';
+import { whole } from '../report/numbers.ts';
 import { machine } from '../report/origin.ts';
-import { rangeOf } from '../statistics.ts';
+import { printTable, roundsTable } from '../report/table.ts';
 import { type Ended, run, start } from '../under-test/command.ts';
+import { inScratch } from '../under-test/process.ts';
 import { publishTable } from './publish.ts';
 import { type Nats, withNats } from './servers.ts';
 
@@ -66,19 +65,37 @@ const linesIn = (url: string): Promise<number> =>
 const exportOnce = (to: string, dataDir: string): Promise<Ended> =>
   run(['export', '--to', to, '--data-dir', dataDir, '--once', '--log-level', 'error']);
 
-async function measureExport(dataDir: string, size: number, nats: Nats): Promise<string[]> {
-  const [rates, exporter, servers]: number[][] = [[], [], []];
-  for (let round = 0; round < ROUNDS; round++) {
-    await emptyStream(nats.url);
-    const before = nats.us();
-    const shipped = await exportOnce(nats.url, dataDir);
-    servers!.push((nats.us() - before) / LINES);
-    if (round === 0) assert.equal(await linesIn(nats.url), LINES, 'every line is in the stream');
-    const idle = await exportOnce(nats.url, dataDir);
-    rates!.push(LINES / (shipped.seconds - idle.seconds));
-    exporter!.push((shipped.us - idle.us) / LINES);
+async function measureExport(dataDir: string, nats: Nats) {
+  await emptyStream(nats.url);
+  const before = nats.us();
+  const shipped = await exportOnce(nats.url, dataDir);
+  const serversUs = (nats.us() - before) / LINES;
+  assert.equal(await linesIn(nats.url), LINES, 'every line is in the stream');
+  const idle = await exportOnce(nats.url, dataDir);
+  return {
+    perSecond: LINES / (shipped.seconds - idle.seconds),
+    exporterUs: (shipped.us - idle.us) / LINES,
+    serversUs,
+  };
+}
+
+async function exportTable(dataDir: string) {
+  const measured = new Map<number, Awaited<ReturnType<typeof measureExport>>[]>();
+  for (const size of SIZES) {
+    const rounds = await withNats(size, (nats) =>
+      takeTurns([size], ROUNDS, () => measureExport(dataDir, nats), 0),
+    );
+    measured.set(size, rounds.get(size)!);
   }
-  return [`${size}`, ...[rates!, exporter!, servers!].map((values) => withRange(rangeOf(values)))];
+  return roundsTable(
+    measured,
+    [['servers', String]],
+    [
+      ['metrics/s', ({ perSecond }) => perSecond],
+      ['exporter µs/metric', ({ exporterUs }) => exporterUs],
+      ['nats-server µs/metric', ({ serversUs }) => serversUs],
+    ],
+  );
 }
 
 /** Drains the stream with one batch size, and kills the consumer once it has stored a third. */
@@ -88,10 +105,7 @@ async function measureConsume(
   client: pg.Client,
   batch: string,
 ): Promise<string[]> {
-  const rows = async (): Promise<number> => {
-    const { rows: found } = await client.query<{ sum: string | null }>('SELECT sum(metrics) FROM ms_applied');
-    return Number(found[0]?.sum ?? 0);
-  };
+  const rows = () => countRows(client, 'SELECT sum(metrics) AS count FROM ms_applied');
   const args = ['consume', '--from', natsUrl, '--to', url, '--workers', WORKERS, '--batch-bytes', batch];
   args.push('--ack-wait', '2s', '--log-level', 'error');
   const until = async (count: number): Promise<void> => {
@@ -114,47 +128,29 @@ async function measureConsume(
   const seconds = (performance.now() - startMs) / 1_000;
   second.kill('SIGTERM');
   const { us } = await second.ended;
-  const { rows: counted } = await client.query<{ count: string }>('SELECT count(*) FROM ms_metrics');
-  const lost = LINES - Number(counted[0]!.count);
-  return [
-    ...[batch, whole((LINES - from) / seconds), (us / (LINES - atKill)).toFixed(2)],
-    ...[`${unacknowledged}`, `${lost}`],
-  ];
+  const lost = LINES - (await countRows(client));
+  const figures = [whole((LINES - from) / seconds), (us / (LINES - atKill)).toFixed(2)];
+  return [batch, ...figures, String(unacknowledged), String(lost)];
 }
 
-async function consumeTable(url: string, dataDir: string): Promise<string[][]> {
-  const client = new pg.Client({ connectionString: url });
-  await client.connect();
-  const work = async (nats: Nats): Promise<string[][]> => {
-    const table: string[][] = [];
-    for (const batch of BATCHES) {
-      await dropTables(client);
-      await run(['export', '--to', url, '--init']);
-      await emptyStream(nats.url);
-      await exportOnce(nats.url, dataDir);
-      const row = await measureConsume(url, nats.url, client, batch);
-      console.error(row.join('  '));
-      table.push(row);
-    }
-    return table;
-  };
-  return withNats(1, work).finally(() => client.end());
+async function consumeTable(url: string, client: pg.Client, dataDir: string, nats: Nats): Promise<void> {
+  const rows: string[][] = [];
+  for (const batch of BATCHES) {
+    await dropTables(client);
+    await run(['export', '--to', url, '--init']);
+    await emptyStream(nats.url);
+    await exportOnce(nats.url, dataDir);
+    rows.push(await measureConsume(url, nats.url, client, batch));
+    console.error(rows.at(-1)!.join('  '));
+  }
+  const head = ['--batch-bytes', 'rows/s', 'consumer µs/row', 'messages sent again', 'rows lost'];
+  printTable({ head, rows });
 }
 
-const url = argumentOf('--url');
-const dataDir = fs.mkdtempSync(join(os.tmpdir(), 'metricsstream-bench-'));
-try {
+await inScratch(os.tmpdir(), async (_directory, dataDir) => {
   writeLog(dataDir, { lines: LINES, linesPerCommit: LINES_PER_COMMIT, startMs: Date.now() - 3_600_000 });
   console.log(`${machine()}; ${LINES} lines, ${ROUNDS} rounds`);
-  if (process.argv.includes('--publish')) console.log(textTable(await publishTable(ROUNDS)));
-  else if (url === undefined) {
-    const table = [['servers', 'metrics/s', 'exporter µs/metric', 'nats-server µs/metric']];
-    for (const size of SIZES) table.push(await withNats(size, (nats) => measureExport(dataDir, size, nats)));
-    console.log(textTable(table));
-  } else {
-    const head = ['--batch-bytes', 'rows/s', 'consumer µs/row', 'messages sent again', 'rows lost'];
-    console.log(textTable([head, ...(await consumeTable(url, dataDir))]));
-  }
-} finally {
-  fs.rmSync(dataDir, { recursive: true });
-}
+  if (options.publish) printTable(await publishTable(ROUNDS));
+  else if (options.url === undefined) printTable(await exportTable(dataDir));
+  else await withDatabase((url, client) => withNats(1, (nats) => consumeTable(url, client, dataDir, nats)));
+});

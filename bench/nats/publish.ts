@@ -10,8 +10,9 @@ import { parseNatsAddress } from '../../src/nats/address.ts';
 import { type NatsLink, openNats } from '../../src/nats/connect.ts';
 import { LogWriter } from '../../src/nats/log-writer.ts';
 import { initStream } from '../../src/nats/stream.ts';
-import { whole, withRange } from '../report/numbers.ts';
-import { rangeOf } from '../statistics.ts';
+import { takeTurns } from '../harness/turns.ts';
+import { whole } from '../report/numbers.ts';
+import { roundsTable, type Table } from '../report/table.ts';
 import { type Nats, withNats } from './servers.ts';
 
 const STREAM = 'METRICSSTREAM';
@@ -85,45 +86,61 @@ async function publishAll(link: NatsLink, body: Uint8Array, lines: number, messa
     });
 }
 
-async function measure(one: Case, rounds: number, nats: Nats): Promise<string[]> {
-  const { servers, bytes, storage, logs } = one;
+async function measure({ bytes, logs }: Case, servers: Nats, links: readonly NatsLink[]): Promise<Cell> {
   const lines = Math.max(1, Math.floor(bytes / LINE.length));
   const body = Buffer.from(LINE.repeat(lines));
   const messages = Math.min(MOST_MESSAGES, Math.ceil(PUBLISHED_BYTES / bytes / logs));
   const metrics = messages * lines * logs;
-  const address = parseNatsAddress(nats.url, '--url');
-  const links = await Promise.all(Array.from({ length: logs }, () => openNats(address, {}, 'bench')));
-  const cells: Cell[] = [];
-  try {
-    for (let round = 0; round < rounds; round++) {
-      await newStream(links[0]!, nats.url, one);
-      await untilLed(links[0]!);
-      const [startMs, own, before] = [performance.now(), process.cpuUsage(), nats.us()];
-      await Promise.all(links.map((link) => publishAll(link, body, lines, messages)));
-      const seconds = (performance.now() - startMs) / 1_000;
-      const { user, system } = process.cpuUsage(own);
-      const jsm = await jetstreamManager(links[0]!.connection, { checkAPI: false });
-      assert.equal((await jsm.streams.info(STREAM)).state.messages, messages * logs, 'all are in the stream');
-      cells.push({
-        perSecond: metrics / seconds,
-        clientUs: (user + system) / metrics,
-        serversUs: (nats.us() - before) / metrics,
-      });
-    }
-  } finally {
-    await Promise.all(links.map((link) => link.close()));
-  }
-  return [
-    ...[String(servers), bytes < KIB ? `${bytes} B` : `${bytes / KIB} KiB`, storage, String(logs)],
-    withRange(rangeOf(cells.map(({ perSecond }) => perSecond)), whole),
-    withRange(rangeOf(cells.map(({ clientUs }) => clientUs))),
-    withRange(rangeOf(cells.map(({ serversUs }) => serversUs))),
-  ];
+  const [startMs, own, before] = [performance.now(), process.cpuUsage(), servers.us()];
+  await Promise.all(links.map((link) => publishAll(link, body, lines, messages)));
+  const seconds = (performance.now() - startMs) / 1_000;
+  const { user, system } = process.cpuUsage(own);
+  const jsm = await jetstreamManager(links[0]!.connection, { checkAPI: false });
+  assert.equal((await jsm.streams.info(STREAM)).state.messages, messages * logs, 'all are in the stream');
+  return {
+    perSecond: metrics / seconds,
+    clientUs: (user + system) / metrics,
+    serversUs: (servers.us() - before) / metrics,
+  };
 }
 
-export async function publishTable(rounds: number): Promise<string[][]> {
-  const head = ['servers', 'message', 'storage', 'logs'];
-  const table = [[...head, 'metrics/s', 'client µs/metric', 'servers µs/metric']];
-  for (const one of CASES) table.push(await withNats(one.servers, (nats) => measure(one, rounds, nats)));
-  return table;
+function measureRounds(one: Case, rounds: number, nats: Nats): Promise<Map<Case, Cell[]>> {
+  return takeTurns(
+    [one],
+    rounds,
+    async () => {
+      const address = parseNatsAddress(nats.url, '--url');
+      const links = await Promise.all(Array.from({ length: one.logs }, () => openNats(address, {}, 'bench')));
+      try {
+        await newStream(links[0]!, nats.url, one);
+        await untilLed(links[0]!);
+        return await measure(one, nats, links);
+      } finally {
+        await Promise.all(links.map((link) => link.close()));
+      }
+    },
+    0,
+  );
+}
+
+export async function publishTable(rounds: number): Promise<Table> {
+  const measured = new Map<Case, Cell[]>();
+  for (const one of CASES) {
+    const own = await withNats(one.servers, (nats) => measureRounds(one, rounds, nats));
+    measured.set(one, own.get(one)!);
+  }
+  return roundsTable(
+    measured,
+    [
+      ['servers', ({ servers }) => String(servers)],
+      ['message', ({ bytes }) => `${bytes / KIB} KiB`],
+      ['storage', ({ storage }) => storage],
+      ['logs', ({ logs }) => String(logs)],
+    ],
+    [
+      ['metrics/s', ({ perSecond }) => perSecond, whole],
+      ['client µs/metric', ({ clientUs }) => clientUs],
+      ['servers µs/metric', ({ serversUs }) => serversUs],
+    ],
+  );
 }

@@ -5,7 +5,7 @@ import os from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { cpuUs, run } from '../under-test/command.ts';
-import { freePort } from '../under-test/process.ts';
+import { freePort, inScratch } from '../under-test/process.ts';
 
 const READY_MS = 20_000;
 
@@ -17,14 +17,11 @@ export interface Nats {
 }
 
 /** Starts one server, or a cluster on loopback, in a directory of its own. */
-export async function withNats<T>(size: number, work: (nats: Nats) => Promise<T>): Promise<T> {
-  const directory = fs.mkdtempSync(join(os.tmpdir(), 'metricsstream-bench-nats-'));
-  try {
+export function withNats<T>(size: number, work: (nats: Nats) => Promise<T>): Promise<T> {
+  return inScratch(os.tmpdir(), async (directory) => {
     const nats = await startNats(directory, size);
-    return await work(nats).finally(nats.stop);
-  } finally {
-    fs.rmSync(directory, { recursive: true });
-  }
+    return work(nats).finally(nats.stop);
+  });
 }
 
 async function startNats(directory: string, size: number): Promise<Nats> {

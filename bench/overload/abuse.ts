@@ -11,16 +11,15 @@ import { correctness, type PartOptions, type PartResult, withoutHistograms } fro
 import type { Probe, ProbeStream } from './prober-messages.ts';
 import {
   between,
-  HEALTH_PROBE,
+  ENDPOINTS,
   isFine,
   latencyMs,
-  METRICS_PROBE,
   percentile,
   type Span,
   storedFinding,
   summarize,
 } from './probes.ts';
-import { type ServerUnderLoad, withServer } from './server-under-load.ts';
+import { type ServerUnderLoad, withProbedServer } from './server-under-load.ts';
 
 const CLIENT_HEADER = 'x-client';
 const ABUSE_RATE = 20_000;
@@ -74,7 +73,7 @@ export async function abuse(options: PartOptions): Promise<PartResult> {
   const { smoke, progress } = options;
   const good = goodStream();
   const args = ['--client-id', `header:${CLIENT_HEADER}`];
-  return withServer(options, { args }, [METRICS_PROBE, HEALTH_PROBE, good], async (server, prober) => {
+  return withProbedServer(options, { args }, [...ENDPOINTS, good], async (server, prober) => {
     const rounds: Round[] = [];
     if (!smoke) {
       // Compiles the paths of accepted and of refused requests.
@@ -147,9 +146,7 @@ export async function abuse(options: PartOptions): Promise<PartResult> {
           ['abusive client', (round) => round.beside],
         ] as const satisfies readonly (readonly [string, (round: Round) => Span])[]
       ).flatMap(([part, pick]) =>
-        [METRICS_PROBE.name, HEALTH_PROBE.name, good.name].map((name) =>
-          summarize(part, name, during(name, pick)),
-        ),
+        [...ENDPOINTS, good].map(({ name }) => name).map((name) => summarize(part, name, during(name, pick))),
       ),
       data: rounds.map(({ abuser, ...spans }) => ({ ...spans, abuser: withoutHistograms(abuser) })),
     };

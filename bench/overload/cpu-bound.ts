@@ -19,8 +19,8 @@ import { NO_LIMIT } from '../under-test/process.ts';
 import { cpuSeconds } from '../under-test/usage.ts';
 import { type Finding, figure } from './finding.ts';
 import { correctness, type PartOptions, type PartResult, withoutHistograms } from './part.ts';
-import { HEALTH_PROBE, METRICS_PROBE, type ProbeSummary, summarizeEndpoints } from './probes.ts';
-import { type ServerUnderLoad, withServer } from './server-under-load.ts';
+import { ENDPOINTS, HEALTH_PROBE, type ProbeSummary, summarizeEndpoints } from './probes.ts';
+import { type ServerUnderLoad, withProbedServer } from './server-under-load.ts';
 
 const BATCHES = [1, 100, 1_000] as const;
 const FACTOR = 3;
@@ -102,58 +102,53 @@ async function quietShareOf({ pid }: ServerUnderLoad): Promise<number> {
 async function measureBatch(options: PartOptions, batch: number, directory: string): Promise<Batch> {
   const fullWhile = join(directory, `full-${batch}`);
   const env = faultEnvironment({ writeError: 'ENOSPC', writeErrorWhile: fullWhile });
-  return withServer(
-    options,
-    { args: NO_LIMIT, env },
-    [METRICS_PROBE, HEALTH_PROBE],
-    async (server, prober) => {
-      const closed = { kind: 'closed', intervalMs: 0 } as const;
-      await server.load({ batch, clients: CLIENTS, load: { ...closed, durationMs: WARM_UP_MS } });
-      const fullFromMs = monotonicMs();
-      const full = await measure(server, batch, { ...closed, durationMs: FULL_CORE_MS });
-      const quietShare = await quietShareOf(server);
-      server.group?.limitCpu(CPU_SHARE);
-      const accept = await measure(server, batch, { ...closed, durationMs: COST_MS });
-      const refuse = await refusing(server, batch, fullWhile);
-      const capacityPerSecond = accept.result.succeeded / accept.result.seconds;
-      const overloadFromMs = monotonicMs();
-      const over = await measure(server, batch, {
-        kind: 'open',
-        ratePerSecond: capacityPerSecond * FACTOR,
-        durationMs: OVERLOAD_MS,
-      });
-      const probes = await prober.end();
-      const { result: overload } = over;
-      const cost = ({ share, result, answers }: Cost): number =>
-        ((share - quietShare) * result.seconds * 1e6) / answers;
-      const limited = server.group === null ? 'all of a core' : `${formatShare(CPU_SHARE)} of a core`;
-      const during = (part: string, fromMs: number, lengthMs: number, isJudged: boolean): ProbeSummary[] =>
-        summarizeEndpoints(`${part}, ${batch} a request`, probes, [fromMs, fromMs + lengthMs], isJudged);
-      return {
-        batch,
-        fullCorePerSecond: full.result.succeeded / full.result.seconds,
-        acceptUs: cost(accept),
-        refuseUs: cost(refuse),
-        quietShare,
-        capacityPerSecond,
-        offeredPerSecond: overload.intended / overload.seconds,
-        answeredPerSecond: over.answers / overload.seconds,
-        goodputPerSecond: overload.succeeded / overload.seconds,
-        share: over.share - quietShare,
+  return withProbedServer(options, { args: NO_LIMIT, env }, ENDPOINTS, async (server, prober) => {
+    const closed = { kind: 'closed', intervalMs: 0 } as const;
+    await server.load({ batch, clients: CLIENTS, load: { ...closed, durationMs: WARM_UP_MS } });
+    const fullFromMs = monotonicMs();
+    const full = await measure(server, batch, { ...closed, durationMs: FULL_CORE_MS });
+    const quietShare = await quietShareOf(server);
+    server.group?.limitCpu(CPU_SHARE);
+    const accept = await measure(server, batch, { ...closed, durationMs: COST_MS });
+    const refuse = await refusing(server, batch, fullWhile);
+    const capacityPerSecond = accept.result.succeeded / accept.result.seconds;
+    const overloadFromMs = monotonicMs();
+    const over = await measure(server, batch, {
+      kind: 'open',
+      ratePerSecond: capacityPerSecond * FACTOR,
+      durationMs: OVERLOAD_MS,
+    });
+    const probes = await prober.end();
+    const { result: overload } = over;
+    const cost = ({ share, result, answers }: Cost): number =>
+      ((share - quietShare) * result.seconds * 1e6) / answers;
+    const limited = server.group === null ? 'all of a core' : `${formatShare(CPU_SHARE)} of a core`;
+    const during = (part: string, fromMs: number, lengthMs: number, isJudged: boolean): ProbeSummary[] =>
+      summarizeEndpoints(`${part}, ${batch} a request`, probes, [fromMs, fromMs + lengthMs], isJudged);
+    return {
+      batch,
+      fullCorePerSecond: full.result.succeeded / full.result.seconds,
+      acceptUs: cost(accept),
+      refuseUs: cost(refuse),
+      quietShare,
+      capacityPerSecond,
+      offeredPerSecond: overload.intended / overload.seconds,
+      answeredPerSecond: over.answers / overload.seconds,
+      goodputPerSecond: overload.succeeded / overload.seconds,
+      share: over.share - quietShare,
+      overload,
+      findings: correctness(`CPU-bound, ${batch} a request`, [
+        full.result,
+        accept.result,
+        refuse.result,
         overload,
-        findings: correctness(`CPU-bound, ${batch} a request`, [
-          full.result,
-          accept.result,
-          refuse.result,
-          overload,
-        ]),
-        probes: [
-          ...during('core busy', fullFromMs, FULL_CORE_MS, true),
-          ...during(`${limited}, ${FACTOR}×`, overloadFromMs, OVERLOAD_MS, server.group === null),
-        ],
-      };
-    },
-  );
+      ]),
+      probes: [
+        ...during('core busy', fullFromMs, FULL_CORE_MS, true),
+        ...during(`${limited}, ${FACTOR}×`, overloadFromMs, OVERLOAD_MS, server.group === null),
+      ],
+    };
+  });
 }
 
 /** Requests a second that can be accepted at the most when so many are answered. */
@@ -170,7 +165,7 @@ export function ceilingPerSecond(
 }
 
 async function smokeBatch(options: PartOptions, batch: number): Promise<readonly Finding[]> {
-  return withServer(options, { args: NO_LIMIT }, [HEALTH_PROBE], async (server) => {
+  return withProbedServer(options, { args: NO_LIMIT }, [HEALTH_PROBE], async (server) => {
     const load = {
       kind: 'open',
       ratePerSecond: SMOKE_RATE / Math.sqrt(batch),

@@ -8,16 +8,14 @@ export interface Finding {
   readonly isCorrectness: boolean;
 }
 
-export const correct = (requirement: string, holds: boolean, measured: string): Finding => ({
-  requirement,
-  measured,
-  holds,
-  isCorrectness: true,
-});
+const findingOf =
+  (isCorrectness: boolean) =>
+  (requirement: string, holds: boolean | null, measured: string): Finding => ({
+    requirement,
+    measured,
+    holds,
+    isCorrectness,
+  });
 
-export const figure = (requirement: string, holds: boolean | null, measured: string): Finding => ({
-  requirement,
-  measured,
-  holds,
-  isCorrectness: false,
-});
+export const correct = findingOf(true);
+export const figure = findingOf(false);

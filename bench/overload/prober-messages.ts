@@ -37,15 +37,5 @@ export interface Probe {
   readonly stolenMs: number;
 }
 
-interface ProberReport {
-  readonly kind: 'report';
-  /** By stream, in the order of their numbers, which is the order in which they were due. */
-  readonly probes: readonly (readonly Probe[])[];
-}
-
-interface ProberReady {
-  readonly kind: 'ready';
-}
-
-export type FromProber = ProberReady | ProberReport;
-export type ToProber = ({ readonly kind: 'begin' } & ProberPlan) | { readonly kind: 'end' };
+/** The probes by stream, in the order of their numbers, which is the order in which they were due. */
+export type ProberReport = readonly (readonly Probe[])[];

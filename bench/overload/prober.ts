@@ -3,6 +3,7 @@
  * much of that was its own delay. A process of its own, so that no other load's turn of the event loop is in the way.
  */
 import { openSync, readSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   Connection,
   type ConnectionEvents,
@@ -13,7 +14,8 @@ import { FAILURE_INDEX } from '../../load-test/generator/messages.ts';
 import { RequestTemplate } from '../../load-test/generator/request-template.ts';
 import type { ResponseReader } from '../../load-test/generator/response-reader.ts';
 import { monotonicMs } from '../../src/base/clock.ts';
-import type { FromProber, Probe, ProberPlan, ProbeStream, ToProber } from './prober-messages.ts';
+import { serveRounds } from '../harness/forks.ts';
+import type { Probe, ProberPlan, ProberReport, ProbeStream } from './prober-messages.ts';
 
 const HOST = '127.0.0.1';
 const TIMEOUT_MS = 10_000;
@@ -53,15 +55,8 @@ function sourceOf({ request }: ProbeStream, port: number): RequestSource {
   const authority = `${HOST}:${port}`;
   if (request.method === 'POST') {
     const { batch, runId, headers } = request;
-    return new RequestTemplate({
-      authority,
-      batch,
-      seed: 1,
-      runId,
-      keepAlive: true,
-      headers,
-      isKeyed: false,
-    });
+    const settings = { seed: 1, keepAlive: true, isKeyed: false };
+    return new RequestTemplate({ authority, batch, runId, headers, ...settings });
   }
   return {
     bytes: Buffer.from(`GET ${request.path} HTTP/1.1\r\nHost: ${authority}\r\n\r\n`),
@@ -171,34 +166,25 @@ class Stream implements ConnectionEvents {
   }
 }
 
-const tell = (message: FromProber, told: () => void = () => {}): void => {
-  process.send!(message, told);
-};
-
 let streams: Stream[] = [];
 
-function begin({ port, streams: plans }: ProberPlan): void {
-  const startMs = monotonicMs();
-  // They start one after the other, so that they are not due at the same moments.
-  streams = plans.map((plan, index) => new Stream(plan, port, startMs + index * 7));
-}
-
-async function end(): Promise<void> {
+async function end(): Promise<ProberReport> {
   for (const stream of streams) stream.end();
-  while (streams.some(({ inFlight }) => inFlight > 0))
-    await new Promise((resolve) => setTimeout(resolve, 10));
+  while (streams.some(({ inFlight }) => inFlight > 0)) await sleep(10);
   clearInterval(sweep);
   for (const stream of streams) stream.close();
-  // Not before it is out.
-  tell({ kind: 'report', probes: streams.map(({ probes }) => probes) }, () => process.disconnect());
+  return streams.map(({ probes }) => probes);
 }
 
 const sweep = setInterval(() => {
   for (const stream of streams) stream.sweep(monotonicMs());
 }, SWEEP_MS);
-process.on('message', (message: ToProber) => {
-  if (message.kind === 'begin') begin(message);
-  else void end();
+
+/** Begins with a plan; at the end it reports. */
+serveRounds((plan: ProberPlan | 'end') => {
+  if (plan === 'end') return end();
+  const startMs = monotonicMs();
+  // They start one after the other, so that they are not due at the same moments.
+  streams = plan.streams.map((stream, index) => new Stream(stream, plan.port, startMs + index * 7));
+  return 'begun';
 });
-process.on('disconnect', () => process.exit(0));
-tell({ kind: 'ready' });

@@ -1,13 +1,15 @@
 /** The prober seen from the process that started it, and what its probes say. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { FATE_ACCEPTED, FATE_REFUSED, FATE_UNKNOWN } from '../../load-test/generator/messages.ts';
 import { type Answers, checkFiles } from '../../load-test/storage/stored-check.ts';
+import { ask, nextMessage } from '../harness/forks.ts';
+import { pinned } from '../under-test/process.ts';
 import { correct, type Finding } from './finding.ts';
-import type { FromProber, Probe, ProberPlan, ProbeStream, ToProber } from './prober-messages.ts';
+import type { Probe, ProberPlan, ProberReport, ProbeStream } from './prober-messages.ts';
 
 const ENTRY = fileURLToPath(new URL('./prober.js', import.meta.url));
+const NAME = 'prober';
 const STORED_WITHIN_MS = 10_000;
 
 export const METRICS_PROBE: ProbeStream = {
@@ -23,6 +25,9 @@ export const HEALTH_PROBE: ProbeStream = {
   request: { method: 'GET', path: '/health' },
 };
 
+/** Probed beside every load. */
+export const ENDPOINTS = [METRICS_PROBE, HEALTH_PROBE] as const;
+
 /** Before the other threads of its core where that is permitted: it is to wait for the server and for nobody else. */
 function firstOnCore(): string[] {
   const prefix = ['nice', '-n', '-20'];
@@ -37,47 +42,27 @@ export const proberScheduling = (): string =>
 
 export class Prober {
   private readonly child: ChildProcess;
-  private readonly plan: ProberPlan;
+  private readonly streams: readonly ProbeStream[];
 
-  private constructor(child: ChildProcess, plan: ProberPlan) {
+  private constructor(child: ChildProcess, streams: readonly ProbeStream[]) {
     this.child = child;
-    this.plan = plan;
+    this.streams = streams;
   }
 
   /** @param core the core it is pinned to; undefined: all of them */
   static async start(plan: ProberPlan, core: number | undefined): Promise<Prober> {
-    const pin = core === undefined ? [] : ['taskset', '-c', String(core)];
-    const [file = '', ...args] = [...pin, ...firstOnCore(), process.execPath, ENTRY];
-    const child = spawn(file, args, {
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-      serialization: 'advanced',
-    });
-    const prober = new Prober(child, plan);
-    await prober.next();
-    prober.tell({ kind: 'begin', ...plan });
-    return prober;
-  }
-
-  private tell(message: ToProber): void {
-    this.child.send(message);
-  }
-
-  private async next(): Promise<FromProber> {
-    const gone = once(this.child, 'exit').then(([code]) => {
-      throw new Error(`the prober ended with ${code}`);
-    });
-    gone.catch(() => {});
-    const [message] = await Promise.race([once(this.child, 'message'), gone]);
-    return message as FromProber;
+    const [file = '', ...args] = pinned([...firstOnCore(), process.execPath, ENTRY], core);
+    const stdio = ['ignore', 'inherit', 'inherit', 'ipc'] as const;
+    const child = spawn(file, args, { stdio: [...stdio], serialization: 'advanced' });
+    await nextMessage(child, NAME);
+    await ask(child, NAME, plan);
+    return new Prober(child, plan.streams);
   }
 
   /** Sends nothing more; resolves with the probes of each stream. */
   async end(): Promise<ReadonlyMap<string, readonly Probe[]>> {
-    const reported = this.next();
-    this.tell({ kind: 'end' });
-    const report = await reported;
-    if (report.kind !== 'report') throw new Error('the prober has nothing to report');
-    return new Map(this.plan.streams.map(({ name }, index) => [name, report.probes[index]!]));
+    const report = (await ask(this.child, NAME, 'end')) as ProberReport;
+    return new Map(this.streams.map(({ name }, index) => [name, report[index]!]));
   }
 
   kill(): void {
@@ -156,9 +141,7 @@ export const summarizeEndpoints = (
   span: Span,
   isJudged = true,
 ): ProbeSummary[] =>
-  [METRICS_PROBE, HEALTH_PROBE].map(({ name }) =>
-    summarize(part, name, between(probes.get(name)!, span), isJudged),
-  );
+  ENDPOINTS.map(({ name }) => summarize(part, name, between(probes.get(name)!, span), isJudged));
 
 function fateOf(probe: Probe): number {
   if (isFine(probe)) return FATE_ACCEPTED;

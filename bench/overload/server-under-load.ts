@@ -3,14 +3,7 @@ import { FAULTS_REACH_PHASE } from '../../load-test/faults/disk-faults.ts';
 import { createPlan, type LoadPlan, type LoadResult } from '../../load-test/plan.ts';
 import { runLoad } from '../../load-test/run.ts';
 import { type Exposition, readExposition } from '../under-test/exposition.ts';
-import {
-  inScratch,
-  LOAD_CORE,
-  SERVER_CORE,
-  serveArgs,
-  startChild,
-  withChild,
-} from '../under-test/process.ts';
+import { LOAD_CORE, SERVER_CORE, serveArgs, startChild, withServer } from '../under-test/process.ts';
 import { cpuSeconds } from '../under-test/usage.ts';
 import { type ControlGroup, createControlGroup } from './control-group.ts';
 import type { PartOptions } from './part.ts';
@@ -65,42 +58,35 @@ async function measuredLoad(
 let started = 0;
 
 /** Starts a server and a prober, and ends them when `work` is done. */
-export function withServer<T>(
+export async function withProbedServer<T>(
   { scratch, smoke }: PartOptions,
   { args, env }: ServerOptions,
   streams: readonly ProbeStream[],
   work: (server: ServerUnderLoad, prober: Prober) => Promise<T>,
 ): Promise<T> {
-  return inScratch(scratch, async (_directory, dataDir) => {
-    const group = smoke
-      ? null
-      : createControlGroup(`metricsstream-overload-${process.pid}-${++started}`, MEMORY_BYTES);
-    const phase = env === undefined ? [] : ['--phase', String(FAULTS_REACH_PHASE)];
-    const starting = startChild(serveArgs(dataDir, ...phase, ...args), smoke ? undefined : SERVER_CORE, {
+  const group = smoke
+    ? null
+    : createControlGroup(`metricsstream-overload-${process.pid}-${++started}`, MEMORY_BYTES);
+  const phase = env === undefined ? [] : ['--phase', String(FAULTS_REACH_PHASE)];
+  const start = (dataDir: string) =>
+    startChild(serveArgs(dataDir, ...phase, ...args), smoke ? undefined : SERVER_CORE, {
       ...(env === undefined ? {} : { env }),
       ...(group === null ? {} : { wrap: group.wrap }),
     });
-    try {
-      return await withChild(starting, async ({ pid, port, stop }) => {
-        const prober = await Prober.start({ port, streams }, smoke ? undefined : LOAD_CORE);
-        try {
-          const server: ServerUnderLoad = {
-            pid,
-            port,
-            dataDir,
-            group,
-            load: (plan, afterwards) =>
-              measuredLoad({ port, dataDir, threads: 1, watchStorage: false, ...plan }, pid, afterwards),
-          };
-          const result = await work(server, prober);
-          await stop();
-          return result;
-        } finally {
-          prober.kill();
-        }
-      });
-    } finally {
-      await group?.remove();
-    }
-  });
+  try {
+    return await withServer(scratch, start, async ({ pid, port, stop }, dataDir) => {
+      const prober = await Prober.start({ port, streams }, smoke ? undefined : LOAD_CORE);
+      try {
+        const load: ServerUnderLoad['load'] = (plan, afterwards) =>
+          measuredLoad({ port, dataDir, threads: 1, watchStorage: false, ...plan }, pid, afterwards);
+        const result = await work({ pid, port, dataDir, group, load }, prober);
+        await stop();
+        return result;
+      } finally {
+        prober.kill();
+      }
+    });
+  } finally {
+    await group?.remove();
+  }
 }

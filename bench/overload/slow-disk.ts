@@ -18,16 +18,15 @@ import { correctness, type PartOptions, type PartResult, withoutHistograms } fro
 import type { Probe, ProbeStream } from './prober-messages.ts';
 import {
   between,
-  HEALTH_PROBE,
+  ENDPOINTS,
   isFine,
   latencyMs,
-  METRICS_PROBE,
   percentile,
   type Span,
   storedFinding,
   summarizeEndpoints,
 } from './probes.ts';
-import { type ServerUnderLoad, withServer } from './server-under-load.ts';
+import { type ServerUnderLoad, withProbedServer } from './server-under-load.ts';
 import { meanTarget, type TargetSample, targetAt, watchTarget } from './target.ts';
 
 const BATCH = 100;
@@ -117,7 +116,7 @@ export async function overloadSlowDisk(options: PartOptions): Promise<PartResult
   const light = lightStream();
   const args = [...NO_LIMIT, '--target-delay-ms', String(TARGET_DELAY_MS)];
   const env = faultEnvironment({ syncDelayMs: SYNC_MS, syncDelayBytes: SYNC_BYTES });
-  return withServer(options, { args, env }, [METRICS_PROBE, HEALTH_PROBE, light], async (server, prober) => {
+  return withProbedServer(options, { args, env }, [...ENDPOINTS, light], async (server, prober) => {
     if (!smoke) await sleep(IDLE_FROM_MS);
     const idleMs = smoke ? 0 : IDLE_MS;
     const idle: Span = [monotonicMs(), monotonicMs() + idleMs];

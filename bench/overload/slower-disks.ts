@@ -8,8 +8,8 @@ import { type Column, tableOf } from '../report/table.ts';
 import { growth } from '../under-test/exposition.ts';
 import { NO_LIMIT } from '../under-test/process.ts';
 import { correctness, type PartOptions, type PartResult, withoutHistograms } from './part.ts';
-import { HEALTH_PROBE, METRICS_PROBE, summarizeEndpoints } from './probes.ts';
-import { type Loaded, type ServerUnderLoad, withServer } from './server-under-load.ts';
+import { ENDPOINTS, type Prober, summarizeEndpoints } from './probes.ts';
+import { type Loaded, type ServerUnderLoad, withProbedServer } from './server-under-load.ts';
 
 const BATCH = 100;
 const FIXED_MS = 10;
@@ -63,63 +63,53 @@ const STALLING_COLUMNS: readonly Column<LoadResult>[] = [
   ['p99 of 503, ms', ({ refusalLatency }) => formatMs(refusalLatency.p99Ms)],
 ];
 
+/** A server whose syncs take so long, and the two endpoints probed beside it. */
+const withSlowSyncs = <T>(
+  options: PartOptions,
+  syncDelayMs: number,
+  work: (server: ServerUnderLoad, prober: Prober) => Promise<T>,
+): Promise<T> =>
+  withProbedServer(options, { args: NO_LIMIT, env: faultEnvironment({ syncDelayMs }) }, ENDPOINTS, work);
+
 /** A sync that takes the same time for any size limits the number of commits, not their bytes. */
-export async function fixedSync(options: PartOptions): Promise<PartResult> {
-  const env = faultEnvironment({ syncDelayMs: FIXED_MS });
-  return withServer(
-    options,
-    { args: NO_LIMIT, env },
-    [METRICS_PROBE, HEALTH_PROBE],
-    async (server, prober) => {
-      const rows: FixedRow[] = [];
-      const fromMs = monotonicMs();
-      for (const clients of FIXED_CLIENTS) rows.push(await fixedLoad(server, clients));
-      const untilMs = monotonicMs();
-      const probes = await prober.end();
-      return {
-        name: 'fixed-sync',
-        findings: correctness(
-          `sync of ${FIXED_MS} ms`,
-          rows.map(({ result }) => result),
-        ),
-        tables: { 'fixed-sync': tableOf(FIXED_COLUMNS, rows) },
-        probes: summarizeEndpoints(`sync of ${FIXED_MS} ms, closed loops`, probes, [fromMs, untilMs]),
-        data: rows.map(({ clients, result, cpuShare }) => ({
-          clients,
-          cpuShare,
-          result: withoutHistograms(result),
-        })),
-      };
-    },
-  );
-}
+export const fixedSync = (options: PartOptions): Promise<PartResult> =>
+  withSlowSyncs(options, FIXED_MS, async (server, prober) => {
+    const rows: FixedRow[] = [];
+    const fromMs = monotonicMs();
+    for (const clients of FIXED_CLIENTS) rows.push(await fixedLoad(server, clients));
+    const untilMs = monotonicMs();
+    const probes = await prober.end();
+    const part = `sync of ${FIXED_MS} ms`;
+    return {
+      name: 'fixed-sync',
+      findings: correctness(
+        part,
+        rows.map(({ result }) => result),
+      ),
+      tables: { 'fixed-sync': tableOf(FIXED_COLUMNS, rows) },
+      probes: summarizeEndpoints(`${part}, closed loops`, probes, [fromMs, untilMs]),
+      data: rows.map(({ clients, result, cpuShare }) => ({
+        clients,
+        cpuShare,
+        result: withoutHistograms(result),
+      })),
+    };
+  });
 
 /** Syncs far longer than the target delay must not slow the other endpoints down. */
-export async function stallingSync(options: PartOptions): Promise<PartResult> {
-  const { smoke } = options;
-  const env = faultEnvironment({ syncDelayMs: STALLING_MS });
-  return withServer(
-    options,
-    { args: NO_LIMIT, env },
-    [METRICS_PROBE, HEALTH_PROBE],
-    async (server, prober) => {
-      const { result, span } = await server.load({
-        clients: STALLING_CLIENTS,
-        batch: BATCH,
-        load: {
-          kind: 'open',
-          ratePerSecond: smoke ? SMOKE_RATE : STALLING_RATE,
-          durationMs: smoke ? SMOKE_MS : STALLING_LOAD_MS,
-        },
-      });
-      const probes = await prober.end();
-      return {
-        name: 'stalling-sync',
-        findings: correctness(`sync of ${STALLING_MS} ms`, [result]),
-        tables: { 'stalling-sync': tableOf(STALLING_COLUMNS, [result]) },
-        probes: summarizeEndpoints(`sync of ${STALLING_MS} ms`, probes, span),
-        data: withoutHistograms(result),
-      };
-    },
-  );
-}
+export const stallingSync = (options: PartOptions): Promise<PartResult> =>
+  withSlowSyncs(options, STALLING_MS, async (server, prober) => {
+    const ratePerSecond = options.smoke ? SMOKE_RATE : STALLING_RATE;
+    const durationMs = options.smoke ? SMOKE_MS : STALLING_LOAD_MS;
+    const load = { kind: 'open', ratePerSecond, durationMs } as const;
+    const { result, span } = await server.load({ clients: STALLING_CLIENTS, batch: BATCH, load });
+    const probes = await prober.end();
+    const part = `sync of ${STALLING_MS} ms`;
+    return {
+      name: 'stalling-sync',
+      findings: correctness(part, [result]),
+      tables: { 'stalling-sync': tableOf(STALLING_COLUMNS, [result]) },
+      probes: summarizeEndpoints(part, probes, span),
+      data: withoutHistograms(result),
+    };
+  });

@@ -7,28 +7,19 @@
  * to DIR/parser-scaling.json and a plot to DIR/parser-scaling.svg.
  */
 import assert from 'node:assert/strict';
-import type { MetricColumns } from '../../src/encoder/columns.ts';
-import { columns } from '../../src/parser/columns.ts';
 import { raiseInliningBudget } from '../../src/parser/inlining.ts';
 import { createParser as createNaive } from '../../src/parser/naive/naive.ts';
-import {
-  BATCH_CEILING,
-  type CreateParser,
-  FORMAT_JSON,
-  PARSED,
-  type Parser,
-} from '../../src/parser/parser.ts';
 import { createParser as createSinglePass } from '../../src/parser/single-pass/single-pass.ts';
 import { type BenchCase, type CaseResult, compare } from '../harness/compare.ts';
 import { smokeRun } from '../harness/options.ts';
 import { type Measurement, runComponent } from '../harness/publish.ts';
-import { type Metric, parseAndWalk } from '../parser/baseline.ts';
+import { parseAndWalk } from '../parser/baseline.ts';
+import { parse, repeated, verifiedBy } from '../parser/cases.ts';
 import { lineChart } from '../report/line-chart.ts';
 import { type Column, type Table, tableOf } from '../report/table.ts';
 import { digestOf, makeWorkload, type WorkloadName } from '../workloads.ts';
 
 const KB = 1024;
-const RECEIPT_MS = 1_760_000_000_000;
 const SIZES = [1, 4, 16, 64, 256, 1024].map((size) => size * KB);
 /** Of the sizes above this one a smoke run would take seconds. */
 const SMOKE_MAX_BYTES = 64 * KB;
@@ -45,7 +36,6 @@ const WALK = 'JSON.parse + walk';
 const SINGLE_PASS = 'single pass';
 const SEVERAL_SCANS = 'several scans';
 const NAMES = [WALK, SINGLE_PASS, SEVERAL_SCANS] as const;
-const TYPES = ['gauge', 'counter', 'histogram', 'summary'] as const;
 
 interface Point {
   readonly bytes: number;
@@ -53,70 +43,18 @@ interface Point {
   readonly results: readonly CaseResult[];
 }
 
-/** Creates the parser when it is first used: it alone then decides how the process is compiled. */
-function lazily(createParser: CreateParser): () => Parser {
-  let parser: Parser | undefined;
-  return () => {
-    parser ??= createParser({ maxBodyBytes: 8 << 20, maxBatch: BATCH_CEILING });
-    return parser;
-  };
-}
-
-/** The rows as objects, read from the spans as the encoder would. */
-function metricsOf({ count, input, ...columns }: MetricColumns): Metric[] {
-  const read = (start: number, end: number): unknown =>
-    JSON.parse(Buffer.from(input.buffer, input.byteOffset + start, end - start).toString('utf8'));
-  return Array.from({ length: count }, (_, row) => ({
-    name: read(columns.nameStart[row]! - 1, columns.nameEnd[row]! + 1) as string,
-    value: read(columns.valueStart[row]!, columns.valueEnd[row]!) as number,
-    type: TYPES[columns.type[row]!]!,
-    timestamp: read(columns.timestampStart[row]!, columns.timestampEnd[row]!) as number,
-    ...(columns.tagsStart[row]! >= 0 && {
-      tags: read(columns.tagsStart[row]!, columns.tagsEnd[row]!) as Record<string, string>,
-    }),
-  }));
-}
-
-/** The transport copies a body's chunks to the input, so that is part of the price. */
-function parserCase(name: string, getParser: () => Parser, body: Buffer): BenchCase {
-  const verify = (): void => {
-    const parser = getParser();
-    parser.input.set(body, 0);
-    assert.equal(parser.parse(body.length, FORMAT_JSON, RECEIPT_MS, 0), PARSED);
-    assert.deepEqual(metricsOf(columns), parseAndWalk(body));
-  };
-  const calls = callsFor(body);
-  const run = (): void => {
-    const parser = getParser();
-    for (let call = 0; call < calls; call++) {
-      parser.input.set(body, 0);
-      parser.parse(body.length, FORMAT_JSON, RECEIPT_MS, 0);
-    }
-  };
-  return { name, verify, run, perRun: calls * body.length };
-}
-
-function callsFor(body: Buffer): number {
-  return Math.ceil(BYTES_A_RUN / body.length);
-}
-
 raiseInliningBudget();
-const singlePass = lazily(createSinglePass);
-const naive = lazily(createNaive);
 
 function casesFor(body: Buffer, metrics: number): BenchCase[] {
-  const calls = callsFor(body);
+  const many = (handle: () => unknown) => repeated(Math.ceil(BYTES_A_RUN / body.length), body.length, handle);
   return [
     {
       name: WALK,
       verify: () => assert.equal(parseAndWalk(body).length, metrics),
-      run: () => {
-        for (let call = 0; call < calls; call++) parseAndWalk(body);
-      },
-      perRun: calls * body.length,
+      ...many(() => parseAndWalk(body)),
     },
-    parserCase(SINGLE_PASS, singlePass, body),
-    parserCase(SEVERAL_SCANS, naive, body),
+    { name: SINGLE_PASS, verify: verifiedBy(() => createSinglePass, body), ...many(() => parse(body)) },
+    { name: SEVERAL_SCANS, verify: verifiedBy(() => createNaive, body), ...many(() => parse(body)) },
   ];
 }
 
@@ -172,13 +110,9 @@ function scalingTable(points: readonly Point[]): Table {
 
 /** One line for each parser on `plain`, and the several-scan one where it finds all that it searches. */
 function plot(curves: Curves): string {
-  const line = (
-    name: string,
-    shape: WorkloadName,
-    suffix = '',
-  ): { name: string; points: [number, number][] } => ({
+  const line = (name: string, shape: WorkloadName, suffix = '') => ({
     name: name + suffix,
-    points: (curves[shape] ?? []).map((point) => [point.bytes, cpuNsPerByte(point, name)]),
+    points: (curves[shape] ?? []).map((point) => [point.bytes, cpuNsPerByte(point, name)] as const),
   });
   return lineChart({
     title: 'Time per byte over the size of the body',

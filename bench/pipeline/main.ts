@@ -9,14 +9,14 @@ import { createLimiterMemory, openLimiter } from '../../src/limiter/striped-lock
 import { raiseInliningBudget } from '../../src/parser/inlining.ts';
 import { type CreateParser, FORMAT_JSON } from '../../src/parser/parser.ts';
 import { COMMITTED, Pipeline, type PipelineRequest } from '../../src/pipeline.ts';
-import { type BenchCase, compare, mayRun } from '../harness/compare.ts';
-import { builtinLines } from '../parser/baseline.ts';
+import { type BenchCase, compare } from '../harness/compare.ts';
+import { linesOf, RECEIPT_MS, repeated, toBuiltinLines } from '../parser/cases.ts';
+import { loadParsers } from '../parser/simd.ts';
 import { digestOf, makeWorkload, type Workload } from '../workloads.ts';
 
 const SIMD = 'pipeline, SIMD parser';
-// The SIMD parser opens the buffers in its own memory. So it loads first, and only in processes that run it.
-const simd = mayRun(SIMD) ? await import('../../src/parser/simd/simd.ts') : null;
-const singlePass = await import('../../src/parser/single-pass/single-pass.ts');
+const BASELINE = 'JSON.parse, walk, stringify';
+const { singlePass, simd } = await loadParsers(SIMD);
 raiseInliningBudget();
 
 const JOURNAL_BYTES = 8 << 20;
@@ -24,7 +24,6 @@ const BODY_MAX_BYTES = 1 << 20;
 const BATCH_MAX = 1_000;
 /** Metrics of one timed call, so that small bodies are timed in bundles. */
 const METRICS_A_CALL = 1_000;
-const RECEIPT_MS = 1_760_000_000_000;
 const CLIENT = Uint8Array.of(127, 0, 0, 1);
 const LIMITS = { requestRate: 1e9, requestBurst: 1e9, metricRate: 0, metricBurst: 1, clients: 1_024 };
 
@@ -88,59 +87,38 @@ const parsedLines = (text: string): unknown[] =>
     .split('\n')
     .map((line) => JSON.parse(line));
 
-function pipelineCase(
-  name: string,
-  createParser: () => CreateParser,
-  { body, metrics }: Workload,
-): BenchCase {
+async function compareAt({ name, metrics, seed, body }: Workload): Promise<void> {
   const bodies = Math.max(1, METRICS_A_CALL / metrics);
-  let rig: Rig;
-  return {
-    name,
-    perRun: metrics * bodies,
-    verify: () => {
-      rig = new Rig(createParser());
-      rig.store(body);
-      const out = Buffer.alloc(BODY_MAX_BYTES);
-      const expected = parsedLines(out.toString('utf8', 0, builtinLines(body, out, RECEIPT_MS)));
-      assert.deepEqual(parsedLines(rig.publish(true)), expected);
-    },
-    run: () => {
-      for (let i = 0; i < bodies; i++) rig.store(body);
-      rig.publish(false);
-    },
+  const pipelineCase = (caseName: string, createParser: () => CreateParser): BenchCase => {
+    let rig: Rig;
+    const store = repeated(bodies, metrics, () => rig.store(body));
+    return {
+      name: caseName,
+      perRun: store.perRun,
+      verify: () => {
+        rig = new Rig(createParser());
+        rig.store(body);
+        assert.deepEqual(parsedLines(rig.publish(true)), parsedLines(linesOf(body)));
+      },
+      run: () => {
+        store.run();
+        rig.publish(false);
+      },
+    };
   };
-}
-
-function availableSimd(): CreateParser {
-  assert.equal(simd?.unavailable, null);
-  return simd!.createParser;
-}
-
-async function compareAt(workload: Workload): Promise<void> {
-  const { name, metrics, seed, body } = workload;
-  const bodies = Math.max(1, METRICS_A_CALL / metrics);
-  const out = Buffer.alloc(BODY_MAX_BYTES);
   await compare({
     title: `pipeline, ${name}, ${metrics} metrics a body`,
     unit: 'metric',
-    baseline: 'JSON.parse, walk, stringify',
+    baseline: BASELINE,
     workload: { seed, digest: digestOf(body) },
     cases: [
       {
-        name: 'JSON.parse, walk, stringify',
-        perRun: metrics * bodies,
-        verify: () =>
-          assert.equal(
-            parsedLines(out.toString('utf8', 0, builtinLines(body, out, RECEIPT_MS))).length,
-            metrics,
-          ),
-        run: () => {
-          for (let i = 0; i < bodies; i++) builtinLines(body, out, RECEIPT_MS);
-        },
+        name: BASELINE,
+        verify: () => assert.equal(parsedLines(linesOf(body)).length, metrics),
+        ...repeated(bodies, metrics, () => toBuiltinLines(body)),
       },
-      pipelineCase('pipeline, single pass', () => singlePass.createParser, workload),
-      pipelineCase(SIMD, availableSimd, workload),
+      pipelineCase('pipeline, single pass', singlePass),
+      pipelineCase(SIMD, simd),
     ],
   });
 }

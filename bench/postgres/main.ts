@@ -7,18 +7,16 @@
  * counted. Server CPU is that of the backend, if the database runs on this machine.
  */
 import assert from 'node:assert/strict';
-import pg from 'pg';
-import { textTable } from '../../load-test/format.ts';
+import type pg from 'pg';
 import { US_PER_SECOND } from '../../src/base/units.ts';
 import { Rows } from '../../src/export/postgres/rows.ts';
-import { jsonOutput, reportDirectory, roundsOr } from '../harness/options.ts';
+import { options, roundsOr } from '../harness/options.ts';
+import { takeTurns } from '../harness/turns.ts';
 import { writeReport } from '../report/document.ts';
-import { withRange } from '../report/numbers.ts';
 import { originOf, originTable } from '../report/origin.ts';
-import { type Column, markdownTable, tableOf } from '../report/table.ts';
-import { rangeOf } from '../statistics.ts';
+import { markdownTable, printTable, roundsTable } from '../report/table.ts';
 import { cpuSeconds } from '../under-test/usage.ts';
-import { withDatabase } from './database.ts';
+import { countRows, withDatabase } from './database.ts';
 import { METHODS, type Method, TABLES } from './methods.ts';
 
 const COMMAND = 'node dist/bench/postgres/main.js --url … --report docs/results';
@@ -32,11 +30,6 @@ interface Cell {
   readonly clientUs: number;
   /** NaN for a database on another machine. */
   readonly serverUs: number;
-}
-
-interface Result {
-  readonly method: string;
-  readonly cells: readonly Cell[];
 }
 
 /** The same rows for every method: a thousand series, one value a millisecond. */
@@ -75,53 +68,36 @@ async function measure(client: pg.Client, pid: number, method: Method): Promise<
   const seconds = (performance.now() - startMs) / 1_000;
   const rows = BATCHES * ROWS;
   const table = method.table === 'plain' ? 'bench_plain' : 'bench_keyed';
-  const counted = await client.query<{ count: string }>(`SELECT count(*) FROM ${table}`);
-  assert.equal(Number(counted.rows[0]?.count), rows, `${method.name} stored every row`);
+  const counted = await countRows(client, `SELECT count(*) AS count FROM ${table}`);
+  assert.equal(counted, rows, `${method.name} stored every row`);
   return { rowsPerSecond: rows / seconds, clientUs: (user + system) / rows, serverUs: serverUs / rows };
 }
 
-const column = (title: string, pick: (cell: Cell) => number): Column<Result> => [
-  title,
-  ({ cells }) => withRange(rangeOf(cells.map(pick))),
-];
-
-async function main(connectionString: string): Promise<void> {
-  const client = new pg.Client({ connectionString });
-  await client.connect();
+await withDatabase(async (_url, client) => {
   const { rows } = await client.query<{ pid: number; version: string; sync: string }>(
     `SELECT pg_backend_pid() AS pid, current_setting('server_version') AS version, current_setting('fsync') AS sync`,
   );
   const { pid = 0, version = '', sync = '' } = rows[0] ?? {};
-  const cells = METHODS.map((): Cell[] => []);
-  // The first round warms up.
-  for (let round = 0; round <= ROUNDS; round++)
-    for (const [index, method] of METHODS.entries()) {
-      const cell = await measure(client, pid, method);
-      if (round > 0) cells[index]!.push(cell);
-    }
+  const measured = await takeTurns(METHODS, ROUNDS, (method) => measure(client, pid, method));
   await client.query('DROP TABLE bench_keyed, bench_staged, bench_plain, bench_cursor');
-  await client.end();
-  const results = METHODS.map(({ name }, index) => ({ method: name, cells: cells[index]! }));
-  const table = tableOf<Result>(
+  const table = roundsTable(
+    measured,
+    [['method', ({ name }) => name]],
     [
-      ['method', ({ method }) => method],
-      column('rows/s', ({ rowsPerSecond }) => rowsPerSecond),
-      column('client µs/row', ({ clientUs }) => clientUs),
-      column('server µs/row', ({ serverUs }) => serverUs),
+      ['rows/s', ({ rowsPerSecond }) => rowsPerSecond],
+      ['client µs/row', ({ clientUs }) => clientUs],
+      ['server µs/row', ({ serverUs }) => serverUs],
     ],
-    results,
   );
+  printTable(table);
+  if (options.report === undefined) return;
   const origin = { ...originOf(''), command: COMMAND };
-  if (jsonOutput) console.log(JSON.stringify({ ...origin, version, sync, results }));
-  else console.log(textTable([table.head, ...table.rows]));
-  if (reportDirectory === undefined) return;
   const database = `PostgreSQL ${version}, fsync ${sync}, one connection`;
   const rounds = `${ROUNDS} of ${BATCHES} batches of ${ROWS} rows`;
+  const results = [...measured].map(([{ name }, cells]) => ({ method: name, cells }));
   const report = {
     ...{ name: 'postgres', title: 'PostgreSQL' },
     blocks: () => ({ origin: originTable(origin, { rounds, database }), methods: markdownTable(table) }),
   };
-  writeReport(report, { ...origin, version, sync, results }, reportDirectory);
-}
-
-await withDatabase(main);
+  writeReport(report, { ...origin, version, sync, results }, options.report);
+});

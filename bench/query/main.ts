@@ -23,9 +23,9 @@ import {
   STEP_MS,
   STEPS,
 } from './data.ts';
-import { askOurs, askTheirs, bytesIn, evict, startTheirs } from './programs.ts';
-import { compareAnswers, questionsUntil } from './questions.ts';
-import { type Figures, type Row, writeReport } from './report.ts';
+import { type Asked, askOurs, askTheirs, bytesIn, evict, startTheirs } from './programs.ts';
+import { compareAnswers, type Question, questionsUntil } from './questions.ts';
+import { type Costs, type Figures, type Row, writeReport } from './report.ts';
 
 const LINES_PER_POST = 5_000;
 const POSTS_AT_ONCE = 4;
@@ -76,14 +76,11 @@ async function post(url: string, type: string, body: string): Promise<void> {
 }
 
 async function postAll(url: string, batch: readonly Sample[]): Promise<void> {
-  const starts = Array.from(
-    { length: Math.ceil(batch.length / LINES_PER_POST) },
-    (_, part) => part * LINES_PER_POST,
-  );
   let next = 0;
   const sender = async (): Promise<void> => {
-    for (let at = starts[next++]; at !== undefined; at = starts[next++]) {
-      const lines = batch.slice(at, at + LINES_PER_POST).map(ndjsonLine);
+    while (next < batch.length) {
+      const lines = batch.slice(next, next + LINES_PER_POST).map(ndjsonLine);
+      next += LINES_PER_POST;
       await post(url, 'application/x-ndjson', lines.join(''));
     }
   };
@@ -119,30 +116,30 @@ async function load(): Promise<void> {
   if (loaded.steps < STEPS) console.log(`${loaded.steps} of ${STEPS} steps: load again to continue`);
 }
 
+/** Cold, then warm; each answer is compared with theirs. */
+async function askBoth(question: Question): Promise<Row> {
+  evict(ours);
+  const own = Array.from({ length: 1 + WARM_ROUNDS }, () => askOurs(ours, question.sql));
+  evict(theirs);
+  const child = await startTheirs(theirs);
+  const other: Asked[] = [];
+  for (let round = 0; round <= WARM_ROUNDS; round++) other.push(await askTheirs(child, question));
+  await child.stop();
+  for (const { answer } of own) compareAnswers(question, answer, other[0]!.answer);
+  const costs = (asked: readonly Asked[]): Costs => {
+    const [cold, ...warm] = asked.map(({ wallMs, cpuMs }) => ({ wallMs, cpuMs }));
+    return { cold: cold!, warm };
+  };
+  return { title: question.title, labels: own[0]!.answer.size, ours: costs(own), theirs: costs(other) };
+}
+
 async function ask(): Promise<Figures> {
   const loaded = readLoaded();
   if (loaded === null) throw new Error('nothing is loaded: load first');
   const rows: Row[] = [];
   for (const question of questionsUntil(BASE_MS + loaded.steps * STEP_MS)) {
-    evict(ours);
-    const cold = askOurs(ours, question.sql);
-    const warm = Array.from({ length: WARM_ROUNDS }, () => askOurs(ours, question.sql));
-    evict(theirs);
-    const child = await startTheirs(theirs);
-    const theirCold = await askTheirs(child, question);
-    const theirWarm = [];
-    for (let round = 0; round < WARM_ROUNDS; round++) theirWarm.push(await askTheirs(child, question));
-    await child.stop();
-    for (const { answer } of [cold, ...warm]) compareAnswers(question, answer, theirCold.answer);
-    const figures = ({ wallMs, cpuMs }: { wallMs: number; cpuMs: number }) => ({ wallMs, cpuMs });
-    const row: Row = {
-      title: question.title,
-      labels: cold.answer.size,
-      ours: { cold: figures(cold), warm: warm.map(figures) },
-      theirs: { cold: figures(theirCold), warm: theirWarm.map(figures) },
-    };
-    rows.push(row);
-    console.log(JSON.stringify(row));
+    rows.push(await askBoth(question));
+    console.log(JSON.stringify(rows.at(-1)));
   }
   const count = askOurs(ours, `SELECT 'all', count(*) FROM metrics`).answer.get('all');
   if (count !== loaded.metrics) throw new Error(`${count} of ${loaded.metrics} metrics are there`);
@@ -157,16 +154,10 @@ async function ask(): Promise<Figures> {
   };
 }
 
-switch (positionals[0]) {
-  case 'load':
-    await load();
-    break;
-  case 'ask': {
-    const figures = await ask();
-    if (values.report !== undefined) writeReport(values.report, figures);
-    else console.log(JSON.stringify(figures, null, 1));
-    break;
-  }
-  default:
-    throw new Error('give load or ask');
-}
+const [action] = positionals;
+if (action === 'load') await load();
+else if (action === 'ask') {
+  const figures = await ask();
+  if (values.report !== undefined) writeReport(values.report, figures);
+  else console.log(JSON.stringify(figures, null, 1));
+} else throw new Error('give load or ask');

@@ -1,9 +1,9 @@
 /** Writes the figures as JSON, and as the tables of docs/results/query.md. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { whole } from '../report/numbers.ts';
+import { whole, withRange } from '../report/numbers.ts';
 import { originOf, originTable } from '../report/origin.ts';
-import { markdownTable } from '../report/table.ts';
+import { type Column, markdownTable, tableOf } from '../report/table.ts';
 import { rangeOf } from '../statistics.ts';
 
 interface Cost {
@@ -11,7 +11,7 @@ interface Cost {
   readonly cpuMs: number;
 }
 
-interface Costs {
+export interface Costs {
   readonly cold: Cost;
   readonly warm: readonly Cost[];
 }
@@ -30,25 +30,17 @@ export interface Figures {
   readonly rows: readonly Row[];
 }
 
-/** Median and range. */
-function rangeText(costs: readonly Cost[], pick: (cost: Cost) => number): string {
-  const { median, min, max } = rangeOf(costs.map(pick));
-  return `${whole(median)} (${whole(min)}–${whole(max)})`;
-}
+const costColumns = (name: string, pick: (row: Row) => Costs): readonly Column<Row>[] => [
+  [`${name}: cold, ms`, (row) => whole(pick(row).cold.wallMs)],
+  ['warm, ms', (row) => withRange(rangeOf(pick(row).warm.map(({ wallMs }) => wallMs)), whole)],
+  ['CPU, ms', (row) => withRange(rangeOf(pick(row).warm.map(({ cpuMs }) => cpuMs)), whole)],
+];
 
-function costCells({ cold, warm }: Costs): string[] {
-  return [whole(cold.wallMs), rangeText(warm, ({ wallMs }) => wallMs), rangeText(warm, ({ cpuMs }) => cpuMs)];
-}
-
-const HEAD = [
-  'question',
-  'labels',
-  'ours: cold, ms',
-  'warm, ms',
-  'CPU, ms',
-  'VM: cold, ms',
-  'warm, ms',
-  'CPU, ms',
+const COLUMNS: readonly Column<Row>[] = [
+  ['question', ({ title }) => title],
+  ['labels', ({ labels }) => whole(labels)],
+  ...costColumns('ours', ({ ours }) => ours),
+  ...costColumns('VM', ({ theirs }) => theirs),
 ];
 
 /** The name of the file says in which form most of our metrics are stored. */
@@ -56,15 +48,7 @@ export function writeReport(directory: string, figures: Figures): void {
   const { metrics, bytes, rows } = figures;
   const form = bytes.archive > 0 ? 'archive' : 'segments';
   const origin = originOf('npm run bench:query');
-  const table = markdownTable({
-    head: HEAD,
-    rows: rows.map(({ title, labels, ours, theirs }) => [
-      title,
-      whole(labels),
-      ...costCells(ours),
-      ...costCells(theirs),
-    ]),
-  });
+  const table = markdownTable(tableOf(COLUMNS, rows));
   const settings = {
     metrics: whole(metrics),
     'bytes of the archive': whole(bytes.archive),

@@ -1,6 +1,7 @@
 /** Tables as head and rows of text, and how Markdown shows them. */
+import { textTable } from '../../load-test/format.ts';
 import { type Quartiles, type Range, rangeOf } from '../statistics.ts';
-import { median, number } from './numbers.ts';
+import { median, number, withRange } from './numbers.ts';
 
 export interface Table {
   readonly head: readonly string[];
@@ -43,6 +44,31 @@ export function tableOf<Row>(columns: readonly Column<Row>[], rows: readonly Row
     rows: rows.map((row) => columns.map(([, text]) => text(row))),
   };
 }
+
+/** A figure of a round: its title, and how its number is shown. */
+type RoundFigure<Round> = readonly [
+  title: string,
+  pick: (round: Round) => number,
+  format?: (value: number) => string,
+];
+
+/** A row for each cell: its facts, then the median and range of each figure over its rounds. */
+export function roundsTable<Cell, Round>(
+  measured: ReadonlyMap<Cell, readonly Round[]>,
+  facts: readonly Column<Cell>[],
+  figures: readonly RoundFigure<Round>[],
+): Table {
+  return {
+    head: [...facts, ...figures].map(([title]) => title),
+    rows: [...measured].map(([cell, rounds]) => [
+      ...facts.map(([, text]) => text(cell)),
+      ...figures.map(([, pick, format]) => withRange(rangeOf(rounds.map(pick)), format)),
+    ]),
+  };
+}
+
+/** To the terminal. */
+export const printTable = ({ head, rows }: Table): void => console.log(`${textTable([head, ...rows])}\n`);
 
 export const markdownTables = (tables: Readonly<Record<string, Table>>): Record<string, string> =>
   Object.fromEntries(Object.entries(tables).map(([name, table]) => [name, markdownTable(table)]));

@@ -25,12 +25,7 @@ export const REFUSES_NOTHING = [...NO_LIMIT, '--target-delay-ms', '60000'] as co
 
 /** Arguments for Node.js that start the built server on any free port. */
 export const serveArgs = (dataDir: string, ...options: readonly string[]): string[] => [
-  MAIN,
-  'serve',
-  '--port',
-  '0',
-  '--data-dir',
-  dataDir,
+  ...[MAIN, 'serve', '--port', '0', '--data-dir', dataDir],
   ...options,
 ];
 
@@ -57,17 +52,13 @@ function asChild(name: string, port: number, launched: Launched): Child {
     pid: child.pid as number,
     port,
     exited,
-    kill: () => {
-      child.kill('SIGKILL');
-    },
-    stop: () => {
-      stopping ??= stop();
-      return stopping;
-    },
+    kill: () => void child.kill('SIGKILL'),
+    stop: () => (stopping ??= stop()),
   };
 }
 
-const pinned = (command: readonly string[], core: number | undefined): readonly string[] =>
+/** @param core undefined: all of them */
+export const pinned = (command: readonly string[], core: number | undefined): readonly string[] =>
   core === undefined ? command : ['taskset', '-c', String(core), ...command];
 
 export interface ChildOptions {
@@ -161,6 +152,16 @@ export async function inScratch<T>(
     remove();
   }
 }
+
+/** Starts a server in a directory of its own. Kills it, and removes the directory, when `work` is done. */
+export const withServer = <T>(
+  scratch: string,
+  start: (dataDir: string) => Promise<Child>,
+  work: (server: Child, dataDir: string, directory: string) => Promise<T>,
+): Promise<T> =>
+  inScratch(scratch, (directory, dataDir) =>
+    withChild(start(dataDir), (server) => work(server, dataDir, directory)),
+  );
 
 /** Starts a server, and kills it when `work` is done unless it has stopped. */
 export async function withChild<T>(starting: Promise<Child>, work: (child: Child) => Promise<T>): Promise<T> {

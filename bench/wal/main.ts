@@ -9,7 +9,6 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { join } from 'node:path';
-import { textTable } from '../../load-test/format.ts';
 import { nodeFileOps } from '../../src/storage/file-ops.ts';
 import type { OpenBlockWriter } from '../../src/wal/block-writer.ts';
 import { openBlockingWriter } from '../../src/wal/blocking-writer.ts';
@@ -18,10 +17,12 @@ import { createLaneMemory, viewsOf } from '../../src/wal/lane-memory.ts';
 import { openPoolWriter } from '../../src/wal/pool-writer.ts';
 import { BLOCK_BYTES } from '../../src/wal/record.ts';
 import { createWalFile, walPath } from '../../src/wal/wal-file.ts';
-import { argumentOf, jsonOutput, roundsOr, smokeRun } from '../harness/options.ts';
+import { options, roundsOr, smokeRun } from '../harness/options.ts';
 import { takeTurns } from '../harness/turns.ts';
+import { withRange } from '../report/numbers.ts';
 import { machine } from '../report/origin.ts';
-import { rangeOf } from '../statistics.ts';
+import { printTable } from '../report/table.ts';
+import { medianOf, rangeOf } from '../statistics.ts';
 
 const KIB = 1_024;
 const SIZES = [4 * KIB, 64 * KIB, 1024 * KIB];
@@ -34,7 +35,7 @@ const US_PER_S = 1e6;
 /** Of /proc/stat. */
 const TICKS_PER_S = 100;
 
-const root = argumentOf('--dir') ?? '.artifacts/bench-wal';
+const root = options.dir ?? '.artifacts/bench-wal';
 
 interface Store {
   /** Stores `bytes` filled with `mark` at `offset` of the file; resolves when they are durable. */
@@ -135,20 +136,17 @@ for (const bytes of SIZES) {
     continue;
   }
   const base = figures.get(CASES[0]!)!;
-  const rows = [...figures].map(([[name], rounds]) => {
-    const time = rangeOf(rounds.map(({ us }) => us));
-    const ratio = rangeOf(rounds.map(({ us }, k) => us / base[k]!.us));
-    const text = (value: number): string => value.toFixed(value < 10 ? 2 : 0);
-    const range = ({ median, min, max }: typeof time) => `${text(median)} (${text(min)}–${text(max)})`;
-    const cpu = rangeOf(rounds.map(({ cpuUs }) => cpuUs));
-    const all = rangeOf(rounds.map(({ machineCpuUs }) => machineCpuUs));
-    return [name, range(time), range(ratio), text(cpu.median), text(all.median)];
+  const text = (value: number): string => value.toFixed(value < 10 ? 2 : 0);
+  console.log(`${title} (${ROUNDS} rounds, ${root}; ${machine()})`);
+  printTable({
+    head: ['', 'µs a commit', 'ratio', 'CPU µs, process', 'CPU µs, machine'],
+    rows: [...figures].map(([[name], rounds]) => [
+      name,
+      withRange(rangeOf(rounds.map(({ us }) => us)), text),
+      withRange(rangeOf(rounds.map(({ us }, k) => us / base[k]!.us)), text),
+      text(medianOf(rounds.map(({ cpuUs }) => cpuUs))),
+      text(medianOf(rounds.map(({ machineCpuUs }) => machineCpuUs))),
+    ]),
   });
-  if (jsonOutput) console.log(JSON.stringify({ title, machine: machine(), rows }));
-  else {
-    console.log(`${title} (${ROUNDS} rounds, ${root}; ${machine()})`);
-    const head = ['', 'µs a commit', 'ratio', 'CPU µs, process', 'CPU µs, machine'];
-    console.log(textTable([head, ...rows]));
-  }
 }
 clearInterval(alive);

@@ -11,7 +11,7 @@ import { measureInTurns } from '../harness/turns.ts';
 import { publish, type Report, readRun } from '../report/document.ts';
 import { mebibytes, minToMax, number, thousands, whole, withRange } from '../report/numbers.ts';
 import { type Origin, originOf, originTable } from '../report/origin.ts';
-import { type CellRow, type Column, columnsOver, markdownTable, tableOf } from '../report/table.ts';
+import { type CellRow, type Column, columnsOver, markdownTables, tableOf } from '../report/table.ts';
 import { rangeOf, ratiosWithinRounds, sum } from '../statistics.ts';
 import {
   progress,
@@ -22,14 +22,7 @@ import {
   wholeNumber,
 } from '../under-test/command-line.ts';
 import { readExposition, refusalsIn, sampleOf } from '../under-test/exposition.ts';
-import {
-  inScratch,
-  LOAD_CORE,
-  REFUSES_NOTHING,
-  serveArgs,
-  startChild,
-  withChild,
-} from '../under-test/process.ts';
+import { LOAD_CORE, REFUSES_NOTHING, serveArgs, startChild, withServer } from '../under-test/process.ts';
 import { requireDisk, requireMachine } from '../under-test/requirements.ts';
 import { checkStored, countLines, dataFiles } from '../under-test/stored.ts';
 import { contextSwitches, cpuSeconds, untilIdle } from '../under-test/usage.ts';
@@ -57,22 +50,7 @@ interface Options {
   readonly render: boolean;
 }
 
-interface Cell {
-  readonly round: number;
-  readonly workers: number;
-  readonly batch: number;
-  readonly metricsPerSecond: number;
-  readonly cpuSecondsPerMillion: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-  readonly metricsPerCommit: number;
-  /** Of all threads of the server, over the load. */
-  readonly contextSwitchesPerRequest: number;
-  readonly residentBytes: number;
-  readonly refused: number;
-  /** Samples that say why requests were refused. */
-  readonly refusals: readonly string[];
-}
+type Cell = Awaited<ReturnType<typeof measure>>;
 
 interface Run extends Origin {
   readonly rounds: number;
@@ -94,51 +72,43 @@ function parseOptions(): Options {
     .opts<Options>();
 }
 
-function measure(
-  { seconds, scratch }: Options,
-  workers: number,
-  workload: Workload,
-  round: number,
-): Promise<Cell> {
+function measure({ seconds, scratch }: Options, workers: number, workload: Workload, round: number) {
   const { batch } = workload;
-  return inScratch(scratch, (directory, dataDir) => {
-    const args = serveArgs(dataDir, '--workers', `${workers}`, ...REFUSES_NOTHING, ...PATIENCE);
-    return withChild(startChild(args, undefined), async ({ pid, port, stop }) => {
-      const usage = async () => ({
-        cpu: cpuSeconds(pid),
-        switches: contextSwitches(pid),
-        commits: sampleOf(await readExposition(port), 'metricsstream_commits_total'),
-      });
-      const load = {
-        port,
-        files: writeWrkFiles(directory, workload),
-        connections: CONNECTIONS,
-        core: LOAD_CORE,
-      };
-      const warmUp = await runWrk({ ...load, seconds: WARM_UP_SECONDS });
-      await untilIdle(pid);
-      const before = await usage();
-      const counts = await runWrk({ ...load, seconds });
-      await untilIdle(pid);
-      const after = await usage();
-      const { residentBytes } = memoryOf(pid);
-      const refusals = refusalsIn(await readExposition(port));
-      await stop();
-      const refused = warmUp.refused + counts.refused;
-      if (counts.socketErrors > 0 || refused > REFUSED_SHARE_MAX * counts.responses) {
-        throw new Error([`${refused} refused, ${counts.socketErrors} socket errors`, ...refusals].join('; '));
-      }
-      checkStored(countLines(dataFiles(dataDir)), batch, [warmUp, counts]);
-      const metrics = (counts.responses - counts.refused) * batch;
-      const { p50Ms, p99Ms } = counts;
-      return {
-        ...{ round, workers, batch, residentBytes, refused, refusals, p50Ms, p99Ms },
-        metricsPerSecond: metrics / counts.seconds,
-        cpuSecondsPerMillion: ((after.cpu - before.cpu) / metrics) * 1e6,
-        metricsPerCommit: metrics / (after.commits - before.commits),
-        contextSwitchesPerRequest: (after.switches - before.switches) / counts.responses,
-      };
+  const start = (dataDir: string) =>
+    startChild(serveArgs(dataDir, '--workers', `${workers}`, ...REFUSES_NOTHING, ...PATIENCE), undefined);
+  return withServer(scratch, start, async ({ pid, port, stop }, dataDir, directory) => {
+    const usage = async () => ({
+      cpu: cpuSeconds(pid),
+      switches: contextSwitches(pid),
+      commits: sampleOf(await readExposition(port), 'metricsstream_commits_total'),
     });
+    const files = writeWrkFiles(directory, workload);
+    const load = { port, files, connections: CONNECTIONS, core: LOAD_CORE };
+    const warmUp = await runWrk({ ...load, seconds: WARM_UP_SECONDS });
+    await untilIdle(pid);
+    const before = await usage();
+    const counts = await runWrk({ ...load, seconds });
+    await untilIdle(pid);
+    const after = await usage();
+    const { residentBytes } = memoryOf(pid);
+    /** Samples that say why requests were refused. */
+    const refusals = refusalsIn(await readExposition(port));
+    await stop();
+    const refused = warmUp.refused + counts.refused;
+    if (counts.socketErrors > 0 || refused > REFUSED_SHARE_MAX * counts.responses) {
+      throw new Error([`${refused} refused, ${counts.socketErrors} socket errors`, ...refusals].join('; '));
+    }
+    checkStored(countLines(dataFiles(dataDir)), batch, [warmUp, counts]);
+    const metrics = (counts.responses - counts.refused) * batch;
+    const { p50Ms, p99Ms } = counts;
+    return {
+      ...{ round, workers, batch, residentBytes, refused, refusals, p50Ms, p99Ms },
+      metricsPerSecond: metrics / counts.seconds,
+      cpuSecondsPerMillion: ((after.cpu - before.cpu) / metrics) * 1e6,
+      metricsPerCommit: metrics / (after.commits - before.commits),
+      /** Of all threads of the server, over the load. */
+      contextSwitchesPerRequest: (after.switches - before.switches) / counts.responses,
+    };
   });
 }
 
@@ -166,21 +136,21 @@ const COLUMNS: readonly Column<Row>[] = [
 
 function blocksOf(run: Run): Record<string, string> {
   const { cells, rounds, seconds } = run;
-  const blocks: Record<string, string> = {
-    origin: originTable(run, {
-      ...{ rounds, 'seconds a load': seconds, connections: CONNECTIONS },
-    }),
-  };
-  for (const batch of BATCHES) {
-    const own = cells.filter((cell) => cell.batch === batch);
-    const with_ = (workers: number): Cell[] => own.filter((cell) => cell.workers === workers);
-    const rows = WORKERS.map((workers): Row => {
-      const ratios = ratiosWithinRounds(with_(workers), with_(COMPARED_WITH), (c) => c.metricsPerSecond);
-      return { workers, cells: with_(workers), ratios };
+  const rowsAt = (batch: number): Row[] => {
+    const ofWorkers = (count: number): Cell[] =>
+      cells.filter((cell) => cell.batch === batch && cell.workers === count);
+    return WORKERS.map((workers) => {
+      const own = ofWorkers(workers);
+      const ratios = ratiosWithinRounds(own, ofWorkers(COMPARED_WITH), (cell) => cell.metricsPerSecond);
+      return { workers, cells: own, ratios };
     });
-    blocks[`batch-${batch}`] = markdownTable(tableOf(COLUMNS, rows));
-  }
-  return blocks;
+  };
+  return {
+    origin: originTable(run, { rounds, 'seconds a load': seconds, connections: CONNECTIONS }),
+    ...markdownTables(
+      Object.fromEntries(BATCHES.map((batch) => [`batch-${batch}`, tableOf(COLUMNS, rowsAt(batch))])),
+    ),
+  };
 }
 
 const REPORT: Report<Run> = { name: 'workers', title: 'Number of workers', blocks: blocksOf };

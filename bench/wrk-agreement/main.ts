@@ -21,15 +21,14 @@ import type { LoadResult } from '../../load-test/plan.ts';
 import { machine } from '../report/origin.ts';
 import { type Column, markdownTable, tableOf } from '../report/table.ts';
 import { medianOf } from '../statistics.ts';
-import { runMain, wholeNumber } from '../under-test/command-line.ts';
+import { progress, runMain, wholeNumber } from '../under-test/command-line.ts';
 import {
-  inScratch,
   LOAD_CORE,
   REFUSES_NOTHING,
   SERVER_CORE,
   serveArgs,
   startChild,
-  withChild,
+  withServer,
 } from '../under-test/process.ts';
 import { requireMachine } from '../under-test/requirements.ts';
 import { untilIdle } from '../under-test/usage.ts';
@@ -128,26 +127,25 @@ function argsOf({ answerAfter, ack }: Pick<Flags, 'answerAfter' | 'ack'>, dataDi
 
 function measure(flags: Flags): Promise<Round[]> {
   const { rounds, batch, connections, seconds } = flags;
-  return inScratch(tmpdir(), (directory, dataDir) =>
-    withChild(startChild(argsOf(flags, dataDir), SERVER_CORE), async ({ port, pid, stop }) => {
-      const load = { port, batch, connections, seconds };
-      const files = writeWrkFiles(directory, { batch, bodies: bodiesOf(batch) });
-      await wrkFigures({ ...load, seconds: WARM_UP_SECONDS }, files);
-      const results: Round[] = [];
-      for (let round = 0; round < rounds; round++) {
-        let wrk: Figures | undefined;
-        if (round % 2 === 0) wrk = await wrkFigures(load, files);
-        await untilIdle(pid);
-        const [generator, busyShare] = await generatorFigures(load);
-        await untilIdle(pid);
-        wrk ??= await wrkFigures(load, files);
-        results.push({ wrk, generator, busyShare });
-        process.stderr.write(`round ${round + 1} of ${rounds}\n`);
-      }
-      await stop();
-      return results;
-    }),
-  );
+  const start = (dataDir: string) => startChild(argsOf(flags, dataDir), SERVER_CORE);
+  return withServer(tmpdir(), start, async ({ port, pid, stop }, _dataDir, directory) => {
+    const load = { port, batch, connections, seconds };
+    const files = writeWrkFiles(directory, { batch, bodies: bodiesOf(batch) });
+    await wrkFigures({ ...load, seconds: WARM_UP_SECONDS }, files);
+    const results: Round[] = [];
+    for (let round = 0; round < rounds; round++) {
+      let wrk: Figures | undefined;
+      if (round % 2 === 0) wrk = await wrkFigures(load, files);
+      await untilIdle(pid);
+      const [generator, busyShare] = await generatorFigures(load);
+      await untilIdle(pid);
+      wrk ??= await wrkFigures(load, files);
+      results.push({ wrk, generator, busyShare });
+      progress(`round ${round + 1} of ${rounds}`);
+    }
+    await stop();
+    return results;
+  });
 }
 
 const ratioOf = ({ wrk, generator }: Round, figure: keyof Figures): number => generator[figure] / wrk[figure];

@@ -5,8 +5,8 @@ import os from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { charts } from '../../bench/journey/charts.ts';
 import { type Cell, type Figures, FORMAT, type Journey, type Profile } from '../../bench/journey/figures.ts';
-import { page } from '../../bench/journey/page.ts';
 import { LAST_PHASE, REVERT_VARIANTS } from '../../bench/journey/plan.ts';
 import { readPerfScript } from '../../bench/journey/profile.ts';
 import {
@@ -172,7 +172,7 @@ describe('the tables', () => {
     const measured = journey();
     const read = JSON.parse(JSON.stringify(measured)) as Journey;
     assert.deepEqual(journeyBlocks(read), journeyBlocks(measured));
-    assert.equal(page(read), page(measured));
+    assert.deepEqual(charts(read), charts(measured));
   });
 
   test('show a phase at the rung on which it stores most', () => {
@@ -240,7 +240,7 @@ describe('the tables', () => {
     assert.match(blocks.origin!, /FAILED.*ladder: phase 3 lost a metric/);
     assert.ok(rowOf(blocks.saturation, '1, thread per request').includes('–'));
     assert.doesNotMatch(Object.values(blocks).join(), /NaN|Infinity|undefined/);
-    assert.doesNotMatch(page(journey({ ladder: refused })), />NaN|>Infinity|>undefined/);
+    assert.doesNotMatch(Object.values(charts(journey({ ladder: refused }))).join(), /NaN|Infinity|undefined/);
   });
 
   test('are made again from the JSON file, in the page of results and in the pages of the phases', () => {
@@ -255,7 +255,9 @@ describe('the tables', () => {
       writeFileSync(phase, '# One\n\n<!-- journey:phase-1 -->\nold\n<!-- /journey -->\n\nThe end.\n');
       const { status, stderr } = runJourney('--render', '--out', results);
       assert.equal(status, 0, stderr);
-      assert.equal(readFileSync(join(results, 'journey.html'), 'utf8'), page(journey()));
+      for (const [name, svg] of Object.entries(charts(journey()))) {
+        assert.equal(readFileSync(join(results, name), 'utf8'), svg);
+      }
       assert.match(readFileSync(join(results, 'journey.md'), 'utf8'), /## saturation\n\n\| phase/);
       assert.match(
         readFileSync(phase, 'utf8'),
@@ -265,10 +267,6 @@ describe('the tables', () => {
       rmSync(directory, { recursive: true });
     }
   });
-});
-
-test('the page of charts loads nothing from a network', () => {
-  assert.doesNotMatch(page(journey()), /(?:src|href)="|@import|url\(/);
 });
 
 describe('a sampled stack', () => {

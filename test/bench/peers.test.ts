@@ -20,7 +20,6 @@ import {
 import type { KillResult } from '../../bench/compare/kill.ts';
 import type { PeerCellResult } from '../../bench/compare/peer-cell.ts';
 import { keptText, lossText } from '../../bench/compare/peers-tables.ts';
-import { statusOf } from '../../bench/compare/stamped-client.ts';
 import {
   createStampedWorkload,
   encodeBody,
@@ -183,16 +182,6 @@ describe('a stamped workload', () => {
       stampBody(body.template, 0, body, STAMP + request);
       assert.ok(received.has(body.template.toString()), `request ${request} is not what the client makes`);
     }
-  });
-});
-
-describe('the client', () => {
-  it('takes a response when it is complete', () => {
-    assert.equal(statusOf('HTTP/1.1 204 No Content\r\nX: y\r\n'), undefined);
-    assert.equal(statusOf('HTTP/1.1 204 No Content\r\nX: y\r\n\r\n'), 204);
-    assert.equal(statusOf('HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab'), undefined);
-    assert.equal(statusOf('HTTP/1.1 503 Busy\r\ncontent-length: 3\r\n\r\nabc'), 503);
-    assert.throws(() => statusOf('SSH-2.0\r\n\r\n'), /not an HTTP response/);
   });
 });
 
