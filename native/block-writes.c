@@ -295,22 +295,25 @@ static napi_value Write(napi_env env, napi_callback_info info) {
   return number(env, status);
 }
 
-static napi_value Reap(napi_env env, napi_callback_info info) {
+/* The queue that reap and close get as their only argument, NULL if it is none. Throws, and returns false, without one. */
+static bool only_queue(napi_env env, napi_callback_info info, const char *usage, Writes **writes) {
   size_t count = 1;
-  napi_value arguments[1];
-  if (napi_get_cb_info(env, info, &count, arguments, NULL, NULL) != napi_ok || count != 1)
-    return throw_arguments(env, "reap(writes)");
-  Writes *writes = writes_of(env, arguments[0]);
+  napi_value handle;
+  bool given = napi_get_cb_info(env, info, &count, &handle, NULL, NULL) == napi_ok && count == 1;
+  if (given) *writes = writes_of(env, handle);
+  else throw_arguments(env, usage);
+  return given;
+}
+
+static napi_value Reap(napi_env env, napi_callback_info info) {
+  Writes *writes;
+  if (!only_queue(env, info, "reap(queue)", &writes)) return NULL;
   return number(env, writes == NULL || writes->closing ? 0 : (int32_t)reap(writes));
 }
 
 static napi_value Close(napi_env env, napi_callback_info info) {
-  size_t count = 1;
-  napi_value arguments[1];
-  if (napi_get_cb_info(env, info, &count, arguments, NULL, NULL) != napi_ok || count != 1)
-    return throw_arguments(env, "close(queue)");
-  Writes *writes = writes_of(env, arguments[0]);
-  if (writes != NULL) close_writes(writes);
+  Writes *writes;
+  if (only_queue(env, info, "close(queue)", &writes) && writes != NULL) close_writes(writes);
   return NULL;
 }
 

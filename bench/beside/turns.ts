@@ -18,7 +18,7 @@ const BATCH = 100;
 const WARM_UP_SECONDS = 2;
 const WARM_UP_STAMPS = 1_000_000;
 
-export interface Setting {
+interface Setting {
   readonly name: string;
   /** Runs beside the server, on both cores, with its data directory; null: nothing does. */
   readonly command: readonly string[] | null;

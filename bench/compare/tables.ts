@@ -2,7 +2,7 @@
 import { formatMs } from '../../load-test/format.ts';
 import { mebibytes, minToMax, most, percent, thousands, whole } from '../report/numbers.ts';
 import { type Origin, originTable } from '../report/origin.ts';
-import { type CellRow, type Column, columnsOver, markdownTable, tableOf } from '../report/table.ts';
+import { type CellRow, type Column, columnsOver, markdownTables, tableOf } from '../report/table.ts';
 import { type Range, rangeOf, ratiosWithinRounds } from '../statistics.ts';
 import type { Workload } from '../under-test/workload.ts';
 import { type CellResult, SERVER_LABELS, SERVERS, type ServerName } from './cell.ts';
@@ -89,25 +89,21 @@ const RATIO_COLUMNS: readonly Column<RatioResult>[] = [
 
 export function serverBlocks(run: ServerRun): Record<string, string> {
   const { rounds, seconds, connections, workloads, results } = run;
-  const blocks: Record<string, string> = {
-    origin: originTable(run, {
-      rounds,
-      'seconds a load': seconds,
-      connections,
-      ...Object.fromEntries(
-        workloads.map(({ batch, meanBodyBytes, digest }) => [
-          `bodies of ${whole(batch)}`,
-          `${whole(meanBodyBytes)} bytes, digest ${digest}`,
-        ]),
-      ),
-    }),
-  };
-  for (const { batch } of workloads) {
+  const bodies = workloads.map(({ batch, meanBodyBytes, digest }) => [
+    `bodies of ${whole(batch)}`,
+    `${whole(meanBodyBytes)} bytes, digest ${digest}`,
+  ]);
+  const tables = workloads.map(({ batch }) => {
     const rows = SERVERS.map((server) => ({ server, cells: cellsOf(results, server, batch) }));
     const measured = rows.filter(({ cells }) => cells.length > 0);
-    if (measured.length > 0) blocks[`batch-${batch}`] = markdownTable(tableOf(COLUMNS, measured));
-  }
-  const ratios = ratiosOf(results);
-  if (ratios.length > 0) blocks.ratios = markdownTable(tableOf(RATIO_COLUMNS, ratios));
-  return blocks;
+    return [`batch-${batch}`, tableOf(COLUMNS, measured)] as const;
+  });
+  const filled = [...tables, ['ratios', tableOf(RATIO_COLUMNS, ratiosOf(results))] as const].filter(
+    ([, { rows }]) => rows.length > 0,
+  );
+  const settings = { rounds, 'seconds a load': seconds, connections };
+  return {
+    origin: originTable(run, { ...settings, ...Object.fromEntries(bodies) }),
+    ...markdownTables(Object.fromEntries(filled)),
+  };
 }

@@ -1,12 +1,12 @@
 /** A client that sends 20,000 requests/s, of which it may send 10,000, beside one that keeps within its limit. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { formatCount, formatMs } from '../../load-test/format.ts';
-import type { LoadResult } from '../../load-test/plan.ts';
+import type { LoadPlan, LoadResult } from '../../load-test/plan.ts';
 import { createRunId } from '../../load-test/run.ts';
 import { monotonicMs } from '../../src/base/clock.ts';
 import { type Column, tableOf } from '../report/table.ts';
-import { rangeOf } from '../statistics.ts';
-import { correct, figure } from './finding.ts';
+import { medianOf, rangeOf } from '../statistics.ts';
+import { correct, type Finding, figure } from './finding.ts';
 import { correctness, type PartOptions, type PartResult, withoutHistograms } from './part.ts';
 import type { Probe, ProbeStream } from './prober-messages.ts';
 import {
@@ -53,54 +53,92 @@ interface Round {
   readonly abuser: LoadResult;
 }
 
+const abuserLoad = (ratePerSecond: number, durationMs: number, warmUpMs = 0): Partial<LoadPlan> => ({
+  clients: ABUSER_CONNECTIONS,
+  headers: { [CLIENT_HEADER]: 'abuser' },
+  load: { kind: 'open', ratePerSecond, durationMs },
+  warmUpMs,
+});
+
 async function runRound(server: ServerUnderLoad, smoke: boolean): Promise<Round> {
-  const durationMs = smoke ? SMOKE_MS : ROUND_MS;
   const aloneMs = monotonicMs() + (smoke ? 0 : SETTLE_MS);
   await sleep(smoke ? SMOKE_MS / 2 : SETTLE_MS + ROUND_MS);
   const alone = [aloneMs, monotonicMs()] as const;
-  const { result: abuser, span: beside } = await server.load({
-    clients: ABUSER_CONNECTIONS,
-    headers: { [CLIENT_HEADER]: 'abuser' },
-    load: { kind: 'open', ratePerSecond: smoke ? SMOKE_RATE : ABUSE_RATE, durationMs },
-    warmUpMs: smoke ? 0 : SETTLE_MS,
-  });
+  const load = smoke ? abuserLoad(SMOKE_RATE, SMOKE_MS) : abuserLoad(ABUSE_RATE, ROUND_MS, SETTLE_MS);
+  const { result: abuser, span: beside } = await server.load(load);
   return { alone, beside, abuser };
 }
 
-const latencies = (probes: readonly Probe[]): number[] => probes.map(latencyMs);
+async function runRounds(server: ServerUnderLoad, { smoke, progress }: PartOptions): Promise<Round[]> {
+  // Compiles the paths of accepted and of refused requests.
+  if (!smoke) await server.load(abuserLoad(ABUSE_RATE, WARM_UP_MS));
+  const rounds: Round[] = [];
+  while (rounds.length < (smoke ? 1 : ROUNDS)) {
+    rounds.push(await runRound(server, smoke));
+    progress(`abuse: round ${rounds.length} done`);
+  }
+  return rounds;
+}
 
-export async function abuse(options: PartOptions): Promise<PartResult> {
-  const { smoke, progress } = options;
+const latencies = (probes: readonly Probe[]): number[] => probes.map(latencyMs);
+const p99 = (probes: readonly Probe[]): number => percentile(latencies(probes), 99);
+
+/** What the well-behaved client and the abuser got. */
+function findingsOf(good: readonly Probe[], rounds: readonly Round[]): Finding[] {
+  const during = (pick: (round: Round) => Span) => rounds.flatMap((round) => between(good, pick(round)));
+  const [alone, beside] = [p99(during((round) => round.alone)), p99(during((round) => round.beside))];
+  const ratios = rangeOf(
+    rounds.map((round) => p99(between(good, round.beside)) / p99(between(good, round.alone))),
+  );
+  const limited = good.filter(({ outcome }) => outcome === TOO_MANY);
+  const refused = good.filter((probe) => !isFine(probe) && probe.outcome !== TOO_MANY);
+  const reasons = [...new Set(refused.map(({ outcome }) => outcome))].join(', ');
+  const abusers = rounds.map(({ abuser }) => abuser);
+  const sent = medianOf(abusers.map((abuser) => abuser.sent / abuser.seconds));
+  const accepted = medianOf(abusers.map((abuser) => abuser.succeeded / abuser.seconds));
+  const isLimited = ({ succeeded, seconds }: LoadResult): boolean =>
+    succeeded / seconds <= LIMIT * ALLOWED_SLACK + LIMIT / seconds;
+  return [
+    correct(
+      'the well-behaved client gets no 429',
+      limited.length === 0,
+      `${good.length} requests, ${limited.length} × 429`,
+    ),
+    figure(
+      'nor any other refusal',
+      refused.length === 0,
+      `${refused.length} not accepted${refused.length === 0 ? '' : ` (${reasons})`}`,
+    ),
+    figure(
+      `its p99 is at most ${P99_FACTOR_MAX} times its p99 alone`,
+      beside <= P99_FACTOR_MAX * alone,
+      `${(beside / alone).toFixed(2)}×: ${formatMs(beside)} ms beside, ${formatMs(alone)} ms alone, over ` +
+        `${rounds.length} rounds (by round ${ratios.min.toFixed(2)}–${ratios.max.toFixed(2)}×, median ${ratios.median.toFixed(2)}×)`,
+    ),
+    figure(
+      'the abuser really sends that much, and gets no more than its limit',
+      sent >= ABUSE_RATE * 0.95 && abusers.every(isLimited),
+      `${formatCount(sent)}/s sent, ${formatCount(accepted)}/s accepted`,
+    ),
+  ];
+}
+
+export function abuse(options: PartOptions): Promise<PartResult> {
   const good = goodStream();
   const args = ['--client-id', `header:${CLIENT_HEADER}`];
-  return withProbedServer(options, { args }, [...ENDPOINTS, good], async (server, prober) => {
-    const rounds: Round[] = [];
-    if (!smoke) {
-      // Compiles the paths of accepted and of refused requests.
-      const warmUp = { kind: 'open', ratePerSecond: ABUSE_RATE, durationMs: WARM_UP_MS } as const;
-      await server.load({
-        clients: ABUSER_CONNECTIONS,
-        headers: { [CLIENT_HEADER]: 'abuser' },
-        load: warmUp,
-      });
-    }
-    for (let round = 1; round <= (smoke ? 1 : ROUNDS); round++) {
-      rounds.push(await runRound(server, smoke));
-      progress(`abuse: round ${round} done`);
-    }
+  const streams = [...ENDPOINTS, good];
+  return withProbedServer(options, { args }, streams, async (server, prober) => {
+    const rounds = await runRounds(server, options);
     const probes = await prober.end();
     const goodProbes = probes.get(good.name)!;
-    const during = (name: string, pick: (round: Round) => Span): Probe[] =>
-      rounds.flatMap((round) => between(probes.get(name)!, pick(round)));
-    const alone = during(good.name, (round) => round.alone);
-    const beside = during(good.name, (round) => round.beside);
-    const limited = goodProbes.filter(({ outcome }) => outcome === TOO_MANY);
-    const refused = goodProbes.filter((probe) => !isFine(probe) && probe.outcome !== TOO_MANY);
-    const p99 = (list: readonly Probe[]): number => percentile(latencies(list), 99);
-    const ratios = rangeOf(
-      rounds.map((round) => p99(between(goodProbes, round.beside)) / p99(between(goodProbes, round.alone))),
-    );
-    const sentPerSecond = rangeOf(rounds.map(({ abuser }) => abuser.sent / abuser.seconds));
+    const summaries = (part: string, pick: (round: Round) => Span) =>
+      streams.map(({ name }) =>
+        summarize(
+          part,
+          name,
+          rounds.flatMap((round) => between(probes.get(name)!, pick(round))),
+        ),
+      );
     return {
       name: 'abuse',
       findings: [
@@ -108,46 +146,19 @@ export async function abuse(options: PartOptions): Promise<PartResult> {
           'abusive client',
           rounds.map(({ abuser }) => abuser),
         ),
-        correct(
-          'the well-behaved client gets no 429',
-          limited.length === 0,
-          `${goodProbes.length} requests, ${limited.length} × 429`,
-        ),
-        figure(
-          'nor any other refusal',
-          refused.length === 0,
-          `${refused.length} not accepted` +
-            (refused.length === 0
-              ? ''
-              : ` (${[...new Set(refused.map(({ outcome }) => outcome))].join(', ')})`),
-        ),
-        await storedFinding('its metrics are stored as they were answered', server.dataDir, good, goodProbes),
-        figure(
-          `its p99 is at most ${P99_FACTOR_MAX} times its p99 alone`,
-          p99(beside) <= P99_FACTOR_MAX * p99(alone),
-          `${(p99(beside) / p99(alone)).toFixed(2)}×: ${formatMs(p99(beside))} ms beside, ${formatMs(p99(alone))} ms alone, over ` +
-            `${rounds.length} rounds (by round ${ratios.min.toFixed(2)}–${ratios.max.toFixed(2)}×, median ${ratios.median.toFixed(2)}×)`,
-        ),
-        figure(
-          'the abuser really sends that much, and gets no more than its limit',
-          sentPerSecond.median >= ABUSE_RATE * 0.95 &&
-            rounds.every(
-              ({ abuser }) =>
-                abuser.succeeded / abuser.seconds <= LIMIT * ALLOWED_SLACK + LIMIT / abuser.seconds,
-            ),
-          `${formatCount(sentPerSecond.median)}/s sent, ` +
-            `${formatCount(rangeOf(rounds.map(({ abuser }) => abuser.succeeded / abuser.seconds)).median)}/s accepted`,
+        ...findingsOf(goodProbes, rounds),
+        await storedFinding(
+          "the well-behaved client's metrics are stored as they were answered",
+          server.dataDir,
+          good,
+          goodProbes,
         ),
       ],
       tables: { abuse: tableOf(roundColumns(goodProbes), rounds) },
-      probes: (
-        [
-          ['good client alone', (round) => round.alone],
-          ['abusive client', (round) => round.beside],
-        ] as const satisfies readonly (readonly [string, (round: Round) => Span])[]
-      ).flatMap(([part, pick]) =>
-        [...ENDPOINTS, good].map(({ name }) => name).map((name) => summarize(part, name, during(name, pick))),
-      ),
+      probes: [
+        ...summaries('good client alone', ({ alone }) => alone),
+        ...summaries('abusive client', ({ beside }) => beside),
+      ],
       data: rounds.map(({ abuser, ...spans }) => ({ ...spans, abuser: withoutHistograms(abuser) })),
     };
   });

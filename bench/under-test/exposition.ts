@@ -42,19 +42,15 @@ export function percentileOf(
   before: Exposition,
   after: Exposition,
 ): number {
-  const buckets: { bound: number; count: number }[] = [];
-  for (const sample of after.keys()) {
-    const match = /^(\w+)_bucket\{(.*)\}$/.exec(sample);
-    if (match?.[1] !== name) continue;
-    const parts = match[2]!.split(',');
+  const buckets = [...after.keys()].flatMap((sample) => {
+    const [, metric, inside = ''] = /^(\w+)_bucket\{(.*)\}$/.exec(sample) ?? [];
+    const parts = inside.split(',');
     const bound = parts.find((part) => part.startsWith('le='));
     const rest = parts.filter((part) => part !== bound).join(',');
-    if (bound === undefined || rest !== labels) continue;
-    buckets.push({
-      bound: Number(bound.slice(4, -1).replace('+Inf', 'Infinity')),
-      count: growth(sample, before, after),
-    });
-  }
+    if (metric !== name || bound === undefined || rest !== labels) return [];
+    const limit = Number(bound.slice(4, -1).replace('+Inf', 'Infinity'));
+    return [{ bound: limit, count: growth(sample, before, after) }];
+  });
   buckets.sort((a, b) => a.bound - b.bound);
   const wanted = ((buckets.at(-1)?.count ?? 0) * percent) / 100;
   return buckets.find(({ count }) => count >= wanted)?.bound ?? Number.NaN;

@@ -45,12 +45,8 @@ async function verifyStored(): Promise<void> {
       for (const clients of CLIENT_COUNTS) {
         const requests = requestsOf(lines).slice(0, 150);
         expected += LINE_TEXTS.slice(0, requests.length * lines).join('');
-        store.serve(
-          clients,
-          () => lines,
-          () => requests.shift() ?? null,
-          () => {},
-        );
+        const next = (): Uint8Array | null => requests.shift() ?? null;
+        store.serve(clients, lines, next, () => {});
       }
     }
     await store.stop();
@@ -78,7 +74,7 @@ async function timeRound(store: BenchedStore, round: BatchRound): Promise<BatchF
   const cpu = process.cpuUsage();
   store.serve(
     clients,
-    () => requestLines,
+    requestLines,
     () => (monotonicMs() - startMs < ms ? requests[sent++ % requests.length]! : null),
     (tookMs) => {
       latenciesMs.push(tookMs);

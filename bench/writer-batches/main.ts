@@ -2,12 +2,10 @@
  * Lines per commit: the gain and the risk of a commit of 1, 10, 100 or 1,000 lines, with the writer that stores each
  * request by itself and the writer that commits in groups, under `--ack written` and `synced`.
  *
- * A thread serves 1 or 64 clients that each send the next request when the last is stored. One client shows the cost of
- * a single commit, 64 show how large a group becomes. Each writer has a process of its own for each `--ack`. First all
- * stored lines are checked, seals and order included; each round counts its lines.
- *
- * The loss window is the most acknowledged lines that were unsynced at any moment: a power loss could take them. Files go
- * to the temporary directory: point TMPDIR at the disk in question. `--report DIR` writes writer-batches.json and .svg.
+ * A thread serves 1 or 64 clients that each send the next request when the last is stored. Each writer has a process of
+ * its own for each `--ack`. First all stored lines are checked, seals and order included; each round counts its lines.
+ * docs/results/writer-batches.md says how to read the figures. Files go to the temporary directory: point TMPDIR at the
+ * disk in question.
  */
 import { withForks } from '../harness/forks.ts';
 import { roundMsOr, roundsOr, smokeRun } from '../harness/options.ts';
