@@ -83,7 +83,7 @@ async function runRounds(server: ServerUnderLoad, { smoke, progress }: PartOptio
 const latencies = (probes: readonly Probe[]): number[] => probes.map(latencyMs);
 const p99 = (probes: readonly Probe[]): number => percentile(latencies(probes), 99);
 
-/** What the well-behaved client and the abuser got. */
+/** Answers and delays of the well-behaved client, and the rate of the abuser. */
 function findingsOf(good: readonly Probe[], rounds: readonly Round[]): Finding[] {
   const during = (pick: (round: Round) => Span) => rounds.flatMap((round) => between(good, pick(round)));
   const [alone, beside] = [p99(during((round) => round.alone)), p99(during((round) => round.beside))];
