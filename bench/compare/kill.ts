@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inScratch, withChild } from '../under-test/process.ts';
 import { CONNECTIONS } from '../under-test/wrk.ts';
-import type { Contender, ContenderName } from './contenders.ts';
+import type { Contender } from './contenders.ts';
 import { firstStamp } from './peer-cell.ts';
 import { type Ledger, StampedClient } from './stamped-client.ts';
 import { STAMP_MS, type StampedWorkload } from './stamped-workload.ts';
@@ -18,21 +18,7 @@ export interface KillOptions {
   readonly scratch: string;
 }
 
-export interface KillResult {
-  readonly server: ContenderName;
-  readonly batch: number;
-  readonly seconds: number;
-  /** Metrics in all requests that were acknowledged. */
-  readonly acknowledged: number;
-  /** Metrics of those that the restarted server does not have. */
-  readonly lost: number;
-  /** Acknowledged requests that it has in part only. */
-  readonly torn: number;
-  /** How long before the kill the oldest lost request was acknowledged; 0 when nothing is lost. */
-  readonly lostSeconds: number;
-  /** Until the killed server answered again. */
-  readonly restartSeconds: number;
-}
+export type KillResult = Awaited<ReturnType<typeof killInLoad>>;
 
 /** Metrics kept of each request. @throws for a timestamp that was never sent, or a metric that is there twice */
 class Kept {
@@ -58,15 +44,8 @@ class Kept {
   }
 }
 
-function losses(
-  ledger: Ledger,
-  kept: Kept,
-  batch: number,
-  killedAt: number,
-): Pick<KillResult, 'lost' | 'torn' | 'lostSeconds'> {
-  let lost = 0;
-  let torn = 0;
-  let lostMs = 0;
+function losses(ledger: Ledger, kept: Kept, batch: number, killedAt: number) {
+  let [lost, torn, lostMs] = [0, 0, 0];
   for (let request = 0; request < ledger.sent; request++) {
     const acknowledgedAt = ledger.acknowledgedAt(request);
     const count = kept.of(request);
@@ -75,7 +54,14 @@ function losses(
     if (count > 0) torn += 1;
     lostMs = Math.max(lostMs, killedAt - acknowledgedAt);
   }
-  return { lost, torn, lostSeconds: lostMs / 1e3 };
+  return {
+    /** Acknowledged metrics that the restarted server does not have. */
+    lost,
+    /** Acknowledged requests that it has in part only. */
+    torn,
+    /** How long before the kill the oldest lost request was acknowledged; 0 when nothing is lost. */
+    lostSeconds: lostMs / 1e3,
+  };
 }
 
 /** Loads a server and kills it. @returns when, and what was acknowledged until then */
@@ -101,7 +87,7 @@ async function killedUnderLoad(
   });
 }
 
-export function killInLoad(options: KillOptions): Promise<KillResult> {
+export function killInLoad(options: KillOptions) {
   const { contender, workload, seconds, scratch } = options;
   const { batch } = workload;
   return inScratch(scratch, async (_directory, dataDir) => {
@@ -109,18 +95,15 @@ export function killInLoad(options: KillOptions): Promise<KillResult> {
     const { ledger, killedAt } = await killedUnderLoad(options, dataDir, first);
     const restartedAt = performance.now();
     return withChild(contender.start(dataDir), async (heir) => {
+      /** Until the killed server answered again. */
       const restartSeconds = (performance.now() - restartedAt) / 1e3;
       const kept = new Kept(ledger.sent, first, batch);
       await contender.storage(heir, dataDir).forEachTimestamp((timestamp) => kept.add(timestamp));
       await heir.stop();
-      return {
-        server: contender.name,
-        batch,
-        seconds,
-        acknowledged: ledger.acknowledged * batch,
-        ...losses(ledger, kept, batch, killedAt),
-        restartSeconds,
-      };
+      /** Metrics in all requests that were acknowledged. */
+      const acknowledged = ledger.acknowledged * batch;
+      const loss = losses(ledger, kept, batch, killedAt);
+      return { server: contender.name, batch, seconds, acknowledged, ...loss, restartSeconds };
     });
   });
 }

@@ -17,14 +17,14 @@ import {
   scratchOption,
   wholeNumber,
 } from '../under-test/command-line.ts';
-import { removeEmpty, requireDisk, requireMachine } from '../under-test/requirements.ts';
+import { requireMachine, withDisk } from '../under-test/requirements.ts';
 import { BATCH_SIZES, createWorkload } from '../under-test/workload.ts';
 import { CONNECTIONS } from '../under-test/wrk.ts';
 import { measureCell, SERVERS, type ServerName } from './cell.ts';
 import { CONTENDERS, type ContenderName } from './contenders.ts';
 import { type MemoryRun, measureMemory, memoryBlocks } from './memory.ts';
-import { comparePeers, type PeersOptions, requirePeers, smokePeers } from './peers.ts';
-import { type PeersRun, peersBlocks } from './peers-tables.ts';
+import { comparePeers, type PeersOptions, type PeersRun, requirePeers, smokePeers } from './peers.ts';
+import { peersBlocks } from './peers-tables.ts';
 import { type RoundResult, type ServerRun, serverBlocks } from './tables.ts';
 
 const PROGRAM = 'npm run bench:server';
@@ -168,14 +168,8 @@ async function main(): Promise<number> {
   if (options.render) return render(options);
   // Round trips need neither wrk nor a second core.
   if (!(options.peers && options.smoke)) requireMachine();
-  requireDisk(options.scratch, FREE_BYTES);
-  try {
-    if (options.peers) return await besidePeers(options);
-    if (options.memory) return await watchMemory(options);
-    return await compareServers(options);
-  } finally {
-    removeEmpty(options.scratch);
-  }
+  const compare = options.peers ? besidePeers : options.memory ? watchMemory : compareServers;
+  return withDisk(options.scratch, FREE_BYTES, () => compare(options));
 }
 
 await runMain(main);

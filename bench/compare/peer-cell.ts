@@ -30,6 +30,10 @@ export interface PeerCellOptions {
 
 export type PeerCellResult = Awaited<ReturnType<typeof measurePeerCell>>;
 
+export interface PeerRound extends PeerCellResult {
+  readonly round: number;
+}
+
 /** The first stamp of a run: a day ago, so that the last one is neither in the future nor past any retention. */
 export function firstStamp(): number {
   return Math.floor((Date.now() - DAY_MS) / STAMP_MS);

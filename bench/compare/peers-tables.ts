@@ -1,7 +1,7 @@
 /** The tables of `--peers`: standings against the best other server, figures by batch size, and what kills took. */
 import { formatMs } from '../../load-test/format.ts';
 import { mebibytes, medianAndMax, minToMax, most, percent, thousands, whole } from '../report/numbers.ts';
-import { type Origin, originTable } from '../report/origin.ts';
+import { originTable } from '../report/origin.ts';
 import {
   type CellRow,
   type Column,
@@ -13,30 +13,8 @@ import {
 import { medianOf, type Range, rangeOf, ratiosWithinRounds, sum } from '../statistics.ts';
 import { CONTENDER, CONTENDERS, type ContenderName } from './contenders.ts';
 import type { KillResult } from './kill.ts';
-import type { PeerCellResult } from './peer-cell.ts';
-
-/** A run as peers.json holds it. */
-export interface PeersRun extends Origin {
-  /** Program and version of each peer. */
-  readonly versions: readonly string[];
-  readonly rounds: number;
-  readonly seconds: number;
-  readonly connections: number;
-  readonly workloads: readonly {
-    batch: number;
-    series: number;
-    digest: string;
-    /** Mean body of each encoding. */
-    bodyBytes: Readonly<Record<string, number>>;
-  }[];
-  readonly cells: readonly PeerRound[];
-  readonly kills: readonly KillResult[];
-  readonly failures: readonly string[];
-}
-
-export interface PeerRound extends PeerCellResult {
-  readonly round: number;
-}
+import type { PeerCellResult, PeerRound } from './peer-cell.ts';
+import type { PeersRun } from './peers.ts';
 
 const OURS = ['written', 'synced'] as const satisfies readonly ContenderName[];
 type Ours = (typeof OURS)[number];

@@ -2,13 +2,14 @@
 import { execFileSync } from 'node:child_process';
 import { type Measured, measureInTurns } from '../harness/turns.ts';
 import { thousands, whole } from '../report/numbers.ts';
+import type { Origin } from '../report/origin.ts';
+import { mean } from '../statistics.ts';
 import { isOnPath, requirePrograms } from '../under-test/requirements.ts';
 import { CONNECTIONS } from '../under-test/wrk.ts';
 import { CONTENDER, type Contender, type ContenderName } from './contenders.ts';
 import { type KillResult, killInLoad } from './kill.ts';
-import { measurePeerCell } from './peer-cell.ts';
+import { measurePeerCell, type PeerRound } from './peer-cell.ts';
 import { checkRoundTrip } from './peer-check.ts';
-import type { PeerRound, PeersRun } from './peers-tables.ts';
 import { createStampedWorkload, encodeBody, type StampedWorkload } from './stamped-workload.ts';
 
 export interface PeersOptions {
@@ -53,14 +54,15 @@ function bodyBytesOf(servers: readonly ContenderName[], { bodies }: StampedWorkl
   return Object.fromEntries(
     [...encodings].map((encoding) => {
       const sizes = bodies.map((metrics) => encodeBody(metrics, encoding).template.length);
-      return [encoding.title, sizes.reduce((sum, size) => sum + size, 0) / sizes.length];
+      return [encoding.title, mean(sizes)];
     }),
   );
 }
 
-export async function comparePeers(
-  options: PeersOptions,
-): Promise<Omit<PeersRun, 'command' | 'machine' | 'date'>> {
+/** A run as peers.json holds it. */
+export type PeersRun = Origin & Awaited<ReturnType<typeof comparePeers>>;
+
+export async function comparePeers(options: PeersOptions) {
   const { servers, batches, rounds, seconds, kills, scratch, progress } = options;
   const workloads = batches.map(createStampedWorkload);
   const cells = workloads.flatMap((workload) =>

@@ -11,15 +11,7 @@ import { WAYS, type Way } from './ways.ts';
 const ROUND_MS = roundMsOr(50);
 const CALIBRATION_MS = ROUND_MS / 4;
 
-export interface RoundFigures {
-  readonly tasks: number;
-  /** From the first submit until the last task is gone, a task. */
-  readonly wallNs: number;
-  /** CPU time of the whole process, all threads, a task. */
-  readonly cpuNs: number;
-  /** From submit to answer, mean; null where a task is gone with its answer. */
-  readonly answerNs: number | null;
-}
+export type RoundFigures = Awaited<ReturnType<typeof timeTasks>>;
 
 const way = process.argv[2] as Way;
 assert.ok(WAYS.includes(way), `one of ${WAYS.join(', ')}`);
@@ -34,7 +26,7 @@ const leastTasks = ({ depth }: Setting): number => Math.max(depth, 2);
 
 const taskCounts = new Map<string, number>();
 
-async function timeTasks(tasks: number, { bodyBytes, depth }: Setting): Promise<RoundFigures> {
+async function timeTasks(tasks: number, { bodyBytes, depth }: Setting) {
   const loop = loops.get(bodyBytes)!;
   loop.readAnswerMs();
   const cpu = process.cpuUsage();
@@ -45,8 +37,11 @@ async function timeTasks(tasks: number, { bodyBytes, depth }: Setting): Promise<
   const answerMs = loop.readAnswerMs();
   return {
     tasks,
+    /** From the first submit until the last task is gone, a task. */
     wallNs: (tookMs * 1e6) / tasks,
+    /** CPU time of the whole process, all threads, a task. */
     cpuNs: ((user + system) * 1e3) / tasks,
+    /** From submit to answer, mean; null where a task is gone with its answer. */
     answerNs: answerMs === 0 ? null : (answerMs * 1e6) / tasks,
   };
 }

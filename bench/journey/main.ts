@@ -16,7 +16,7 @@ import {
   scratchOption,
   wholeNumber,
 } from '../under-test/command-line.ts';
-import { pinSelf, removeEmpty, requireDisk } from '../under-test/requirements.ts';
+import { pinSelf, withDisk } from '../under-test/requirements.ts';
 import { SERVER_ARGS } from './cell.ts';
 import { charts } from './charts.ts';
 import { type Cell, FORMAT, type Journey, type Profile } from './figures.ts';
@@ -182,9 +182,8 @@ async function main(): Promise<number> {
     publish(REPORT, readJourney(out), out);
     return 0;
   }
-  requireDisk(scratch, options.smoke ? 0 : FREE_BYTES);
-  try {
-    if (options.smoke) return await smoke(scratch, options.only);
+  return withDisk(scratch, options.smoke ? 0 : FREE_BYTES, async () => {
+    if (options.smoke) return smoke(scratch, options.only);
     pinSelf();
     const journey = await (options.profile ? profileOnly : measure)(options);
     publish(REPORT, journey, out);
@@ -193,9 +192,7 @@ async function main(): Promise<number> {
     }
     for (const failure of journey.failures) console.log(`FAILED ${failure}`);
     return journey.failures.length === 0 ? 0 : 1;
-  } finally {
-    removeEmpty(scratch);
-  }
+  });
 }
 
 await runMain(main);

@@ -27,20 +27,7 @@ export interface CrewRound {
   readonly charges: number;
 }
 
-export interface CrewFigures {
-  /** Wall time of a charge in its thread, mean over threads. */
-  readonly wallNs: number;
-  /** CPU time of the whole process for each charge. */
-  readonly cpuNs: number;
-  /** Charges that were decided, of all threads, a second from the first start to the last end. */
-  readonly perSecond: number;
-  /** CPU time over wall time: how many cores the round really had. */
-  readonly cores: number;
-  /** Shares of all charges. */
-  readonly contended: number;
-  readonly slept: number;
-  readonly busy: number;
-}
+export type CrewFigures = Awaited<ReturnType<typeof timeRound>>;
 
 /** Time advances by this much per call: 10,000 charges a second, the default limit. */
 const STEP_MS = 0.1;
@@ -132,7 +119,7 @@ function benchFor(clients: Clients): Bench {
 
 const benches = new Map<Clients, Bench>(CLIENTS.map((clients) => [clients, benchFor(clients)]));
 
-async function timeRound({ clients, threads, charges }: CrewRound): Promise<CrewFigures> {
+async function timeRound({ clients, threads, charges }: CrewRound) {
   const bench = benches.get(clients)!;
   const { memory, keys, nowMs } = bench;
   const task = { memory, keys, nowMs, config: NEVER_REFUSING, stepMs: STEP_MS, charges, insist: false };
@@ -149,10 +136,14 @@ async function timeRound({ clients, threads, charges }: CrewRound): Promise<Crew
   const elapsedMs =
     Math.max(...outcomes.map(({ endMs }) => endMs)) - Math.min(...outcomes.map(({ startMs }) => startMs));
   return {
+    /** Wall time of a charge in its thread, mean over threads. */
     wallNs: (sum(outcomes, ({ startMs, endMs }) => endMs - startMs) * 1e6) / made,
     cpuNs: ((user + system) * 1e3) / made,
+    /** Charges that were decided, of all threads, a second from the first start to the last end. */
     perSecond: (admitted * 1e3) / elapsedMs,
+    /** CPU time over wall time: how many cores the round really had. */
     cores: (user + system) / 1e3 / elapsedMs,
+    /** Shares of all charges. */
     contended: sum(outcomes, ({ contended }) => contended) / made,
     slept: sum(outcomes, ({ slept }) => slept) / made,
     busy: busy / made,

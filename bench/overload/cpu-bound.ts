@@ -43,24 +43,7 @@ interface Cost {
   readonly answers: number;
 }
 
-interface Batch {
-  readonly batch: number;
-  readonly fullCorePerSecond: number;
-  /** Microseconds of CPU for each request. */
-  readonly acceptUs: number;
-  readonly refuseUs: number;
-  /** Of a core, taken by the probes and by what the server does without requests. */
-  readonly quietShare: number;
-  readonly capacityPerSecond: number;
-  readonly offeredPerSecond: number;
-  readonly answeredPerSecond: number;
-  readonly goodputPerSecond: number;
-  /** Of a core, under overload, without the quiet share. */
-  readonly share: number;
-  readonly overload: LoadResult;
-  readonly findings: readonly Finding[];
-  readonly probes: readonly ProbeSummary[];
-}
+type Batch = Awaited<ReturnType<typeof measureBatch>>;
 
 const answersOf = ({ outcomes }: LoadResult): number => countOf(outcomes, (outcome) => /^\d+$/.test(outcome));
 
@@ -99,7 +82,7 @@ async function quietShareOf({ pid }: ServerUnderLoad): Promise<number> {
   return (cpuSeconds(pid) - before) / (QUIET_MS / 1e3);
 }
 
-async function measureBatch(options: PartOptions, batch: number, directory: string): Promise<Batch> {
+function measureBatch(options: PartOptions, batch: number, directory: string) {
   const fullWhile = join(directory, `full-${batch}`);
   const env = faultEnvironment({ writeError: 'ENOSPC', writeErrorWhile: fullWhile });
   return withProbedServer(options, { args: NO_LIMIT, env }, ENDPOINTS, async (server, prober) => {
@@ -113,11 +96,8 @@ async function measureBatch(options: PartOptions, batch: number, directory: stri
     const refuse = await refusing(server, batch, fullWhile);
     const capacityPerSecond = accept.result.succeeded / accept.result.seconds;
     const overloadFromMs = monotonicMs();
-    const over = await measure(server, batch, {
-      kind: 'open',
-      ratePerSecond: capacityPerSecond * FACTOR,
-      durationMs: OVERLOAD_MS,
-    });
+    const ratePerSecond = capacityPerSecond * FACTOR;
+    const over = await measure(server, batch, { kind: 'open', ratePerSecond, durationMs: OVERLOAD_MS });
     const probes = await prober.end();
     const { result: overload } = over;
     const cost = ({ share, result, answers }: Cost): number =>
@@ -125,24 +105,23 @@ async function measureBatch(options: PartOptions, batch: number, directory: stri
     const limited = server.group === null ? 'all of a core' : `${formatShare(CPU_SHARE)} of a core`;
     const during = (part: string, fromMs: number, lengthMs: number, isJudged: boolean): ProbeSummary[] =>
       summarizeEndpoints(`${part}, ${batch} a request`, probes, [fromMs, fromMs + lengthMs], isJudged);
+    const results = [full.result, accept.result, refuse.result, overload];
     return {
       batch,
       fullCorePerSecond: full.result.succeeded / full.result.seconds,
+      /** Microseconds of CPU for each request. */
       acceptUs: cost(accept),
       refuseUs: cost(refuse),
+      /** Of a core, taken by the probes and by what the server does without requests. */
       quietShare,
       capacityPerSecond,
       offeredPerSecond: overload.intended / overload.seconds,
       answeredPerSecond: over.answers / overload.seconds,
       goodputPerSecond: overload.succeeded / overload.seconds,
+      /** Of a core, under overload, without the quiet share. */
       share: over.share - quietShare,
       overload,
-      findings: correctness(`CPU-bound, ${batch} a request`, [
-        full.result,
-        accept.result,
-        refuse.result,
-        overload,
-      ]),
+      findings: correctness(`CPU-bound, ${batch} a request`, results),
       probes: [
         ...during('core busy', fullFromMs, FULL_CORE_MS, true),
         ...during(`${limited}, ${FACTOR}×`, overloadFromMs, OVERLOAD_MS, server.group === null),

@@ -15,7 +15,7 @@ import {
   wholeNumber,
 } from '../under-test/command-line.ts';
 import { LOAD_CORE, SERVER_CORE } from '../under-test/process.ts';
-import { pinSelf, removeEmpty, requireDisk } from '../under-test/requirements.ts';
+import { pinSelf, withDisk } from '../under-test/requirements.ts';
 import { abuse } from './abuse.ts';
 import { overloadCpu } from './cpu-bound.ts';
 import type { PartOptions, PartResult } from './part.ts';
@@ -90,9 +90,8 @@ async function main(): Promise<number> {
     publish(REPORT, readRun(REPORT, report), report);
     return 0;
   }
-  requireDisk(scratch, smoke ? SMOKE_FREE_BYTES : FREE_BYTES);
   if (!smoke) pinSelf();
-  try {
+  return withDisk(scratch, smoke ? SMOKE_FREE_BYTES : FREE_BYTES, async () => {
     const { parts, failures } = await runParts(options);
     const wrong = allFindings(parts).filter(({ isCorrectness, holds }) => isCorrectness && holds === false);
     if (smoke) {
@@ -106,9 +105,7 @@ async function main(): Promise<number> {
       publish(REPORT, { ...originOf('npm run bench:overload'), pinning, parts, failures }, report);
     }
     return failures.length + wrong.length === 0 ? 0 : 1;
-  } finally {
-    removeEmpty(scratch);
-  }
+  });
 }
 
 await runMain(main);

@@ -88,48 +88,29 @@ export function percentile(values: readonly number[], percent: number): number {
   return sorted[Math.max(0, Math.ceil((percent / 100) * sorted.length) - 1)] ?? Number.NaN;
 }
 
-export interface ProbeSummary {
-  readonly part: string;
-  readonly name: string;
-  readonly count: number;
-  /** Answers that are no 2xx. */
-  readonly failed: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-  readonly maxMs: number;
-  /** The prober's own delay within these. */
-  readonly ownP99Ms: number;
-  /** Share of a core that the hypervisor took within them. */
-  readonly stolenP99Ms: number;
-  /** The rest without both. */
-  readonly serverP99Ms: number;
-  /** False where the server is kept from its core by the benchmark itself: a figure, and no requirement. */
-  readonly isJudged: boolean;
-}
+export type ProbeSummary = ReturnType<typeof summarize>;
 
-export function summarize(
-  part: string,
-  name: string,
-  probes: readonly Probe[],
-  isJudged = true,
-): ProbeSummary {
+/** @param isJudged false where the benchmark itself keeps the server from its core: a figure, and no requirement */
+export function summarize(part: string, name: string, probes: readonly Probe[], isJudged = true) {
   const latencies = probes.map(latencyMs);
   const own = probes.map(({ ownDelayMs }) => ownDelayMs);
   const stolen = probes.map(({ stolenMs }) => stolenMs);
+  const server = latencies.map((latency, k) => Math.max(0, latency - own[k]! - stolen[k]!));
   return {
     part,
     name,
     count: probes.length,
+    /** Answers that are no 2xx. */
     failed: probes.filter((probe) => !isFine(probe)).length,
     p50Ms: percentile(latencies, 50),
     p99Ms: percentile(latencies, 99),
     maxMs: percentile(latencies, 100),
+    /** The prober's own delay within these. */
     ownP99Ms: percentile(own, 99),
+    /** Time of a core that the hypervisor took within them. */
     stolenP99Ms: percentile(stolen, 99),
-    serverP99Ms: percentile(
-      latencies.map((latency, k) => Math.max(0, latency - own[k]! - stolen[k]!)),
-      99,
-    ),
+    /** The rest without both. */
+    serverP99Ms: percentile(server, 99),
     isJudged,
   };
 }

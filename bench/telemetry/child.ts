@@ -16,7 +16,6 @@ import {
   type ImplementationName,
   loadImplementation,
   RATIOS,
-  type RoundFigures,
   type Setting,
   THREADS_MAX,
   type ThreadFigures,
@@ -81,24 +80,31 @@ function middleMean(sorted: Float64Array): number {
   return mean([...middle]);
 }
 
+export type RoundFigures = ReturnType<typeof figuresOf>;
+
+/** The result of a round over all threads. */
 function figuresOf(
   threads: readonly ThreadFigures[],
   cpuNs: number,
   dropped: number,
   drains: { readonly ns: number; readonly count: number },
-): RoundFigures {
+) {
   const sum = (pick: (thread: ThreadFigures) => number): number => sumOf(threads.map(pick));
   const records = sum((thread) => thread.records);
   const calls = Float64Array.from(threads.flatMap(({ callsNs }) => [...callsNs])).sort();
   return {
     records,
+    /** Time of a record in its thread; with a gap the mean of the middle half, clock included. */
     wallNs: calls.length > 0 ? middleMean(calls) : sum((thread) => thread.elapsedNs) / records,
+    /** CPU time of the whole process for each record; with a gap that is mostly the gap. */
     cpuNs: cpuNs / records,
     p99Ns: calls.length === 0 ? 0 : quantile(calls, 0.99),
     p999Ns: calls.length === 0 ? 0 : quantile(calls, 0.999),
+    /** Parts of the records. */
     contended: sum((thread) => thread.contended) / records,
     slept: sum((thread) => thread.slept) / records,
     dropped: dropped / records,
+    /** Main: how long a drain took, and how much of it one sample. */
     drainNs: drains.count === 0 ? 0 : drains.ns / drains.count,
     drainNsPerSample: drains.ns / Math.max(records - dropped, 1),
   };

@@ -16,14 +16,8 @@ import { lineChart } from '../report/line-chart.ts';
 import { type Column, quartileColumns, tableOf } from '../report/table.ts';
 import { type QuartilesOf, quartilesOfEach } from '../statistics.ts';
 import { digestOf } from '../workloads.ts';
-import {
-  IMPLEMENTATIONS,
-  type ImplementationName,
-  makeUnits,
-  type RoundFigures,
-  SEED,
-  type Setting,
-} from './setting.ts';
+import type { RoundFigures } from './child.ts';
+import { IMPLEMENTATIONS, type ImplementationName, makeUnits, SEED, type Setting } from './setting.ts';
 
 const ROUNDS = smokeRun ? 1 : roundsOr(9);
 const ROUND_MS = smokeRun ? 10 : 200;

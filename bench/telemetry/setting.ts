@@ -91,21 +91,3 @@ export interface ThreadFigures {
   /** Nanoseconds that each record took, clock included; empty without a gap. */
   readonly callsNs: Float64Array;
 }
-
-/** The result of a round over all threads. */
-export interface RoundFigures {
-  readonly records: number;
-  /** Time of a record in its thread; with a gap the mean of the middle half, clock included. */
-  readonly wallNs: number;
-  /** CPU time of the whole process for each record; with a gap that is mostly the gap. */
-  readonly cpuNs: number;
-  readonly p99Ns: number;
-  readonly p999Ns: number;
-  /** Parts of the records. */
-  readonly contended: number;
-  readonly slept: number;
-  readonly dropped: number;
-  /** Main: how long a drain took, and how much of it one sample. */
-  readonly drainNs: number;
-  readonly drainNsPerSample: number;
-}

@@ -1,6 +1,6 @@
 /** Requirements of a run: programs, two cores, a real disk. */
 import { execFileSync } from 'node:child_process';
-import { accessSync, constants, mkdirSync, readdirSync, rmdirSync, statfsSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, rmdirSync, statfsSync } from 'node:fs';
 import os from 'node:os';
 import { delimiter, join } from 'node:path';
 import { LOAD_CORE } from './process.ts';
@@ -48,10 +48,10 @@ export function pinSelf(): void {
 }
 
 /**
- * Creates the directory for data.
+ * Runs `work` with a directory for data, and removes it if cells and other runs left nothing in it.
  * @throws when it is in memory, where a sync costs nothing, or has less than `freeBytes` left
  */
-export function requireDisk(directory: string, freeBytes: number): void {
+export async function withDisk<T>(directory: string, freeBytes: number, work: () => Promise<T>): Promise<T> {
   mkdirSync(directory, { recursive: true });
   const { type, bavail, bsize } = statfsSync(directory);
   if (type === TMPFS_MAGIC || type === RAMFS_MAGIC) {
@@ -60,13 +60,13 @@ export function requireDisk(directory: string, freeBytes: number): void {
   if (bavail * bsize < freeBytes) {
     throw new Error(`${directory} has less than ${(freeBytes / 1e9).toFixed(0)} GB free`);
   }
-}
-
-/** Cells remove their own directories; another run may still use the rest, or may have removed it. */
-export function removeEmpty(directory: string): void {
   try {
-    if (readdirSync(directory).length === 0) rmdirSync(directory);
-  } catch {
-    // Gone.
+    return await work();
+  } finally {
+    try {
+      rmdirSync(directory);
+    } catch {
+      // In use, or gone.
+    }
   }
 }

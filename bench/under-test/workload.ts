@@ -60,18 +60,15 @@ export function createWorkload(batch: number): Workload {
   };
 }
 
-/**
- * The end of wrk's scripts: prints what wrk counted as one JSON line. Times in microseconds, `cpuUs` the CPU time of
- * wrk itself, `status` the answers of 400 and above.
- */
+/** The end of wrk's scripts: prints its counts as one JSON line, the `WrkCounts`. */
 export const WRK_DONE = `function done(summary, latency)
   local errors = summary.errors
   io.write(string.format(
-    '{"responses":%d,"durationUs":%d,"p50Us":%d,"p99Us":%d,"p999Us":%d,"maxUs":%d,"cpuUs":%d,' ..
-    '"connect":%d,"read":%d,"write":%d,"timeout":%d,"status":%d}\\n',
-    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99), latency:percentile(99.9),
-    latency.max, os.clock() * 1e6,
-    errors.connect, errors.read, errors.write, errors.timeout, errors.status))
+    '{"responses":%d,"seconds":%.6f,"p50Ms":%.3f,"p99Ms":%.3f,"p999Ms":%.3f,"maxMs":%.3f,' ..
+    '"clientCpuSeconds":%.6f,"refused":%d,"socketErrors":%d}\\n',
+    summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
+    latency:percentile(99.9) / 1e3, latency.max / 1e3,
+    os.clock(), errors.status, errors.connect + errors.read + errors.write + errors.timeout))
 end
 `;
 

@@ -21,21 +21,6 @@ export interface WrkCounts {
   readonly socketErrors: number;
 }
 
-interface WrkLine {
-  readonly responses: number;
-  readonly durationUs: number;
-  readonly p50Us: number;
-  readonly p99Us: number;
-  readonly p999Us: number;
-  readonly cpuUs: number;
-  readonly maxUs: number;
-  readonly connect: number;
-  readonly read: number;
-  readonly write: number;
-  readonly timeout: number;
-  readonly status: number;
-}
-
 export interface WrkOptions {
   readonly port: number;
   /** Of the request, with its query; /metrics unless given. */
@@ -56,16 +41,5 @@ export async function runWrk(options: WrkOptions): Promise<WrkCounts> {
   const output = launched.output();
   const line = output.split('\n').find((text) => text.startsWith('{'));
   if (how !== 'code 0' || line === undefined) throw new Error(`wrk failed (${how}):\n${output}`);
-  const counts = JSON.parse(line) as WrkLine;
-  return {
-    responses: counts.responses,
-    seconds: counts.durationUs / 1e6,
-    p50Ms: counts.p50Us / 1e3,
-    p99Ms: counts.p99Us / 1e3,
-    p999Ms: counts.p999Us / 1e3,
-    clientCpuSeconds: counts.cpuUs / 1e6,
-    maxMs: counts.maxUs / 1e3,
-    refused: counts.status,
-    socketErrors: counts.connect + counts.read + counts.write + counts.timeout,
-  };
+  return JSON.parse(line) as WrkCounts;
 }

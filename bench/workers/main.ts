@@ -23,7 +23,7 @@ import {
 } from '../under-test/command-line.ts';
 import { readExposition, refusalsIn, sampleOf } from '../under-test/exposition.ts';
 import { LOAD_CORE, REFUSES_NOTHING, serveArgs, startChild, withServer } from '../under-test/process.ts';
-import { requireDisk, requireMachine } from '../under-test/requirements.ts';
+import { requireMachine, withDisk } from '../under-test/requirements.ts';
 import { checkStored, countLines, dataFiles } from '../under-test/stored.ts';
 import { contextSwitches, cpuSeconds, untilIdle } from '../under-test/usage.ts';
 import { createWorkload, type Workload, writeWrkFiles } from '../under-test/workload.ts';
@@ -164,19 +164,18 @@ async function main(): Promise<number> {
     return 0;
   }
   requireMachine();
-  requireDisk(scratch, FREE_BYTES);
   const cells = BATCHES.map(createWorkload).flatMap((workload) =>
     (smoke ? WORKERS.slice(0, 2) : WORKERS).map((workers) => ({ workers, workload })),
   );
   const nameOf = ({ workers, workload }: (typeof cells)[number]): string =>
     `${workers} workers, ${workload.batch} a request`;
-  const { results, failures } = await measureInTurns(
-    { title: 'round', rounds, cells, nameOf, progress },
-    async ({ workers, workload }, round) => {
+  const turns = { title: 'round', rounds, cells, nameOf, progress };
+  const { results, failures } = await withDisk(scratch, FREE_BYTES, () =>
+    measureInTurns(turns, async ({ workers, workload }, round) => {
       const cell = await measure(options, workers, workload, round);
       const figure = `${whole(cell.metricsPerSecond)} metrics/s, p99 ${number(cell.p99Ms)} ms`;
       return [cell, smoke ? 'stored' : figure] as const;
-    },
+    }),
   );
   if (smoke) console.log(`${results.length} loads stored what they acknowledged`);
   else {

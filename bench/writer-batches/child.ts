@@ -20,18 +20,7 @@ export interface BatchRound {
   readonly ms: number;
 }
 
-export interface BatchFigures {
-  readonly linesPerSecond: number;
-  /** CPU time of the process, all threads and the kernel's part, for a million lines. */
-  readonly cpuSeconds: number;
-  readonly commitLines: number;
-  readonly syncsPerSecond: number;
-  /** From the commit of a request's lines to their being stored. */
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-  /** Most lines that were acknowledged and on no disk yet. */
-  readonly unsyncedLines: number;
-}
+export type BatchFigures = Awaited<ReturnType<typeof timeRound>>;
 
 const [, , name, ack] = process.argv as unknown as [string, string, WriterName, BenchedAck];
 const syncIntervalMs = Number(process.argv[4]);
@@ -60,7 +49,7 @@ async function verifyStored(): Promise<void> {
   }
 }
 
-async function timeRound(store: BenchedStore, round: BatchRound): Promise<BatchFigures> {
+async function timeRound(store: BenchedStore, round: BatchRound) {
   const { requestLines, clients, ms } = round;
   const { counters } = store;
   await store.synced();
@@ -92,11 +81,14 @@ async function timeRound(store: BenchedStore, round: BatchRound): Promise<BatchF
   latenciesMs.sort((a, b) => a - b);
   return {
     linesPerSecond: (lines * 1e3) / elapsedMs,
+    /** CPU time of the process, all threads and the kernel's part, for a million lines. */
     cpuSeconds: (user + system) / lines,
     commitLines: lines / (counters[WRITER.commits]! - before.commits),
     syncsPerSecond: (syncs * 1e3) / elapsedMs,
+    /** From the commit of a request's lines to their being stored. */
     p50Ms: quantile(latenciesMs, 0.5),
     p99Ms: quantile(latenciesMs, 0.99),
+    /** Most lines that were acknowledged and on no disk yet. */
     unsyncedLines,
   };
 }
