@@ -33,21 +33,20 @@ import {
 import { requireMachine } from '../under-test/requirements.ts';
 import { untilIdle } from '../under-test/usage.ts';
 import { type WrkFiles, writeWrkFiles } from '../under-test/workload.ts';
-import { runWrk } from '../under-test/wrk.ts';
+import { CONNECTIONS, runWrk } from '../under-test/wrk.ts';
 
 const BODIES = 8;
 const WARM_UP_SECONDS = 3;
 const EXIT_DISAGREE = 1;
+/** How far a median ratio may be from 1. */
+const TOLERANCE = 0.05;
 const RESULT_MAX_BYTES = 64 << 20;
 
 interface Flags {
   readonly rounds: number;
   readonly seconds: number;
   readonly batch: number;
-  readonly connections: number;
-  readonly ack: string;
   readonly answerAfter: number;
-  readonly tolerance: number;
 }
 
 interface Figures {
@@ -67,22 +66,14 @@ interface Round {
 
 interface Load {
   readonly port: number;
-  readonly connections: number;
   readonly seconds: number;
   readonly batch: number;
 }
 
 /** The generator's request, for wrk. */
 function bodiesOf(batch: number): string[] {
-  const template = new RequestTemplate({
-    authority: '',
-    batch,
-    seed: 1,
-    runId: 'w'.repeat(RUN_ID_CHARS),
-    keepAlive: true,
-    headers: {},
-    isKeyed: false,
-  });
+  const settings = { authority: '', seed: 1, keepAlive: true, headers: {}, isKeyed: false };
+  const template = new RequestTemplate({ ...settings, batch, runId: 'w'.repeat(RUN_ID_CHARS) });
   return Array.from({ length: BODIES }, (_, number) => {
     template.patch(number, false);
     return template.bytes.toString('latin1', template.bytes.indexOf('\r\n\r\n') + 4);
@@ -90,23 +81,23 @@ function bodiesOf(batch: number): string[] {
 }
 
 async function wrkFigures(load: Load, files: WrkFiles): Promise<Figures> {
-  const { port, connections, seconds } = load;
-  const counts = await runWrk({ port, files, connections, seconds, core: LOAD_CORE });
+  const { port, seconds } = load;
+  const counts = await runWrk({ port, files, connections: CONNECTIONS, seconds, core: LOAD_CORE });
   if (counts.refused + counts.socketErrors > 0) throw new Error(`wrk: ${JSON.stringify(counts)}`);
   const { p50Ms, p99Ms } = counts;
   return { requestsPerSecond: counts.responses / counts.seconds, p50Ms, p99Ms };
 }
 
-async function generatorFigures({ port, connections, seconds, batch }: Load): Promise<[Figures, number]> {
+async function generatorFigures({ port, seconds, batch }: Load): Promise<[Figures, number]> {
   const main = fileURLToPath(new URL('../../load-test/main.js', import.meta.url));
   const args = ['-c', String(LOAD_CORE), process.execPath, main];
-  args.push('--port', String(port), '--clients', String(connections), '--batch', String(batch));
+  args.push('--port', String(port), '--clients', String(CONNECTIONS), '--batch', String(batch));
   // Unlike wrk it has code to compile first.
   args.push('--duration', `${seconds}s`, '--warm-up', '1s', '--threads', '1', '--json');
   const { stdout } = await promisify(execFile)('taskset', args, { maxBuffer: RESULT_MAX_BYTES });
   const result = JSON.parse(stdout) as LoadResult;
   if (result.succeeded !== result.sent) throw new Error(JSON.stringify(result.outcomes));
-  const meanIntervalMs = (result.seconds * 1e3) / (result.succeeded / connections);
+  const meanIntervalMs = (result.seconds * 1e3) / (result.succeeded / CONNECTIONS);
   const [p50Ms = Number.NaN, p99Ms = Number.NaN] = correctedPercentilesMs(
     result.apiLatency.hdr,
     meanIntervalMs,
@@ -116,20 +107,20 @@ async function generatorFigures({ port, connections, seconds, batch }: Load): Pr
 }
 
 /** Arguments for Node.js that start the server. */
-function argsOf({ answerAfter, ack }: Pick<Flags, 'answerAfter' | 'ack'>, dataDir: string): string[] {
+function argsOf({ answerAfter }: Flags, dataDir: string): string[] {
   if (answerAfter > 0) {
     return [fileURLToPath(new URL('./delaying-server.js', import.meta.url)), String(answerAfter)];
   }
   // Old segments make room, so that long runs fit on a small disk.
   const limits = [...REFUSES_NOTHING, '--retention-bytes', String(2 ** 30)];
-  return serveArgs(dataDir, '--workers', '1', '--ack', ack, ...limits);
+  return serveArgs(dataDir, '--workers', '1', '--ack', 'synced', ...limits);
 }
 
 function measure(flags: Flags): Promise<Round[]> {
-  const { rounds, batch, connections, seconds } = flags;
+  const { rounds, batch, seconds } = flags;
   const start = (dataDir: string) => startChild(argsOf(flags, dataDir), SERVER_CORE);
   return withServer(tmpdir(), start, async ({ port, pid, stop }, _dataDir, directory) => {
-    const load = { port, batch, connections, seconds };
+    const load = { port, batch, seconds };
     const files = writeWrkFiles(directory, { batch, bodies: bodiesOf(batch) });
     await wrkFigures({ ...load, seconds: WARM_UP_SECONDS }, files);
     const results: Round[] = [];
@@ -164,12 +155,12 @@ const COLUMNS: readonly Column<Round>[] = [
 ];
 
 /** @returns whether all medians are within the tolerance */
-function report(rounds: readonly Round[], tolerance: number): boolean {
+function report(rounds: readonly Round[]): boolean {
   console.log(`${machine()}\n\n${markdownTable(tableOf(COLUMNS, rounds))}\n`);
   const agreements = FIGURES.map((figure) => {
     const ratio = medianOf(rounds.map((round) => ratioOf(round, figure)));
-    const agrees = Math.abs(ratio - 1) <= tolerance;
-    const verdict = `${agrees ? 'within' : 'NOT within'} ${formatShare(tolerance)}`;
+    const agrees = Math.abs(ratio - 1) <= TOLERANCE;
+    const verdict = `${agrees ? 'within' : 'NOT within'} ${formatShare(TOLERANCE)}`;
     console.log(`${figure}: median ratio ${ratio.toFixed(3)}, ${verdict}`);
     return agrees;
   });
@@ -181,13 +172,15 @@ const program = new Command('wrk-agreement')
   .option('--rounds <n>', 'interleaved rounds', wholeNumber(1), 6)
   .option('--seconds <n>', 'of each load', wholeNumber(1), 5)
   .option('--batch <n>', 'metrics a request', wholeNumber(1), 100)
-  .option('--connections <n>', 'clients of both', wholeNumber(1), 64)
-  .option('--ack <level>', 'of the server', 'synced')
-  .option('--answer-after <ms>', 'in place of the real server: one that answers after this time', Number, 0)
-  .option('--tolerance <share>', 'how far a median ratio may be from 1', Number, 0.05);
+  .option(
+    '--answer-after <ms>',
+    'in place of the real server: one that answers after this time',
+    wholeNumber(0),
+    0,
+  );
 
 await runMain(async () => {
   const flags = program.parse().opts<Flags>();
   requireMachine();
-  return report(await measure(flags), flags.tolerance) ? 0 : EXIT_DISAGREE;
+  return report(await measure(flags)) ? 0 : EXIT_DISAGREE;
 });
