@@ -190,6 +190,30 @@ function earlyResponse(head: string, body: string): string {
   return body === '' ? `${lines}${CRLF}` : `${lines}${CRLF}${CRLF}${body}`;
 }
 
+/**
+ * The bytes of a text that is sent again and again. uWebSockets.js copies a string twice, character by character, and
+ * allocates memory for one copy; it reads bytes where they are. A text that differs from the one before it stays a
+ * string, because encoding it here would cost as much.
+ */
+class RepeatedText {
+  private text = '';
+  private bytes: Uint8Array | null = null;
+
+  encoded(text: string): string | Uint8Array {
+    if (text !== this.text) {
+      this.text = text;
+      this.bytes = null;
+      return text;
+    }
+    // A whole buffer: a part of Node's pool would keep the pool alive.
+    this.bytes ??= new Uint8Array(Buffer.from(text));
+    return this.bytes;
+  }
+}
+
+const lastHead = new RepeatedText();
+const lastBody = new RepeatedText();
+
 let writing: Exchange | null = null;
 
 /** Runs inside `cork`; static, so that no response makes a closure. */
@@ -201,8 +225,8 @@ function writeCorked(): void {
     response.writeStatus(`${head}${headerLine('Content-Length', Buffer.byteLength(body))}`);
     response.endWithoutBody();
   } else {
-    response.writeStatus(close ? closingHead(head) : head);
-    response.end(headOnly ? '' : body, close);
+    response.writeStatus(close ? closingHead(head) : lastHead.encoded(head));
+    response.end(headOnly ? '' : lastBody.encoded(body), close);
   }
 }
 

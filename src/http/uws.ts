@@ -16,7 +16,7 @@ export interface HttpRequest {
 }
 
 export interface HttpResponse {
-  writeStatus(status: string): HttpResponse;
+  writeStatus(status: string | Uint8Array): HttpResponse;
   /** A chunk of a body of unknown length; false when the system's buffers did not take what was written before. */
   write(chunk: string): boolean;
   /** Calls when all that was written has been taken; `handler` returns true. */
@@ -39,6 +39,8 @@ export interface App {
   head(pattern: string, handler: RouteHandler): App;
   post(pattern: string, handler: RouteHandler): App;
   any(pattern: string, handler: RouteHandler): App;
+  /** Calls for each connection that opens, with 1, and for each that closes, with -1. */
+  filter(visit: (response: HttpResponse, change: number) => void): App;
   /** @param options see `EXCLUSIVE_PORT` */
   listen(host: string, port: number, options: number, done: (socket: ListenSocket) => void): App;
   close(): App;
