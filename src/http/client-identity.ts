@@ -6,6 +6,7 @@ import { IpRanges } from '../base/ip-address.ts';
 import type { Exchange } from './exchange.ts';
 import { clientAddress } from './forwarded.ts';
 import type { HeaderScan } from './header-scan.ts';
+import { PeerAddresses } from './peer-addresses.ts';
 import { headerLine, type Problem } from './response.ts';
 
 type KeySource = 'token' | 'header' | 'forwarded' | 'address';
@@ -13,6 +14,8 @@ type KeySource = 'token' | 'header' | 'forwarded' | 'address';
 export class ClientIdentity {
   /** Lower-case name of the header that limits apply to; '' when they apply to the token or the address. */
   readonly header: string;
+  /** Of open connections; null when no address is needed. */
+  readonly addresses: PeerAddresses | null;
   private readonly keySource: KeySource;
   private readonly trusted: IpRanges | null;
   private table: TokenTable | null;
@@ -29,6 +32,8 @@ export class ClientIdentity {
     if (clientId === 'address' || clientId === 'forwarded') this.keySource = clientId;
     else this.keySource = clientId === 'authorization' && tokens !== null ? 'token' : 'header';
     this.header = this.keySource === 'header' ? clientId.replace(/^header:/, '').toLowerCase() : '';
+    this.addresses =
+      this.keySource === 'address' || this.keySource === 'forwarded' ? new PeerAddresses() : null;
   }
 
   /** Replaces the current tokens. */
@@ -52,9 +57,9 @@ export class ClientIdentity {
       exchange.clientKey = Buffer.from(clientKey, 'latin1');
       return;
     }
-    if (this.keySource === 'token') return;
-    const remote = new Uint8Array(exchange.response.getRemoteAddress());
-    const { trusted } = this;
+    const { addresses, trusted } = this;
+    if (addresses === null) return;
+    const remote = addresses.of(exchange.response);
     exchange.clientKey = trusted === null ? remote : clientAddress(trusted, remote, forwarded, xForwardedFor);
   }
 }

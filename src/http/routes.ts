@@ -7,6 +7,7 @@ import type { Exchange } from './exchange.ts';
 import { FRAMING_OK, HEADERS_TOO_LARGE, HeaderScan } from './header-scan.ts';
 import type { LiveStreams } from './live-streams.ts';
 import type { Outbox } from './outbox.ts';
+import type { PeerAddresses } from './peer-addresses.ts';
 import type { Receiver } from './receiver.ts';
 import type { RequestSink } from './request-sink.ts';
 import { headerLine, type Page, prepareText, retryAfterLine } from './response.ts';
@@ -21,6 +22,8 @@ export interface RouteSources {
   /** GET /, and the streams that feed it. */
   readonly livePage: HtmlPage;
   readonly streams: LiveStreams;
+  /** Learns of connections; null if nobody needs their addresses. */
+  readonly addresses: PeerAddresses | null;
 }
 
 export interface RoutesConfig {
@@ -52,6 +55,8 @@ export class Routes {
   }
 
   register(app: App): void {
+    const { addresses } = this.sources;
+    if (addresses !== null) app.filter(addresses.changed);
     app.post('/metrics', (response, request) => {
       const exchange = this.begin(response, request);
       if (exchange !== null) this.receiver.receive(exchange, this.scan);

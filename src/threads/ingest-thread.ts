@@ -127,6 +127,7 @@ export class IngestThread {
         health: () => this.health(),
         livePage: renderLivePage(config.exploreUrl),
         streams: this.streams,
+        addresses: this.identity.addresses,
       },
       { maxHeaderBytes: config.maxHeaderBytes, clientHeader: this.identity.header },
     );

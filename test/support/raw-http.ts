@@ -174,9 +174,17 @@ export class RawConnection {
     socket.on('close', onEnd);
   }
 
-  /** @throws the system's error if nobody listens */
-  static async open(port: number, host = '127.0.0.1'): Promise<RawConnection> {
-    const socket = connect({ port, host, allowHalfOpen: true });
+  /**
+   * @param localAddress from which the connection comes; the system's choice unless given
+   * @throws the system's error if nobody listens
+   */
+  static async open(port: number, host = '127.0.0.1', localAddress?: string): Promise<RawConnection> {
+    const socket = connect({
+      port,
+      host,
+      allowHalfOpen: true,
+      ...(localAddress === undefined ? {} : { localAddress }),
+    });
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve);
       socket.once('error', reject);
@@ -185,7 +193,10 @@ export class RawConnection {
   }
 
   /** Over TLS; accepts any certificate unless `options` say otherwise. @throws if the handshake fails */
-  static async openSecure(port: number, options: ConnectionOptions = {}): Promise<RawConnection> {
+  static async openSecure(
+    port: number,
+    options: ConnectionOptions & { readonly localAddress?: string } = {},
+  ): Promise<RawConnection> {
     const socket = connectSecure({ port, host: '127.0.0.1', rejectUnauthorized: false, ...options });
     await new Promise<void>((resolve, reject) => {
       socket.once('secureConnect', resolve);
