@@ -2,15 +2,20 @@
 import { readFileSync } from 'node:fs';
 import { type LearnPhase, phaseNamed, type Step, stepNamed } from './catalogue.ts';
 import { currentPhase, nextStep } from './current.ts';
-import { placesOf } from './markers.ts';
+import { placesOf, stepsIn } from './markers.ts';
 import { bold, dim, print, wrapped } from './screen.ts';
 import type { Workspace } from './workspace.ts';
 
-/** Where a step's places are now: `src/telemetry/ring-buffer.ts:82`. */
+/**
+ * Where a step's places are now: `src/telemetry/ring-buffer.ts:82`. Only the file if the place lies inside that of an
+ * earlier step: the learner's own text has replaced its markers.
+ */
 export function placesOfStep(workspace: Workspace, phase: LearnPhase, step: Step): string[] {
   return phase.files.flatMap((file) => {
     const text = readFileSync(workspace.path(file), 'utf8');
-    return placesOf(text, step.id, file).map((line) => `${file}:${line}`);
+    const lines = placesOf(text, step.id, file);
+    if (lines.length > 0) return lines.map((line) => `${file}:${line}`);
+    return stepsIn(workspace.reference(phase, file), file).includes(step.id) ? [file] : [];
   });
 }
 

@@ -200,16 +200,15 @@ export class LockFreeTable {
       if (sinceMs > clock.refreshMs) this.pokeLast(slot, nowMs);
       const from = missing > 0 ? bucket & ~clock.lowMask : clock.ceil(nowMs);
       const count = ((bucket >> 1) & clock.countMask) + tokens;
+      const next = this.word(from + cost, count);
       //> 7.1.2 charge if nothing has changed
-      //: Atomics.store(i32, slot + BUCKET, this.word(from + cost, count));
-      //: return ADMITTED;
+      //: Atomics.store(i32, slot + BUCKET, next);
       // Publishes the charge to the loads of BUCKET in this file.
-      if (Atomics.compareExchange(i32, slot + BUCKET, bucket, this.word(from + cost, count)) === bucket) {
-        this.left = left;
-        if (count > clock.countMask) this.count(slot + ALLOWED, count >>> clock.countBits);
-        return ADMITTED;
-      }
+      if (Atomics.compareExchange(i32, slot + BUCKET, bucket, next) !== bucket) continue;
       //<
+      this.left = left;
+      if (count > clock.countMask) this.count(slot + ALLOWED, count >>> clock.countBits);
+      return ADMITTED;
     }
     this.left = 0;
     return BUSY;

@@ -24,9 +24,8 @@ export const mutants: StepModule['mutants'] = [
   {
     mistake: 'a store instead of a swap',
     file: FILE,
-    find: '      if (Atomics.compareExchange(i32, slot + BUCKET, bucket, this.word(from + cost, count)) === bucket) {',
-    replace: `      Atomics.store(i32, slot + BUCKET, this.word(from + cost, count));
-      if (slot >= 0) {`,
+    find: '      if (Atomics.compareExchange(i32, slot + BUCKET, bucket, next) !== bucket) continue;\n      //<',
+    replace: '      Atomics.store(i32, slot + BUCKET, next);\n      //<',
     refusedBy: '7.1.2',
   },
 ];

@@ -18,4 +18,10 @@ export const mutants: StepModule['mutants'] = [
     replace: `    Atomics.store(i32, set + VERSION, pending);
     if (slot < 0) {`,
   },
+  {
+    mistake: 'the frozen slot is not emptied',
+    file: FILE,
+    find: '      this.release(slot);\n',
+    replace: '',
+  },
 ];

@@ -38,6 +38,17 @@ export function chargeClients(
   return clients.map((client) => table.charge(client, client, 1, NOW_MS));
 }
 
+function slotsOf(ways: number): number[] {
+  const index = new TableIndex(0, { sets: 1, ways });
+  return Array.from({ length: ways }, (_, way) => index.slot(index.set(0), way));
+}
+
+/** Slots that belong to the thread that froze them. */
+export function frozenSlots(memory: SharedArrayBuffer, ways: number): number {
+  const words = new Int32Array(memory);
+  return slotsOf(ways).filter((slot) => (words[slot + BUCKET]! & FROZEN) !== 0).length;
+}
+
 /** Tokens that each client lacks; those of the overflow bucket under 0. A client with two slots is listed twice. */
 export function missingTokens(
   memory: SharedArrayBuffer,
@@ -53,8 +64,9 @@ export function missingTokens(
     if (NOW_MS - times[(slot >> 1) + LAST_MS_F64]! > clock.horizonMs) return 0;
     return Math.max(0, clock.missing(words[slot + BUCKET]!, now)) / clock.token;
   };
-  const slots = Array.from({ length: ways }, (_, way) => index.slot(index.set(0), way));
-  const live = slots.filter((slot) => words[slot + LOW] !== 0 && (words[slot + BUCKET]! & FROZEN) === 0);
+  const live = slotsOf(ways).filter(
+    (slot) => words[slot + LOW] !== 0 && (words[slot + BUCKET]! & FROZEN) === 0,
+  );
   return [
     [0, tokens(index.overflowSlot(index.set(0)))] as const,
     ...live.map((slot) => [words[slot + HIGH]!, Math.round(tokens(slot))] as const),

@@ -22,7 +22,7 @@ export interface SetScenario {
 function scenarioOf({ ways, idleClients, idleMs, threads }: SetScenario): Scenario<typeof Charges> {
   return {
     name: 'threads that charge clients of one set',
-    prepare({ createSet, chargeClients, missingTokens }) {
+    prepare({ createSet, chargeClients, frozenSlots, missingTokens }) {
       const memory = createSet(ways, idleClients, idleMs);
       const whole = { name: 'the table', byte: 0, bytes: memory.byteLength };
       return {
@@ -39,6 +39,7 @@ function scenarioOf({ ways, idleClients, idleMs, threads }: SetScenario): Scenar
           const names = buckets.map(([client]) => client).filter((client) => client !== 0);
           const twice = names.find((client, index) => names.indexOf(client) !== index);
           if (twice !== undefined) throw new Error(`client ${twice} has two buckets, so twice its limit`);
+          if (frozenSlots(memory, ways) > 0) throw new Error('a slot stays frozen, so no client can have it');
           const charged = buckets.reduce((sum, [, tokens]) => sum + tokens, 0);
           // More is harmless: a charge that meets a new owner of the slot is repeated for its own client.
           if (Math.round(charged) < admitted) {
