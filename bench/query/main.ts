@@ -5,6 +5,7 @@
  *     npm run bench:query -- load --minutes 5            # a part of them; the next call continues
  *     npm run bench:query -- ask                         # asks, and checks that the answers are equal
  *     npm run bench:query -- ask --report docs/results
+ *     npm run bench:query -- macros --metrics 5000000    # the macros, which group by the text of tags, and the plain way
  *
  * Load once, then ask as often as wanted: over segments, or over the archive after
  * `metricsstream archive --once --delete-segments --data-dir .artifacts/bench-query/ours`.
@@ -23,6 +24,7 @@ import {
   STEP_MS,
   STEPS,
 } from './data.ts';
+import { measureMacros } from './macros.ts';
 import { type Asked, askOurs, askTheirs, bytesIn, evict, startTheirs } from './programs.ts';
 import { compareAnswers, type Question, questionsUntil } from './questions.ts';
 import { type Costs, type Figures, type Row, writeReport } from './report.ts';
@@ -160,4 +162,5 @@ else if (action === 'ask') {
   const figures = await ask();
   if (values.report !== undefined) writeReport(values.report, figures);
   else console.log(JSON.stringify(figures, null, 1));
-} else throw new Error('give load or ask');
+} else if (action === 'macros') await measureMacros(values.dir, Number(values.metrics));
+else throw new Error('give load, ask or macros');
