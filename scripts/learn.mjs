@@ -3,12 +3,13 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { prepare } from './prepare.mjs';
 
 process.chdir(fileURLToPath(new URL('..', import.meta.url)));
 
 const { stdout } = spawnSync('git', ['symbolic-ref', '--quiet', '--short', 'HEAD'], { encoding: 'utf8' });
 const isLearners = (stdout ?? '').startsWith('my/') && existsSync('dist/src/main.js');
-if (!isLearners) await import('./prepare.mjs');
+if (!isLearners) await prepare({ forLearning: true });
 const { status } = spawnSync(process.execPath, ['dist/src/main.js', 'learn', ...process.argv.slice(2)], {
   stdio: 'inherit',
 });
