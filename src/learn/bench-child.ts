@@ -1,10 +1,10 @@
-/** One measurement in a process of its own: `bench-child.js MODULE ROW before|after MS`. Prints the figure. */
+/** One measurement in a process of its own: `bench-child.js MODULE ROW SIDE MS ROOT`. Prints the figure. */
 import { pathToFileURL } from 'node:url';
 import type { BenchModule, Side } from './bench-module.ts';
 
-const [, , module = '', row = '', side = '', ms = ''] = process.argv;
+const [, , module = '', row = '', side = '', ms = '', root = ''] = process.argv;
 const { bench } = (await import(pathToFileURL(module).href)) as BenchModule;
 const found = bench.rows.find(({ name }) => name === row);
 if (found === undefined) throw new RangeError(`the benchmark has no row "${row}"`);
-process.stdout.write(`${await found.measure(side as Side, Number(ms))}\n`);
+process.stdout.write(`${await found.measure(side as Side, Number(ms), root)}\n`);
 process.exit(0);

@@ -6,9 +6,9 @@ import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { MetricsStreamError } from '../base/errors.ts';
 import { askNumber, canAsk } from './ask.ts';
-import type { BenchModule, PhaseBench, Side } from './bench-module.ts';
+import type { BenchModule, Columns, PhaseBench, Side } from './bench-module.ts';
 import { compile, filesToBuild } from './build.ts';
-import { hasBench, LEARN_PHASES, type LearnPhase, stepFolder } from './catalogue.ts';
+import { type LearnPhase, stepFolder } from './catalogue.ts';
 import { currentPhase } from './current.ts';
 import { aligned, bold, dim, print } from './screen.ts';
 import { type BenchRun, type Figure, requireBranch, type Workspace } from './workspace.ts';
@@ -33,16 +33,19 @@ interface Contender {
 
 const run = promisify(execFile);
 
-async function measure(module: string, child: string, row: string, side: Side, ms: number): Promise<number> {
+const COLUMNS: Columns = { before: 'before', yours: 'yours', reference: 'reference' };
+
+async function measure(command: readonly string[]): Promise<number> {
   try {
-    const { stdout } = await run(process.execPath, [child, module, row, side, String(ms)], {
-      timeout: 30_000,
-    });
+    const { stdout } = await run(process.execPath, command, { timeout: 30_000 });
     return Number(stdout);
   } catch (error) {
     const { stderr = '', message } = error as { stderr?: string; message: string };
     const [line = message] = stderr.split('\n').filter((text) => /Error/.test(text));
-    throw new MetricsStreamError('LEARN_UNAVAILABLE', `the benchmark of "${row}" failed: ${line.trim()}`);
+    throw new MetricsStreamError(
+      'LEARN_UNAVAILABLE',
+      `the benchmark of "${command[2]}" failed: ${line.trim()}`,
+    );
   }
 }
 
@@ -59,34 +62,28 @@ function withRange({ median, min, max }: Figure): string {
   return `${shown(median)} (${shown(min)}–${shown(max)})`;
 }
 
-function requireBench(root: string, phase: LearnPhase): void {
-  if (hasBench(root, phase)) return;
-  const others = LEARN_PHASES.filter((other) => hasBench(root, other)).map(({ number }) => number);
-  throw new MetricsStreamError(
-    'LEARN_UNAVAILABLE',
-    `phase ${phase.number} has no benchmark, because its steps measure; phases ${others.join(', ')} have one`,
-  );
-}
-
 const benchModule = (build: string, phase: LearnPhase): string => join(build, stepFolder(phase), 'bench.js');
 
 async function loadBench(build: string, phase: LearnPhase): Promise<PhaseBench> {
   return ((await import(pathToFileURL(benchModule(build, phase)).href)) as BenchModule).bench;
 }
 
-async function measureAll(
-  contenders: readonly Contender[],
-  phase: LearnPhase,
-  bench: PhaseBench,
-  smoke: boolean,
-): Promise<BenchRun['rows']> {
+interface Measurement {
+  readonly root: string;
+  readonly phase: LearnPhase;
+  readonly bench: PhaseBench;
+  readonly contenders: readonly Contender[];
+  readonly smoke: boolean;
+}
+
+async function measureAll({ root, phase, bench, contenders, smoke }: Measurement): Promise<BenchRun['rows']> {
   const values = new Map<string, number[]>();
   for (let round = 0; round < (smoke ? 1 : ROUNDS); round++) {
     for (const { name: row } of bench.rows) {
       for (const { name, build, side } of contenders) {
         const module = benchModule(build, phase);
         const child = join(build, 'src/learn/bench-child.js');
-        const figure = await measure(module, child, row, side, smoke ? SMOKE_MS : MEASURE_MS);
+        const figure = await measure([child, module, row, side, String(smoke ? SMOKE_MS : MEASURE_MS), root]);
         const key = `${row} ${name}`;
         values.set(key, [...(values.get(key) ?? []), figure]);
       }
@@ -100,14 +97,14 @@ async function measureAll(
   }));
 }
 
-function tableOf({ unit, rows }: BenchRun): string {
+function tableOf({ unit, rows, columns = COLUMNS }: BenchRun): string {
   const lines = rows.map(({ name, before, yours, reference }) => [
     name,
     withRange(before),
     withRange(yours),
     withRange(reference),
   ]);
-  return aligned([[unit, 'before', 'yours', 'reference'], ...lines]);
+  return aligned([[unit, columns.before, columns.yours, columns.reference], ...lines]);
 }
 
 /** `0.29×`, or `1/5,600 of` if that reads better. */
@@ -117,11 +114,15 @@ function shareOf(ratio: number): string {
     : `1/${Math.round(Number((1 / ratio).toPrecision(2))).toLocaleString('en-GB')} of`;
 }
 
-function verdictOf({ rows, guess }: BenchRun): string {
+function verdictOf({ rows, guess, columns }: BenchRun): string {
   const { before, yours, reference } = rows[0]!;
   const share = shareOf(yours.median / before.median);
-  const distance = yours.median / reference.median;
   const guessed = guess === null ? '' : `you guessed ${shown(guess)}. `;
+  if (columns !== undefined) {
+    const last = shareOf(reference.median / before.median);
+    return `${guessed}${columns.yours} takes ${share} the time of ${columns.before}, ${columns.reference} ${last}.`;
+  }
+  const distance = yours.median / reference.median;
   const star = distance <= NEAR ? `  ★ within ${NEAR}× of the reference` : '';
   return `${guessed}yours takes ${share} the time before, ${distance.toFixed(1)}× the reference's.${star}`;
 }
@@ -133,44 +134,68 @@ function save(workspace: Workspace, result: BenchRun): void {
   appendFileSync(workspace.inDirectory('results.md'), text);
 }
 
-/** @returns the exit code */
-export async function bench(workspace: Workspace, { guess, smoke }: BenchOptions): Promise<number> {
-  const { root, build, state } = workspace;
-  const phase = currentPhase(workspace);
-  const reference = workspace.referenceBuild(phase);
-  requireBench(root, phase);
-  requireBranch(root, phase);
-  const measured = await loadBench(reference, phase);
-  const { unit, question } = measured;
-  let guessed = guess ?? state.guesses[phase.number] ?? null;
-  if (guessed === null) {
-    print(`before you measure, guess: ${question}`);
-    if (canAsk()) guessed = await askNumber(`your guess in ${unit}`);
-    else print(`  npm run learn bench -- --guess ${shown(10)}     in ${unit}`);
-    if (guessed === null) return 1;
-  }
-  state.guesses[phase.number] = guessed;
-  workspace.save();
+function compileMine({ root, build }: Workspace, phase: LearnPhase): void {
   const [error] = compile({ root, output: build, files: filesToBuild(root, phase) }, root);
-  if (error !== undefined) {
-    throw new MetricsStreamError(
-      'LEARN_UNAVAILABLE',
-      `${error.file}:${error.line} does not compile: ${error.text}`,
-    );
+  if (error === undefined) return;
+  const place = `${error.file}:${error.line}`;
+  throw new MetricsStreamError('LEARN_UNAVAILABLE', `${place} does not compile: ${error.text}`);
+}
+
+/** The guess of this run, or of an earlier one; asks if there is none. */
+async function guessOf(
+  { state }: Workspace,
+  phase: LearnPhase,
+  { question, unit }: PhaseBench,
+  given: number | null,
+): Promise<number | null> {
+  const guess = given ?? state.guesses[phase.number] ?? null;
+  if (guess !== null) return guess;
+  print(`before you measure, guess: ${question}`);
+  if (canAsk()) return askNumber(`your guess in ${unit}`);
+  print(`  npm run learn bench -- --guess ${shown(10)}     in ${unit}`);
+  return null;
+}
+
+function contendersOf(workspace: Workspace, phase: LearnPhase): readonly Contender[] {
+  const { build } = workspace;
+  if (phase.files.length === 0) {
+    return [
+      { name: 'before', build, side: 'before' },
+      { name: 'yours', build, side: 'after' },
+      { name: 'reference', build, side: 'reference' },
+    ];
   }
-  const contenders: readonly Contender[] = [
+  const reference = workspace.referenceBuild(phase);
+  return [
     { name: 'before', build: reference, side: 'before' },
     { name: 'yours', build, side: 'after' },
     { name: 'reference', build: reference, side: 'after' },
   ];
+}
+
+/** @returns the exit code */
+export async function bench(workspace: Workspace, { guess, smoke }: BenchOptions): Promise<number> {
+  const { root, build, state } = workspace;
+  const phase = currentPhase(workspace);
+  const isBuilt = phase.files.length > 0;
+  if (isBuilt) requireBranch(root, phase);
+  else compileMine(workspace, phase);
+  const measured = await loadBench(isBuilt ? workspace.referenceBuild(phase) : build, phase);
+  const { unit, columns } = measured;
+  const guessed = await guessOf(workspace, phase, measured, guess);
+  if (guessed === null) return 1;
+  state.guesses[phase.number] = guessed;
+  workspace.save();
+  if (isBuilt) compileMine(workspace, phase);
   print(dim('measuring in turns; leave the machine alone for a moment'));
-  const figures = await measureAll(contenders, phase, measured, smoke);
+  const contenders = contendersOf(workspace, phase);
   const result: BenchRun = {
     at: new Date().toISOString(),
     phase: phase.number,
     guess: guessed,
     unit,
-    rows: figures,
+    ...(columns === undefined ? {} : { columns }),
+    rows: await measureAll({ root, phase, bench: measured, contenders, smoke }),
   };
   print(tableOf(result));
   if (smoke) {

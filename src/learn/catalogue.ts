@@ -123,6 +123,11 @@ export const LEARN_PHASES: readonly LearnPhase[] = [
   },
 ];
 
+interface Prediction {
+  readonly value: number;
+  readonly text: string;
+}
+
 /** A step's text: test/learn/phase-N/K-title.md, beside its test. */
 export interface Step {
   readonly id: string;
@@ -134,6 +139,8 @@ export interface Step {
   readonly why: string;
   /** A question, an idea, a shape with gaps. */
   readonly hints: readonly string[];
+  /** The solution of a step that measures: a number, and how it is computed. */
+  readonly prediction: Prediction | null;
   /** Path of its text and of its test without the ending, from the root. */
   readonly path: string;
 }
@@ -147,7 +154,8 @@ function parseStep(text: string, phase: string, path: string): Step {
   if (id === undefined || title === undefined || factsLine === undefined) {
     throw new RangeError(`${path}.md: a step begins with "# 5.3 title" and "20 minutes. Words: a, b."`);
   }
-  const [head = '', ...hints] = text.split(/^## Hint \d+$/m);
+  const [explained = '', prediction] = text.split(/^## Prediction$/m);
+  const [head = '', ...hints] = explained.split(/^## Hint \d+$/m);
   return {
     id,
     phase,
@@ -156,6 +164,8 @@ function parseStep(text: string, phase: string, path: string): Step {
     words: words.split(', ').filter((word) => word !== ''),
     why: head.slice(head.indexOf(factsLine) + factsLine.length).trim(),
     hints: hints.map((hint) => hint.trim()),
+    prediction:
+      prediction === undefined ? null : { value: Number.parseFloat(prediction), text: prediction.trim() },
     path,
   };
 }
@@ -186,11 +196,6 @@ export function stepsOf(root: string, phase: LearnPhase): Step[] {
 /** The phase with this number; null for anything else, for example the number of a step. */
 export function phaseOfNumber(number: string): LearnPhase | null {
   return LEARN_PHASES.find((row) => row.number === number) ?? null;
-}
-
-/** Whether `learn bench` can measure the phase. */
-export function hasBench(root: string, phase: LearnPhase): boolean {
-  return existsSync(join(root, stepFolder(phase), 'bench.ts'));
 }
 
 /** @throws CONFIG_INVALID if no phase with steps has this number */

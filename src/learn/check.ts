@@ -76,7 +76,7 @@ function printResult(
 function recordPassed(workspace: Workspace, phase: LearnPhase, passed: readonly Step[]): boolean {
   const first = passed.filter((candidate) => !workspace.isPassed(candidate));
   for (const step of first) {
-    workspace.pass(step, false);
+    workspace.pass(step, workspace.state.filledIn.includes(step.id));
     workspace.save();
     if (phase.files.length > 0) commit(workspace.root, `${step.id} ${step.title}`, phase.files);
   }
@@ -142,6 +142,7 @@ function predict(workspace: Workspace, phase: LearnPhase, guess: number): void {
   const next = nextStep(workspace, phase);
   if (next === null) return;
   workspace.state.guesses[next.id] = guess;
+  workspace.state.filledIn = workspace.state.filledIn.filter((id) => id !== next.id);
   workspace.save();
 }
 

@@ -1,5 +1,5 @@
 /** The commands that remain when all steps of a phase have passed. */
-import { hasBench, LEARN_PHASES, type LearnPhase, stepsOf } from './catalogue.ts';
+import { LEARN_PHASES, type LearnPhase, stepsOf } from './catalogue.ts';
 import { firstOpen } from './current.ts';
 import { aligned, bold, print } from './screen.ts';
 import type { Workspace } from './workspace.ts';
@@ -15,7 +15,7 @@ export function printFinished(workspace: Workspace, phase: LearnPhase): void {
   const { root } = workspace;
   const rows: [command: string, purpose: string][] = [];
   if (phase.tests !== null) rows.push([`npm test -- ${phase.tests}`, 'the full tests of the phase']);
-  if (hasBench(root, phase)) rows.push(['npm run learn bench', 'before, yours and the reference']);
+  rows.push(['npm run learn bench', 'the benchmark, beside your guess']);
   rows.push([`npm run learn answer ${phase.number} 1`, 'the questions and exercises in EXERCISES.md']);
   const after = phaseAfter(workspace, phase);
   if (after !== null) rows.push([`npm run learn start ${after.number}`, `the next phase: ${after.title}`]);

@@ -14,14 +14,6 @@ function keepMine(workspace: Workspace, phase: LearnPhase, before: string): void
   if (changed.length > 0) commit(workspace.root, `Mine before ${before}`, phase.files);
 }
 
-function requireFiles(phase: LearnPhase, what: string): void {
-  if (phase.files.length > 0) return;
-  throw new MetricsStreamError(
-    'LEARN_UNAVAILABLE',
-    `phase ${phase.number} measures and changes no file: it has no ${what}`,
-  );
-}
-
 function printBeside(workspace: Workspace, phase: LearnPhase, step: Step): void {
   for (const file of phase.files) {
     const mine = contentsOf(readFileSync(workspace.path(file), 'utf8'), step.id, file);
@@ -35,27 +27,44 @@ function printBeside(workspace: Workspace, phase: LearnPhase, step: Step): void 
   }
 }
 
+/** Of a step that measures: the next check has to confirm the prediction. */
+function predictionOf({ state }: Workspace, { id, prediction }: Step, isSure: boolean): void {
+  const mine = state.guesses[id];
+  if (mine !== undefined) print(`yours: ${mine}`);
+  print(`the prediction: ${prediction?.text}`);
+  if (!isSure || prediction === null) return;
+  state.guesses[id] = prediction.value;
+  state.filledIn.push(id);
+  print(`${prediction.value} is filled in: npm run learn check measures it`);
+}
+
 /** @returns the exit code */
 export function solution(workspace: Workspace, id: string, isSure: boolean): number {
   const step = stepNamed(workspace.root, id);
   const phase = phaseNamed(step.phase);
-  requireFiles(phase, 'solution');
-  requireBranch(workspace.root, phase);
+  const isBuilt = phase.files.length > 0;
+  if (isBuilt) requireBranch(workspace.root, phase);
   if (!workspace.isPassed(step) && !isSure) {
     throw new MetricsStreamError(
       'LEARN_UNAVAILABLE',
       `${id} has not passed yet: learn hint ${id} helps; learn solution ${id} --yes fills it in`,
     );
   }
+  if (isBuilt) codeOf(workspace, phase, step, isSure);
+  else predictionOf(workspace, step, isSure);
+  workspace.save();
+  return 0;
+}
+
+function codeOf(workspace: Workspace, phase: LearnPhase, step: Step, isSure: boolean): void {
   printBeside(workspace, phase, step);
-  if (!isSure) return 0;
-  keepMine(workspace, phase, `the solution of ${id}`);
+  if (!isSure) return;
+  keepMine(workspace, phase, `the solution of ${step.id}`);
   applySolution(workspace, phase, step);
   workspace.pass(step, true);
   workspace.save();
   commit(workspace.root, `${step.id} ${step.title} (solution)`, phase.files);
-  print(`${id} is filled in; yours is in the branch's history`);
-  return 0;
+  print(`${step.id} is filled in; yours is in the branch's history`);
 }
 
 /** @param target a step, `5.3`, or a whole phase, `5` @returns the exit code */
@@ -68,6 +77,7 @@ export function reset(workspace: Workspace, target: string): number {
     delete state.passed[id];
     delete state.hints[id];
     delete state.guesses[id];
+    state.filledIn = state.filledIn.filter((other) => other !== id);
   }
   if (phase.files.length > 0) {
     requireBranch(root, phase);
@@ -81,6 +91,7 @@ export function reset(workspace: Workspace, target: string): number {
     commit(root, `Reset ${target}`, phase.files);
   }
   workspace.save();
-  print(`${target} is as it was at the start; yours is in the branch's history`);
+  const kept = phase.files.length > 0 ? "; yours is in the branch's history" : '';
+  print(`${target} is as it was at the start${kept}`);
   return 0;
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { makeDirectories } from '../base/directories.ts';
 import { MetricsStreamError } from '../base/errors.ts';
+import type { Columns } from './bench-module.ts';
 import type { LearnPhase, Step } from './catalogue.ts';
 import { currentBranch } from './git.ts';
 
@@ -20,6 +21,8 @@ export interface BenchRun {
   readonly phase: string;
   readonly guess: number | null;
   readonly unit: string;
+  /** If its columns are not before, yours and the reference. */
+  readonly columns?: Columns;
   /** Median and range by row and contender. */
   readonly rows: readonly {
     readonly name: string;
@@ -44,6 +47,8 @@ export interface LearnState {
   hints: Record<string, number>;
   /** Predictions by step or, for benchmarks, by phase. */
   guesses: Record<string, number>;
+  /** Steps that measure whose prediction `solution` filled in. */
+  filledIn: string[];
   answers: Record<string, string>;
   runs: BenchRun[];
 }
@@ -72,6 +77,7 @@ export class Workspace {
       passed: {},
       hints: {},
       guesses: {},
+      filledIn: [],
       answers: {},
       runs: [],
     };

@@ -214,14 +214,33 @@ describe('learn in a fresh clone', { skip: requireTool('git') }, () => {
     assert.match(errorText, /this is the branch main; run git switch my\/phase-5/);
   });
 
-  it('says which phases have a benchmark', () => {
+  it('measures phase 0 as well, on the disk of the clone', () => {
     assert.equal(clone.learn('start', '0').code, 0);
-    const { code, errorText } = clone.learn('bench', '--guess', '1');
-    assert.equal(code, 1);
+    const { code, text, errorText } = clone.learn('bench', '--guess', '1', '--smoke');
+    assert.equal(code, 0, errorText);
     assert.match(
-      errorText,
-      /phase 0 has no benchmark, because its steps measure; phases 1, 2, 3, 4, 6, 5, 7\.1 have one/,
+      text,
+      /^ms a request +phase 0, synced +phase 0, written +phase 6, synced\n20 clients +[\d.]+ \(/m,
     );
+  });
+
+  it('fills in the prediction of a step that measures, and the reset forgets it', () => {
+    const file = join(clone.root, '.learn/state.json');
+    const stored = () => JSON.parse(readFileSync(file, 'utf8')) as Record<'guesses' | 'passed', object>;
+    assert.match(clone.learn('solution', '0.1').errorText, /0\.1 has not passed yet/);
+    const { code, text } = clone.learn('solution', '0.1', '--yes');
+    assert.equal(code, 0);
+    assert.match(
+      text,
+      /^the prediction: 9\.5 requests a second: .*\n9\.5 is filled in: npm run learn check/m,
+    );
+    assert.deepEqual(
+      [stored().guesses, stored().passed],
+      [{ ...stored().guesses, '0.1': 9.5 }, stored().passed],
+    );
+    assert.ok(!('0.1' in stored().passed), 'only a measurement lets the step pass');
+    assert.match(clone.learn('reset', '0').text, /^0 is as it was at the start$/m);
+    assert.ok(!('0.1' in stored().guesses));
   });
 
   it('counts measured steps that passed before', () => {

@@ -24,6 +24,7 @@ function examineCode(t: TestContext, code: string, limitMs: number): Promise<Exa
     words: [],
     why: '',
     hints: [],
+    prediction: null,
     path,
   };
   return examine({ root: ROOT, output: OUTPUT, steps: [step], guesses: {}, limitMs });

@@ -6,7 +6,8 @@
  * @typedef {{ symptom: string, shows: string, phase?: string, causes?: Symptom[] }} Symptom
  * @typedef {{ median: number, min: number, max: number }} Figure
  * @typedef {{ name: string, before: Figure, yours: Figure, reference: Figure }} Row
- * @typedef {{ at: string, phase: string, guess: number | null, unit: string, rows: Row[] }} Run
+ * @typedef {{ before: string, yours: string, reference: string }} Columns
+ * @typedef {{ at: string, phase: string, guess: number | null, unit: string, columns?: Columns, rows: Row[] }} Run
  * @typedef {{ current: string | null, phases: Phase[], symptoms: Symptom[], runs: Run[] }} Progress
  */
 
@@ -94,7 +95,12 @@ const color = (name) => getComputedStyle(document.documentElement).getPropertyVa
 
 /** @param {Run[]} runs of one phase @param {HTMLElement} parent */
 function drawRuns(runs, parent) {
-  const { phase, unit, rows } = /** @type {Run} */ (runs.at(-1));
+  const {
+    phase,
+    unit,
+    rows,
+    columns = { before: 'before', yours: 'yours', reference: 'reference' },
+  } = /** @type {Run} */ (runs.at(-1));
   const holder = element('div', '', 'plot');
   holder.id = `runs-${phase}`;
   const medians = (/** @type {'before' | 'yours' | 'reference'} */ key) =>
@@ -124,7 +130,12 @@ function drawRuns(runs, parent) {
         { ...axis, incrs: [1, 2, 5, 10, 50] },
         { ...axis, size: AXIS_WIDTH },
       ],
-      series: [{ label: 'run' }, series('before', 's1'), series('yours', 's0'), series('reference', 's2')],
+      series: [
+        { label: 'run' },
+        series(columns.before, 's1'),
+        series(columns.yours, 's0'),
+        series(columns.reference, 's2'),
+      ],
     },
     [runs.map((_, index) => index + 1), before, yours, reference],
     holder,

@@ -1,11 +1,10 @@
 /** Predict, then measure: a server of phase 0 on a disk whose syncs take 100 ms longer, and clients in a closed loop. */
-import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { launch, untilListening } from '../../../load-test/server-process.ts';
 import { StepFailure } from '../../../src/learn/failure.ts';
 import type { StepModule } from '../../../src/learn/step-module.ts';
+import { withServer } from './server.ts';
 
 /** Long against the server's own work, also on a machine that does something else. */
 const SYNC_DELAY_MS = 100;
@@ -36,26 +35,11 @@ async function syncSeconds(origin: string): Promise<number> {
 }
 
 export async function measure(root: string, clients: number, ack: 'synced' | 'written'): Promise<Measured> {
-  const dataDir = mkdtempSync(join(tmpdir(), 'metricsstream-lab-'));
-  const preload = pathToFileURL(join(root, 'dist/load-test/faults/preload.js')).href;
   const faults = JSON.stringify({ syncDelayMs: SYNC_DELAY_MS });
-  const options = [
-    '--phase',
-    '0',
-    '--port',
-    '0',
-    '--data-dir',
-    dataDir,
-    '--rate-limit',
-    '1000000',
-    '--ack',
-    ack,
-  ];
-  const server = launch([process.execPath, join(root, 'dist/src/main.js'), 'serve', ...options], {
-    env: { ...process.env, NODE_OPTIONS: `--import ${preload}`, METRICSSTREAM_TEST_FAULTS: faults },
-  });
-  try {
-    const origin = `http://127.0.0.1:${await untilListening(server)}`;
+  const preload = pathToFileURL(join(root, 'dist/load-test/faults/preload.js')).href;
+  const env = { NODE_OPTIONS: `--import ${preload}`, METRICSSTREAM_TEST_FAULTS: faults };
+  return withServer({ root, phase: '0', ack, directory: tmpdir(), env }, async (port) => {
+    const origin = `http://127.0.0.1:${port}`;
     await post(`${origin}/metrics`);
     const syncBefore = await syncSeconds(origin);
     const startMs = performance.now();
@@ -74,11 +58,7 @@ export async function measure(root: string, clients: number, ack: 'synced' | 'wr
     const tookMs = performance.now() - startMs;
     const syncPercent = ((await syncSeconds(origin)) - syncBefore) * (1e5 / tookMs);
     return { perSecond: (requests * 1e3) / tookMs, meanMs: totalMs / requests, syncPercent };
-  } finally {
-    server.child.kill('SIGTERM');
-    await server.exited;
-    rmSync(dataDir, { recursive: true, force: true });
-  }
+  });
 }
 
 const shown = (value: number): string => (value >= 10 ? String(Math.round(value)) : value.toPrecision(2));

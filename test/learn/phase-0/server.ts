@@ -1,0 +1,43 @@
+/** A server of the clone's own build, for as long as it is measured. */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { launch, untilListening } from '../../../load-test/server-process.ts';
+
+interface ServerShape {
+  readonly root: string;
+  readonly phase: string;
+  readonly ack: 'synced' | 'written';
+  /** Parent of the data directory: the disk that it writes to. */
+  readonly directory: string;
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+export async function withServer<T>(
+  { root, phase, ack, directory, env = {} }: ServerShape,
+  use: (port: number) => Promise<T>,
+): Promise<T> {
+  mkdirSync(directory, { recursive: true });
+  const dataDir = mkdtempSync(join(directory, 'metricsstream-lab-'));
+  const options = [
+    '--port',
+    '0',
+    '--data-dir',
+    dataDir,
+    '--rate-limit',
+    '1000000',
+    '--ack',
+    ack,
+    '--phase',
+    phase,
+  ];
+  const server = launch([process.execPath, join(root, 'dist/src/main.js'), 'serve', ...options], {
+    env: { ...process.env, ...env },
+  });
+  try {
+    return await use(await untilListening(server));
+  } finally {
+    server.child.kill('SIGTERM');
+    await server.exited;
+    rmSync(dataDir, { recursive: true, force: true });
+  }
+}
