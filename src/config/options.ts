@@ -297,7 +297,7 @@ export const OPTIONS = z.object({
     '50ms',
     0,
     60_000,
-    'delay that admission aims at (phase 6); 0 leaves only the static bounds',
+    'delay that admission aims at (from phase 6 on); 0 leaves only the static bounds',
   ),
   breakerFailures: bounded('count', '5', 1, 1_000, 'failures in a row that open the storage breaker'),
   breakerErrorPercent: bounded(
