@@ -118,6 +118,7 @@ function victoriaMetricsSize(workload: StampedWorkload, first: number, requests:
 }
 
 async function sizes(): Promise<void> {
+  console.log(machine());
   const rows: string[][] = [];
   for (const [batch, metrics] of Object.entries(METRICS)) {
     const workload = createStampedWorkload(Number(batch));
@@ -154,6 +155,5 @@ function ingest(): Promise<void> {
   });
 }
 
-console.log(machine());
 if (options.size) await sizes();
 if (options.ingest) await ingest();

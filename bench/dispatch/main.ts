@@ -11,7 +11,7 @@ import { type Measurement, runComponent } from '../harness/publish.ts';
 import { baselineOf, takeTurns } from '../harness/turns.ts';
 import { lineChart } from '../report/line-chart.ts';
 import { type Column, quartileColumns, tableOf } from '../report/table.ts';
-import { medianOf, type Quartiles, type QuartilesOf, quartilesOf, quartilesOfEach } from '../statistics.ts';
+import { medianOf, type QuartilesOf, quartilesOf, quartilesOfEach } from '../statistics.ts';
 import type { RoundFigures } from './child.ts';
 import type { IdleFigures } from './idle-threads.ts';
 import {
@@ -35,14 +35,7 @@ interface Cell extends Setting {
   readonly way: Way;
 }
 
-interface CellResult extends Cell {
-  readonly tasks: number;
-  readonly wallNs: Quartiles;
-  readonly cpuNs: Quartiles;
-  readonly answerNs: Quartiles | null;
-  /** CPU time of a task beyond that in place: median over rounds. */
-  readonly extraCpuNs: number;
-}
+type CellResult = ReturnType<typeof summarize>[number];
 
 interface IdleCell {
   readonly kind: (typeof IDLE_KINDS)[number];
@@ -67,7 +60,7 @@ function measure(): Promise<Map<Cell, RoundFigures[]>> {
   );
 }
 
-function summarize(measured: ReadonlyMap<Cell, readonly RoundFigures[]>): CellResult[] {
+function summarize(measured: ReadonlyMap<Cell, readonly RoundFigures[]>) {
   return [...measured].map(([cell, own]) => {
     const inPlace = baselineOf(measured, cell, { way: 'in place' });
     const toAnswer = own.flatMap(({ answerNs }) => answerNs ?? []);
@@ -77,6 +70,7 @@ function summarize(measured: ReadonlyMap<Cell, readonly RoundFigures[]>): CellRe
       wallNs: quartilesOf(own.map(({ wallNs }) => wallNs)),
       cpuNs: quartilesOf(own.map(({ cpuNs }) => cpuNs)),
       answerNs: toAnswer.length === 0 ? null : quartilesOf(toAnswer),
+      /** CPU time of a task beyond that in place: median over rounds. */
       extraCpuNs: medianOf(own.map(({ cpuNs }, round) => cpuNs - inPlace[round]!.cpuNs)),
     };
   });

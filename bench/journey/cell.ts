@@ -17,7 +17,7 @@ import {
   withServer,
 } from '../under-test/process.ts';
 import { cpuSeconds, threadsOf, untilIdle } from '../under-test/usage.ts';
-import type { ClosedCell, Figures, OpenCell, Variant } from './figures.ts';
+import type { ClosedCell, OpenCell, Variant } from './plan.ts';
 
 export const SERVER_ARGS = ['--workers', '1', '--ack', 'synced', ...REFUSES_NOTHING] as const;
 /** Few, so that a server with a thread for each request does not begin the measured load with many threads. */
@@ -112,7 +112,7 @@ function threadsStarted(variant: Variant, { outcomes }: LoadResult): number {
   return countOf(outcomes, (outcome) => isSuccess(outcome) || outcome === '504');
 }
 
-async function measureOn(server: Child, options: CellOptions, dataDir: string): Promise<Figures> {
+async function measureOn(server: Child, options: CellOptions, dataDir: string) {
   const { warmUpSeconds, onMeasuredLoad } = options;
   const { pid, port } = server;
   if (warmUpSeconds > 0) {
@@ -128,33 +128,40 @@ async function measureOn(server: Child, options: CellOptions, dataDir: string): 
   const result = await checkedLoad(planOf(options, port, dataDir)).finally(() => threads.end());
   await untilIdle(pid);
   const spent = cpuSeconds(pid) - before;
-  const { apiLatency, check } = result;
+  const { seconds, intended, sent, unsent, outcomes, succeeded, apiLatency, check } = result;
   const latency = (ms: number): number | null => (apiLatency.count === 0 ? null : ms);
   return {
-    seconds: result.seconds,
-    intended: result.intended,
-    sent: result.sent,
-    unsent: result.unsent,
-    outcomes: result.outcomes,
-    succeeded: result.succeeded,
+    /** Of the measured load; answers may come after it. */
+    seconds,
+    ...{ intended, sent, unsent, outcomes, succeeded },
+    /** Metrics of 2xx answers a second, from the first intended send time to the last answer. */
     storedPerSecond: result.acceptedMetricsPerSecond,
+    /** Of 2xx answers, from the intended send time; null where there was none. */
     p50Ms: latency(apiLatency.p50Ms),
     p99Ms: latency(apiLatency.p99Ms),
     maxMs: latency(apiLatency.maxMs),
+    /** Sends more than 1 ms after their time that had a free connection: the generator's doing. */
     lateByGenerator: result.lateSends.byGenerator,
     generatorBusyShare: result.generator.busyShare,
     generatorIsBottleneck: result.generator.isBottleneck,
+    /** Of the whole server process, from the first request until it was idle again. */
     cpuSeconds: spent,
+    /**
+     * Metrics accepted by answers, and found in the files, in that time, the generator's short warm-up included. They
+     * differ only by requests that got no answer, or the cell would have failed.
+     */
     accepted: check.accepted,
     stored: check.stored ?? 0,
     ...memoryOf(pid),
+    /** Most threads of the process seen at once while the load ran. */
     threads: threads.end(),
+    /** Threads started to serve requests: one for each request that was not refused, where each gets its own. */
     threadsStarted: threadsStarted(options, result),
   };
 }
 
 /** @throws when the server does not start, misses a metric it accepted, or does not drain */
-export function measureCell(options: CellOptions): Promise<Figures> {
+export function measureCell(options: CellOptions) {
   const { scratch, nodeArgs = [], pinned } = options;
   const start = (dataDir: string) =>
     startChild(

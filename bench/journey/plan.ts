@@ -1,13 +1,31 @@
 /** Which cells a run measures, and in which order. */
 import { PHASES, type Slots, slotsOf } from '../../src/phases.ts';
-import {
-  type ClosedCell,
-  type OpenCell,
-  RATE_KINDS,
-  type RateKind,
-  type RevertedSlot,
-  type Variant,
-} from './figures.ts';
+
+export type RevertedSlot = keyof Slots;
+
+/** Which server a cell ran. */
+export interface Variant {
+  readonly phase: number;
+  /** The slot that ran as it was before its last change. */
+  readonly revert?: RevertedSlot;
+}
+
+/** Offered rates of the open loop: fixed, phase 0's at saturation, below and above the phase's own at saturation. */
+export const RATE_KINDS = ['fixed', 'baseline', 'below', 'above'] as const;
+export type RateKind = (typeof RATE_KINDS)[number];
+
+export interface ClosedCell {
+  readonly kind: 'closed';
+  readonly clients: number;
+}
+
+export interface OpenCell {
+  readonly kind: 'open';
+  readonly rateKind: RateKind;
+  readonly ratePerSecond: number;
+  /** Connections. */
+  readonly clients: number;
+}
 
 const LADDER_CLIENTS = [10, 20, 50, 100, 150] as const;
 export const BATCH = 100;

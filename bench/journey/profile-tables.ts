@@ -1,7 +1,8 @@
 /** Tables of what a profile says: shares of the CPU time, and the most costly functions. */
 import { number, percent, whole } from '../report/numbers.ts';
 import type { Table } from '../report/table.ts';
-import type { Journey, Profile, RevertedSlot } from './figures.ts';
+import type { Journey, Profile } from './figures.ts';
+import type { RevertedSlot } from './plan.ts';
 import { COMPILE, GARBAGE, LAZY_COMPILE, LIMIT, PARSE, STORE, TELEMETRY } from './stacks.ts';
 import { shareOf } from './summary.ts';
 

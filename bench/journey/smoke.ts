@@ -1,8 +1,7 @@
 /** The short check of a journey: every phase, and those with a slot reverted, store what they accept. */
 import { progress } from '../under-test/command-line.ts';
 import { type CellOptions, measureCell, variantName } from './cell.ts';
-import type { Variant } from './figures.ts';
-import { BATCH, REVERT_VARIANTS } from './plan.ts';
+import { BATCH, REVERT_VARIANTS, type Variant } from './plan.ts';
 
 /** Fewer clients than threads that may live at once, and few requests, since some phases start a thread for each. */
 const CLIENTS = 5;

@@ -1,6 +1,7 @@
 /** Medians, ranges, ratios and verdicts, from the cells of a run. */
 import { type Range, rangeOf, ratiosWithinRounds, sum } from '../statistics.ts';
-import type { Cell, Figures, Journey, Profile, RateKind, Variant } from './figures.ts';
+import type { Cell, Figures, Journey, Profile } from './figures.ts';
+import type { RateKind, Variant } from './plan.ts';
 
 /** How many times better the last phase has to be than the first. */
 export const TARGET_FACTOR = 10;

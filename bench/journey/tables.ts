@@ -19,8 +19,8 @@ import {
   type Table,
   tableOf,
 } from '../report/table.ts';
-import type { Cell, Journey, OpenCell, RateKind, RevertedSlot, Variant } from './figures.ts';
-import { RATE_KINDS } from './figures.ts';
+import type { Cell, Journey } from './figures.ts';
+import { type OpenCell, RATE_KINDS, type RateKind, type RevertedSlot, type Variant } from './plan.ts';
 import {
   functionTable,
   isCompilingOrCollecting,

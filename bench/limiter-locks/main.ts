@@ -14,7 +14,7 @@ import { type Measurement, runComponent } from '../harness/publish.ts';
 import { baselineOf, takeTurns } from '../harness/turns.ts';
 import { lineChart } from '../report/line-chart.ts';
 import { type Column, quartileColumns, tableOf } from '../report/table.ts';
-import { mean, medianOf, type Quartiles, quartilesOf } from '../statistics.ts';
+import { mean, medianOf, quartilesOfEach } from '../statistics.ts';
 import {
   CLIENTS,
   type Clients,
@@ -40,19 +40,7 @@ interface Cell {
   readonly locks: number;
 }
 
-interface CellResult extends Cell {
-  readonly wallNs: Quartiles;
-  readonly cpuNs: Quartiles;
-  readonly perSecond: Quartiles;
-  /** CPU time over wall time: less than the threads and cores there are if neighbours had the rest. */
-  readonly cores: number;
-  /** Charges a second against the same with one lock: median of the rounds' ratios. */
-  readonly ratio: number;
-  /** Shares of all charges: found the lock held; slept; gave up after the limiter's bound of 1 ms. */
-  readonly contended: number;
-  readonly slept: number;
-  readonly busy: number;
-}
+type CellResult = ReturnType<typeof summarize>[number];
 
 const CELLS: readonly Cell[] = CLIENTS.flatMap((clients) =>
   THREAD_COUNTS.flatMap((threads) => LOCK_COUNTS.map((locks) => ({ clients, threads, locks }))),
@@ -94,17 +82,19 @@ async function measure(): Promise<Map<Cell, CrewFigures[]>> {
   return measured;
 }
 
-function summarize(measured: ReadonlyMap<Cell, readonly CrewFigures[]>): CellResult[] {
+function summarize(measured: ReadonlyMap<Cell, readonly CrewFigures[]>) {
   return CELLS.map((cell) => {
     const own = measured.get(cell)!;
     const base = baselineOf(measured, cell, { locks: 1 });
+    const { wallNs, cpuNs, perSecond } = quartilesOfEach(own);
     return {
       ...cell,
-      wallNs: quartilesOf(own.map(({ wallNs }) => wallNs)),
-      cpuNs: quartilesOf(own.map(({ cpuNs }) => cpuNs)),
-      perSecond: quartilesOf(own.map(({ perSecond }) => perSecond)),
+      ...{ wallNs, cpuNs, perSecond },
+      /** CPU time over wall time: less than the threads and cores there are if neighbours had the rest. */
       cores: medianOf(own.map(({ cores }) => cores)),
-      ratio: medianOf(own.map(({ perSecond }, round) => perSecond / base[round]!.perSecond)),
+      /** Charges a second against the same with one lock: median of the rounds' ratios. */
+      ratio: medianOf(own.map((figures, round) => figures.perSecond / base[round]!.perSecond)),
+      /** Shares of all charges: found the lock held; slept; gave up after the limiter's bound of 1 ms. */
       contended: mean(own.map(({ contended }) => contended)),
       slept: mean(own.map(({ slept }) => slept)),
       busy: mean(own.map(({ busy }) => busy)),
