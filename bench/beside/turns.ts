@@ -53,8 +53,9 @@ function measure({ seconds, serverArgs = [], handled }: Turns, { name, command }
     const spent = cpuSeconds(child.pid) - before;
     beside?.kill('SIGTERM');
     await beside?.ended;
-    const meanwhile = (await handled(dataDir)) - handledBefore;
-    if (beside !== null && meanwhile === 0) throw new Error(`${name}: nothing was handled`);
+    const handledInAll = await handled(dataDir);
+    if (beside !== null && handledInAll === 0) throw new Error(`${name}: nothing was handled`);
+    const meanwhile = handledInAll - handledBefore;
     await child.stop();
     const perCpuSecond = ((counts.responses - counts.refused) * BATCH) / spent;
     console.error(`${name}: ${whole(perCpuSecond)} a CPU second, ${whole(meanwhile)} handled`);

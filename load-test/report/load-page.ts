@@ -11,10 +11,6 @@ import { originSection } from './machine.ts';
 import { type Callout, type Chart, type ChartSeries, renderPage, type Section, type Tone } from './page.ts';
 import { checkText, countRows, latencyRows, loadText, type Row, storageText } from './summary.ts';
 
-const LATENCY_TEXT =
-  'Latency counts from the moment a request was due, not from the moment it was sent: a slow server cannot improve ' +
-  'its own figures by delaying the load (no coordinated omission).';
-
 /** The part after the last whole second is too short to draw. */
 const DRAWN_SECONDS_MIN = 0.5;
 
@@ -148,7 +144,7 @@ export function loadPage(result: LoadResult, command: string): string {
     { heading: 'Result', callouts: callouts(result) },
     {
       heading: 'Latency',
-      text: [LATENCY_TEXT, ...(storage === undefined ? [] : [`${storage}.`])],
+      text: storage === undefined ? [] : [`${storage}.`],
       table: tableOf(latencyRows(result)),
       charts: [latencyOverTime(timeline), distributions(result)],
     },

@@ -50,7 +50,7 @@ export interface Callout {
 /** Texts are plain; what stands between backticks is set as code. */
 export interface Section {
   readonly heading: string;
-  readonly text?: string | readonly string[];
+  readonly text?: readonly string[];
   readonly callouts?: readonly Callout[];
   readonly table?: Table;
   readonly charts?: readonly Chart[];
@@ -58,26 +58,17 @@ export interface Section {
 
 export interface Page {
   readonly title: string;
-  readonly intro: string | readonly string[];
+  readonly intro: string;
   readonly sections: readonly Section[];
 }
 
-function escapeHtml(text: string): string {
-  return text
-    .replaceAll('&', '&amp;')
-    .replaceAll('<', '&lt;')
-    .replaceAll('>', '&gt;')
-    .replaceAll('"', '&quot;');
-}
+const ENTITIES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
+
+const escapeHtml = (text: string): string => text.replace(/[&<>"]/g, (character) => ENTITIES[character]!);
 
 const inline = (text: string): string => escapeHtml(text).replace(/`([^`]+)`/g, '<code>$1</code>');
 
-function paragraphs(text: string | readonly string[] = []): string {
-  return [text]
-    .flat()
-    .map((paragraph) => `<p>${inline(paragraph)}</p>`)
-    .join('\n');
-}
+const paragraph = (text: string): string => `<p>${inline(text)}</p>`;
 
 function tableHtml({ head, rows, kind = 'numbers' }: Table): string {
   const row = (cells: readonly string[], tag: 'th' | 'td'): string =>
@@ -98,15 +89,15 @@ const jsonText = (value: unknown): string => JSON.stringify(value).replaceAll('<
 /** The whole page as text. */
 export function renderPage({ title, intro, sections }: Page): string {
   const charts: Chart[] = [];
-  const body = sections.map(({ heading, text, callouts = [], table, charts: own = [] }) => {
+  const body = sections.map(({ heading, text = [], callouts = [], table, charts: own = [] }) => {
     const parts = [
       `<h2>${inline(heading)}</h2>`,
       ...callouts.map(({ tone, text: words }) => `<p class="callout ${tone}">${inline(words)}</p>`),
-      paragraphs(text),
+      ...text.map(paragraph),
       ...(table === undefined ? [] : [tableHtml(table)]),
       ...own.map((chart) => chartHtml(chart, charts.push(chart) - 1)),
     ];
-    return `<section>\n${parts.filter((part) => part !== '').join('\n')}\n</section>`;
+    return `<section>\n${parts.join('\n')}\n</section>`;
   });
   return `<!doctype html>
 <html lang="en">
@@ -123,7 +114,7 @@ ${PAGE_STYLE}
 <body>
 <main>
 <h1>${inline(title)}</h1>
-${paragraphs(intro)}
+${paragraph(intro)}
 ${body.join('\n')}
 </main>
 <script type="application/json" id="charts">${jsonText(charts)}</script>

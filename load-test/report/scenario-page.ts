@@ -52,7 +52,6 @@ export function scenarioPage(result: ScenarioResult, expects: string, command: s
     },
     {
       heading: 'Loads',
-      text: 'Latencies count from the moment a request was due, and cover 2xx answers.',
       table,
       charts,
     },

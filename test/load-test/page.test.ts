@@ -12,11 +12,11 @@ const CHART = {
 
 const html = renderPage({
   title: 'A <b>title</b>',
-  intro: ['One `a < b`.', 'Two.'],
+  intro: 'One `a < b`.',
   sections: [
     {
       heading: 'Numbers & such',
-      text: 'Text with "quotes".',
+      text: ['Text with "quotes".'],
       callouts: [{ tone: 'bad', text: 'Went <wrong>.' }],
       table: { head: ['name', 'value'], rows: [['<x>', '1']] },
       charts: [CHART],
