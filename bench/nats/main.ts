@@ -26,6 +26,8 @@ import { publishTable } from './publish.ts';
 import { type Nats, withNats } from './servers.ts';
 
 const LINES = Number(process.env.BENCH_LINES ?? 2_000_000);
+/** With fewer, the consumer is done before it can be killed at a third. */
+const CONSUME_LINES_MIN = 300_000;
 const ROUNDS = roundsOr(3);
 const LINES_PER_COMMIT = 500;
 const STREAM = 'METRICSSTREAM';
@@ -147,6 +149,10 @@ async function consumeTable(url: string, client: pg.Client, dataDir: string, nat
   printTable({ head, rows });
 }
 
+if (options.url !== undefined && LINES < CONSUME_LINES_MIN) {
+  console.error(`BENCH_LINES=${LINES}: give at least ${CONSUME_LINES_MIN} with --url, or leave it out`);
+  process.exit(2);
+}
 await inScratch(os.tmpdir(), async (_directory, dataDir) => {
   writeLog(dataDir, { lines: LINES, linesPerCommit: LINES_PER_COMMIT, startMs: Date.now() - 3_600_000 });
   console.log(`${machine()}; ${LINES} lines, ${ROUNDS} rounds`);

@@ -34,6 +34,7 @@ interface ConsumeFlags extends ProcessFlags {
   readonly workers: number;
   readonly durable: string;
   readonly batchBytes: number;
+  readonly heldBytes: number;
   readonly ackWait: number;
   readonly retryQuarantine: boolean;
 }
@@ -59,7 +60,7 @@ export async function consumeAction(flags: ConsumeFlags): Promise<number> {
 }
 
 function optionsOf(flags: ConsumeFlags): ConsumerOptions {
-  const { from, to, durable, workers, batchBytes, ackWait: ackWaitMs } = flags;
+  const { from, to, durable, workers, batchBytes, heldBytes, ackWait: ackWaitMs } = flags;
   if (!DURABLE.test(durable)) {
     throw new MetricsStreamError('CONFIG_INVALID', '--durable: use letters, digits, _ and -, at most 64');
   }
@@ -73,7 +74,7 @@ function optionsOf(flags: ConsumeFlags): ConsumerOptions {
   return {
     address: parseNatsAddress(from, '--from'),
     files: natsFilesOf(flags),
-    ...{ durable, workers, batchBytes, ackWaitMs, to: postgresUrl(to).href },
+    ...{ durable, workers, batchBytes, heldBytes, ackWaitMs, to: postgresUrl(to).href },
     postgres: { ...postgres, pool: CONNECTIONS },
   };
 }

@@ -35,6 +35,15 @@ export function addConsumeCommand(program: Command): void {
     )
     .addOption(
       quantityOption(
+        '--held-bytes <size>',
+        'bytes of messages that a worker holds at most, but at least one batch',
+        'size',
+        '16m',
+        [MIB, 1_024 * MIB],
+      ),
+    )
+    .addOption(
+      quantityOption(
         '--ack-wait <duration>',
         'a message of a worker that died is delivered again after this time',
         'duration',

@@ -12,22 +12,38 @@ const SIZE_WEIGHT = 1 / 8;
 
 export class Backlog {
   private readonly batchBytes: number;
+  private readonly heldBytes: number;
   private waiting: JsMsg[] = [];
   private waitingBytes = 0;
   private meanBytes = PART_BYTES;
   private applying: readonly JsMsg[] = [];
+  private applyingBytes = 0;
   private readonly waiters = new Set<() => void>();
 
-  /** @param batchBytes a batch is full with this many bytes */
-  constructor(batchBytes: number) {
+  /**
+   * @param batchBytes a batch is full with this many bytes
+   * @param heldBytes what waits and what is being applied stay below this, except for a single message
+   */
+  constructor(batchBytes: number, heldBytes: number) {
     this.batchBytes = batchBytes;
+    this.heldBytes = Math.max(batchBytes, heldBytes);
   }
 
   /** How many messages to fetch next: enough for one batch beside the one being applied. 0: wait. */
   room(): number {
     const left = Math.max(0, this.batchBytes - this.waitingBytes);
     const messages = Math.min(Math.ceil(left / this.meanBytes), MESSAGES_MAX - this.waiting.length);
-    return Math.max(0, messages);
+    return Math.max(0, Math.min(messages, this.affordable()));
+  }
+
+  /**
+   * How many messages fit if all are as large as a message gets. The mean says nothing about the next one: after an
+   * outage, full messages follow the small ones of a calm hour.
+   */
+  private affordable(): number {
+    const held = this.waitingBytes + this.applyingBytes;
+    const messages = Math.floor((this.heldBytes - held) / PART_BYTES);
+    return held === 0 ? Math.max(1, messages) : messages;
   }
 
   add(message: JsMsg): void {
@@ -48,11 +64,13 @@ export class Backlog {
     }
     this.applying = this.waiting.splice(0, count);
     this.waitingBytes -= bytes;
+    this.applyingBytes = bytes;
     return this.applying;
   }
 
   finished(): void {
     this.applying = [];
+    this.applyingBytes = 0;
     this.announce();
   }
 
@@ -72,6 +90,11 @@ export class Backlog {
 
   get size(): number {
     return this.waiting.length + this.applying.length;
+  }
+
+  /** Of bodies, waiting and being applied. */
+  get bytes(): number {
+    return this.waitingBytes + this.applyingBytes;
   }
 
   /** Resolves at the next change, or after `timeoutMs`. */

@@ -10,7 +10,7 @@ import { readBreaker, STATE_NAMES } from '../breaker/breaker.ts';
 import { Backoff } from '../export/backoff.ts';
 import { SinkError } from '../export/sink.ts';
 import { type NatsLink, openNats } from '../nats/connect.ts';
-import { natsErrorText } from '../nats/errors.ts';
+import { NatsErrorCode, natsCode, natsErrorText } from '../nats/errors.ts';
 import { ensureDurable, readQueue } from './durable.ts';
 import type { ConsumeMetrics } from './metrics.ts';
 import { createSinkBreakerMemory } from './sink-breaker.ts';
@@ -30,6 +30,7 @@ export type ConsumerOptions = Omit<WorkerThreadData, 'breaker' | 'number'>;
 interface WorkerHealth {
   state: WorkerState;
   held: number;
+  heldBytes: number;
   error: string;
   batches: number;
   metrics: number;
@@ -48,6 +49,7 @@ export class StreamConsumer {
   /** Why the stream did not answer the last time, or ''. */
   private watchError = '';
   private trimError = '';
+  private loggedStuckText = '';
   private nextTrimMs = 0;
   private pending = 0;
   /** When the stream stored the newest message that the sink holds. */
@@ -114,7 +116,15 @@ export class StreamConsumer {
     const thread = new Thread(ENTRY, { workerData: data, name: `consume-${number}` });
     this.threads[number] = thread;
     this.workers[number] = {
-      ...{ state: 'starting', held: 0, error: '', batches: 0, metrics: 0, reportedMs: performance.now() },
+      ...{
+        state: 'starting',
+        held: 0,
+        heldBytes: 0,
+        error: '',
+        batches: 0,
+        metrics: 0,
+        reportedMs: performance.now(),
+      },
     };
     thread.on('message', (report: WorkerReport) => this.received(number, report));
     return new Promise((resolve, reject) => {
@@ -145,7 +155,10 @@ export class StreamConsumer {
         this.trimmer?.add(report.stored);
         break;
       case 'state':
-        Object.assign(health, { state: report.state, held: report.held, error: report.error });
+        {
+          const { state, held, heldBytes, error } = report;
+          Object.assign(health, { state, held, heldBytes, error });
+        }
         this.logError(number, report.error);
         break;
       case 'returned':
@@ -184,9 +197,47 @@ export class StreamConsumer {
       this.watchError = '';
     } catch (error) {
       metrics.set('up', 0);
-      this.watchError = natsErrorText(error, address);
+      await this.watchFailed(link, jsm, error);
     }
+    this.logStuck();
     if (performance.now() >= this.nextTrimMs) await this.trim();
+  }
+
+  /** A stream that was deleted and made again has no consumer any more, and no worker would ever fetch. */
+  private async watchFailed(link: NatsLink, jsm: JetStreamManager, error: unknown): Promise<void> {
+    const { address, durable, ackWaitMs } = this.options;
+    const text = natsErrorText(error, address);
+    // A worker has often said the same by then.
+    if (text !== this.watchError && ![...this.lastErrors.values()].includes(text)) this.logger.warn(text);
+    this.watchError = text;
+    if (natsCode(error) !== NatsErrorCode.CONSUMER_NOT_FOUND) return;
+    try {
+      await link.guard(() => ensureDurable(jsm, address, durable, ackWaitMs));
+      this.logger.warn(
+        { durable },
+        'made the consumer again, which somebody has deleted: the stream delivers all it has, and what the sink holds is skipped',
+      );
+    } catch (failure) {
+      // The next reading tries again.
+      this.watchError = natsErrorText(failure, address);
+    }
+  }
+
+  /** Once when a worker stops to report, and once when it goes on. */
+  private logStuck(): void {
+    const { stuckText } = this;
+    if (stuckText === this.loggedStuckText) return;
+    this.loggedStuckText = stuckText;
+    if (stuckText === '') this.logger.info('all workers report again');
+    else this.logger.error(stuckText);
+  }
+
+  /** Which worker hangs, or ''. */
+  private get stuckText(): string {
+    const now = performance.now();
+    const stuck = this.workers.findIndex(({ reportedMs }) => now - reportedMs > SILENT_MS);
+    if (stuck < 0) return '';
+    return `worker ${stuck} has reported nothing for ${SILENT_MS / MS_PER_SECOND} s; if that lasts, start consume again`;
   }
 
   private followLag(pending: number): void {
@@ -214,9 +265,8 @@ export class StreamConsumer {
 
   /** Why some worker does no work now, or null. */
   get problem(): string | null {
-    const now = performance.now();
-    const stuck = this.workers.findIndex(({ reportedMs }) => now - reportedMs > SILENT_MS);
-    if (stuck >= 0) return `worker ${stuck} has reported nothing for ${SILENT_MS / MS_PER_SECOND} s`;
+    const { stuckText } = this;
+    if (stuckText !== '') return stuckText;
     const failing = this.workers.find(({ error }) => error !== '');
     return failing?.error ?? (this.watchError === '' ? null : this.watchError);
   }

@@ -26,6 +26,7 @@ interface StateReport {
   readonly state: WorkerState;
   /** Messages fetched and not yet acknowledged. */
   readonly held: number;
+  readonly heldBytes: number;
   /** The last error, or ''. */
   readonly error: string;
 }

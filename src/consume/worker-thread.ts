@@ -20,6 +20,8 @@ export interface WorkerThreadData {
   readonly durable: string;
   readonly workers: number;
   readonly batchBytes: number;
+  /** Bytes of messages that a worker holds at most. */
+  readonly heldBytes: number;
   /** The server delivers a message again if a worker does not report about it for this long. */
   readonly ackWaitMs: number;
   /** URL of the database. */
@@ -81,7 +83,7 @@ async function connected(): Promise<NatsLink> {
     } catch (error) {
       if (!(error instanceof SinkError) || error.verdict !== 'retry') throw error;
       if (stop.signal.aborted) process.exit(0);
-      report({ kind: 'state', state: 'offline', held: 0, error: error.message });
+      report({ kind: 'state', state: 'offline', held: 0, heldBytes: 0, error: error.message });
       await backoff.wait(backoff.next(), stop.signal);
     }
   }

@@ -38,6 +38,8 @@ export interface WorkerOptions {
   readonly durable: string;
   readonly workers: number;
   readonly batchBytes: number;
+  /** Bytes of messages that a worker holds at most. */
+  readonly heldBytes: number;
   readonly ackWaitMs: number;
   readonly applier: Applier;
   readonly breaker: SinkBreaker;
@@ -62,7 +64,7 @@ export class Worker {
   constructor(options: WorkerOptions) {
     this.options = options;
     this.js = options.jsm.jetstream();
-    this.backlog = new Backlog(options.batchBytes);
+    this.backlog = new Backlog(options.batchBytes, options.heldBytes);
   }
 
   /** Works until `stop`. */
@@ -84,7 +86,13 @@ export class Worker {
   }
 
   private enter(state: WorkerState): void {
-    this.options.report({ kind: 'state', state, held: this.backlog.size, error: this.error });
+    this.options.report({
+      kind: 'state',
+      state,
+      held: this.backlog.size,
+      heldBytes: this.backlog.bytes,
+      error: this.error,
+    });
   }
 
   private async fetchLoop(): Promise<void> {

@@ -59,6 +59,8 @@ export class Exporter {
   private isFileWritable = true;
   private nextProgressMs = performance.now() + PROGRESS_MS;
   private isMaintaining = false;
+  /** Why retention or partitions ahead fail, or ''. */
+  private maintenanceError = '';
   /** Aborts when the data directory is gone, or holds another log, whose commit numbers mean other commits. */
   private readonly broken = new AbortController();
 
@@ -268,14 +270,24 @@ export class Exporter {
     );
   }
 
+  private maintenanceFailed(text: string): void {
+    this.metrics.set('maintenance_failing', 1);
+    // A sink that is away has its own line.
+    if (text !== this.maintenanceError && text !== this.progress.error)
+      this.logger.warn(`maintenance of the sink fails, so retention and partitions ahead wait: ${text}`);
+    this.maintenanceError = text;
+  }
+
   private async maintain(): Promise<void> {
     if (this.isMaintaining || this.known === null) return;
     this.isMaintaining = true;
     try {
       await this.sink.maintain();
+      this.metrics.set('maintenance_failing', 0);
+      this.maintenanceError = '';
     } catch (error) {
-      // Shipping meets a failure that lasts, and decides.
-      this.logger.debug({ error: (error as Error).message }, 'maintenance of the sink failed');
+      // Shipping goes on: retention and partitions ahead do not decide about it.
+      this.maintenanceFailed((error as Error).message);
     }
     this.isMaintaining = false;
   }

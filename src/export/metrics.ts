@@ -22,6 +22,7 @@ const GAUGES = {
   cursor_commit: 'The last commit that the sink holds.',
   durable_commit: 'The last commit that survives a crash of the sink.',
   up: 'Whether the last try reached the sink.',
+  maintenance_failing: 'Whether the last try to make partitions, end retention or merge the ledger failed.',
 } as const;
 
 const HISTOGRAMS = {

@@ -79,6 +79,8 @@ export function natsErrorText(error: unknown, address: NatsAddress): string {
   switch (natsCode(error)) {
     case NatsErrorCode.STREAM_NOT_FOUND:
       return `the stream ${stream} does not exist; create it: metricsstream export --to ${text} --init`;
+    case NatsErrorCode.CONSUMER_NOT_FOUND:
+      return `the consumer of the stream ${stream} is gone; consume makes it again`;
     case NatsErrorCode.STREAM_FULL:
       return `the stream ${stream} is full; start consumers, or raise its limit: metricsstream export --init --stream-max-bytes`;
     case NatsErrorCode.RESOURCES:

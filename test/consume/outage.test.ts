@@ -81,6 +81,26 @@ describe('the way through NATS', { skip: requirePipeline() }, () => {
     assert.deepEqual(await consumer.exited, { code: 0, signal: null });
   });
 
+  it('makes its consumer again when somebody has deleted it, says so, and stores nothing twice', async (t) => {
+    const { nats, postgres, consumeArgs, exportArgs } = pipeline;
+    const before = await rowCount(postgres);
+    const server = await startServer(t, { args: ['--workers', '1'] });
+    const exporter = startCli(t, exportArgs(server.dataDir));
+    const consumer = startCli(t, [...consumeArgs, '--workers', '2']);
+    await postOne(server.port);
+    await untilRows(postgres, before + 1);
+    await withJetStream(nats.url, (jsm) => jsm.consumers.delete(STREAM, 'metricsstream'));
+    await consumer.until((lines) => lines.some((line) => line.includes('made the consumer again')));
+    await postOne(server.port);
+    await untilRows(postgres, before + 2);
+    for (const process of [exporter, consumer]) {
+      process.kill('SIGTERM');
+      assert.deepEqual(await process.exited, { code: 0, signal: null });
+    }
+    await server.stop();
+    await assertSame(postgres, server.dataDir);
+  });
+
   it('ends with exit code 0 on a signal while NATS is away', async (t) => {
     const { nats, postgres, consumeArgs, exportArgs } = pipeline;
     const before = await rowCount(postgres);

@@ -1,5 +1,6 @@
 /** Partitions in a real database, when several processes look after them. */
 import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import pg from 'pg';
 import { pino } from 'pino';
@@ -7,7 +8,12 @@ import { initTables } from '../../src/export/postgres/init.ts';
 import { Partitions } from '../../src/export/postgres/partitions.ts';
 import { eventually } from '../support/assertions.ts';
 import { onEnd } from '../support/clean-up.ts';
+import { record } from '../support/damage.ts';
+import { freePort } from '../support/free-port.ts';
+import { rowCount } from '../support/pipeline.ts';
 import { POSTGRES_DEFAULTS, requirePostgres, startPostgres } from '../support/postgres.ts';
+import { fetchOnce } from '../support/raw-http.ts';
+import { startCli } from '../support/server-process.ts';
 
 const DAY_MS = 86_400_000;
 const SILENT = pino({ level: 'silent' });
@@ -48,5 +54,38 @@ describe('partitions', { skip: requirePostgres() }, () => {
     await reader.query('COMMIT');
     await dropped;
     assert.equal(await count(), before);
+  });
+
+  it('that the user may not drop are named in the log, and the metrics are stored', async (t) => {
+    const postgres = await startPostgres(t);
+    await initTables(new URL(postgres.url), POSTGRES_DEFAULTS);
+    await postgres.query(
+      "CREATE TABLE ms_sample_20200101 PARTITION OF ms_sample FOR VALUES FROM ('2020-01-01Z') TO ('2020-01-02Z')",
+    );
+    await postgres.query('CREATE ROLE writer LOGIN; GRANT ALL ON ALL TABLES IN SCHEMA public TO writer');
+    const recorded = await record([2]);
+    onEnd(t, () => rmSync(recorded.dataDir, { recursive: true, force: true }));
+    const port = await freePort();
+    const exporter = startCli(t, [
+      ...['export', '--to', postgres.url.replace('postgres@', 'writer@'), '--data-dir', recorded.dataDir],
+      ...['--retention', '400d', '--metrics-port', String(port)],
+    ]);
+    await exporter.until((lines) =>
+      lines.some((one) =>
+        /maintenance of the sink fails.*must be owner of table ms_sample_20200101/.test(one),
+      ),
+    );
+    await eventually('the metrics are rows', async () => (await rowCount(postgres)) === 2);
+    const { body } = await fetchOnce(port, { path: '/metrics' });
+    assert.match(body.toString(), /^metricsstream_export_maintenance_failing\{sink="postgres"\} 1$/m);
+    await postgres.query(
+      'ALTER TABLE ms_sample_20200101 OWNER TO writer; ALTER TABLE ms_sample OWNER TO writer',
+    );
+    await eventually('the partition is dropped', async () => {
+      const [row] = await postgres.query<{ gone: boolean }>(
+        "SELECT to_regclass('ms_sample_20200101') IS NULL AS gone",
+      );
+      return row?.gone === true;
+    });
   });
 });
