@@ -40,7 +40,13 @@ export function addPostgresOptions(command: Command): void {
     )
       .choices(['on', 'off'])
       .default('on'),
-    quantityOption('--series-cache <n>', 'series that are remembered', 'count', '65536', [8, 16_777_216]),
+    quantityOption(
+      '--series-cache <n>',
+      'series that are remembered, in 1 KiB each at most on average',
+      'count',
+      '65536',
+      [8, 16_777_216],
+    ),
     quantityOption(
       '--series-per-name <n>',
       'series of one metric name; metrics of further ones go to ms_quarantine; 0: no limit',

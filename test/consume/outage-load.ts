@@ -3,6 +3,7 @@
  * database, the memory of every process, and what is lost or doubled in the end.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import { cpuSeconds } from '../../bench/under-test/usage.ts';
 import { createPlan, type LoadResult } from '../../load-test/plan.ts';
 import { runLoad } from '../../load-test/run.ts';
 import { eventually } from '../support/assertions.ts';
@@ -48,6 +49,8 @@ interface Sample {
   readonly waitingMessages: number;
   /** By process, as `PROCESSES`. */
   readonly residentBytes: readonly number[];
+  /** CPU time since the start, by process. */
+  readonly cpuSeconds: readonly number[];
 }
 
 export interface OutageResult {
@@ -143,6 +146,7 @@ class Rig {
       waitingMessages:
         read(consume!, 'consume_pending_messages') + read(consume!, 'consume_unacknowledged_messages'),
       residentBytes: pids.map(residentBytes),
+      cpuSeconds: pids.map(cpuSeconds),
     };
     this.samples.push(sample);
     return sample;

@@ -56,6 +56,22 @@ function memoryRows({ samples, options, caughtUpSeconds }: OutageResult): string
   ]);
 }
 
+/** What waiting for the other side costs: percent of a core before and during the outage. */
+function cpuRows({ samples, options }: OutageResult): string[][] {
+  const percent = (from: number, to: number, index: number): string => {
+    const some = samples.filter(({ atSeconds }) => atSeconds >= from && atSeconds <= to);
+    const [first, last] = [some[0], some.at(-1)];
+    if (first === undefined || first === last) return '–';
+    const used = last!.cpuSeconds[index]! - first.cpuSeconds[index]!;
+    return ((100 * used) / (last!.atSeconds - first.atSeconds)).toFixed(1);
+  };
+  return PROCESSES.map((name, index) => [
+    name,
+    percent(-options.seconds, 0, index),
+    percent(0, options.seconds, index),
+  ]);
+}
+
 const cleanups: (() => unknown)[] = [];
 const owner: Owner = { after: (cleanup) => void cleanups.push(cleanup) };
 try {
@@ -76,6 +92,7 @@ try {
     console.log(
       textTable([['resident MiB, most', 'before', 'until caught up', 'at the end'], ...memoryRows(result)]),
     );
+    console.log(textTable([['CPU, % of a core', 'before', `without ${stopped}`], ...cpuRows(result)]));
     console.log(
       `\n${accepted} metrics accepted; without a row ${lost}, rows beyond them ${doubled}; verify --sink equal`,
     );

@@ -102,6 +102,28 @@ describe('rows', () => {
     assert.ok(cache.stats.evictions >= 10_030 - 4_096, `${cache.stats.evictions} evictions`);
   });
 
+  it('remembers fewer series when their tags are long', () => {
+    const cache = new SeriesCache(1_024);
+    const long = 'x'.repeat(8_000);
+    const lines = Array.from({ length: 1_024 }, (_, k) =>
+      textOf({ timestamp: k, name: `n${k}`, value: '1', type: 'gauge', tags: { long } }),
+    );
+    for (const text of lines) {
+      scan([text], cache);
+      assert.ok(cache.bytes <= 1_024 * 1_024, `${cache.bytes} bytes`);
+    }
+    const { stats } = cache;
+    assert.ok(
+      stats.evictions >= 1_024 - 128 && stats.evictions < 1_024 - 100,
+      `${stats.evictions} evictions`,
+    );
+    // Those that are left are the newest of their sets, so the last one is among them.
+    scan(lines.slice(-1), cache);
+    assert.equal(stats.hits, 1);
+    cache.clear();
+    assert.equal(cache.bytes, 0);
+  });
+
   it('keep a line of another form for the quarantine, and go on behind it', () => {
     const good = textOf({ timestamp: 1, name: 'm', value: '2', type: 'gauge' });
     const { rows } = scan([good, '{"some":"thing else"}\n', good], new SeriesCache(8));

@@ -36,7 +36,7 @@ const FLAT_MAKER = {
   make(cache: SeriesCache, slot: number, { name, type, tags }: NewSeries): void {
     const reason = unstorable(name, tags);
     cache.ids[slot] = reason === null ? 1 : 0;
-    cache.payloads[slot] = reason ?? flatPayload(name, type, tags);
+    cache.setPayload(slot, reason ?? flatPayload(name, type, tags));
   },
 };
 

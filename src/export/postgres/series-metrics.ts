@@ -5,7 +5,8 @@ import type { SeriesTable } from './series-table.ts';
 
 const PREFIX = 'metricsstream_export_series_';
 
-export function exposeSeries(registry: Registry, { stats }: SeriesCache, table: SeriesTable): void {
+export function exposeSeries(registry: Registry, cache: SeriesCache, table: SeriesTable): void {
+  const { stats } = cache;
   const counters: readonly (readonly [string, string, () => number])[] = [
     ['cache_hits', 'Metrics whose series was in the cache.', () => stats.hits],
     ['cache_misses', 'Metrics whose series was not in the cache.', () => stats.misses],
@@ -24,6 +25,14 @@ export function exposeSeries(registry: Registry, { stats }: SeriesCache, table: 
       },
     });
   }
+  new Gauge({
+    name: `${PREFIX}cache_bytes`,
+    help: 'Memory of the series in the cache.',
+    registers: [registry],
+    collect() {
+      this.set(cache.bytes);
+    },
+  });
   new Gauge({
     name: `${PREFIX}cache_hit_ratio`,
     help: 'Share of metrics since the start whose series was in the cache.',

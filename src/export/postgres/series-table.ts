@@ -52,7 +52,7 @@ export class SeriesTable implements SeriesMaker {
     const reason = unstorable(name, tags);
     if (reason !== null) {
       cache.ids[slot] = 0;
-      cache.payloads[slot] = reason;
+      cache.setPayload(slot, reason);
       return;
     }
     this.waiting.push({ ...series, fingerprint: fingerprintOf(name, type, tags), id: 0, refusal: '' });
@@ -80,7 +80,7 @@ export class SeriesTable implements SeriesMaker {
       // Another series may have taken the slot since.
       if (cache.ids[slot] !== -number) continue;
       cache.ids[slot] = id;
-      cache.payloads[slot] = refusal === '' ? null : refusal;
+      if (refusal !== '') cache.setPayload(slot, refusal);
     }
     return ids;
   }

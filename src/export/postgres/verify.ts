@@ -139,7 +139,7 @@ class Comparison {
   private readonly maker = {
     make: (cache: SeriesCache, slot: number, { name, type, tags }: NewSeries): void => {
       const reason = unstorable(name, tags);
-      cache.payloads[slot] = reason;
+      if (reason !== null) cache.setPayload(slot, reason);
       cache.ids[slot] = reason === null ? this.seriesSum(name, type, tags) : 0;
     },
   };
