@@ -21,6 +21,7 @@ import { type Covered, commitsOf, quarantinedIn, uncovered } from './message-com
 
 /** The value of `ms_cursor.writer`: no exporter has this name. */
 const CONSUME_WRITER = 'consume';
+const MAINTENANCE_RETRY_MS = 5_000;
 /** SQLSTATE classes of errors in the data, which a retry meets again. */
 const DATA_ERRORS = ['22', '23'];
 
@@ -44,6 +45,9 @@ export class PostgresApplier implements Applier {
   private readonly pool: pg.Pool;
   private store: RowStore | null = null;
   private isConnected = false;
+  /** Why retention or partitions ahead fail, or ''. */
+  private maintenanceError = '';
+  private nextMaintenanceMs = 0;
 
   constructor(parts: Parts) {
     this.parts = parts;
@@ -71,7 +75,7 @@ export class PostgresApplier implements Applier {
     try {
       if (!this.isConnected) await this.connect();
       const store = this.store!;
-      await this.inWords(() => store.maintain(this.pool));
+      await this.maintain(store);
       let [lines, repeated] = [0, 0];
       for (const ofLog of byLog(messages)) {
         const applied = await this.inWords(() => this.applyToCurrent(store, ofLog));
@@ -83,6 +87,24 @@ export class PostgresApplier implements Applier {
       // Forgets series and partitions at the next connection: the database may be restored or replaced by then.
       if (!(error instanceof ApplyError) || error.verdict !== 'poison') this.isConnected = false;
       throw error;
+    }
+  }
+
+  /** Retention and partitions ahead do not decide about the metrics: what only a person can correct is said once. */
+  private async maintain(store: RowStore): Promise<void> {
+    if (performance.now() < this.nextMaintenanceMs) return;
+    try {
+      await this.inWords(() => store.maintain(this.pool));
+      this.maintenanceError = '';
+    } catch (error) {
+      if (!(error instanceof ApplyError) || error.verdict !== 'fatal') throw error;
+      if (error.message !== this.maintenanceError) {
+        this.parts.logger.warn(
+          `maintenance of the tables fails, so retention and partitions ahead wait: ${error.message}`,
+        );
+      }
+      this.maintenanceError = error.message;
+      this.nextMaintenanceMs = performance.now() + MAINTENANCE_RETRY_MS;
     }
   }
 

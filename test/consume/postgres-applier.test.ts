@@ -94,6 +94,29 @@ describe('the PostgreSQL sink of consume', { skip: requirePostgres() }, () => {
     return nextCommit - count;
   };
 
+  it('stores metrics while a permission for retention is missing, and says so once', async (t) => {
+    await postgres.query(
+      "CREATE TABLE ms_sample_20200101 PARTITION OF ms_sample FOR VALUES FROM ('2020-01-01Z') TO ('2020-01-02Z')",
+    );
+    await postgres.query('CREATE ROLE writer LOGIN; GRANT ALL ON ALL TABLES IN SCHEMA public TO writer');
+    onEnd(t, () => postgres.query('DROP TABLE ms_sample_20200101'));
+    const logged: string[] = [];
+    const applier = new PostgresApplier({
+      url: new URL(postgres.url.replace('postgres@', 'writer@')),
+      options: { ...OPTIONS, retentionMs: 400 * 86_400_000 },
+      logger: pino({ base: null }, { write: (line: string) => void logged.push(line) }),
+      registry: new Registry(),
+    });
+    onEnd(t, () => applier.close());
+    const log = randomUUID();
+    for (const commit of [1, 2]) {
+      const [message] = cut(log, [commitOf(commit, 3)]);
+      assert.deepEqual(await applier.apply([message!]), { lines: 3, repeated: 0 });
+    }
+    const warnings = logged.filter((line) => line.includes('must be owner of table ms_sample_20200101'));
+    assert.equal(warnings.length, 1, logged.join(''));
+  });
+
   it('stores commits once however they are cut, repeated and ordered, by two workers at a time', async (t) => {
     const workers = [applierOf(t), applierOf(t)];
     const sizes = fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 2, maxLength: 8 });
