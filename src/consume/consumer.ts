@@ -128,12 +128,19 @@ export class StreamConsumer {
     };
     thread.on('message', (report: WorkerReport) => this.received(number, report));
     return new Promise((resolve, reject) => {
-      thread.once('error', reject);
+      thread.once('error', (error) => reject(this.workerFailed(number, error)));
       thread.once('exit', (code) => {
         if (this.isStopping || code === 0) resolve();
-        else reject(new Error(`worker ${number} ended with code ${code}`));
+        else reject(new SinkError('fatal', `worker ${number} of consume ended with code ${code}`));
       });
     });
+  }
+
+  /** The error comes as a copy without its class. What a person can act on is one line; a defect keeps its stack. */
+  private workerFailed(number: number, error: Error): SinkError {
+    const isDefect = !('verdict' in error) && !('code' in error);
+    if (isDefect) this.logger.error({ worker: number, stack: error.stack }, 'a worker failed unexpectedly');
+    return new SinkError('fatal', `worker ${number} of consume ended: ${error.message}`, { cause: error });
   }
 
   private received(number: number, report: WorkerReport): void {
