@@ -136,7 +136,7 @@ export class StreamConsumer {
     });
   }
 
-  /** The error comes as a copy without its class. What a person can act on is one line; a defect keeps its stack. */
+  /** The error comes as a copy without its class. An error that a person can act on is one line; a defect keeps its stack. */
   private workerFailed(number: number, error: Error): SinkError {
     const isDefect = !('verdict' in error) && !('code' in error);
     if (isDefect) this.logger.error({ worker: number, stack: error.stack }, 'a worker failed unexpectedly');

@@ -56,7 +56,7 @@ function memoryRows({ samples, options, caughtUpSeconds }: OutageResult): string
   ]);
 }
 
-/** What waiting for the other side costs: percent of a core before and during the outage. */
+/** CPU in percent of a core, before and during the outage: the cost of waiting for the other side. */
 function cpuRows({ samples, options }: OutageResult): string[][] {
   const percent = (from: number, to: number, index: number): string => {
     const some = samples.filter(({ atSeconds }) => atSeconds >= from && atSeconds <= to);

@@ -95,14 +95,19 @@ describe('the PostgreSQL sink of consume', { skip: requirePostgres() }, () => {
   };
 
   it('stores metrics while a permission for retention is missing, and says so once', async (t) => {
-    await postgres.query(
+    const url = await postgres.createDatabase('owned');
+    await init(url);
+    await postgres.queryOn(
+      url,
       "CREATE TABLE ms_sample_20200101 PARTITION OF ms_sample FOR VALUES FROM ('2020-01-01Z') TO ('2020-01-02Z')",
     );
-    await postgres.query('CREATE ROLE writer LOGIN; GRANT ALL ON ALL TABLES IN SCHEMA public TO writer');
-    onEnd(t, () => postgres.query('DROP TABLE ms_sample_20200101'));
+    await postgres.queryOn(
+      url,
+      'CREATE ROLE writer LOGIN; GRANT ALL ON ALL TABLES IN SCHEMA public TO writer',
+    );
     const logged: string[] = [];
     const applier = new PostgresApplier({
-      url: new URL(postgres.url.replace('postgres@', 'writer@')),
+      url: new URL(url.replace('postgres@', 'writer@')),
       options: { ...OPTIONS, retentionMs: 400 * 86_400_000 },
       logger: pino({ base: null }, { write: (line: string) => void logged.push(line) }),
       registry: new Registry(),

@@ -9,7 +9,7 @@
  * used least recently.
  */
 const WAYS = 8;
-/** What an entry takes beside its bytes: objects of the key and of the value, and its slots in the arrays. */
+/** Memory of an entry beside its bytes: objects of the key and of the value, and its slots in the arrays. */
 const ENTRY_BYTES = 256;
 /** So many bytes for each slot bound the whole: 64 MiB at the default of --series-cache. */
 const ENTRY_MEAN_MAX_BYTES = 1_024;
@@ -34,7 +34,7 @@ export class SeriesCache {
   private readonly usedAt: Uint32Array;
   private clock = 0;
   private readonly bytesMax: number;
-  /** By slot: what the entry takes. */
+  /** By slot: memory of the entry. */
   private readonly sizes: Int32Array;
   private usedBytes = 0;
   /** The first slot of the set from which the next entry is taken. */
