@@ -5,7 +5,7 @@
  *     node dist/bench/nats/main.js [--publish | --url postgres://user@host/empty_database]
  *
  * Starts nats-server itself. Without --url it measures `export` alone, and with --publish the stream alone. Every run is
- * verified: by the sequence of the stream, and by the count of the rows.
+ * verified: by the sequence of the stream, and by the count of the rows. BENCH_LINES sets the lines of the log.
  */
 import assert from 'node:assert/strict';
 import os from 'node:os';
@@ -20,7 +20,7 @@ import { writeLog } from '../postgres/log.ts';
 import { whole } from '../report/numbers.ts';
 import { machine } from '../report/origin.ts';
 import { printTable, roundsTable } from '../report/table.ts';
-import { type Ended, run, start } from '../under-test/command.ts';
+import { type Command, type Ended, run, start } from '../under-test/command.ts';
 import { inScratch } from '../under-test/process.ts';
 import { publishTable } from './publish.ts';
 import { type Nats, withNats } from './servers.ts';
@@ -110,11 +110,16 @@ async function measureConsume(
   const rows = () => countRows(client, 'SELECT sum(metrics) AS count FROM ms_applied');
   const args = ['consume', '--from', natsUrl, '--to', url, '--workers', WORKERS, '--batch-bytes', batch];
   args.push('--ack-wait', '2s', '--log-level', 'error');
-  const until = async (count: number): Promise<void> => {
-    while ((await rows()) < count) await delay(POLL_MS);
+  const until = async (count: number, consumer: Command): Promise<void> => {
+    let isRunning = true;
+    void consumer.ended.then(() => (isRunning = false));
+    while ((await rows()) < count) {
+      assert(isRunning, 'consume ended before its time; its error is above');
+      await delay(POLL_MS);
+    }
   };
   const first = start(args);
-  await until(LINES / 3);
+  await until(LINES / 3, first);
   first.kill('SIGKILL');
   await first.ended;
   const atKill = await rows();
@@ -123,10 +128,10 @@ async function measureConsume(
   );
   const second = start(args);
   // The start of the process is not part of the rate.
-  await until(atKill + 1);
+  await until(atKill + 1, second);
   const startMs = performance.now();
   const from = await rows();
-  await until(LINES);
+  await until(LINES, second);
   const seconds = (performance.now() - startMs) / 1_000;
   second.kill('SIGTERM');
   const { us } = await second.ended;

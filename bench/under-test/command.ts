@@ -22,7 +22,7 @@ export interface Ended {
 }
 
 /** A command with its CPU; `kill` ends it at once. */
-interface Command {
+export interface Command {
   readonly ended: Promise<Ended>;
   kill(signal: NodeJS.Signals): void;
 }
