@@ -6,7 +6,7 @@ import { Worker as Thread } from 'node:worker_threads';
 import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import type { Logger } from '../base/log.ts';
 import { MS_PER_SECOND } from '../base/units.ts';
-import { readBreaker, STATE_NAMES } from '../breaker/breaker.ts';
+import { CLOSED, readBreaker, STATE_NAMES } from '../breaker/breaker.ts';
 import { Backoff } from '../export/backoff.ts';
 import { SinkError } from '../export/sink.ts';
 import { type NatsLink, openNats } from '../nats/connect.ts';
@@ -15,6 +15,7 @@ import { ensureDurable, readQueue } from './durable.ts';
 import type { ConsumeMetrics } from './metrics.ts';
 import { createSinkBreakerMemory } from './sink-breaker.ts';
 import { Trimmer } from './trimmer.ts';
+import { Troubles } from './troubles.ts';
 import type { WorkerReport, WorkerState } from './worker-report.ts';
 import type { WorkerThreadData } from './worker-thread.ts';
 
@@ -24,6 +25,9 @@ const TRIM_MS = 5_000;
 const API_TIMEOUT_MS = 2_000;
 /** A worker that reported nothing for so long is stuck. Its fetches end every second. */
 const SILENT_MS = 30_000;
+/** Subjects of troubles. */
+const SINK = 'sink';
+const QUARANTINE = 'quarantine';
 
 export type ConsumerOptions = Omit<WorkerThreadData, 'breaker' | 'number'>;
 
@@ -45,7 +49,7 @@ export class StreamConsumer {
   private readonly threads: Thread[] = [];
   private readonly workers: WorkerHealth[] = [];
   private trimmer: Trimmer | null = null;
-  private readonly lastErrors = new Map<number, string>();
+  private readonly troubles: Troubles;
   /** Why the stream did not answer the last time, or ''. */
   private watchError = '';
   private trimError = '';
@@ -60,6 +64,7 @@ export class StreamConsumer {
     this.options = options;
     this.logger = logger;
     this.metrics = metrics;
+    this.troubles = new Troubles(logger);
   }
 
   /** Runs until `signal` aborts. @throws SinkError when a person must act */
@@ -160,34 +165,33 @@ export class StreamConsumer {
         health.metrics += report.lines;
         this.heldUpToMs = Math.max(this.heldUpToMs, Date.now() - Math.min(...report.streamMs));
         this.trimmer?.add(report.stored);
+        this.troubles.pass(SINK);
         break;
       case 'state':
         {
           const { state, held, heldBytes, error } = report;
           Object.assign(health, { state, held, heldBytes, error });
+          if (error === '') this.troubles.pass(`worker ${number}`);
+          else this.troubles.occur(`worker ${number}`, error);
         }
-        this.logError(number, report.error);
+        break;
+      case 'sink failed':
+        this.troubles.occur(SINK, report.error);
         break;
       case 'returned':
         metrics.add('returned_messages', report.messages);
-        this.logError(number, report.error);
+        break;
+      case 'quarantine failed':
+        this.troubles.occur(QUARANTINE, report.error);
         break;
       case 'quarantined':
+        this.troubles.pass(QUARANTINE);
         metrics.add('quarantined_messages', 1);
         logger.error(
           { sequence: report.sequence },
           `put a message into the quarantine: ${report.reason}; retry it with consume --retry-quarantine`,
         );
     }
-  }
-
-  /** Each error of a worker once, and its end. */
-  private logError(number: number, error: string): void {
-    const before = this.lastErrors.get(number) ?? '';
-    if (error === before) return;
-    this.lastErrors.set(number, error);
-    if (error === '') this.logger.info({ worker: number }, 'works again');
-    else this.logger.warn({ worker: number }, `${error}; trying again`);
   }
 
   /** Reads the queue for metrics, and trims the stream now and then. */
@@ -215,11 +219,13 @@ export class StreamConsumer {
     const { address, durable, ackWaitMs } = this.options;
     const text = natsErrorText(error, address);
     // A worker has often said the same by then.
-    if (text !== this.watchError && ![...this.lastErrors.values()].includes(text)) this.logger.warn(text);
+    if (text !== this.watchError && !this.troubles.includes(text)) this.logger.warn(text);
     this.watchError = text;
     if (natsCode(error) !== NatsErrorCode.CONSUMER_NOT_FOUND) return;
     try {
       await link.guard(() => ensureDurable(jsm, address, durable, ackWaitMs));
+      // If the stream is a new one as well, the remembered numbers mean other messages.
+      this.trimmer = new Trimmer(jsm, address.stream);
       this.logger.warn(
         { durable },
         'made the consumer again, which somebody has deleted: the stream delivers all it has, and what the sink holds is skipped',
@@ -249,7 +255,12 @@ export class StreamConsumer {
 
   private followLag(pending: number): void {
     this.pending = pending;
-    if (pending === 0) this.heldUpToMs = Date.now();
+    if (pending === 0) {
+      this.heldUpToMs = Date.now();
+      // Another process has stored what this one could not.
+      if (readBreaker(this.breaker).state === CLOSED) this.troubles.pass(SINK);
+      this.troubles.pass(QUARANTINE);
+    }
     this.metrics.set('lag_seconds', Math.max(0, Date.now() - this.heldUpToMs) / MS_PER_SECOND);
   }
 
@@ -274,8 +285,7 @@ export class StreamConsumer {
   get problem(): string | null {
     const { stuckText } = this;
     if (stuckText !== '') return stuckText;
-    const failing = this.workers.find(({ error }) => error !== '');
-    return failing?.error ?? (this.watchError === '' ? null : this.watchError);
+    return this.troubles.reason ?? (this.watchError === '' ? null : this.watchError);
   }
 
   /** Members of `GET /health`. */

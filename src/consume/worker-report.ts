@@ -27,7 +27,13 @@ interface StateReport {
   /** Messages fetched and not yet acknowledged. */
   readonly held: number;
   readonly heldBytes: number;
-  /** The last error, or ''. */
+  /** Why the stream gave this worker nothing the last time, or ''. */
+  readonly error: string;
+}
+
+/** The sink refused a connection or a batch. It works again with the next batch of any worker. */
+interface SinkFailureReport {
+  readonly kind: 'sink failed';
   readonly error: string;
 }
 
@@ -37,12 +43,16 @@ interface QuarantineReport {
   readonly reason: string;
 }
 
-/** The messages go back to the stream, because the sink did not store them. */
+/** A message that belongs into the quarantine, and does not get there. */
+interface QuarantineFailureReport {
+  readonly kind: 'quarantine failed';
+  readonly error: string;
+}
+
+/** The messages go back to the stream, because nothing stored them. */
 interface ReturnReport {
   readonly kind: 'returned';
   readonly messages: number;
-  readonly error: string;
-  readonly delayMs: number;
 }
 
 interface LogReport {
@@ -63,5 +73,7 @@ export type WorkerReport =
   | MetricsReport
   | BatchReport
   | StateReport
+  | SinkFailureReport
   | QuarantineReport
+  | QuarantineFailureReport
   | ReturnReport;

@@ -16,6 +16,7 @@ import type { NatsAddress } from '../nats/address.ts';
 import type { NatsLink } from '../nats/connect.ts';
 import { natsErrorText } from '../nats/errors.ts';
 import { type CommitMessage, decodeMessage } from '../nats/message.ts';
+import { quarantineStreamOf } from '../nats/stream.ts';
 import { type Applied, type Applier, ApplyError } from './applier.ts';
 import { Backlog } from './backlog.ts';
 import { quarantine } from './quarantine.ts';
@@ -59,6 +60,7 @@ export class Worker {
   private isStopping = false;
   /** Messages that nobody had fetched when the last one was delivered. */
   private pending = 0;
+  /** Why the stream gave nothing the last time, or ''. */
   private error = '';
 
   constructor(options: WorkerOptions) {
@@ -114,9 +116,8 @@ export class Worker {
     }
     try {
       await breaker.watch(() => applier.connect(), isSinkFailure);
-      this.error = '';
     } catch (error) {
-      this.error = (error as Error).message;
+      this.sinkFailed(error as Error);
     }
   }
 
@@ -133,7 +134,7 @@ export class Worker {
       });
       // The client itself waits for the next connection, however long that takes.
       await options.link.guard(() => this.receive(messages)).finally(() => messages.stop());
-      if (options.breaker.isClosed) this.error = '';
+      this.error = '';
     } catch (error) {
       this.consumer = null;
       this.error = natsErrorText(error, options.address);
@@ -160,7 +161,7 @@ export class Worker {
       this.enter('applying');
       const decoded = await this.decode(batch);
       if (this.options.breaker.isClosed) await this.applyBatch(decoded);
-      else this.giveBack(decoded, new Error('the breaker of the sink is open'));
+      else this.giveBack(decoded);
       backlog.finished();
     }
   }
@@ -182,8 +183,10 @@ export class Worker {
     try {
       await this.store(batch);
     } catch (error) {
-      if (!(error instanceof ApplyError) || error.verdict !== 'poison') this.giveBack(batch, error as Error);
-      else if (batch.length === 1) await this.putAside(batch[0]!.source, error.message);
+      if (isSinkFailure(error)) {
+        this.sinkFailed(error as Error);
+        this.giveBack(batch);
+      } else if (batch.length === 1) await this.putAside(batch[0]!.source, (error as Error).message);
       else for (const one of batch) await this.applyBatch([one]);
     }
   }
@@ -212,21 +215,16 @@ export class Worker {
     });
   }
 
+  private sinkFailed({ message: error }: Error): void {
+    this.options.report({ kind: 'sink failed', error });
+  }
+
   /** With a delay that grows with the deliveries: a bare refusal would come back within a millisecond. */
-  private giveBack(batch: readonly Decoded[], error: Error): void {
-    this.error = error.message;
-    let longestMs = 0;
+  private giveBack(batch: readonly Decoded[]): void {
     for (const { source } of batch) {
-      const delayMs = Math.min(RETURN_MAX_MS, RETURN_MS * 2 ** Math.min(source.info.deliveryCount - 1, 16));
-      source.nak(delayMs);
-      longestMs = Math.max(longestMs, delayMs);
+      source.nak(Math.min(RETURN_MAX_MS, RETURN_MS * 2 ** Math.min(source.info.deliveryCount - 1, 16)));
     }
-    this.options.report({
-      kind: 'returned',
-      messages: batch.length,
-      error: error.message,
-      delayMs: longestMs,
-    });
+    this.options.report({ kind: 'returned', messages: batch.length });
   }
 
   private async putAside(source: JsMsg, reason: string): Promise<void> {
@@ -239,8 +237,12 @@ export class Worker {
     } catch (error) {
       // The quarantine is full or away: the message stays where it is.
       source.nak(RETURN_MAX_MS);
-      this.error = natsErrorText(error, address);
-      report({ kind: 'returned', messages: 1, error: this.error, delayMs: RETURN_MAX_MS });
+      const text = natsErrorText(error, { ...address, stream: quarantineStreamOf(address.stream) });
+      report({
+        kind: 'quarantine failed',
+        error: `message ${source.seq} is refused (${reason}) and cannot be put into the quarantine: ${text}`,
+      });
+      report({ kind: 'returned', messages: 1 });
     }
   }
 }

@@ -18,7 +18,7 @@ import {
   startPipeline,
   untilRows,
 } from '../support/pipeline.ts';
-import { post } from '../support/raw-http.ts';
+import { fetchOnce, post } from '../support/raw-http.ts';
 import { runCli, startCli, startServer, temporaryDirectory } from '../support/server-process.ts';
 
 const STREAM = 'METRICSSTREAM';
@@ -52,6 +52,34 @@ describe('the way through NATS', { skip: requirePipeline() }, () => {
     await untilRows(postgres, before + 12);
     await server.stop();
     await assertSame(postgres, server.dataDir);
+  });
+
+  it('says once why the database stores nothing although it accepts connections, and once that it works again', async (t) => {
+    const { postgres, consumeArgs, exportArgs } = pipeline;
+    const server = await startServer(t, { args: ['--workers', '1'] });
+    const consumer = startCli(t, [...consumeArgs, '--workers', '2', '--metrics-port', '0']);
+    await consumer.until((lines) => lines.some((line) => line.includes('"consuming"')));
+    const metricsPort = Number(/"port":(\d+)/.exec(consumer.lines.join('\n'))![1]);
+    const before = await rowCount(postgres);
+    startCli(t, exportArgs(server.dataDir));
+    await postgres.query('ALTER TABLE ms_cursor RENAME TO hidden');
+    for (let k = 0; k < 3; k++) await postOne(server.port);
+    await eventually('the messages were refused several times', async () => {
+      const { body } = await fetchOnce(metricsPort, { path: '/metrics' });
+      return Number(/^metricsstream_consume_returned_messages_total (\d+)$/m.exec(body.toString())![1]) >= 4;
+    });
+    const health = await fetchOnce(metricsPort, { path: '/health' });
+    assert.equal(health.status, 503);
+    assert.match(String(health.json().reason), /"ms_cursor" does not exist: create the tables with --init$/);
+    await postgres.query('ALTER TABLE hidden RENAME TO ms_cursor');
+    await untilRows(postgres, before + 3);
+    await consumer.until((lines) => lines.some((line) => line.includes('works again')));
+    await eventually('it is healthy', async () => {
+      return (await fetchOnce(metricsPort, { path: '/health' })).status === 200;
+    });
+    const ofSink = consumer.lines.filter((line) => line.includes('"subject":"sink"'));
+    assert.equal(ofSink.length, 2, ofSink.join('\n'));
+    assert.match(ofSink[0]!, /"ms_cursor\\" does not exist: .*; trying again"/);
   });
 
   it('sends again what a stream restored from an older copy has lost, and stores nothing twice', async (t) => {
