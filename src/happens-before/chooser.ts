@@ -1,5 +1,5 @@
 /** The interface between an execution and the exploration that runs it, and its findings. */
-import type { ModelThread } from './model-thread.ts';
+import type { ModelThread, NextOperation } from './model-thread.ts';
 import type { Failure } from './scenario.ts';
 import type { Access, Shadow } from './shadow.ts';
 import type { WaitQueue } from './wait-queue.ts';
@@ -15,6 +15,8 @@ export interface ExecutionState {
   /** The last writer of each atomic location, by the location's key. */
   readonly writers: readonly number[];
   readonly waiters: WaitQueue;
+  /** An invariant is checked between any two operations, so that the order of independent ones makes a difference. */
+  readonly checksEachState: boolean;
 }
 
 export interface Chooser {
@@ -25,6 +27,8 @@ export interface Chooser {
 /** Gives a token, seen after a history, the number of the longer history. */
 export interface Histories {
   extend(history: number, token: string): number;
+  /** A thread with this history comes to an operation. */
+  comesTo(history: number, operation: NextOperation): void;
   keyOf(location: string): number;
 }
 

@@ -47,8 +47,11 @@ export class Execution extends Scheduler {
       );
     this.touch(thread, shadow, byte, bytes, isWrite, false, how);
     const result = apply();
-    if (isPoint || (isWrite && shadow.isReadLate(byte)))
+    if (isPoint || (isWrite && shadow.isReadLate(byte))) {
       this.trace(thread, shadow.location(byte, this.keyOf), !isWrite, isWrite);
+      // Other stores belong to the step before, which need not write: they wake nobody.
+      if (isPoint && isWrite) this.announceStore(thread);
+    }
     return this.log(thread, result);
   }
 
@@ -76,6 +79,7 @@ export class Execution extends Scheduler {
     this.touch(thread, shadow, byte, bytes, isWrite, true, how);
     if (isWrite) location.release = thread.release();
     this.trace(thread, location, reads, isWrite);
+    if (isWrite) this.announceStore(thread);
     return this.log(thread, result);
   }
 
@@ -125,7 +129,6 @@ export class Execution extends Scheduler {
     if (!isWrite) return;
     location.writer = (thread.index + 1) * WRITER_STRIDE + thread.log.length;
     this.writers[location.key] = location.writer;
-    this.announceStore(thread);
   }
 
   /** `Atomics.wait`. @param isEqual whether the word still has the expected value */

@@ -3,12 +3,14 @@
  *
  * Depth first. Two states are the same if each thread has done the same operations, reading what the same operations
  * wrote, and if the same operation wrote each word last: then all clocks and values are the same, too. Each state is
- * explored once, and of orders that differ only in operations that do not depend on each other, one. This is exact: no race
- * is missed. Beyond the limit, random orders follow.
+ * explored once, with a persistent set of threads, and of orders that differ only in operations that do not depend on each
+ * other, one. This is exact: no race is missed. Beyond the limit, random orders follow.
  */
 import { type Chooser, type ExecutionState, type Histories, type Limits, STOP } from './chooser.ts';
 import { Execution } from './execution.ts';
+import { Footprints } from './footprints.ts';
 import { ANY_WORD, areIndependent, type NextOperation } from './model-thread.ts';
+import { type Positions, persistentSet, positionsOf, smallestSet } from './persistent-sets.ts';
 import type { Prepared } from './scenario.ts';
 
 export interface Explored {
@@ -36,11 +38,19 @@ export interface Beginning {
 
 /** Numbers histories and locations alike in all executions. */
 class NumberedHistories implements Histories {
+  readonly footprints = new Footprints();
   private readonly numbers = new Map<string, number>();
   private readonly keys = new Map<string, number>();
 
   extend(history: number, token: string): number {
-    return numberOf(this.numbers, `${history} ${token}`);
+    const { size } = this.numbers;
+    const number = numberOf(this.numbers, `${history} ${token}`);
+    if (this.numbers.size > size) this.footprints.link(number, history);
+    return number;
+  }
+
+  comesTo(history: number, operation: NextOperation): void {
+    this.footprints.add(history, operation);
   }
 
   keyOf(location: string): number {
@@ -71,8 +81,85 @@ interface Pending {
   readonly sleeping: number;
 }
 
+/** A state that was explored; threads are bits. */
+interface ExploredState {
+  /** Slept whenever the state came. */
+  sleeping: number;
+  /** The persistent set. */
+  set: number;
+}
+
+/** A state from which some threads that could move did not. */
+interface Reduced {
+  readonly state: ExploredState;
+  readonly enabled: number;
+  readonly positions: Positions;
+  readonly schedule: readonly number[];
+}
+
+/** The state that all executions of a systematic search share. */
+class Search {
+  readonly pending: Pending[] = [{ schedule: [], sleeping: 0 }];
+  readonly states = new Map<string, ExploredState>();
+  readonly histories: NumberedHistories;
+  private readonly timeouts: number;
+  private reduced: Reduced[] = [];
+  /** The version of the footprints for which all sets are persistent. */
+  private version = 0;
+
+  constructor(histories: NumberedHistories, timeouts: number) {
+    this.histories = histories;
+    this.timeouts = timeouts;
+  }
+
+  /** A state that comes for the first time. */
+  add(
+    key: string,
+    execution: ExecutionState,
+    sleeping: number,
+    enabled: number,
+    order: readonly number[],
+  ): ExploredState {
+    const state: ExploredState = { sleeping, set: enabled };
+    this.states.set(key, state);
+    // A wait that times out depends on every operation.
+    if (order.length < 2 || execution.checksEachState || this.timeouts > 0) return state;
+    const { footprints } = this.histories;
+    const positions = positionsOf(execution, (name) => this.histories.extend(0, name));
+    state.set = smallestSet(positions, footprints, enabled, order);
+    if ((enabled & ~state.set) !== 0)
+      this.reduced.push({ state, enabled, positions, schedule: [...execution.schedule] });
+    return state;
+  }
+
+  /** Whether no schedule is left. */
+  get isComplete(): boolean {
+    if (this.pending.length === 0) this.widen();
+    return this.pending.length === 0;
+  }
+
+  /** Completes the sets that operations seen since then have made too small. */
+  private widen(): void {
+    const { footprints } = this.histories;
+    if (footprints.version === this.version) return;
+    this.version = footprints.version;
+    this.reduced = this.reduced.filter(({ state, enabled, positions, schedule }) => {
+      const set = persistentSet(positions, footprints, state.set);
+      let explored = state.sleeping | (state.set & enabled);
+      for (const thread of positions.keys()) {
+        const bit = 1 << thread;
+        if ((set & enabled & bit & ~explored) === 0) continue;
+        this.pending.push({ schedule: [...schedule, thread], sleeping: explored });
+        explored |= bit;
+      }
+      state.set = set;
+      return (enabled & ~set) !== 0;
+    });
+  }
+}
+
 /**
- * Follows a schedule, then continues depth first and leaves the other choices in `pending`.
+ * Follows a schedule, then continues depth first and leaves the other choices pending.
  *
  * Sleep sets: if two operations do not depend on each other, the second order of both leads nowhere new, so a thread
  * whose operation was explored before sleeps until an operation that depends on it. A state that comes again is explored
@@ -81,17 +168,14 @@ interface Pending {
  */
 class DepthFirst implements Chooser {
   private readonly schedule: readonly number[];
-  private readonly pending: Pending[];
-  /** The threads that slept in each state when it was explored. */
-  private readonly states: Map<string, number>;
+  private readonly search: Search;
   private sleeping: number;
   private lastStep: NextOperation = { word: ANY_WORD, writes: true };
 
-  constructor({ schedule, sleeping }: Pending, pending: Pending[], states: Map<string, number>) {
+  constructor({ schedule, sleeping }: Pending, search: Search) {
     this.schedule = schedule;
     this.sleeping = sleeping;
-    this.pending = pending;
-    this.states = states;
+    this.search = search;
   }
 
   choose(execution: ExecutionState, enabled: readonly number[], current: number): number {
@@ -108,19 +192,21 @@ class DepthFirst implements Chooser {
   }
 
   private explore(execution: ExecutionState, enabled: readonly number[], current: number): number {
-    const state = stateOf(execution);
-    const before = this.states.get(state);
-    this.states.set(state, before === undefined ? this.sleeping : before & this.sleeping);
-    const isOpen = (thread: number): boolean =>
-      (this.sleeping & (1 << thread)) === 0 && (before === undefined || (before & (1 << thread)) !== 0);
-    const open = enabled.filter(isOpen);
+    const { search, sleeping } = this;
     // Continuing with the same thread saves running its code again.
-    const chosen = open.includes(current) ? current : open[0];
+    const order = [...enabled].sort((a, b) => Number(b === current) - Number(a === current));
+    const bits = enabled.reduce((set, thread) => set | (1 << thread), 0);
+    const key = stateOf(execution);
+    const before = search.states.get(key);
+    const state = before ?? search.add(key, execution, sleeping, bits, order);
+    const mayRun = before === undefined ? state.set : state.set & before.sleeping;
+    state.sleeping &= sleeping;
+    const open = order.filter((thread) => (mayRun & ~sleeping & (1 << thread)) !== 0);
+    const [chosen, ...rest] = open;
     if (chosen === undefined) return STOP;
-    let explored = this.sleeping | (1 << chosen);
-    for (const other of open) {
-      if (other === chosen) continue;
-      this.pending.push({ schedule: [...execution.schedule, other], sleeping: explored });
+    let explored = sleeping | (1 << chosen);
+    for (const other of rest) {
+      search.pending.push({ schedule: [...execution.schedule, other], sleeping: explored });
       explored |= 1 << other;
     }
     return chosen;
@@ -164,25 +250,23 @@ class Repeat implements Chooser {
 
 export function explore(beginning: Beginning, options: ExploreOptions): Explored {
   const histories = new NumberedHistories();
-  const states = new Map<string, number>();
+  const search = new Search(histories, options.timeouts);
   const atomicFields = new Set<string>();
   const run = (chooser: Chooser): Execution => {
     const execution = begin(beginning, chooser, histories, options, NOTHING);
     for (const field of execution.atomicFields) atomicFields.add(field);
     return execution;
   };
-  const pending: Pending[] = [{ schedule: [], sleeping: 0 }];
   let interleavings = 0;
   const explored = (failed: Execution | null, isExhaustive: boolean): Explored => {
-    return { failed, interleavings, states: states.size, isExhaustive, atomicFields };
+    return { failed, interleavings, states: search.states.size, isExhaustive, atomicFields };
   };
-  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-    if (interleavings === options.executionsMax) break;
+  while (interleavings < options.executionsMax && !search.isComplete) {
     interleavings++;
-    const execution = run(new DepthFirst(next, pending, states));
+    const execution = run(new DepthFirst(search.pending.pop()!, search));
     if (execution.found.length > 0) return explored(execution, false);
-    if (pending.length === 0) return explored(null, true);
   }
+  if (search.isComplete) return explored(null, true);
   for (let turn = 0; turn < options.randomMax; turn++) {
     interleavings++;
     const execution = run(new RandomOrder(options.seed + turn));

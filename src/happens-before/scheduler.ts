@@ -70,6 +70,10 @@ export class Scheduler implements ExecutionState {
     );
   }
 
+  get checksEachState(): boolean {
+    return this.prepared.check !== undefined;
+  }
+
   run(): void {
     while (!this.hasStopped && this.found.length === 0) {
       this.startThreads();
@@ -264,6 +268,7 @@ export class Scheduler implements ExecutionState {
   /** Before an operation at which threads may change. */
   protected begin(thread: ModelThread, word: number, writes: boolean): void {
     thread.next = { word, writes };
+    this.histories.comesTo(thread.history, thread.next);
     this.point(thread);
     thread.operations++;
     thread.operationsAwake++;

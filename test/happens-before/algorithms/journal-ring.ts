@@ -183,6 +183,9 @@ export const journalRing: Algorithm<Modules> = {
     scenario('the run slots fill while the cursors wrap', {
       ...{ lines: 4, first: 0, lineBytes: 2, together: 2, wait: block, origin: -4 },
     }),
+    scenario('the run slots fill with one line more than there are, while the cursors wrap', {
+      ...{ lines: 3, first: 0, lineBytes: 2, together: 2, wait: block, origin: -2 },
+    }),
     successor,
   ],
   variants: [

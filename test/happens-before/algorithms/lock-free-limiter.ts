@@ -214,6 +214,9 @@ export const lockFreeLimiter: Algorithm<Modules> = {
     scenario('two newcomers come to a set of active clients', {
       ...{ ways: 1, present: [active(3)], threads: [[1], [2]] },
     }),
+    scenario('a thread inserts a client while another one charges a third', {
+      ...{ ways: 2, present: [idle(3)], threads: [[1], [3]] },
+    }),
     scenario('a thread inserts a client, and another one charges it and a third client', {
       ...{ ways: 2, present: [idle(3)], threads: [[1], [1, 3]] },
     }),

@@ -102,6 +102,17 @@ const SCENARIOS: readonly Scenario<Modules>[] = [
     () => {},
   ),
   scenario(
+    'two threads charge a request and metrics of one client',
+    (open) => {
+      const both = () => {
+        const limiter = open();
+        return [...charges(limiter, 'x', 1, NOW_MS), limiter.chargeMetrics(2, NOW_MS)];
+      };
+      return { a: both, b: both };
+    },
+    ({ a, b }) => expectAdmitted([a, b], 4),
+  ),
+  scenario(
     'newcomers evict an idle client while it returns',
     (open) => ({
       a: () => charges(open(), 'x', 1, LATER_MS),

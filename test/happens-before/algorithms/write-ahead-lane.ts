@@ -148,23 +148,34 @@ const fills = scenario('the memory and the file fill while the copier copies', 2
   copier: (context) => copy(new modules.LaneConsumer(memory), 3, 2, context),
 }));
 
-const behind = scenario(
-  'the copier is behind, and the worker waits in its event loop',
-  4,
-  (modules, memory) => ({
-    worker: ({ turn }) => {
-      const journal = openLane(modules, memory, { fileRecords: 4 });
-      for (let n = 1; n <= 3; n++) {
-        writeLine(journal, n);
+const memoryFills = scenario('the memory fills while the copier copies', 1, (modules, memory) => ({
+  worker: (context) => produce(openLane(modules, memory, { fileRecords: 8 }), 1, 3, context),
+  copier: (context) => copy(new modules.LaneConsumer(memory), 2, 1, context),
+}));
+
+const fileFills = scenario('the file fills while the copier copies', 8, (modules, memory) => ({
+  worker: (context) => produce(openLane(modules, memory, { fileRecords: 1 }), 1, 3, context),
+  copier: (context) => copy(new modules.LaneConsumer(memory), 2, 2, context),
+}));
+
+const behindBy = (records: number): Scenario<Modules> =>
+  scenario(
+    `the copier is behind by ${records} records, and the worker waits in its event loop`,
+    records,
+    (modules, memory) => ({
+      worker: ({ turn }) => {
+        const journal = openLane(modules, memory, { fileRecords: records });
+        for (let n = 1; n < records; n++) {
+          writeLine(journal, n);
+          journal.publish();
+        }
+        const cursor = writeLine(journal, records);
         journal.publish();
-      }
-      const cursor = writeLine(journal, 4);
-      journal.publish();
-      while (((journal.storedCursor() - cursor) | 0) < 0) turn();
-    },
-    copier: (context) => copy(new modules.LaneConsumer(memory), 4, 4, context),
-  }),
-);
+        while (((journal.storedCursor() - cursor) | 0) < 0) turn();
+      },
+      copier: (context) => copy(new modules.LaneConsumer(memory), records, records, context),
+    }),
+  );
 
 const blocks = scenario('the file is full, and the worker blocks', 4, (modules, memory) => ({
   worker: ({ expect }) => {
@@ -252,7 +263,7 @@ export const writeAheadLane: Algorithm<Modules> = {
       'the lane then submits at once: clients are refused later instead of slowed down now',
     'plain store of COPIED in release': 'no thread of the server loads it',
   },
-  scenarios: [fills, sleeps, behind, blocks, fails, successor],
+  scenarios: [fills, memoryFills, fileFills, sleeps, behindBy(4), behindBy(2), blocks, fails, successor],
   variants: [
     swap(
       'wait for the checkpoint after the one that publish has seen',
