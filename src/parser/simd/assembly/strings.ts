@@ -80,11 +80,11 @@ export function scanName(i: i32): i32 {
   return <u32>(end - i - 2) < NAME_MAX_BYTES ? end : REFUSED;
 }
 
-/** As `roughMask`, and U+007F, a control character. */
+/** As `roughMask`, and U+007F, a control character: one more, and it is negative like the bytes above it. */
 @inline
 function nameMask(x: v128): u32 {
-  const low = i8x16.lt_s(x, i8x16.splat(0x23));
-  return i8x16.bitmask(v128.or(v128.or(low, i8x16.eq(x, i8x16.splat(0x5c))), i8x16.eq(x, i8x16.splat(0x7f))));
+  const low = i8x16.lt_s(i8x16.add(x, i8x16.splat(1)), i8x16.splat(0x24));
+  return i8x16.bitmask(v128.or(low, i8x16.eq(x, i8x16.splat(0x5c))));
 }
 
 /** As `scanRest`; also refuses control characters, and counts unescaped bytes. */
