@@ -70,6 +70,30 @@ describe('SIMD parser and single pass', () => {
     for (const part of cases) assertSame(part, 'changed byte');
   });
 
+  it('agree on every short text of number characters, and on long numbers', () => {
+    let texts = [''];
+    const all: string[] = [];
+    for (let length = 1; length <= 5; length++) {
+      texts = texts.flatMap((text) => [...'-+.e07 '].map((next) => text + next));
+      all.push(...texts);
+    }
+    for (let digits = 1; digits <= 34; digits++) {
+      const whole = '1'.repeat(digits);
+      all.push(whole, `0${whole}`);
+      for (let at = 0; at <= digits; at++) all.push(`${whole.slice(0, at)}.${whole.slice(at)}`);
+    }
+    const long = all.filter((text) => text.length > 5);
+    all.push(...long.flatMap((text) => [`-${text}`, `--${text}`, `${text}.`, `${text}e-7`]));
+    assertSame(
+      all.map((text) => jsonCase(document([ITEM, `{"name":"a","value":${text},"timestamp":1}`, ITEM]))),
+      'value',
+    );
+    assertSame(
+      all.map((text) => jsonCase(document([ITEM, `{"name":"a","value":1,"timestamp":${text}}`, ITEM]))),
+      'timestamp',
+    );
+  });
+
   it('agree at and past each limit', () => {
     const named = (name: string): string => `{"name":"${name}","value":1}`;
     const tagged = (count: number): string => {
