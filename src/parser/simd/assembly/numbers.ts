@@ -35,7 +35,7 @@ function isDigit(c: u32): bool {
 @inline
 export function scanNumber(i: i32): i32 {
   const start = i;
-  // The processor guesses the turns of a loop. Had the compiler made a sum of it, each address below would wait for it.
+  // The processor guesses the turns of a loop. The compiler would make a sum of a branch, and all below would wait for it.
   while (byteAt(i) === MINUS) i++;
   if (i > start + 1) return REFUSED;
   const low = vectorAt(i);
