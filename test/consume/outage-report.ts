@@ -56,7 +56,7 @@ function memoryRows({ samples, options, caughtUpSeconds }: OutageResult): string
   ]);
 }
 
-/** CPU in percent of a core, before and during the outage: the cost of waiting for the other side. */
+/** CPU in percent of a core during the outage: the cost of waiting for the other side. */
 function cpuRows({ samples, options }: OutageResult): string[][] {
   const percent = (from: number, to: number, index: number): string => {
     const some = samples.filter(({ atSeconds }) => atSeconds >= from && atSeconds <= to);
@@ -65,11 +65,7 @@ function cpuRows({ samples, options }: OutageResult): string[][] {
     const used = last!.cpuSeconds[index]! - first.cpuSeconds[index]!;
     return ((100 * used) / (last!.atSeconds - first.atSeconds)).toFixed(1);
   };
-  return PROCESSES.map((name, index) => [
-    name,
-    percent(-options.seconds, 0, index),
-    percent(0, options.seconds, index),
-  ]);
+  return PROCESSES.map((name, index) => [name, percent(0, options.seconds, index)]);
 }
 
 const cleanups: (() => unknown)[] = [];
@@ -92,7 +88,7 @@ try {
     console.log(
       textTable([['resident MiB, most', 'before', 'until caught up', 'at the end'], ...memoryRows(result)]),
     );
-    console.log(textTable([['CPU, % of a core', 'before', `without ${stopped}`], ...cpuRows(result)]));
+    console.log(textTable([['CPU', `% of a core without ${stopped}`], ...cpuRows(result)]));
     console.log(
       `\n${accepted} metrics accepted; without a row ${lost}, rows beyond them ${doubled}; verify --sink equal`,
     );
