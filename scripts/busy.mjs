@@ -6,7 +6,16 @@
 // until the stall ends. Otherwise large files are written and synced to TMPDIR, which delays the syncs of others for as
 // long as the disk needs. Everything ends with the command.
 import { spawn, spawnSync } from 'node:child_process';
-import { closeSync, fsyncSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  rmdirSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -62,15 +71,19 @@ function canFreeze() {
   return process.getuid() === 0 && programs.every((line) => spawnSync('sh', ['-c', line]).status === 0);
 }
 
-/** In a mount namespace, so that the mount disappears with the processes in it. */
+/**
+ * In a mount namespace, so that the mount disappears with the processes in it. The image is in the project, which has
+ * the room; the mount is where users that tests become, such as postgres, can reach it.
+ */
 async function withFrozenDisk() {
   const scratch = join(ROOT, '.artifacts');
   mkdirSync(scratch, { recursive: true });
   const directory = mkdtempSync(join(scratch, 'busy-'));
+  const mount = mkdtempSync(join(os.tmpdir(), 'metricsstream-busy-'));
   try {
-    const [image, mount] = [join(directory, 'disk'), join(directory, 'tmp')];
-    mkdirSync(mount);
-    const prepare = 'truncate -s "$1" "$2" && mkfs.ext4 -q -F "$2" && mount -o loop "$2" "$3"';
+    const image = join(directory, 'disk');
+    const prepare =
+      'truncate -s "$1" "$2" && mkfs.ext4 -q -F "$2" && mount -o loop "$2" "$3" && chmod 1777 "$3"';
     const inner = [process.execPath, SELF, ...settings, '--freeze', mount, ...positionals];
     const script = `${prepare} && shift 3 && exec "$@"`;
     return await exitCodeOf(
@@ -83,6 +96,7 @@ async function withFrozenDisk() {
     );
   } finally {
     rmSync(directory, { recursive: true, force: true });
+    rmdirSync(mount);
   }
 }
 
