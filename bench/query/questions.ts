@@ -2,6 +2,8 @@
 import { BASE_MS } from './data.ts';
 
 const HOUR_MS = 3_600_000;
+/** DuckDB groups by a text in a third of the time that a map takes. */
+const SERIES = 'tags::JSON::VARCHAR';
 
 /** An answer: a number for each label. */
 export type Answer = ReadonlyMap<string, number>;
@@ -48,7 +50,7 @@ export function questionsUntil(endMs: number): readonly Question[] {
     },
     {
       title: 'increase of counters by name over an hour',
-      sql: `SELECT name, sum(CASE WHEN value < before THEN value ELSE value - before END) FROM (SELECT name, value, lag(value) OVER (PARTITION BY name, tags ORDER BY time) AS before FROM metrics WHERE type = 'counter' AND ${inHour}) WHERE before IS NOT NULL GROUP BY name`,
+      sql: `SELECT name, sum(CASE WHEN value < before THEN value ELSE value - before END) FROM (SELECT name, value, lag(value) OVER (PARTITION BY name, ${SERIES} ORDER BY time) AS before FROM metrics WHERE type = 'counter' AND ${inHour}) WHERE before IS NOT NULL GROUP BY name`,
       metricsQl: `sum(increase_prometheus({__name__="http.requests"}[1h]) keep_metric_names) by (__name__)`,
       timeMs: hourEndMs - 1,
       labels: ['__name__'],
@@ -64,7 +66,7 @@ export function questionsUntil(endMs: number): readonly Question[] {
     },
     {
       title: 'last value of each series',
-      sql: `SELECT name || ' ' || tags['host'], arg_max(value, time) FROM metrics GROUP BY name, tags`,
+      sql: `SELECT name || ' ' || (series->>'host'), last FROM (SELECT name, ${SERIES} AS series, arg_max(value, time) AS last FROM metrics GROUP BY ALL)`,
       metricsQl: `last_over_time({__name__!=""}[${allSeconds}s])`,
       timeMs: endMs - 1,
       labels: ['__name__', 'host'],
@@ -72,7 +74,7 @@ export function questionsUntil(endMs: number): readonly Question[] {
     },
     {
       title: 'top 10 series by count',
-      sql: `SELECT name || ' ' || tags['host'], count(*) AS n FROM metrics GROUP BY name, tags ORDER BY n DESC LIMIT 10`,
+      sql: `SELECT name || ' ' || (series->>'host'), n FROM (SELECT name, ${SERIES} AS series, count(*) AS n FROM metrics GROUP BY ALL ORDER BY n DESC LIMIT 10)`,
       metricsQl: `topk(10, count_over_time({__name__!=""}[${allSeconds}s]) keep_metric_names)`,
       timeMs: endMs - 1,
       labels: ['__name__', 'host'],
