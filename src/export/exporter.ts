@@ -129,6 +129,13 @@ export class Exporter {
     await backoff.wait(delayMs, signal);
   }
 
+  /** A connection alone proves nothing: a full disk or a missing permission refuses only what is shipped. */
+  private recovered(): void {
+    const { progress, logger } = this;
+    if (progress.error !== '') logger.info({ sink: this.sink.place }, 'ships again');
+    progress.error = '';
+  }
+
   /** Connects and returns the commit that the sink holds. */
   private async connect(): Promise<number> {
     const { sink, known, options } = this;
@@ -148,7 +155,6 @@ export class Exporter {
     // Without it, all of the commit's segment would count as lag.
     const place = commit === known ? this.knownEnd : null;
     this.known = commit;
-    this.progress.error = '';
     this.progress.state = 'waiting';
     this.progress.connected(commit, place ?? placeAfter(options.dataDir, commit));
     return commit;
@@ -191,7 +197,9 @@ export class Exporter {
     let shipping: Promise<void> = Promise.resolve();
     // Skipped commits and damage lie between the cursor and the end of the log.
     const atEnd = (place: LogPlace): void => {
-      if (this.progress.state !== 'shipping') this.progress.reached(place);
+      if (this.progress.state === 'shipping') return;
+      this.recovered();
+      this.progress.reached(place);
     };
     try {
       for (;;) {
@@ -217,6 +225,7 @@ export class Exporter {
     await prepared.ship();
     this.known = range.last;
     this.knownEnd = range.end;
+    this.recovered();
     backoff.reset();
     this.progress.state = 'waiting';
     this.progress.shipped(range, prepared.quarantinedCount, performance.now() - startMs);

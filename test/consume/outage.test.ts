@@ -117,7 +117,12 @@ describe('the way through NATS', { skip: requirePipeline() }, () => {
     const consumer = startCli(t, [...consumeArgs, '--workers', '2']);
     await postOne(server.port);
     await untilRows(postgres, before + 1);
-    await withJetStream(nats.url, (jsm) => jsm.consumers.delete(STREAM, 'metricsstream'));
+    await withJetStream(nats.url, (jsm) =>
+      // nats-server 2.9 has deleted it then, too: it has just written a file into the directory that it removes.
+      jsm.consumers.delete(STREAM, 'metricsstream').catch(({ message }: Error) => {
+        assert.match(message, /directory not empty/);
+      }),
+    );
     await consumer.until((lines) => lines.some((line) => line.includes('made the consumer again')));
     await postOne(server.port);
     await untilRows(postgres, before + 2);
