@@ -5,7 +5,7 @@ import { assertAccepted, assertProblem, eventually } from '../support/assertions
 import { namesBody, uniqueName } from '../support/bodies.ts';
 import { FaultSwitch } from '../support/fault-switch.ts';
 import { post, postRequest, RawConnection } from '../support/raw-http.ts';
-import { startServer, verify } from '../support/server-process.ts';
+import { memoryDirectory, startServer, verify } from '../support/server-process.ts';
 import { countNames, readStored } from '../support/stored.ts';
 
 /** "Within a second" of the contract, and as much again for a busy machine. */
@@ -20,6 +20,7 @@ describe('a sync that fails', () => {
       const server = await startServer(t, {
         args: ['--phase', phase, '--workers', '2', '--rate-limit', '0'],
         env: faults.env,
+        dataDir: memoryDirectory(t),
       });
       const early = uniqueName('early');
       assertAccepted(await post(server.port, namesBody(early)), 1);
