@@ -1,11 +1,11 @@
 /**
- * The operations that may follow a thread's history, as far as the executions so far have shown. Each history knows those
- * of all longer ones.
+ * The operations that were seen to follow a thread's history in the executions up to now. A history includes the operations
+ * of all histories that continue it.
  */
 import { ANY_WORD, areIndependent, type NextOperation } from './model-thread.ts';
 
 const WORD_BITS = 32;
-/** Distinct operations that are told apart; further ones count as one that everything depends on. */
+/** This many different operations have a bit each. All others share a bit, and count as dependent on everything. */
 const KINDS_MAX = 2 * WORD_BITS;
 const ANYTHING: NextOperation = { word: ANY_WORD, writes: true };
 
