@@ -16,7 +16,7 @@ import type { ConsumeMetrics } from './metrics.ts';
 import { createSinkBreakerMemory } from './sink-breaker.ts';
 import { Trimmer } from './trimmer.ts';
 import { Troubles } from './troubles.ts';
-import type { WorkerReport, WorkerState } from './worker-report.ts';
+import type { StateReport, WorkerReport, WorkerState } from './worker-report.ts';
 import type { WorkerThreadData } from './worker-thread.ts';
 
 const ENTRY = new URL('./worker-thread.js', import.meta.url);
@@ -121,15 +121,13 @@ export class StreamConsumer {
     const thread = new Thread(ENTRY, { workerData: data, name: `consume-${number}` });
     this.threads[number] = thread;
     this.workers[number] = {
-      ...{
-        state: 'starting',
-        held: 0,
-        heldBytes: 0,
-        error: '',
-        batches: 0,
-        metrics: 0,
-        reportedMs: performance.now(),
-      },
+      state: 'starting',
+      held: 0,
+      heldBytes: 0,
+      error: '',
+      batches: 0,
+      metrics: 0,
+      reportedMs: performance.now(),
     };
     thread.on('message', (report: WorkerReport) => this.received(number, report));
     return new Promise((resolve, reject) => {
@@ -168,12 +166,7 @@ export class StreamConsumer {
         this.troubles.pass(SINK);
         break;
       case 'state':
-        {
-          const { state, held, heldBytes, error } = report;
-          Object.assign(health, { state, held, heldBytes, error });
-          if (error === '') this.troubles.pass(`worker ${number}`);
-          else this.troubles.occur(`worker ${number}`, error);
-        }
+        this.enteredState(number, report);
         break;
       case 'sink failed':
         this.troubles.occur(SINK, report.error);
@@ -192,6 +185,12 @@ export class StreamConsumer {
           `put a message into the quarantine: ${report.reason}; retry it with consume --retry-quarantine`,
         );
     }
+  }
+
+  private enteredState(number: number, { state, held, heldBytes, error }: StateReport): void {
+    Object.assign(this.workers[number]!, { state, held, heldBytes, error });
+    if (error === '') this.troubles.pass(`worker ${number}`);
+    else this.troubles.occur(`worker ${number}`, error);
   }
 
   /** Reads the queue for metrics, and trims the stream now and then. */

@@ -21,7 +21,7 @@ export interface BatchReport {
   readonly stored: readonly (readonly [log: string, sequence: number])[];
 }
 
-interface StateReport {
+export interface StateReport {
   readonly kind: 'state';
   readonly state: WorkerState;
   /** Messages fetched and not yet acknowledged. */
