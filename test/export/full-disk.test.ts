@@ -10,10 +10,12 @@ import { describe, it } from 'node:test';
 import { codeOf } from '../../src/storage/file-ops.ts';
 import { eventually } from '../support/assertions.ts';
 import type { Owner } from '../support/clean-up.ts';
+import { freePort } from '../support/free-port.ts';
 import { startNats } from '../support/nats-server.ts';
 import { assertSame, init, requirePipeline } from '../support/pipeline.ts';
 import { type Postgres, startPostgres } from '../support/postgres.ts';
 import { mountRefusal, PrivateMount } from '../support/private-mount.ts';
+import { fetchOnce } from '../support/raw-http.ts';
 import { type CliProcess, startCli, startServer } from '../support/server-process.ts';
 import { TrackedLoad } from '../support/tracked-load.ts';
 
@@ -84,7 +86,10 @@ describe('a full disk of the database', { skip: mountRefusal() ?? requirePipelin
       await postgres.query(`ALTER DATABASE ${database} SET default_tablespace = small`);
     await Promise.all([init(postgres.url), init(consumed), init(nats.url)]);
     const { dataDir } = server;
-    const toPostgres = startCli(t, ['export', '--to', postgres.url, '--data-dir', dataDir]);
+    const metricsPort = await freePort();
+    const toPostgres = startCli(t, [
+      ...['export', '--to', postgres.url, '--data-dir', dataDir, '--metrics-port', String(metricsPort)],
+    ]);
     const toNats = startCli(t, ['export', '--to', nats.url, '--data-dir', dataDir]);
     const consume = startCli(t, [
       ...['consume', '--from', nats.url, '--to', consumed, '--workers', '2', '--ack-wait', '2s'],
@@ -94,6 +99,11 @@ describe('a full disk of the database', { skip: mountRefusal() ?? requirePipelin
     disk.fill(64 << 10);
     for (const process of [toPostgres, consume])
       await process.until((lines) => lines.some((line) => line.includes(FULL)));
+    await eventually('export has connected and failed again', async () => {
+      const { body } = await fetchOnce(metricsPort, { path: '/metrics' });
+      return Number(/^metricsstream_export_retries_total(?:\{.*\})? (\d+)$/m.exec(body.toString())?.[1]) >= 3;
+    });
+    assert.equal((await fetchOnce(metricsPort, { path: '/health' })).status, 503);
     const before = load.ledger.acknowledged;
     await eventually('POST goes on', () => load.ledger.acknowledged > before + 100);
     disk.free();
