@@ -17,6 +17,7 @@ const PACKAGE_OF = {
   nginx: 'nginx',
   openssl: 'openssl',
   pg_createcluster: 'postgresql',
+  pgbouncer: 'pgbouncer',
   prometheus: 'prometheus',
   promtool: 'prometheus',
   python3: 'python3',

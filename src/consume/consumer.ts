@@ -4,6 +4,7 @@
  */
 import { Worker as Thread } from 'node:worker_threads';
 import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
+import { Registry } from 'prom-client';
 import type { Logger } from '../base/log.ts';
 import { MS_PER_SECOND } from '../base/units.ts';
 import { CLOSED, readBreaker, STATE_NAMES } from '../breaker/breaker.ts';
@@ -11,8 +12,11 @@ import { Backoff } from '../export/backoff.ts';
 import { SinkError } from '../export/sink.ts';
 import { type NatsLink, openNats } from '../nats/connect.ts';
 import { NatsErrorCode, natsCode, natsErrorText } from '../nats/errors.ts';
+import { ApplyError } from './applier.ts';
 import { ensureDurable, readQueue } from './durable.ts';
+import { Leftovers } from './leftovers.ts';
 import type { ConsumeMetrics } from './metrics.ts';
+import { PostgresApplier } from './postgres-applier.ts';
 import { createSinkBreakerMemory } from './sink-breaker.ts';
 import { Trimmer } from './trimmer.ts';
 import { Troubles } from './troubles.ts';
@@ -22,6 +26,8 @@ import type { WorkerThreadData } from './worker-thread.ts';
 const ENTRY = new URL('./worker-thread.js', import.meta.url);
 const WATCH_MS = 1_000;
 const TRIM_MS = 5_000;
+/** A queue that has been waiting for so long is worth a line. */
+const PROGRESS_MS = 5_000;
 const API_TIMEOUT_MS = 2_000;
 /** A worker that reported nothing for so long is stuck. Its fetches end every second. */
 const SILENT_MS = 30_000;
@@ -49,6 +55,10 @@ export class StreamConsumer {
   private readonly threads: Thread[] = [];
   private readonly workers: WorkerHealth[] = [];
   private trimmer: Trimmer | null = null;
+  /** The connection of `trimmer`. */
+  private trimmedSession = 0;
+  /** For messages that the trimmer finds; connects only for them. */
+  private readonly applier: PostgresApplier;
   private readonly troubles: Troubles;
   /** Why the stream did not answer the last time, or ''. */
   private watchError = '';
@@ -56,6 +66,9 @@ export class StreamConsumer {
   private loggedStuckText = '';
   private nextTrimMs = 0;
   private pending = 0;
+  private storedMessages = 0;
+  private storedMetrics = 0;
+  private nextProgressMs = performance.now() + PROGRESS_MS;
   /** When the stream stored the newest message that the sink holds. */
   private heldUpToMs = Date.now();
   private isStopping = false;
@@ -65,6 +78,10 @@ export class StreamConsumer {
     this.logger = logger;
     this.metrics = metrics;
     this.troubles = new Troubles(logger);
+    const { to, postgres } = options;
+    this.applier = new PostgresApplier({
+      ...{ url: new URL(to), options: postgres, logger, registry: new Registry() },
+    });
   }
 
   /** Runs until `signal` aborts. @throws SinkError when a person must act */
@@ -73,7 +90,8 @@ export class StreamConsumer {
     const opened = await this.open(signal);
     if (opened === null) return;
     const { link, jsm } = opened;
-    this.trimmer = new Trimmer(jsm, address.stream);
+    const leftovers = this.leftovers(jsm);
+    this.trimmer = new Trimmer(jsm, address.stream, (message) => leftovers.settle(message));
     this.logger.info({ stream: address.text, durable, workers }, 'consuming');
     const watch = setInterval(() => void this.watch(link, jsm), WATCH_MS);
     try {
@@ -83,8 +101,25 @@ export class StreamConsumer {
       await ended;
     } finally {
       clearInterval(watch);
+      await this.applier.close();
       await link.close();
     }
+  }
+
+  private leftovers(jsm: JetStreamManager): Leftovers {
+    const { logger, metrics } = this;
+    return new Leftovers({
+      ...{ jsm, stream: this.options.address.stream, applier: this.applier },
+      onStored: (sequence, { first, last, lines }) => {
+        metrics.add('recovered_messages', 1);
+        metrics.add('metrics', lines);
+        logger.warn(
+          { sequence, first, last },
+          'stored a message that somebody had acknowledged although the sink lacked it',
+        );
+      },
+      onQuarantined: (sequence, reason) => this.quarantined(sequence, reason),
+    });
   }
 
   /** Tries until the stream answers, because it may be electing its leader. Null once `signal` aborts. */
@@ -161,6 +196,8 @@ export class StreamConsumer {
         metrics.batch(report);
         health.batches++;
         health.metrics += report.lines;
+        this.storedMessages += report.messages;
+        this.storedMetrics += report.lines;
         this.heldUpToMs = Math.max(this.heldUpToMs, Date.now() - Math.min(...report.streamMs));
         this.trimmer?.add(report.stored);
         this.troubles.pass(SINK);
@@ -178,13 +215,18 @@ export class StreamConsumer {
         this.troubles.occur(QUARANTINE, report.error);
         break;
       case 'quarantined':
-        this.troubles.pass(QUARANTINE);
-        metrics.add('quarantined_messages', 1);
-        logger.error(
-          { sequence: report.sequence },
-          `put a message into the quarantine: ${report.reason}; retry it with consume --retry-quarantine`,
-        );
+        this.trimmer?.add(report.stored);
+        this.quarantined(report.sequence, report.reason);
     }
+  }
+
+  private quarantined(sequence: number, reason: string): void {
+    this.troubles.pass(QUARANTINE);
+    this.metrics.add('quarantined_messages', 1);
+    this.logger.error(
+      { sequence },
+      `put a message into the quarantine: ${reason}; retry it with consume --retry-quarantine`,
+    );
   }
 
   private enteredState(number: number, { state, held, heldBytes, error }: StateReport): void {
@@ -203,6 +245,7 @@ export class StreamConsumer {
       const reading = await link.guard(() => readQueue(jsm, address.stream, durable));
       metrics.queue(reading);
       this.followLag(reading.pending + reading.unacknowledged);
+      this.logProgress();
       metrics.set('up', 1);
       this.watchError = '';
     } catch (error) {
@@ -210,7 +253,7 @@ export class StreamConsumer {
       await this.watchFailed(link, jsm, error);
     }
     this.logStuck();
-    if (performance.now() >= this.nextTrimMs) await this.trim();
+    if (performance.now() >= this.nextTrimMs) await this.trim(link.session);
   }
 
   /** A stream that was deleted and made again has no consumer any more, and no worker would ever fetch. */
@@ -223,8 +266,6 @@ export class StreamConsumer {
     if (natsCode(error) !== NatsErrorCode.CONSUMER_NOT_FOUND) return;
     try {
       await link.guard(() => ensureDurable(jsm, address, durable, ackWaitMs));
-      // If the stream is a new one as well, the remembered numbers mean other messages.
-      this.trimmer = new Trimmer(jsm, address.stream);
       this.logger.warn(
         { durable },
         'made the consumer again, which somebody has deleted: the stream delivers all it has, and what the sink holds is skipped',
@@ -263,21 +304,42 @@ export class StreamConsumer {
     this.metrics.set('lag_seconds', Math.max(0, Date.now() - this.heldUpToMs) / MS_PER_SECOND);
   }
 
-  private async trim(): Promise<void> {
-    const { address } = this.options;
+  private logProgress(): void {
+    const { pending, storedMessages, storedMetrics, nextProgressMs } = this;
+    if (pending > 0 && performance.now() < nextProgressMs) return;
+    this.nextProgressMs = performance.now() + PROGRESS_MS;
+    if (pending === 0) return;
+    this.logger.info(
+      { stream: this.options.address.text },
+      `${storedMessages} messages with ${storedMetrics} metrics stored, ${pending} messages wait`,
+    );
+  }
+
+  /** @param session of the connection: after a break, the server may be a restored copy */
+  private async trim(session: number): Promise<void> {
     // Not again before this one has ended.
     this.nextTrimMs = Number.POSITIVE_INFINITY;
+    if (session !== this.trimmedSession) this.trimmer?.forget();
+    this.trimmedSession = session;
     try {
       this.metrics.add('trimmed_messages', (await this.trimmer?.trim()) ?? 0);
       this.trimError = '';
     } catch (error) {
-      const text = natsErrorText(error, address);
-      if (text !== this.trimError) {
-        this.logger.warn(`cannot delete acknowledged messages, so the stream fills up: ${text}`);
-      }
-      this.trimError = text;
+      if (!this.isStopping) this.trimFailed(error);
     }
     this.nextTrimMs = performance.now() + TRIM_MS;
+  }
+
+  private trimFailed(error: unknown): void {
+    if (error instanceof ApplyError) {
+      this.troubles.occur(SINK, error.message);
+      return;
+    }
+    const text = natsErrorText(error, this.options.address);
+    if (text !== this.trimError) {
+      this.logger.warn(`cannot delete acknowledged messages, so the stream fills up: ${text}`);
+    }
+    this.trimError = text;
   }
 
   /** Why some worker does no work now, or null. */

@@ -15,6 +15,7 @@ import type { PostgresOptions } from '../export/postgres/options.ts';
 import { RowStore, withClient } from '../export/postgres/row-store.ts';
 import type { Rows } from '../export/postgres/rows.ts';
 import { readSchema } from '../export/postgres/schema-state.ts';
+import { beginText } from '../export/postgres/transaction.ts';
 import type { CommitMessage } from '../nats/message.ts';
 import { type Applied, type Applier, ApplyError } from './applier.ts';
 import { type Covered, commitsOf, quarantinedIn, uncovered } from './message-commits.ts';
@@ -22,8 +23,10 @@ import { type Covered, commitsOf, quarantinedIn, uncovered } from './message-com
 /** The value of `ms_cursor.writer`: no exporter has this name. */
 const CONSUME_WRITER = 'consume';
 const MAINTENANCE_RETRY_MS = 5_000;
-/** SQLSTATE classes of errors in the data, which a retry meets again. */
-const DATA_ERRORS = ['22', '23'];
+/** The SQLSTATE class of errors in the data, which a retry meets again. */
+const DATA_ERRORS = '22';
+/** SQLSTATEs of a database that ends, or has no room for another connection. */
+const AWAY = /^(08|53|57P)/;
 
 /** The rows were prepared for another database. */
 class Replaced extends ApplyError {
@@ -52,7 +55,7 @@ export class PostgresApplier implements Applier {
   constructor(parts: Parts) {
     this.parts = parts;
     this.place = placeOf(parts.url);
-    this.pool = createPool(parts.url, parts.options);
+    this.pool = createPool(parts.url, parts.options, 'metricsstream consume');
   }
 
   connect(): Promise<void> {
@@ -90,14 +93,14 @@ export class PostgresApplier implements Applier {
     }
   }
 
-  /** Retention and partitions ahead do not decide about the metrics: what only a person can correct is said once. */
+  /** Retention and partitions ahead do not decide about the metrics: why they fail is said once. */
   private async maintain(store: RowStore): Promise<void> {
     if (performance.now() < this.nextMaintenanceMs) return;
     try {
       await this.inWords(() => store.maintain(this.pool));
       this.maintenanceError = '';
     } catch (error) {
-      if (!(error instanceof ApplyError) || error.verdict !== 'fatal') throw error;
+      if (!(error instanceof ApplyError) || isAway(error)) throw error;
       if (error.message !== this.maintenanceError) {
         this.parts.logger.warn(
           `maintenance of the tables fails, so retention and partitions ahead wait: ${error.message}`,
@@ -184,9 +187,9 @@ export class PostgresApplier implements Applier {
     const key = BigInt.asIntN(64, BigInt(`0x${log.replaceAll('-', '').slice(0, 16)}`));
     const lock = mode === 'shared' ? 'pg_advisory_xact_lock_shared' : 'pg_advisory_xact_lock';
     const results = (await client.query(
-      `BEGIN; SELECT ${IDENTITY} AS identity, ${lock}(${key})`,
+      `${beginText(this.parts.options)}; SELECT ${IDENTITY} AS identity, ${lock}(${key})`,
     )) as unknown as pg.QueryResult<{ identity: string }>[];
-    if (store.describes(results[1]!.rows[0]!.identity)) return;
+    if (store.describes(results.at(-1)!.rows[0]!.identity)) return;
     await client.query('ROLLBACK');
     throw new Replaced(`${this.place}: ${REPLACED_TEXT}`);
   }
@@ -248,11 +251,12 @@ export class PostgresApplier implements Applier {
   ): Promise<number> {
     const { log } = messages[0]!;
     await store.copy(client, log, rows);
-    for (const { first, last, damage } of messages) {
+    for (const { first, last, part, firstLine, damage } of messages) {
       if (damage === '') continue;
+      const line = part === 0 ? null : firstLine;
       await client.query(
-        'INSERT INTO ms_quarantine (log, first_commit, last_commit, reason) VALUES ($1, $2, $3, $4)',
-        [log, first, last, damage],
+        'INSERT INTO ms_quarantine (log, first_commit, last_commit, line, reason) VALUES ($1, $2, $3, $4, $5)',
+        [log, first, last, line, damage],
       );
     }
     // Last, because transactions of the same log wait for each other from here on.
@@ -272,7 +276,7 @@ export class PostgresApplier implements Applier {
     } catch (error) {
       if (error instanceof ApplyError) throw error;
       const { verdict, message, cause } = sinkError(this.place, error);
-      const isData = cause instanceof pg.DatabaseError && DATA_ERRORS.includes(cause.code?.slice(0, 2) ?? '');
+      const isData = cause instanceof pg.DatabaseError && cause.code?.startsWith(DATA_ERRORS) === true;
       throw new ApplyError(isData ? 'poison' : verdict === 'retry' ? 'retry' : 'fatal', message, { cause });
     }
   }
@@ -281,6 +285,10 @@ export class PostgresApplier implements Applier {
     await this.pool.end();
   }
 }
+
+/** Whether the metrics have to wait, too. */
+const isAway = ({ verdict, cause }: ApplyError): boolean =>
+  verdict === 'retry' && (!(cause instanceof pg.DatabaseError) || AWAY.test(cause.code ?? ''));
 
 function byLog(messages: readonly CommitMessage[]): Iterable<CommitMessage[]> {
   const logs = new Map<string, CommitMessage[]>();

@@ -35,9 +35,24 @@ export async function quarantine(
   // A header is one line.
   copy.set(REASON, reason.replaceAll(/\s+/g, ' ').slice(0, REASON_MAX));
   copy.set(SOURCE_SEQUENCE, String(message.seq));
+  await js.publish(subjectFor(stream, copy), message.data, { headers: copy });
+}
+
+function subjectFor(stream: string, copy: MsgHdrs): string {
   const log = copy.get('Ms-Log');
-  const subject = subjectOf(quarantineStreamOf(stream), /^[0-9a-f-]{36}$/.test(log) ? log : UNKNOWN_LOG);
-  await js.publish(subject, message.data, { headers: copy });
+  return subjectOf(quarantineStreamOf(stream), /^[0-9a-f-]{36}$/.test(log) ? log : UNKNOWN_LOG);
+}
+
+/** Whether the newest message of a log in the quarantine is a copy of this one. @throws the client's errors */
+export async function isLastQuarantined(
+  jsm: JetStreamManager,
+  stream: string,
+  { header, seq }: StoredMsg,
+): Promise<boolean> {
+  const subject = subjectFor(stream, header);
+  const last = await jsm.streams.getMessage(quarantineStreamOf(stream), { last_by_subj: subject });
+  const isSame = (name: string): boolean => last?.header.get(name) === header.get(name);
+  return last?.header.get(SOURCE_SEQUENCE) === String(seq) && isSame('Ms-First') && isSame('Ms-Part');
 }
 
 export interface RetryOutcome {

@@ -4,44 +4,78 @@
  *
  * Each message is deleted by its number, after this process has stored it. A purge up to a number would be one request,
  * but nats-server 2.9 then moves consumers forward, past messages that nobody has acknowledged.
+ *
+ * Messages that stay although all have acknowledged them are settled with the sink: it decides whether it holds a message,
+ * not the acknowledgement.
  */
-import type { JetStreamManager } from '@nats-io/jetstream';
+import type { JetStreamManager, StoredMsg, StreamInfo } from '@nats-io/jetstream';
 import { decodeExtent } from '../nats/message.ts';
 import { storedMessages } from '../nats/stored-messages.ts';
+import type { StoredMessage } from './worker-report.ts';
 
-/** While another consumer lags, older messages than these stay until the next start. */
+/** While another consumer lags, older messages than these stay until a later search. */
 const REMEMBERED_MAX = 100_000;
 const REQUESTS_AHEAD = 16;
+/** Other processes delete what they have stored within seconds. */
+const SEARCH_MS = 60_000;
+
+/** Makes sure that the sink, or the quarantine, holds a message. @throws ApplyError while it cannot */
+export type Settle = (message: StoredMsg) => Promise<void>;
 
 export class Trimmer {
   private readonly jsm: JetStreamManager;
   private readonly stream: string;
-  /** Sequences of acknowledged messages, by log. */
+  private readonly settle: Settle;
+  /** Sequences of messages that the sink holds, by log. */
   private readonly stored = new Map<string, Set<number>>();
   private remembered = 0;
-  private hasScanned = false;
+  /** Of the stream whose messages are remembered: when it was created, and its last sequence seen. */
+  private created = '';
+  private lastSequence = 0;
+  private nextSearchMs = 0;
+  /** What all had acknowledged at the last search; null before the first one. */
+  private searchedUpTo: number | null = null;
 
-  constructor(jsm: JetStreamManager, stream: string) {
+  constructor(jsm: JetStreamManager, stream: string, settle: Settle) {
     this.jsm = jsm;
     this.stream = stream;
+    this.settle = settle;
   }
 
   /** The sink holds these messages. */
-  add(messages: readonly (readonly [log: string, sequence: number])[]): void {
-    for (const [log, sequence] of messages) {
+  add(messages: readonly StoredMessage[]): void {
+    const createdMs = this.created === '' ? 0 : Date.parse(this.created);
+    for (const { log, sequence, atMs } of messages) {
       if (this.remembered >= REMEMBERED_MAX) return;
+      // A message of a stream that was deleted meanwhile: another one has its number now.
+      if (atMs < createdMs) continue;
       const ofLog = this.stored.get(log) ?? new Set();
       if (!ofLog.has(sequence)) this.remembered++;
       this.stored.set(log, ofLog.add(sequence));
     }
   }
 
-  /** Returns how many messages it deleted. @throws the client's errors */
+  /** The numbers that are remembered may mean other messages now. */
+  forget(): void {
+    this.stored.clear();
+    this.remembered = 0;
+    this.nextSearchMs = 0;
+    this.searchedUpTo = null;
+  }
+
+  /** Returns how many messages it deleted. @throws the client's errors; ApplyError */
   async trim(): Promise<number> {
     const floor = await this.acknowledgedUpTo();
     if (floor === 0) return 0;
-    if (!this.hasScanned) await this.scan(floor);
-    this.hasScanned = true;
+    const deleted = await this.deleteUpTo(floor);
+    if (performance.now() < this.nextSearchMs) return deleted;
+    await this.settleLeftovers(Math.min(floor, this.searchedUpTo ?? floor));
+    this.searchedUpTo = floor;
+    this.nextSearchMs = performance.now() + SEARCH_MS;
+    return deleted;
+  }
+
+  private async deleteUpTo(floor: number): Promise<number> {
     const due: [Set<number>, number][] = [];
     for (const ofLog of this.stored.values()) {
       let newest = 0;
@@ -49,6 +83,7 @@ export class Trimmer {
       for (const sequence of ofLog) if (sequence <= floor && sequence < newest) due.push([ofLog, sequence]);
     }
     for (let from = 0; from < due.length; from += REQUESTS_AHEAD) {
+      if (from > 0 && !this.isKnown(await this.jsm.streams.info(this.stream))) return from;
       const some = due.slice(from, from + REQUESTS_AHEAD);
       await Promise.all(some.map(([, sequence]) => this.delete(sequence)));
       for (const [ofLog, sequence] of some) ofLog.delete(sequence);
@@ -74,18 +109,36 @@ export class Trimmer {
       floor = Math.min(floor, acked.stream_seq);
       count++;
     }
-    const { state } = await this.jsm.streams.info(this.stream);
+    const info = await this.jsm.streams.info(this.stream);
     // A cluster leaves consumers out of the list while they have no leader.
-    return count === 0 || count < state.consumer_count ? 0 : floor;
+    return this.isKnown(info) && count > 0 && count >= info.state.consumer_count ? floor : 0;
   }
 
-  /** Finds what an earlier process acknowledged and did not delete. */
-  private async scan(floor: number): Promise<void> {
+  /** Whether the stream is the one whose numbers are remembered. Forgets them if it was made again or restored. */
+  private isKnown({ created, state }: StreamInfo): boolean {
+    const isFirst = this.created === '';
+    const isSame = isFirst || (created === this.created && state.last_seq >= this.lastSequence);
+    if (!isSame) this.forget();
+    this.created = created;
+    this.lastSequence = state.last_seq;
+    return isSame;
+  }
+
+  /**
+   * Finds messages that are acknowledged and were not deleted. As a rule, a process ended before it deleted them. An
+   * acknowledgement can also belong to another message: one of a stream of this name that was deleted or rolled back, or
+   * one that somebody gave by hand.
+   */
+  private async settleLeftovers(upTo: number): Promise<void> {
     const { state } = await this.jsm.streams.info(this.stream);
-    for await (const { header, seq } of storedMessages(this.jsm, this.stream, state.first_seq, floor)) {
+    for await (const message of storedMessages(this.jsm, this.stream, state.first_seq, upTo)) {
+      const { header, seq: sequence, time } = message;
       const extent = decodeExtent(header);
-      if (typeof extent !== 'string') this.add([[extent.log, seq]]);
+      // Others wait in the stream and in the quarantine for a person.
+      if (typeof extent === 'string' || this.stored.get(extent.log)?.has(sequence) === true) continue;
       if (this.remembered >= REMEMBERED_MAX) return;
+      await this.settle(message);
+      this.add([{ log: extent.log, sequence, atMs: time.getTime() }]);
     }
   }
 }

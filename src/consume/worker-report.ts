@@ -5,6 +5,14 @@ import type { MetricObjectWithValues, MetricValue } from 'prom-client';
 /** `fetching`: waits for messages. `paused`: the sink's breaker is open. `offline`: NATS does not answer. */
 export type WorkerState = 'starting' | 'fetching' | 'applying' | 'paused' | 'offline' | 'stopped';
 
+/** A message that the sink or the quarantine holds now. */
+export interface StoredMessage {
+  readonly log: string;
+  readonly sequence: number;
+  /** When the stream stored it, in Unix ms. */
+  readonly atMs: number;
+}
+
 export interface BatchReport {
   readonly kind: 'batch';
   readonly messages: number;
@@ -17,8 +25,8 @@ export interface BatchReport {
   readonly queueMs: readonly number[];
   /** For each message: from its arrival in the stream to the end of the transaction. */
   readonly streamMs: readonly number[];
-  /** Sequences of the messages, which the sink holds now. */
-  readonly stored: readonly (readonly [log: string, sequence: number])[];
+  /** The messages, without those that came over an earlier connection to NATS. */
+  readonly stored: readonly StoredMessage[];
 }
 
 export interface StateReport {
@@ -41,6 +49,8 @@ interface QuarantineReport {
   readonly kind: 'quarantined';
   readonly sequence: number;
   readonly reason: string;
+  /** The message, if its headers name its log. */
+  readonly stored: readonly StoredMessage[];
 }
 
 /** A message that belongs into the quarantine, and does not get there. */

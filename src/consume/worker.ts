@@ -15,13 +15,13 @@ import type {
 import type { NatsAddress } from '../nats/address.ts';
 import type { NatsLink } from '../nats/connect.ts';
 import { natsErrorText } from '../nats/errors.ts';
-import { type CommitMessage, decodeMessage } from '../nats/message.ts';
+import { type CommitMessage, decodeExtent, decodeMessage, type Extent } from '../nats/message.ts';
 import { quarantineStreamOf } from '../nats/stream.ts';
 import { type Applied, type Applier, ApplyError } from './applier.ts';
 import { Backlog } from './backlog.ts';
 import { quarantine } from './quarantine.ts';
 import type { SinkBreaker } from './sink-breaker.ts';
-import type { WorkerReport, WorkerState } from './worker-report.ts';
+import type { StoredMessage, WorkerReport, WorkerState } from './worker-report.ts';
 
 /** A worker reports a message as in progress so often within the time for its acknowledgement. */
 const TOUCHES = 3;
@@ -56,6 +56,8 @@ export class Worker {
   private readonly options: WorkerOptions;
   private readonly js: JetStreamClient;
   private readonly backlog: Backlog;
+  /** By message: the connection over which it came. */
+  private readonly sessions = new WeakMap<JsMsg, number>();
   private consumer: Consumer | null = null;
   private isStopping = false;
   /** Messages that nobody had fetched when the last one was delivered. */
@@ -146,6 +148,7 @@ export class Worker {
   private async receive(messages: ConsumerMessages): Promise<void> {
     for await (const message of messages) {
       this.pending = message.info.pending;
+      this.sessions.set(message, this.options.link.session);
       this.backlog.add(message);
     }
   }
@@ -211,8 +214,14 @@ export class Worker {
       applyMs: performance.now() - startMs,
       queueMs: batch.map(({ message }) => now - message.readAtMs),
       streamMs: batch.map(({ source }) => now - source.time.getTime()),
-      stored: batch.map(({ source, message }) => [message.log, source.seq] as const),
+      stored: batch.flatMap(({ source, message }) => this.storedMessage(source, message)),
     });
+  }
+
+  /** Not over another connection: a server that was restored from a copy gives such a number to a new message. */
+  private storedMessage(source: JsMsg, { log }: Extent): StoredMessage[] {
+    if (this.sessions.get(source) !== this.options.link.session) return [];
+    return [{ log, sequence: source.seq, atMs: source.time.getTime() }];
   }
 
   private sinkFailed({ message: error }: Error): void {
@@ -233,7 +242,9 @@ export class Worker {
       await quarantine(this.js, address.stream, source, reason);
       // Without the reason: servers before 2.11 do not understand it, and would deliver the message again.
       source.term();
-      report({ kind: 'quarantined', sequence: source.seq, reason });
+      const extent = decodeExtent(source.headers);
+      const stored = typeof extent === 'string' ? [] : this.storedMessage(source, extent);
+      report({ kind: 'quarantined', sequence: source.seq, reason, stored });
     } catch (error) {
       // The quarantine is full or away: the message stays where it is.
       source.nak(RETURN_MAX_MS);

@@ -9,6 +9,11 @@ const JITTER = 0.2;
 export class Backoff {
   /** Failures since the last success. */
   failures = 0;
+  private readonly longestMs: number;
+
+  constructor(longestMs = LONGEST_MS) {
+    this.longestMs = longestMs;
+  }
 
   reset(): void {
     this.failures = 0;
@@ -16,7 +21,7 @@ export class Backoff {
 
   /** Counts a failure; returns the ms to wait. */
   next(): number {
-    const delayMs = Math.min(LONGEST_MS, FIRST_MS * 2 ** this.failures);
+    const delayMs = Math.min(this.longestMs, FIRST_MS * 2 ** this.failures);
     this.failures++;
     return delayMs * (1 - JITTER * Math.random());
   }

@@ -236,7 +236,7 @@ export class Exporter {
       );
   }
 
-  /** A data directory that went away ends the exporter. */
+  /** A data directory that went away ends the exporter, as does another one with its name. */
   private tickOrEnd(): void {
     try {
       this.tick();
@@ -248,6 +248,7 @@ export class Exporter {
   private tick(): void {
     const { progress, logger, sink } = this;
     progress.sample();
+    progress.checkFile();
     try {
       progress.writeFile(sink.durableCommit);
       this.isFileWritable = true;

@@ -6,11 +6,14 @@
  */
 import { MS_PER_SECOND } from '../base/units.ts';
 import type { LogPlace } from '../storage/commit-reader.ts';
-import { type CursorFile, writeCursorFile } from '../storage/cursor-file.ts';
+import { type CursorFile, readCursorFile, writeCursorFile } from '../storage/cursor-file.ts';
 import { bytesBehind, logEnd } from '../storage/log-end.ts';
 import type { ExportMetrics } from './metrics.ts';
-import type { CommitRange } from './sink.ts';
+import { type CommitRange, SinkError } from './sink.ts';
 
+/** A running exporter writes its file once a second. */
+const LIVE_MS = 5 * MS_PER_SECOND;
+const ENDED: readonly string[] = ['stopped', 'failed'];
 /** An hour of samples; the oldest one stays, because its age is the lag. */
 const SAMPLES_MAX = 3_600;
 
@@ -43,6 +46,7 @@ export class Progress {
   private quarantined = 0;
   private lagCommits = 0;
   private lagBytes = 0;
+  private writtenMs = 0;
 
   constructor(parts: ProgressParts) {
     this.parts = parts;
@@ -110,9 +114,25 @@ export class Progress {
     return oldest === undefined ? 0 : Math.max(0, Date.now() - oldest.atMs) / MS_PER_SECOND;
   }
 
+  /**
+   * Retention would believe the cursor of whoever wrote last.
+   * @throws SinkError if another exporter uses the file for another place
+   */
+  checkFile(): void {
+    const { dataDir, sink } = this.parts;
+    const found = readCursorFile(dataDir, sink);
+    if (found === null || found.place === this.place || ENDED.includes(found.state)) return;
+    if (found.updatedMs <= Math.max(this.writtenMs, Date.now() - LIVE_MS)) return;
+    throw new SinkError(
+      'fatal',
+      `another exporter with the name ${sink} ships ${dataDir} to ${found.place}: give one of the two another --name`,
+    );
+  }
+
   /** @throws system errors */
   writeFile(durableCommit: number): void {
     const { dataDir, sink, log, metrics } = this.parts;
+    this.writtenMs = Date.now();
     metrics.set('durable_commit', durableCommit);
     writeCursorFile(dataDir, { sink, log, commit: durableCommit, ...this.fileFields() });
   }

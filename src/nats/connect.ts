@@ -1,14 +1,35 @@
 /** Connections to NATS. They replace the defaults with which the client would give a connection up. */
 import { ConnectionError, connect, type NatsConnection } from '@nats-io/transport-node';
+import { Backoff } from '../export/backoff.ts';
 import { SinkError } from '../export/sink.ts';
 import type { NatsAddress } from './address.ts';
 import { isPermanent, natsErrorText } from './errors.ts';
 import { type NatsFiles, securityOf } from './security.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
-const RECONNECT_WAIT_MS = 250;
+const RECONNECT_LONGEST_MS = 4_000;
 /** A peer that vanished without a word is noticed after two unanswered pings. */
 const PING_INTERVAL_MS = 5_000;
+
+/**
+ * Pauses between attempts to reconnect to a server. The client asks for the pause again while it waits, so that only an
+ * attempt makes it longer.
+ */
+class ReconnectPause {
+  private readonly backoff = new Backoff(RECONNECT_LONGEST_MS);
+  /** From one attempt to the next. */
+  ms = this.backoff.next();
+
+  attempted(): void {
+    this.ms = this.backoff.next();
+  }
+
+  /** Not none: a server may close each connection as soon as it has accepted it. */
+  connected(): void {
+    this.backoff.reset();
+    this.ms = this.backoff.next();
+  }
+}
 
 /**
  * A connection that fails pending requests as soon as it breaks. The client itself lets them time out, because it does not
@@ -16,21 +37,35 @@ const PING_INTERVAL_MS = 5_000;
  */
 export class NatsLink {
   readonly connection: NatsConnection;
+  /** Grows with each break: a server may have come back with another state. */
+  session = 0;
   private isUp = true;
+  private readonly pause: ReconnectPause;
   private readonly pending = new Set<(error: Error) => void>();
 
-  constructor(connection: NatsConnection) {
+  constructor(connection: NatsConnection, pause: ReconnectPause) {
     this.connection = connection;
+    this.pause = pause;
     void this.watch();
   }
 
   private async watch(): Promise<void> {
     for await (const { type } of this.connection.status()) {
-      if (type === 'reconnect') this.isUp = true;
-      if (type !== 'disconnect') continue;
-      this.isUp = false;
-      for (const fail of this.pending) fail(new ConnectionError('the connection broke'));
+      if (type === 'reconnecting') this.pause.attempted();
+      else if (type === 'reconnect') this.connected();
+      else if (type === 'disconnect') this.broke();
     }
+  }
+
+  private connected(): void {
+    this.isUp = true;
+    this.pause.connected();
+  }
+
+  private broke(): void {
+    this.isUp = false;
+    this.session++;
+    for (const fail of this.pending) fail(new ConnectionError('the connection broke'));
   }
 
   /** The outcome of a request. Rejects as soon as the connection breaks, and at once while it is broken. */
@@ -61,18 +96,19 @@ export class NatsLink {
  */
 export async function openNats(address: NatsAddress, files: NatsFiles, name: string): Promise<NatsLink> {
   const security = securityOf(address, files);
+  const pause = new ReconnectPause();
   try {
     const connection = await connect({
       servers: [...address.servers],
       name,
       timeout: CONNECT_TIMEOUT_MS,
-      reconnectTimeWait: RECONNECT_WAIT_MS,
+      reconnectDelayHandler: () => pause.ms,
       maxReconnectAttempts: -1,
       ignoreAuthErrorAbort: true,
       pingInterval: PING_INTERVAL_MS,
       ...security,
     });
-    return new NatsLink(connection);
+    return new NatsLink(connection, pause);
   } catch (error) {
     throw new SinkError(isPermanent(error) ? 'fatal' : 'retry', natsErrorText(error, address), {
       cause: error,

@@ -8,6 +8,7 @@ import {
   PermissionViolationError,
   TimeoutError,
 } from '@nats-io/transport-node';
+import { certificateAdvice } from '../base/certificate-errors.ts';
 import { MetricsStreamError } from '../base/errors.ts';
 import type { NatsAddress } from './address.ts';
 
@@ -26,17 +27,7 @@ export const NatsErrorCode = {
   STORAGE_RESOURCES: 10047,
 } as const;
 
-/** Codes with which Node refuses a certificate, and what to do about it. */
-const CERTIFICATE_ADVICE: Readonly<Record<string, string>> = {
-  ERR_TLS_CERT_ALTNAME_INVALID: 'connect by a name that the certificate has',
-  CERT_HAS_EXPIRED: 'renew it there',
-  CERT_NOT_YET_VALID: 'correct the clocks',
-  DEPTH_ZERO_SELF_SIGNED_CERT: 'name it, or its authority, with --nats-tls-ca',
-  SELF_SIGNED_CERT_IN_CHAIN: 'name its authority with --nats-tls-ca',
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'name its authority with --nats-tls-ca',
-  UNABLE_TO_GET_ISSUER_CERT: 'name its authority with --nats-tls-ca',
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'name its authority with --nats-tls-ca',
-};
+const AUTHORITY = 'with --nats-tls-ca';
 const WITHOUT_TLS = "server does not support 'tls'";
 
 /** The API code of an error of the server, or 0. */
@@ -54,15 +45,11 @@ export function isPermanent(error: unknown): boolean {
     error instanceof MetricsStreamError ||
     error instanceof AuthorizationError ||
     causeOf(error, PermissionViolationError) !== null ||
-    certificateAdvice(error) !== undefined ||
+    certificateAdvice(error, AUTHORITY) !== undefined ||
     (error as Error).message === WITHOUT_TLS ||
     code === NatsErrorCode.STREAM_NOT_FOUND ||
     code === NatsErrorCode.NOT_ENABLED_FOR_ACCOUNT
   );
-}
-
-function certificateAdvice(error: unknown): string | undefined {
-  return CERTIFICATE_ADVICE[(error as NodeJS.ErrnoException).code ?? ''];
 }
 
 /** One line: the cause, and the remedy where there is one. */
@@ -100,7 +87,7 @@ export function natsErrorText(error: unknown, address: NatsAddress): string {
 
 function tlsText(error: unknown, where: string): string | null {
   const { message } = error as Error;
-  const advice = certificateAdvice(error);
+  const advice = certificateAdvice(error, AUTHORITY);
   if (advice !== undefined)
     return `the certificate of NATS at ${where} is not accepted: ${message}; ${advice}`;
   if (message !== WITHOUT_TLS) return null;

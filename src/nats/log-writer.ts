@@ -12,7 +12,7 @@ import { SinkError } from '../export/sink.ts';
 import type { NatsLink } from './connect.ts';
 import { NatsErrorCode, natsCode } from './errors.ts';
 import { type CommitMessage, decodeExtent, type Extent, encodeHeaders } from './message.ts';
-import { checkStream, subjectOf } from './stream.ts';
+import { bodyMaxBytes, checkStream, subjectOf } from './stream.ts';
 
 /** A late acknowledgement only costs the requests that read the resume point again. */
 const ACK_TIMEOUT_MS = 5_000;
@@ -39,6 +39,8 @@ export class LogWriter {
   /** Of the last message found by `open`: the exporter that sent it, and when the stream stored it. */
   exporter = '';
   storedAtMs = 0;
+  /** Of one message. */
+  bodyMaxBytes = 0;
   private readonly link: NatsLink;
   private readonly js: JetStreamClient;
   private readonly jsm: JetStreamManager;
@@ -56,13 +58,15 @@ export class LogWriter {
   }
 
   /**
-   * Checks the stream's settings and reads the resume point.
+   * Checks the settings of stream and server, and reads the resume point.
    * @throws the client's errors; MetricsStreamError CONFIG_INVALID for settings that lose messages
    */
   static async open(link: NatsLink, stream: string, log: string): Promise<LogWriter> {
     const jsm = await jetstreamManager(link.connection, { checkAPI: false, timeout: API_TIMEOUT_MS });
-    checkStream(await link.guard(() => jsm.streams.info(stream)));
+    const info = await link.guard(() => jsm.streams.info(stream));
+    checkStream(info);
     const writer = new LogWriter(link, jsm, stream, log);
+    writer.bodyMaxBytes = bodyMaxBytes(info, link.connection.info?.max_payload ?? 0);
     const stored = await writer.readLast();
     writer.sequence = stored.sequence;
     writer.last = stored.extent;

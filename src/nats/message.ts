@@ -18,7 +18,8 @@
  * | Ms-Read-At      | Unix ms at which the exporter read the first commit                |
  * | Ms-Exporter     | UUID of the exporter process                                       |
  * | Ms-Replay       | 1 if an earlier message may have held some of these commits        |
- * | Ms-Damage       | why these commits are damaged in the log; the body is empty        |
+ * | Ms-Damage       | why these commits are damaged in the log; the body is empty.       |
+ * |                 | With Ms-Part: why one line is not in the message                   |
  *
  * Large commits are cut at fixed places (`partsOf`), so the parts are the same each time a commit is sent.
  */
@@ -52,7 +53,7 @@ export interface CommitMessage extends Extent {
   readonly lines: number;
   /** Lines of the commit in the parts before. */
   readonly firstLine: number;
-  /** Why the log does not have these commits; '' for sound ones. */
+  /** Why the log does not have these commits, or why a part of one has no body; '' for sound ones. */
   readonly damage: string;
   /** Bytes of `body` for each commit from `first` on. */
   readonly commitBytes: readonly number[];

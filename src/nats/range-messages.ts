@@ -10,11 +10,20 @@ interface Origin {
   readonly readAtMs: number;
 }
 
+export interface MessageOptions extends Origin {
+  /** Bytes of the largest body that the stream stores; at least PART_BYTES. */
+  readonly bodyMaxBytes: number;
+}
+
 /** Members that most messages share. */
 const PLAIN = { part: 0, parts: 0, firstLine: 0, damage: '', mayRepeat: false } as const;
+const EMPTY = { lines: 0, commitBytes: [], body: Buffer.alloc(0) } as const;
 
 /** The messages of a range, in order. `mayRepeat` is left false: only the sender knows. */
-export function messagesOf({ commits, damaged }: CommitRange, origin: Origin): CommitMessage[] {
+export function messagesOf(
+  { commits, damaged }: CommitRange,
+  { bodyMaxBytes, ...origin }: MessageOptions,
+): CommitMessage[] {
   const messages: CommitMessage[] = [];
   const holes = [...damaged];
   let group: LogCommit[] = [];
@@ -32,7 +41,7 @@ export function messagesOf({ commits, damaged }: CommitRange, origin: Origin): C
       flush();
       messages.push(hole(holes.shift()!, origin));
     }
-    if (size > PART_BYTES) messages.push(...partsOfCommit(commit, origin));
+    if (size > PART_BYTES) messages.push(...partsOfCommit(commit, origin, bodyMaxBytes));
     else {
       group.push(commit);
       bytes += size;
@@ -56,22 +65,23 @@ function wholeCommits(group: readonly LogCommit[], origin: Origin): CommitMessag
   };
 }
 
-function partsOfCommit({ commit, lines }: LogCommit, origin: Origin): CommitMessage[] {
+/** A part above the limit is one long line. It must not stop the log, so the message only says that it is missing. */
+function partsOfCommit({ commit, lines }: LogCommit, origin: Origin, bodyMaxBytes: number): CommitMessage[] {
   const parts = partsOf(lines);
   let firstLine = 0;
   return parts.map((body, k) => {
-    const message = {
-      ...{ ...origin, ...PLAIN, first: commit, last: commit, part: k + 1, parts: parts.length },
-      ...{ lines: lineCount(body), firstLine, commitBytes: [body.length], body },
-    };
-    firstLine += message.lines;
-    return message;
+    const part = { ...origin, ...PLAIN, first: commit, last: commit, part: k + 1, parts: parts.length };
+    const lines = lineCount(body);
+    const message = { ...part, lines, firstLine, commitBytes: [body.length], body };
+    firstLine += lines;
+    if (body.length <= bodyMaxBytes) return message;
+    const damage = `a metric of ${body.length} bytes, above the limit of the stream for one message`;
+    return { ...message, ...EMPTY, damage };
   });
 }
 
 function hole({ first, last, reason }: LogDamage, origin: Origin): CommitMessage {
   return {
-    ...{ ...origin, ...PLAIN, first, last, damage: reason },
-    ...{ lines: 0, commitBytes: [], body: Buffer.alloc(0) },
+    ...{ ...origin, ...PLAIN, ...EMPTY, first, last, damage: reason },
   };
 }

@@ -92,8 +92,22 @@ export class NatsSink implements Sink {
 
   prepare(range: CommitRange): Promise<PreparedRange> {
     const { log, writer } = this.context;
-    const messages = messagesOf(range, { log, exporter: writer, readAtMs: Date.now() });
-    return Promise.resolve({ quarantinedCount: 0, ship: () => this.ship(range, messages) });
+    const messages = messagesOf(range, {
+      ...{ log, exporter: writer, readAtMs: Date.now() },
+      bodyMaxBytes: this.writer!.bodyMaxBytes,
+    });
+    const refused = messages.filter(({ part, damage }) => part > 0 && damage !== '');
+    return Promise.resolve({
+      quarantinedCount: refused.length,
+      ship: async () => {
+        await this.ship(range, messages);
+        for (const { first: commit, firstLine: line, damage } of refused)
+          this.context.logger.error(
+            { commit, line },
+            `not shipped: ${damage}; raise max_payload of nats-server`,
+          );
+      },
+    });
   }
 
   private async ship(range: CommitRange, messages: readonly CommitMessage[]): Promise<void> {

@@ -14,6 +14,7 @@ import {
   type StreamInfo,
 } from '@nats-io/jetstream';
 import { MetricsStreamError } from '../base/errors.ts';
+import { PART_BYTES } from '../export/parts.ts';
 import { SinkError } from '../export/sink.ts';
 import type { NatsAddress } from './address.ts';
 import type { NatsLink } from './connect.ts';
@@ -28,6 +29,8 @@ const SAFE_REPLICAS = 3;
 /** The server reserves the limit of each stream, and the quarantine is empty as a rule. */
 const QUARANTINE_SHARE = 1 / 8;
 const QUARANTINE_LEAST_BYTES = 64 << 20;
+/** Headers of a message: at most 8 KiB, and some for those of the server. */
+const HEADERS_MAX_BYTES = 16 << 10;
 
 export function subjectOf(stream: string, log: string): string {
   return `${stream.toLowerCase()}.${log}`;
@@ -118,10 +121,26 @@ export function checkStream({ config }: StreamInfo): void {
   if (Number(config.max_age) !== 0) wrong.push('a max_age');
   if (config.max_msgs > 0) wrong.push('a max_msgs');
   if ((config.max_msgs_per_subject ?? -1) > 0) wrong.push('a max_msgs_per_subject');
+  if (config.no_ack === true) wrong.push('no_ack');
   if (wrong.length === 0) return;
   throw new MetricsStreamError(
     'CONFIG_INVALID',
     `stream ${config.name} has ${wrong.join(' and ')}, so it can drop metrics or the resume point; ` +
       'run export --init to correct its limits, or name another stream',
+  );
+}
+
+/**
+ * Bytes of the largest body of a message, by the limits of stream and server.
+ * @throws MetricsStreamError CONFIG_INVALID if an ordinary message does not fit
+ */
+export function bodyMaxBytes({ config }: StreamInfo, maxPayload: number): number {
+  const { name, max_msg_size: maxSize = -1 } = config;
+  const limit = maxSize > 0 ? Math.min(maxSize, maxPayload) : maxPayload;
+  if (limit - HEADERS_MAX_BYTES >= PART_BYTES) return limit - HEADERS_MAX_BYTES;
+  const setting = limit === maxPayload ? 'max_payload of nats-server' : `max_msg_size of the stream ${name}`;
+  throw new MetricsStreamError(
+    'CONFIG_INVALID',
+    `${setting} is ${limit} bytes, and messages have up to ${PART_BYTES + HEADERS_MAX_BYTES}: set it to 1 MiB, or more`,
   );
 }

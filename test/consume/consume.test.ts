@@ -3,8 +3,10 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import pg from 'pg';
 import { assertAccepted, eventually } from '../support/assertions.ts';
 import { bodyOf, metric } from '../support/bodies.ts';
+import { onEnd } from '../support/clean-up.ts';
 import { ROOT, readDeployed } from '../support/deploy-files.ts';
 import { freePort } from '../support/free-port.ts';
 import { withJetStream } from '../support/nats-server.ts';
@@ -51,6 +53,48 @@ describe('consume', { skip }, () => {
     const left = await withJetStream(nats.url, (jsm) => jsm.consumers.info('METRICSSTREAM', 'metricsstream'));
     assert.equal(left.num_pending + left.num_ack_pending, 0);
     assert.equal(await rowCount(postgres), large.length + 20);
+  });
+
+  it('stores everything around a metric that fits no message, and records that one', async (t) => {
+    const { postgres, consumeArgs, exportArgs } = await startPipeline(t);
+    const server = await startServer(t, { args: ['--workers', '1'] });
+    const long = { ...metric('long'), tags: { text: 'x'.repeat(2 << 20) } };
+    assertAccepted(await post(server.port, bodyOf([metric('before'), long, metric('after')])), 3);
+    assertAccepted(await post(server.port, bodyOf([metric('next')])), 1);
+    await server.stop();
+    const shipped = await runCli([...exportArgs(server.dataDir), '--once']);
+    assert.equal(shipped.code, 0, shipped.stdout);
+    assert.match(
+      shipped.stdout,
+      /"line":1,.*not shipped: a metric of \d+ bytes, .*; raise max_payload of nats-server/,
+    );
+    startCli(t, consumeArgs);
+    await untilRows(postgres, 3);
+    await assertSame(postgres, server.dataDir);
+    const rows = await postgres.query('SELECT line FROM ms_quarantine');
+    assert.deepEqual(rows, [{ line: 1 }]);
+  });
+
+  it('shows its progress while messages wait, and itself in the list of connections of PostgreSQL', async (t) => {
+    const { postgres, consumeArgs, exportArgs } = await startPipeline(t);
+    const server = await startServer(t, { args: ['--workers', '1'] });
+    assertAccepted(await post(server.port, bodyOf([metric('m')])), 1);
+    await server.stop();
+    assert.equal((await runCli([...exportArgs(server.dataDir), '--once'])).code, 0);
+    const holder = new pg.Client({ connectionString: postgres.url });
+    await holder.connect();
+    onEnd(t, () => holder.end());
+    await holder.query('BEGIN; LOCK TABLE ms_applied');
+    const consume = startCli(t, consumeArgs);
+    await consume.until((lines) =>
+      lines.some((line) => line.includes('0 messages with 0 metrics stored, 1 messages wait')),
+    );
+    const waiting = await postgres.query(
+      "SELECT FROM pg_stat_activity WHERE application_name = 'metricsstream consume' AND wait_event_type = 'Lock'",
+    );
+    assert.equal(waiting.length, 1);
+    await holder.query('ROLLBACK');
+    await untilRows(postgres, 1);
   });
 
   it('is unhealthy while it cannot open the stream, and says why', async (t) => {

@@ -27,6 +27,7 @@ const OPTIONS: PostgresOptions = {
   },
 };
 const PADDING = 'p'.repeat(200);
+const BODY_MAX_BYTES = 1 << 20;
 
 /** A commit whose lines have values commit × 10,000 + line. */
 function commitOf(number: number, lineCount: number): LogCommit {
@@ -51,7 +52,7 @@ function cut(log: string, commits: readonly LogCommit[]): CommitMessage[] {
     lineCount: 0,
     bytes: 0,
   };
-  return messagesOf(range, { log, exporter: 'test', readAtMs: Date.now() });
+  return messagesOf(range, { log, exporter: 'test', readAtMs: Date.now(), bodyMaxBytes: BODY_MAX_BYTES });
 }
 
 describe('the PostgreSQL sink of consume', { skip: requirePostgres() }, () => {
@@ -62,9 +63,9 @@ describe('the PostgreSQL sink of consume', { skip: requirePostgres() }, () => {
     await init(postgres.url);
   });
 
-  function applierOf(t: TestContext): PostgresApplier {
+  function applierOf(t: TestContext, user = 'postgres'): PostgresApplier {
     const applier = new PostgresApplier({
-      url: new URL(postgres.url),
+      url: new URL(postgres.url.replace('postgres@', `${user}@`)),
       options: OPTIONS,
       logger: pino({ level: 'silent' }),
       registry: new Registry(),
@@ -122,28 +123,75 @@ describe('the PostgreSQL sink of consume', { skip: requirePostgres() }, () => {
     assert.equal(warnings.length, 1, logged.join(''));
   });
 
-  it('stores commits once however they are cut, repeated and ordered, by two workers at a time', async (t) => {
-    const workers = [applierOf(t), applierOf(t)];
-    const sizes = fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 2, maxLength: 8 });
-    const slices = fc.array(fc.tuple(fc.nat(7), fc.nat(7), fc.nat(1)), { minLength: 1, maxLength: 6 });
-    await fc.assert(
-      fc.asyncProperty(sizes, slices, async (lineCounts, cuts) => {
-        const first = take(lineCounts.length);
-        const log = randomUUID();
-        const commits = lineCounts.map((count, k) => commitOf(first + k, count));
-        const messages = cuts.map(([from, length, worker]) => {
-          const part = commits.slice(from % commits.length, (from % commits.length) + length + 1);
-          return { worker, batch: cut(log, part).map((one) => ({ ...one, mayRepeat: true })) };
-        });
-        const run = async (worker: number): Promise<void> => {
-          for (const one of messages) if (one.worker === worker) await workers[worker]!.apply(one.batch);
-        };
-        await Promise.all([run(0), run(1)]);
-        await workers[0]!.apply(cut(log, commits));
-        assert.deepEqual(await values(first, first + commits.length), expected(commits));
-      }),
-      { numRuns: 25 },
+  for (const isolation of ['read committed', 'repeatable read', 'serializable'])
+    it(`stores commits once however they are cut, repeated and ordered, by two workers, with ${isolation} as the default`, async (t) => {
+      const user = isolation.replace(' ', '_');
+      await postgres.query(
+        `CREATE ROLE ${user} SUPERUSER LOGIN; ALTER ROLE ${user} SET default_transaction_isolation = '${isolation}'`,
+      );
+      const workers = [applierOf(t, user), applierOf(t, user)];
+      const sizes = fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 2, maxLength: 8 });
+      const slices = fc.array(fc.tuple(fc.nat(7), fc.nat(7), fc.nat(1)), { minLength: 1, maxLength: 6 });
+      await fc.assert(
+        fc.asyncProperty(sizes, slices, async (lineCounts, cuts) => {
+          const first = take(lineCounts.length);
+          const log = randomUUID();
+          const commits = lineCounts.map((count, k) => commitOf(first + k, count));
+          const messages = cuts.map(([from, length, worker]) => {
+            const part = commits.slice(from % commits.length, (from % commits.length) + length + 1);
+            return { worker, batch: cut(log, part).map((one) => ({ ...one, mayRepeat: true })) };
+          });
+          const run = async (worker: number): Promise<void> => {
+            for (const one of messages) if (one.worker === worker) await workers[worker]!.apply(one.batch);
+          };
+          await Promise.all([run(0), run(1)]);
+          await workers[0]!.apply(cut(log, commits));
+          assert.deepEqual(await values(first, first + commits.length), expected(commits));
+        }),
+        { numRuns: 25 },
+      );
+    });
+
+  it('records a line that fits no message, with its place in the commit', async (t) => {
+    const commit = commitOf(take(1), 3);
+    const long = commit.lines.toString().replace(PADDING, 'p'.repeat(BODY_MAX_BYTES));
+    const messages = cut(randomUUID(), [{ ...commit, lines: Buffer.from(long) }]);
+    const applier = applierOf(t);
+    assert.deepEqual(await applier.apply(messages), { lines: 2, repeated: 0 });
+    assert.deepEqual(
+      await values(commit.commit, commit.commit + 1),
+      [1, 2].map((k) => commit.commit * 10_000 + k),
     );
+    const rows = await postgres.query('SELECT line, reason FROM ms_quarantine WHERE first_commit = $1', [
+      commit.commit,
+    ]);
+    assert.match(
+      JSON.stringify(rows),
+      /^\[\{"line":0,"reason":"a metric of \d+ bytes, above the limit of the stream/,
+    );
+  });
+
+  it('keeps its messages while a constraint refuses them, instead of calling them poison', async (t) => {
+    const url = await postgres.createDatabase('constrained');
+    await init(url);
+    await postgres.queryOn(url, 'ALTER TABLE ms_sample ADD COLUMN owner int NOT NULL');
+    const applier = new PostgresApplier({
+      url: new URL(url),
+      options: OPTIONS,
+      logger: pino({ level: 'silent' }),
+      registry: new Registry(),
+    });
+    onEnd(t, () => applier.close());
+    const messages = cut(randomUUID(), [commitOf(1, 3)]);
+    await assert.rejects(applier.apply(messages), (error: unknown) => {
+      assert.ok(error instanceof ApplyError, String(error));
+      assert.equal(error.verdict, 'fatal');
+      return /null value in column "owner" .*: --init does not make this constraint: drop it/.test(
+        error.message,
+      );
+    });
+    await postgres.queryOn(url, 'ALTER TABLE ms_sample ALTER COLUMN owner SET DEFAULT 0');
+    assert.deepEqual(await applier.apply(messages), { lines: 3, repeated: 0 });
   });
 
   it('stores a message once that two workers get at the same time', async (t) => {
@@ -199,7 +247,7 @@ describe('the PostgreSQL sink of consume', { skip: requirePostgres() }, () => {
         commits: [commitOf(number, 1), commitOf(number + 2, 1)],
         damaged: [{ ...damage, first: number + 1, last: number + 1 }],
       },
-      { log, exporter: 'test', readAtMs: 0 },
+      { log, exporter: 'test', readAtMs: 0, bodyMaxBytes: BODY_MAX_BYTES },
     );
     assert.deepEqual(
       messages.map(({ first, damage: reason }) => [first, reason]),

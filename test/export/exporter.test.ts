@@ -13,6 +13,15 @@ import { DirectorySink } from '../support/directory-sink.ts';
 import { line, temporaryDirectory, WriterRig } from '../support/writer-rig.ts';
 
 const SILENT = pino({ level: 'silent' });
+const OPTIONS: Omit<ExporterOptions, 'dataDir'> = {
+  name: 'files',
+  writer: 'one',
+  rangeBytes: 4_096,
+  rangeAgeMs: 20,
+  once: true,
+  acceptMissing: false,
+  start: null,
+};
 
 interface Run {
   readonly sink: DirectorySink;
@@ -36,17 +45,7 @@ class Bench {
     const metrics = new ExportMetrics('files');
     let sink: DirectorySink | undefined;
     const exporter = new Exporter(
-      {
-        dataDir: this.dataDir,
-        name: 'files',
-        writer: 'one',
-        rangeBytes: 4_096,
-        rangeAgeMs: 20,
-        once: true,
-        acceptMissing: false,
-        start: null,
-        ...options,
-      },
+      { ...OPTIONS, dataDir: this.dataDir, ...options },
       (context) => {
         sink = new DirectorySink(this.sinkDir, context);
         return sink;
@@ -222,6 +221,29 @@ describe('the exporter', () => {
       fs.copyFileSync(`${other.dataDir}/${name}`, `${dataDir}/${name}`);
     await assert.rejects(run.ended, failsWith('LOG_INCOMPLETE', /now holds the log .* in place of/));
     fs.rmSync(other.dataDir, { recursive: true });
+  });
+
+  it('ends when another exporter with its name ships to another place', async (test) => {
+    const { dataDir } = await record([1]);
+    const first = new Bench(test, dataDir).start({ once: false });
+    await eventually('it has written its file', () => readCursorFile(dataDir, 'files') !== null);
+    const other = temporaryDirectory();
+    test.after(() => fs.rmSync(other, { recursive: true }));
+    const second = new Exporter(
+      { ...OPTIONS, dataDir, once: false },
+      (context) => new DirectorySink(other, context),
+      SILENT,
+      new ExportMetrics('files'),
+    );
+    await assert.rejects(
+      second.run(new AbortController().signal),
+      failsWith(
+        'SINK_FAILED',
+        /another exporter with the name files ships .* to .*: give one of the two another --name/,
+      ),
+    );
+    await first.stop();
+    assert.equal(readCursorFile(dataDir, 'files')?.place, first.sink.place);
   });
 
   it('ends when its data directory goes away', async (test) => {

@@ -50,7 +50,7 @@ describe('the ledger of transactions', { skip: requirePostgres() }, () => {
   /** As if time had passed for some of the ranges, then merges. */
   const age = async (url: string, which = 'true'): Promise<void> => {
     await postgres.queryOn(url, `UPDATE ms_applied SET at = at - interval '1 hour' WHERE ${which}`);
-    const pool = createPool(new URL(url), POSTGRES_DEFAULTS);
+    const pool = createPool(new URL(url), POSTGRES_DEFAULTS, 'test');
     try {
       assert.equal(await withClient(pool, (client) => mergeLedger(client, OLD_MS)), false);
     } finally {

@@ -88,6 +88,28 @@ describe('export to NATS', { skip }, () => {
     assert.equal(bodies.trimEnd().split('\n').length, many.length);
   });
 
+  it('exits 1 with one line when server or stream would refuse ordinary messages, or answer none', async (t) => {
+    const server = await startServer(t);
+    assertAccepted(await post(server.port, bodyOf([metric('m')])), 1);
+    const assertEnds = async (url: string, reason: RegExp): Promise<void> => {
+      const { code, stderr } = await runCli(['export', '--to', url, '--data-dir', server.dataDir, '--once']);
+      assert.equal(code, 1, stderr);
+      assert.match(stderr, reason);
+    };
+    const small = await startNats(t, { config: 'max_payload: 65536' });
+    assert.equal((await runCli(['export', '--to', small.url, '--init'])).code, 0);
+    await assertEnds(
+      small.url,
+      /^metricsstream: max_payload of nats-server is 65536 bytes, .*: set it to 1 MiB, or more\n$/,
+    );
+    const nats = await startNats(t);
+    assert.equal((await runCli(['export', '--to', nats.url, '--init'])).code, 0);
+    await withJetStream(nats.url, (jsm) => jsm.streams.update(STREAM, { max_msg_size: 100_000 }));
+    await assertEnds(nats.url, /^metricsstream: max_msg_size of the stream METRICSSTREAM is 100000 bytes, /);
+    await withJetStream(nats.url, (jsm) => jsm.streams.update(STREAM, { max_msg_size: -1, no_ack: true }));
+    await assertEnds(nats.url, /^metricsstream: stream METRICSSTREAM has no_ack, /);
+  });
+
   it('exits 1 with one line when the stream is missing or has no room, or the directory holds no log', async (t) => {
     const nats = await startNats(t);
     const server = await startServer(t);

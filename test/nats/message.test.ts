@@ -87,7 +87,7 @@ describe('the messages of a range', () => {
       ([first, last]) => ({ kind: 'damaged', ...place, reason: 'r', first: first!, last: last! }) as const,
     );
     const range = { after: 0, last: 9, end: place, commits, damaged, lineCount: 4, bytes: 12 };
-    const messages = messagesOf(range, { log: LOG, exporter: 'e', readAtMs: 0 });
+    const messages = messagesOf(range, { log: LOG, exporter: 'e', readAtMs: 0, bodyMaxBytes: PART_BYTES });
     assert.deepEqual(
       messages.map(({ first, last, damage }) => [first, last, damage]),
       [

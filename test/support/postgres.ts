@@ -32,7 +32,10 @@ export function requirePostgres(): string | false {
   return reason;
 }
 
-const asUser = (wrapper: readonly string[], command: readonly string[]): [string, string[]] => {
+export const asPostgresUser = (
+  wrapper: readonly string[],
+  command: readonly string[],
+): [string, string[]] => {
   const switching =
     process.getuid?.() === 0 ? ['setpriv', `--reuid=${USER}`, `--regid=${USER}`, '--init-groups'] : [];
   const [file = '', ...args] = [...wrapper, ...switching, ...command];
@@ -79,7 +82,7 @@ export class Postgres {
   async start(): Promise<void> {
     const settings = ['fsync=off', 'autovacuum=off', 'unix_socket_directories=', ...this.settings];
     const options = settings.flatMap((setting) => ['-c', setting]);
-    const [file, args] = asUser(this.wrapper, [
+    const [file, args] = asPostgresUser(this.wrapper, [
       join(programs()!, 'postgres'),
       '-D',
       this.dataDir,
@@ -162,7 +165,7 @@ export async function startPostgres(
 ): Promise<Postgres> {
   const isRoot = process.getuid?.() === 0;
   if (isRoot) run([...wrapper, 'chown', USER, directory]);
-  const [file, args] = asUser(wrapper, [
+  const [file, args] = asPostgresUser(wrapper, [
     join(programs()!, 'initdb'),
     ...['-D', join(directory, 'data'), '-U', USER, '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync'],
   ]);

@@ -6,7 +6,7 @@
 import type pg from 'pg';
 
 /** An SQL expression. It changes with each start of the server, and when the tables are replaced. */
-export const IDENTITY = `pg_postmaster_start_time()::text || ' ' || 'ms_schema'::regclass::oid::text`;
+export const IDENTITY = `extract(epoch FROM pg_postmaster_start_time())::text || ' ' || 'ms_schema'::regclass::oid::text`;
 
 export const REPLACED_TEXT = 'the database has been restarted or restored: reading it again';
 

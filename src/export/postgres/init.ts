@@ -10,7 +10,7 @@ import { createSchema, readSchema } from './schema-state.ts';
 /** Safe to repeat. Returns what it did. @throws SinkError */
 export async function initTables(url: URL, options: PostgresOptions): Promise<string> {
   const place = placeOf(url);
-  const pool = createPool(url, options);
+  const pool = createPool(url, options, 'metricsstream export --init');
   try {
     return await withClient(pool, async (client) => {
       const done = await createSchema(client, place, options.layout);

@@ -4,6 +4,7 @@
  * rows belong to which of the merged ranges is forgotten.
  */
 import type pg from 'pg';
+import { BEGIN } from './transaction.ts';
 
 /** Bounds one statement; the next one goes on. */
 const ROWS_MAX = 50_000;
@@ -43,7 +44,7 @@ SELECT (SELECT count(*) FROM gone)::int AS gone, (SELECT count(*) FROM old)::int
 
 /** Merges the ranges of all logs. Returns whether there may be more to merge now. */
 export async function mergeLedger(client: pg.ClientBase, ageMs: number): Promise<boolean> {
-  await client.query('BEGIN');
+  await client.query(BEGIN);
   const { rows } = await client.query<{ free: boolean }>(`SELECT pg_try_advisory_xact_lock(${LOCK}) AS free`);
   let hasMore = false;
   // Another exporter or worker merges now.

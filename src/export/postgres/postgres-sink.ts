@@ -20,6 +20,7 @@ import { forgetBehind } from './rewind.ts';
 import { RowStore, withClient } from './row-store.ts';
 import type { Rows } from './rows.ts';
 import { readSchema } from './schema-state.ts';
+import { beginText } from './transaction.ts';
 
 export class PostgresSink implements Sink {
   readonly place: string;
@@ -38,7 +39,7 @@ export class PostgresSink implements Sink {
     this.place = placeOf(url);
     this.options = options;
     this.context = context;
-    this.pool = createPool(url, options);
+    this.pool = createPool(url, options, 'metricsstream export');
   }
 
   async connect(): Promise<Cursor | null> {
@@ -126,15 +127,16 @@ export class PostgresSink implements Sink {
       : `INSERT INTO ms_cursor (log, commit, segment, writer) VALUES (${log}, ${last}, ${end.segment}, ${writer})
          ON CONFLICT DO NOTHING RETURNING log`;
     const results = (await client.query(
-      `BEGIN;
+      `${beginText(this.options)};
        SELECT ${IDENTITY} AS identity;
        WITH moved AS (${move})
        INSERT INTO ms_applied (log, first_commit, last_commit, metrics)
        SELECT log, ${after + 1}, ${last}, ${metrics} FROM moved`,
     )) as unknown as pg.QueryResult[];
-    const { identity } = results[1]!.rows[0] as { identity: string };
+    const [read, moved] = results.slice(-2);
+    const { identity } = read!.rows[0] as { identity: string };
     const isSame = store.describes(identity);
-    if (isSame && results[2]!.rowCount === 1) return;
+    if (isSame && moved!.rowCount === 1) return;
     await client.query('ROLLBACK');
     const text = isSame ? `the cursor is not at commit ${after} any more` : REPLACED_TEXT;
     throw new SinkError('retry', `${this.place}: ${text}`);

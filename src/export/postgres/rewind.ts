@@ -6,6 +6,7 @@ import type pg from 'pg';
 import { SinkError } from '../sink.ts';
 import { LOCK_LEDGER } from './ledger-merge.ts';
 import { type Layout, metricsTable } from './schema.ts';
+import { BEGIN } from './transaction.ts';
 
 /** Deletes the ranges that reach behind `commit`, in one transaction. Returns the commit that the tables then hold. */
 export async function forgetBehind(
@@ -15,7 +16,7 @@ export async function forgetBehind(
   log: string,
   commit: number,
 ): Promise<number> {
-  await client.query('BEGIN');
+  await client.query(BEGIN);
   await client.query('SET LOCAL statement_timeout = 0');
   await client.query(LOCK_LEDGER);
   const { rows } = await client.query<{ first: string; metrics: string; merged: string | null }>(

@@ -7,6 +7,7 @@ import { from as copyFrom } from 'pg-copy-streams';
 import type { Registry } from 'prom-client';
 import type { Logger } from '../../base/log.ts';
 import { TURN_BYTES } from '../range-source.ts';
+import { SinkError } from '../sink.ts';
 import { flatChunks, flatPayload, seriesChunks } from './copy-format.ts';
 import { mergeLedger } from './ledger-merge.ts';
 import type { PostgresOptions } from './options.ts';
@@ -24,8 +25,13 @@ const COPY: Readonly<Record<Layout, string>> = {
 /** Chunks of 256 KiB that wait for the socket. */
 const CHUNKS_AHEAD = 4;
 
+const LOCK_NOT_AVAILABLE = '55P03';
+
 /** Partitions are made days ahead. */
 const UPKEEP_MS = 60_000;
+const UPKEEP_RETRY_MS = 1_000;
+/** Metrics wait behind a try that waits for a lock. */
+const LOCK_RETRY_MS = 10_000;
 /** Retention works by the day. */
 const RETENTION_MS = 3_600_000;
 /** Merging reads all younger rows of the ledger. */
@@ -56,6 +62,8 @@ export class RowStore {
   /** Of the database that the cache describes. */
   private identity = '';
   private nextUpkeepMs = 0;
+  /** Of the last try; thrown until the next one. */
+  private upkeepError: Error | null = null;
   private nextRetentionMs = 0;
   private nextLedgerMs = 0;
 
@@ -74,6 +82,7 @@ export class RowStore {
     this.cache.clear();
     this.partitions.reset();
     this.nextUpkeepMs = 0;
+    this.upkeepError = null;
   }
 
   /** Whether rows that were prepared fit the database with this identity. */
@@ -112,7 +121,9 @@ export class RowStore {
     if (rows.count > 0) {
       const chunks = this.layout === 'series' ? seriesChunks(rows) : flatChunks(rows);
       const source = Readable.from(chunks, { highWaterMark: CHUNKS_AHEAD });
-      await pipeline(source, client.query(copyFrom(COPY[this.layout])));
+      const copy = client.query(copyFrom(COPY[this.layout]));
+      await pipeline(source, copy);
+      if (copy.rowCount !== rows.count) throw keptOut(rows.count - copy.rowCount, rows.count);
     }
     const { quarantined } = rows;
     if (quarantined.length === 0) return;
@@ -132,12 +143,23 @@ export class RowStore {
 
   /** Makes partitions ahead, ends retention and merges the ledger, where that is due: call it as often as you like. */
   async maintain(pool: pg.Pool): Promise<void> {
-    if (performance.now() < this.nextUpkeepMs) return;
-    await withClient(pool, async (client) => {
-      await this.keepPartitions(client);
-      await this.keepLedger(client);
-    });
-    this.nextUpkeepMs = performance.now() + UPKEEP_MS;
+    if (performance.now() < this.nextUpkeepMs) {
+      if (this.upkeepError !== null) throw this.upkeepError;
+      return;
+    }
+    try {
+      await withClient(pool, async (client) => {
+        await this.keepPartitions(client);
+        await this.keepLedger(client);
+      });
+      this.upkeepError = null;
+      this.nextUpkeepMs = performance.now() + UPKEEP_MS;
+    } catch (error) {
+      this.upkeepError = error as Error;
+      const { code } = error as pg.DatabaseError;
+      this.nextUpkeepMs = performance.now() + (code === LOCK_NOT_AVAILABLE ? LOCK_RETRY_MS : UPKEEP_RETRY_MS);
+      throw error;
+    }
   }
 
   private async keepPartitions(client: pg.ClientBase): Promise<void> {
@@ -145,7 +167,7 @@ export class RowStore {
     const now = Date.now();
     await partitions.create(client, partitions.missing(partitions.upcoming(now), now));
     if (options.retentionMs === 0 || performance.now() < this.nextRetentionMs) return;
-    await partitions.dropBefore(client, now - options.retentionMs);
+    await partitions.dropOlder(client, options.retentionMs);
     this.nextRetentionMs = performance.now() + RETENTION_MS;
   }
 
@@ -155,6 +177,13 @@ export class RowStore {
     const hasMore = await mergeLedger(client, ledgerAgeMs);
     this.nextLedgerMs = hasMore ? 0 : performance.now() + LEDGER_MS;
   }
+}
+
+function keptOut(missing: number, count: number): SinkError {
+  return new SinkError(
+    'fatal',
+    `a trigger of the database keeps ${missing} of ${count} metrics out: drop it; nothing of this transaction is stored`,
+  );
 }
 
 /** Runs `work` on a connection of the pool, which drops the connection if the work failed. */

@@ -10,6 +10,18 @@ export interface SchemaState {
 }
 
 const UNDEFINED_TABLE = '42P01';
+/** Others lack characters of names and tags. SQL_ASCII keeps bytes as they are. */
+const ENCODINGS: readonly string[] = ['UTF8', 'SQL_ASCII'];
+
+async function checkEncoding(client: pg.ClientBase, place: string): Promise<void> {
+  const { rows } = await client.query<{ server_encoding: string }>('SHOW server_encoding');
+  const encoding = rows[0]?.server_encoding ?? '';
+  if (ENCODINGS.includes(encoding)) return;
+  throw new SinkError(
+    'fatal',
+    `${place}: has the encoding ${encoding}, which cannot store every name and tag: create a database with createdb -E UTF8`,
+  );
+}
 
 /** @throws SinkError if the tables are missing, or have another version or layout */
 export async function readSchema(
@@ -17,6 +29,7 @@ export async function readSchema(
   place: string,
   wanted: Layout | null,
 ): Promise<SchemaState> {
+  await checkEncoding(client, place);
   const found = await findSchema(client);
   if (found === null)
     throw new SinkError('fatal', `${place}: has no tables of metricsstream: create them with --init`);
@@ -63,6 +76,7 @@ export async function createSchema(
   place: string,
   layout: Layout | null,
 ): Promise<'created' | 'upgraded' | 'found'> {
+  await checkEncoding(client, place);
   const found = await findSchema(client);
   if (found === null) {
     await client.query(`BEGIN;\n${schemaText(layout ?? 'series')}\nCOMMIT`);

@@ -9,6 +9,7 @@ import type pg from 'pg';
 import type { Logger } from '../../base/log.ts';
 import type { CommitLines, NewSeries, Rows, SeriesMaker } from './rows.ts';
 import type { SeriesCache } from './series-cache.ts';
+import { BEGIN } from './transaction.ts';
 
 const FINGERPRINT_BYTES = 16;
 /** Series in one statement. */
@@ -104,9 +105,8 @@ export class SeriesTable implements SeriesMaker {
 
   private async insert(client: pg.ClientBase, allowed: readonly Waiting[]): Promise<void> {
     const sorted = [...allowed].sort((a, b) => Buffer.compare(a.fingerprint, b.fingerprint));
-    await client.query('BEGIN');
     // A cached id must not outlive its row, even where the commits of metrics are asynchronous.
-    await client.query('SET LOCAL synchronous_commit = on');
+    await client.query(`${BEGIN}; SET LOCAL synchronous_commit = on`);
     const { rowCount } = await client.query(
       `INSERT INTO ms_series (fingerprint, name, type, tags)
        SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::jsonb[])

@@ -66,7 +66,7 @@ export interface CompareOptions {
 /** @throws SinkError when the tables cannot be read */
 export async function compareWithPostgres(url: URL, options: CompareOptions): Promise<SinkComparison> {
   const place = placeOf(url);
-  const pool = createPool(url, options.postgres);
+  const pool = createPool(url, options.postgres, 'metricsstream verify');
   try {
     const tables = await withClient(pool, (client) => readTables(client, place, options.log));
     const comparison = new Comparison(options, tables);

@@ -1,0 +1,99 @@
+/** An acknowledgement that nobody should have given loses nothing: the sink decides what it holds. */
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { describe, it } from 'node:test';
+import { AckPolicy, type JetStreamManager, type StoredMsg } from '@nats-io/jetstream';
+import { Trimmer } from '../../src/consume/trimmer.ts';
+import { encodeHeaders } from '../../src/nats/message.ts';
+import { assertAccepted } from '../support/assertions.ts';
+import { namesBody, uniqueName } from '../support/bodies.ts';
+import { startNats, withJetStream } from '../support/nats-server.ts';
+import { assertSame, init, requirePipeline, startPipeline, untilRows } from '../support/pipeline.ts';
+import { post } from '../support/raw-http.ts';
+import { runCli, startCli, startServer } from '../support/server-process.ts';
+import { requireTool } from '../support/tools.ts';
+
+const STREAM = 'METRICSSTREAM';
+const DURABLE = 'metricsstream';
+const FETCH_MS = 10_000;
+
+/** As a consumer does that has stored nothing. */
+async function acknowledge(jsm: JetStreamManager, count: number): Promise<void> {
+  await jsm.consumers.add(STREAM, { durable_name: DURABLE, ack_policy: AckPolicy.Explicit });
+  const consumer = await jsm.jetstream().consumers.get(STREAM, DURABLE);
+  for await (const message of await consumer.fetch({ max_messages: count, expires: FETCH_MS }))
+    assert.ok(await message.ackAck());
+}
+
+describe('an acknowledged message that the sink lacks', { skip: requirePipeline() }, () => {
+  it('is stored by the next consume, which says so, and stored messages are not stored again', async (t) => {
+    const { nats, postgres, consumeArgs, exportArgs } = await startPipeline(t);
+    const server = await startServer(t, { args: ['--workers', '1'] });
+    for (let k = 0; k < 3; k++) {
+      assertAccepted(await post(server.port, namesBody(uniqueName('m'))), 1);
+      assert.equal((await runCli([...exportArgs(server.dataDir), '--once'])).code, 0);
+    }
+    await server.stop();
+    await withJetStream(nats.url, (jsm) => acknowledge(jsm, 3));
+    const says = (lines: readonly string[]): string[] =>
+      lines.filter((line) => line.includes('somebody had acknowledged although the sink lacked it'));
+    const consumer = startCli(t, consumeArgs);
+    await untilRows(postgres, 3);
+    await consumer.until((lines) => says(lines).length === 3);
+    await assertSame(postgres, server.dataDir);
+    consumer.kill('SIGTERM');
+    assert.deepEqual(await consumer.exited, { code: 0, signal: null });
+    // The newest message stays in the stream, and is looked up again.
+    const again = startCli(t, [...consumeArgs, '--metrics-port', '0']);
+    await again.until((lines) => lines.some((line) => line.includes('consuming')));
+    again.kill('SIGTERM');
+    await again.exited;
+    assert.deepEqual(says(again.lines), []);
+    await assertSame(postgres, server.dataDir);
+  });
+});
+
+describe('the trimmer', { skip: requireTool('nats-server') }, () => {
+  const log = randomUUID();
+
+  /** Three messages of one log in a new stream, acknowledged. Returns when the stream stored them. */
+  async function fill(jsm: JetStreamManager): Promise<{ sequence: number; atMs: number }[]> {
+    for (let commit = 1; commit <= 3; commit++) {
+      const body = Buffer.from('{}\n');
+      const headers = encodeHeaders({
+        ...{ log, first: commit, last: commit, part: 0, parts: 0, lines: 1, firstLine: 0, damage: '' },
+        ...{ commitBytes: [3], readAtMs: 0, exporter: 'test', mayRepeat: false, body },
+      });
+      await jsm.jetstream().publish(`metricsstream.${log}`, body, { headers });
+    }
+    await acknowledge(jsm, 3);
+    const found = await Promise.all([1, 2, 3].map((seq) => jsm.streams.getMessage(STREAM, { seq })));
+    return found.map((message) => ({ sequence: message!.seq, atMs: message!.time.getTime() }));
+  }
+
+  it('deletes what the sink holds, and nothing of a stream that took the place of the one it knew', async (t) => {
+    const nats = await startNats(t);
+    await init(nats.url);
+    await withJetStream(nats.url, async (jsm) => {
+      const settled: number[] = [];
+      const trimmer = new Trimmer(jsm, STREAM, (message: StoredMsg) => {
+        settled.push(message.seq);
+        return Promise.resolve();
+      });
+      const old = (await fill(jsm)).map((message) => ({ log, ...message }));
+      trimmer.add(old);
+      assert.equal(await trimmer.trim(), 2);
+      assert.deepEqual(settled, [], 'it knows of all that the sink holds them');
+      await jsm.streams.delete(STREAM);
+      await init(nats.url);
+      await fill(jsm);
+      await trimmer.trim();
+      // A transaction of the old stream's messages has just ended.
+      trimmer.add(old);
+      await trimmer.trim();
+      assert.equal((await jsm.streams.info(STREAM)).state.messages, 3);
+      assert.deepEqual(settled, [1, 2, 3], 'the sink was asked about each');
+      assert.equal(await trimmer.trim(), 2);
+    });
+  });
+});
