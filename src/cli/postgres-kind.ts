@@ -100,6 +100,11 @@ const SCHEMES: readonly string[] = ['postgres:', 'postgresql:'];
 /** @throws MetricsStreamError CONFIG_INVALID */
 export function postgresUrl(address: string): URL {
   const url = URL.canParse(address) ? new URL(address) : null;
+  if (url?.hostname.includes(',') === true)
+    throw new MetricsStreamError(
+      'CONFIG_INVALID',
+      'give one host of PostgreSQL: a name or a proxy that leads to the primary',
+    );
   if (url !== null && SCHEMES.includes(url.protocol)) return url;
   throw new MetricsStreamError('CONFIG_INVALID', 'give PostgreSQL as postgres://user@host:5432/database');
 }

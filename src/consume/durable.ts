@@ -35,7 +35,8 @@ export async function ensureDurable(
     await jsm.streams.info(quarantineStreamOf(stream));
     await addOrUpdate(jsm, stream, durable, configOf(ackWaitMs));
   } catch (error) {
-    if (error instanceof MetricsStreamError) throw error;
+    if (error instanceof SinkError) throw error;
+    if (error instanceof MetricsStreamError) throw new SinkError('fatal', error.message, { cause: error });
     throw new SinkError(isPermanent(error) ? 'fatal' : 'retry', natsErrorText(error, address), {
       cause: error,
     });
@@ -49,11 +50,31 @@ async function addOrUpdate(
   config: Partial<ConsumerConfig>,
 ): Promise<void> {
   try {
+    checkDurable(stream, (await jsm.consumers.info(stream, durable)).config, durable);
     await jsm.consumers.update(stream, durable, config);
   } catch (error) {
     if (natsCode(error) !== NatsErrorCode.CONSUMER_NOT_FOUND) throw error;
     await jsm.consumers.add(stream, { durable_name: durable, ...config });
   }
+}
+
+/**
+ * A consumer that somebody made for other purposes, whose settings an update cannot correct.
+ * @throws SinkError
+ */
+function checkDurable(stream: string, config: ConsumerConfig, durable: string): void {
+  const wrong: string[] = [];
+  if ((config.deliver_subject ?? '') !== '') wrong.push('pushes');
+  if (config.ack_policy !== AckPolicy.Explicit) wrong.push(`has the ack policy ${config.ack_policy}`);
+  if (config.deliver_policy !== DeliverPolicy.All) wrong.push(`delivers ${config.deliver_policy}`);
+  const filters = config.filter_subjects ?? [config.filter_subject ?? ''];
+  if (filters.some((filter) => filter !== '')) wrong.push(`filters ${filters.join(', ')}`);
+  if (config.headers_only === true) wrong.push('delivers headers only');
+  if (wrong.length === 0) return;
+  throw new SinkError(
+    'fatal',
+    `the consumer ${durable} of the stream ${stream} ${wrong.join(' and ')}: delete it, or name another with --durable`,
+  );
 }
 
 export interface QueueReading {

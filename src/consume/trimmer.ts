@@ -33,7 +33,7 @@ export class Trimmer {
   private created = '';
   private lastSequence = 0;
   private nextSearchMs = 0;
-  /** What all had acknowledged at the last search; null before the first one. */
+  /** All consumers had acknowledged up to here at the last search; null before the first one. */
   private searchedUpTo: number | null = null;
 
   constructor(jsm: JetStreamManager, stream: string, settle: Settle) {

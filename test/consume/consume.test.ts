@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { AckPolicy, DeliverPolicy } from '@nats-io/jetstream';
 import pg from 'pg';
 import { assertAccepted, eventually } from '../support/assertions.ts';
 import { bodyOf, metric } from '../support/bodies.ts';
@@ -95,6 +96,28 @@ describe('consume', { skip }, () => {
     assert.equal(waiting.length, 1);
     await holder.query('ROLLBACK');
     await untilRows(postgres, 1);
+  });
+
+  it('exits 1 for a consumer that somebody made for other purposes', async (t) => {
+    const { nats, consumeArgs } = await startPipeline(t);
+    const more = { ack_policy: AckPolicy.Explicit, deliver_policy: DeliverPolicy.All };
+    for (const [durable, config, reason] of [
+      ['push', { deliver_subject: 'x' }, 'pushes'],
+      ['careless', { ack_policy: AckPolicy.None }, 'has the ack policy none'],
+      ['late', { deliver_policy: DeliverPolicy.New }, 'delivers new'],
+      ['partial', { filter_subject: 'metricsstream.one' }, 'filters metricsstream.one'],
+      ['bare', { headers_only: true }, 'delivers headers only'],
+    ] as const) {
+      await withJetStream(nats.url, (jsm) =>
+        jsm.consumers.add('METRICSSTREAM', { durable_name: durable, ...more, ...config }),
+      );
+      const { code, stderr } = await runCli([...consumeArgs, '--durable', durable]);
+      assert.equal(code, 1, stderr);
+      assert.equal(
+        stderr,
+        `metricsstream: the consumer ${durable} of the stream METRICSSTREAM ${reason}: delete it, or name another with --durable\n`,
+      );
+    }
   });
 
   it('is unhealthy while it cannot open the stream, and says why', async (t) => {

@@ -15,7 +15,7 @@ import { runCli, startCli, temporaryDirectory } from '../support/server-process.
 import { requireTool } from '../support/tools.ts';
 
 const DIRECTORY_MODE = 0o755;
-/** What a database administrator may have set, each legal and none ours. */
+/** A database administrator may have set each of them. */
 const ODD_DEFAULTS = [
   "default_transaction_isolation = 'repeatable read'",
   'synchronous_commit = off',

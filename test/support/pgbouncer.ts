@@ -60,5 +60,5 @@ ignore_startup_parameters = ${ignored}
     await ended;
   });
   await eventually(`pgbouncer listens\n${log}`, () => accepts(port));
-  return `postgres://127.0.0.1:${port}/metrics`;
+  return `postgres://metrics@127.0.0.1:${port}/metrics`;
 }

@@ -54,11 +54,16 @@ export function createPool(url: URL, options: PostgresOptions, application: stri
   return created;
 }
 
+/** The client checks certificates with each of them, and warns that it may not do so in a later version. */
+const CHECKED_TLS: readonly string[] = ['prefer', 'require', 'verify-ca'];
+
 /** The client would replace the settings of this program by those of the URL. Both hold, as does PGOPTIONS. */
 function separated(url: URL): { connectionString: string; settings: string } {
   const rest = new URL(url);
-  const settings = rest.searchParams.get('options') ?? process.env.PGOPTIONS ?? '';
-  rest.searchParams.delete('options');
+  const { searchParams } = rest;
+  const settings = searchParams.get('options') ?? process.env.PGOPTIONS ?? '';
+  searchParams.delete('options');
+  if (CHECKED_TLS.includes(searchParams.get('sslmode') ?? '')) searchParams.set('sslmode', 'verify-full');
   return { connectionString: rest.href, settings };
 }
 
@@ -70,6 +75,7 @@ const PASSING = ['08', '53', '57', '40', '25', '55'] as const;
 
 /** Of class 23: `--init` makes no constraint that metrics could violate. */
 const CONSTRAINT = '{}: --init does not make this constraint: drop it, or give the column a default';
+const NO_PARTITION = '{}: make the default partition again, as --print-schema shows it';
 const LEDGER_KEY = 'ms_applied_pkey';
 const LEDGER =
   '{}: ms_applied holds commits that ms_cursor does not: set ms_cursor.commit to the largest last_commit of the log';
@@ -104,15 +110,23 @@ export function sinkError(place: string, error: unknown): SinkError {
       `${place}: ${error.message}: add it to ignore_startup_parameters of PgBouncer`,
       { cause: error },
     );
-  const known = error.constraint === LEDGER_KEY ? LEDGER : TEXTS[error.code ?? ''];
-  const text = known ?? `{} (SQLSTATE ${error.code})`;
+  const text = textOf(error) ?? `{} (SQLSTATE ${error.code})`;
   const verdict = isClassOf(error, ...PASSING) ? 'retry' : 'fatal';
   return new SinkError(verdict, `${place}: ${text.replace('{}', () => error.message)}`, { cause: error });
 }
 
+function textOf({ constraint, message, code = '' }: pg.DatabaseError): string | undefined {
+  if (constraint === LEDGER_KEY) return LEDGER;
+  return message.startsWith('no partition of relation') ? NO_PARTITION : TEXTS[code];
+}
+
 /** Errors of the client's own: no connection, or none that both sides agree on. */
 function clientError(place: string, error: unknown): SinkError {
-  const { message } = error as Error;
+  const { message, path, syscall } = error as NodeJS.ErrnoException;
+  if (syscall === 'open')
+    return new SinkError('fatal', `${place}: cannot read ${path}: ${systemErrorText(error)}`, {
+      cause: error,
+    });
   const advice = clientAdvice(error, message);
   if (advice === undefined)
     return new SinkError('retry', `${place}: cannot reach the database: ${connectionText(error)}`, {
