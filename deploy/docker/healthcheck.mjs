@@ -34,17 +34,30 @@ const ownVariables = (variables) =>
     .sort()
     .join('\n');
 
-/** The main process of a container, or the child of its init. */
-const isMain = (pid) => pid === '1' || /^PPid:\t1$/m.test(read(`/proc/${pid}/status`));
+const variablesOf = (pid) => ownVariables(read(`/proc/${pid}/environ`).split('\0'));
+
+/** Containers can share a process namespace; each has mounts of its own. */
+function sharesMounts(pid) {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/mnt`) === readlinkSync('/proc/self/ns/mnt');
+  } catch {
+    return false;
+  }
+}
 
 /**
- * The server with the environment of this check, as `docker exec` passes it on. A wrapper may have changed it: then the
- * main process of the container. Other servers of a shared machine are not meant.
+ * The servers of this container. Docker gives a check the variables of the container.
+ *
+ * - A server with the same variables is meant, whoever started it.
+ * - A wrapper may have changed the variables of the server. Then process 1 has those of the check, as in any container,
+ *   and every server in this container is meant. On a machine that runs other servers, process 1 has none of them.
  */
 function choose(pids) {
-  const environment = ownVariables(Object.entries(process.env).map(([name, value]) => `${name}=${value}`));
-  const same = pids.filter((pid) => ownVariables(read(`/proc/${pid}/environ`).split('\0')) === environment);
-  return same.length > 0 ? same : pids.filter(isMain);
+  const own = ownVariables(Object.entries(process.env).map(([name, value]) => `${name}=${value}`));
+  const same = pids.filter((pid) => variablesOf(pid) === own);
+  if (same.length > 0) return same;
+  if (pids.includes('1')) return ['1'];
+  return own !== '' && variablesOf('1') === own ? pids.filter(sharesMounts) : [];
 }
 
 function receive(path) {

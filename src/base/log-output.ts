@@ -5,14 +5,16 @@
  * - Pipes, terminals, sockets and devices are written without blocking; lines wait in a bounded queue while the reader
  *   does not read.
  * - Regular files are written by the thread pool, one write at a time, because a slow disk blocks even writes that are
- *   asked not to block.
+ *   asked not to block. Before each write, the output notices that the file was deleted or truncated.
  */
 import {
   closeSync,
   constants,
+  fstat,
   fstatSync,
   openSync,
   readlinkSync,
+  type Stats,
   write as writeAsync,
   writeSync,
 } from 'node:fs';
@@ -34,20 +36,25 @@ const NONBLOCKING = constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCT
 interface Target {
   readonly fd: number;
   readonly isFile: boolean;
-  /** Name to open again on request; null for pipes and terminals. */
+  /** Name to open again; null for pipes and terminals. */
   readonly path: string | null;
+  /** Each write goes to the end of the file, wherever that is. */
+  readonly appends: boolean;
 }
 
 /** @throws system errors */
 function openFile(path: string): Target {
   // O_NONBLOCK: a pipe under this name must not block the start until somebody reads it.
   const fd = openSync(path, APPEND | constants.O_CREAT | constants.O_NONBLOCK, FILE_MODE);
-  return { fd, isFile: fstatSync(fd).isFile(), path };
+  return { fd, isFile: fstatSync(fd).isFile(), path, appends: true };
 }
 
 function stdoutTarget(): Target {
-  if (fstatSync(STDOUT).isFile()) return { fd: STDOUT, isFile: true, path: pathOf(STDOUT) };
-  return { fd: openNonBlocking(STDOUT), isFile: false, path: null };
+  const stats = fstatSync(STDOUT);
+  // Whoever started this process may have deleted the file to keep it private.
+  const path = stats.nlink > 0 ? pathOf(STDOUT) : null;
+  if (stats.isFile()) return { fd: STDOUT, isFile: true, path, appends: false };
+  return { fd: openNonBlocking(STDOUT), isFile: false, path: null, appends: false };
 }
 
 /** A descriptor of the same pipe, terminal or device whose writes do not block; the same descriptor for a file. */
@@ -94,7 +101,11 @@ export class LogOutput {
   lostLines = 0;
   /** Called when lines were lost and writing succeeds again, with their number. */
   onRecovered: (lostLines: number) => void = () => {};
+  /** Called when the file of the log was deleted and has been created again. */
+  onDeleted: () => void = () => {};
   private target: Target;
+  /** Length of the file when it was last seen. */
+  private fileBytes = 0;
   private queue: Buffer[] = [];
   private queuedBytes = 0;
   private unreportedLines = 0;
@@ -140,12 +151,16 @@ export class LogOutput {
     } catch (error) {
       return `${path}: ${systemErrorText(error)}`;
     }
-    // A write that is running keeps its descriptor; standard output stays open for its other writers.
-    if (fd !== STDOUT) {
-      if (this.writing) this.retired.push(fd);
-      else closeSync(fd);
-    }
+    this.fileBytes = 0;
+    this.retire(fd);
     return null;
+  }
+
+  /** A write that is running keeps its descriptor; standard output stays open for its other writers. */
+  private retire(fd: number): void {
+    if (fd === STDOUT) return;
+    if (this.writing) this.retired.push(fd);
+    else closeSync(fd);
   }
 
   /** Writes what waits, blocking on files; for the last lines before the process ends itself. */
@@ -193,14 +208,47 @@ export class LogOutput {
   private writeFile(): void {
     if (this.writing || this.queue.length === 0) return;
     this.writing = true;
-    const chunk = this.nextChunk();
-    writeAsync(this.target.fd, chunk, (error, written) => {
-      this.writing = false;
-      for (const fd of this.retired.splice(0)) closeSync(fd);
-      if (error === null) this.written(chunk, written);
-      else this.failed(chunk);
-      this.pump();
+    const { fd } = this.target;
+    fstat(fd, (error, stats) => {
+      if (error === null && fd === this.target.fd) this.follow(stats);
+      // `flushSync` may have emptied the queue meanwhile.
+      if (this.queue.length === 0) return this.idle();
+      const chunk = this.nextChunk();
+      writeAsync(this.target.fd, chunk, (writeError, written) => {
+        this.idle();
+        if (writeError === null) this.written(chunk, written);
+        else this.failed(chunk);
+        this.pump();
+      });
     });
+  }
+
+  private idle(): void {
+    this.writing = false;
+    for (const fd of this.retired.splice(0)) closeSync(fd);
+  }
+
+  /** Acts on what others did to the file. */
+  private follow({ nlink, size }: Stats): void {
+    const isTruncated = size < this.fileBytes;
+    this.fileBytes = size;
+    if (nlink === 0) {
+      if (this.reopen() === null) this.onDeleted();
+    } else if (isTruncated && !this.target.appends) this.append();
+  }
+
+  /**
+   * Standard output that the shell opened with `>` keeps its place in a file that logrotate's `copytruncate` has emptied:
+   * the next line would leave a hole of zeros before it.
+   */
+  private append(): void {
+    const { fd } = this.target;
+    try {
+      this.target = { ...this.target, fd: openSync(linkOf(fd), APPEND), appends: true };
+      this.retire(fd);
+    } catch {
+      // A file of another user: the hole stays.
+    }
   }
 
   private nextChunk(): Buffer {
@@ -225,6 +273,7 @@ export class LogOutput {
   }
 
   private written(chunk: Buffer, bytes: number): void {
+    this.fileBytes += bytes;
     if (bytes > 0) this.isMidLine = chunk[bytes - 1] !== NEWLINE;
     if (bytes < chunk.length) this.putBack(chunk.subarray(bytes));
     if (this.unreportedLines === 0) return;

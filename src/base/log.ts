@@ -37,5 +37,6 @@ export function createLogger(level: string, output: LogOutput, isFile: boolean):
     destination,
   );
   output.onRecovered = (lines) => log.warn({ lines }, 'log lines were lost: the log could not be written');
+  output.onDeleted = () => log.warn('the file of the log was deleted: created it again');
   return log;
 }

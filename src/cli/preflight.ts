@@ -16,7 +16,7 @@ import { loadUws } from '../http/uws.ts';
  * @throws MetricsStreamError
  */
 export async function checkStart(config: Config): Promise<readonly string[]> {
-  rejectLowDescriptorLimit(config);
+  rejectLowLimits(config);
   const { warnings } = readCredentials(config, new ClassNames());
   rejectUnusableCertificate(loadUws().module, tlsFilesOf(config));
   checkDirectory('--data-dir', config.dataDir);
@@ -71,13 +71,38 @@ function invalid(option: string, path: string, problem: string): MetricsStreamEr
 const DESCRIPTORS_BASE = 96;
 const DESCRIPTORS_PER_WORKER = 48;
 
-/** @throws MetricsStreamError CONFIG_INVALID if the threads could not open their files */
-export function rejectLowDescriptorLimit({ workers }: Config): void {
-  const [, limit] = /^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? [];
+/** @throws MetricsStreamError CONFIG_INVALID if the threads could not open their files, or not write them whole */
+export function rejectLowLimits(config: Config): void {
+  const limits = readFileSync('/proc/self/limits', 'utf8');
+  rejectLowDescriptorLimit(limits, config);
+  rejectLowFileSizeLimit(limits, config);
+}
+
+/** The soft limit; undefined if there is none. */
+function limitOf(limits: string, name: string): number | undefined {
+  const [, value] = new RegExp(`^${name} +(\\d+)`, 'm').exec(limits) ?? [];
+  return value === undefined ? undefined : Number(value);
+}
+
+function rejectLowDescriptorLimit(limits: string, { workers }: Config): void {
+  const limit = limitOf(limits, 'Max open files');
   const needed = DESCRIPTORS_BASE + workers * DESCRIPTORS_PER_WORKER;
-  if (limit === undefined || Number(limit) >= needed) return;
+  if (limit === undefined || limit >= needed) return;
   throw new MetricsStreamError(
     'CONFIG_INVALID',
     `the limit of open files is ${limit}, --workers ${workers} needs ${needed}; raise it with ulimit -n (LimitNOFILE), or lower --workers`,
+  );
+}
+
+/** Beyond the limit every write to a file would fail with EFBIG, long before the file is full. */
+function rejectLowFileSizeLimit(limits: string, { segmentBytes, wal, walBytes }: Config): void {
+  const limit = limitOf(limits, 'Max file size');
+  const isWalLarger = wal !== 'off' && walBytes > segmentBytes;
+  const needed = isWalLarger ? walBytes : segmentBytes;
+  if (limit === undefined || limit >= needed) return;
+  const option = isWalLarger ? '--wal-bytes' : '--segment-bytes';
+  throw new MetricsStreamError(
+    'CONFIG_INVALID',
+    `the limit of file sizes is ${limit} bytes, ${option} is ${needed}; raise it with ulimit -f (LimitFSIZE), or lower ${option}`,
   );
 }

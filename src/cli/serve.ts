@@ -14,7 +14,7 @@ import { endProcess, type RunningServer, startServer } from '../server.ts';
 import { needsAttention } from '../storage/recovery.ts';
 import { walText } from '../wal/choose.ts';
 import { effectiveConfig, type MemoryPlan, planText } from './effective-config.ts';
-import { rejectLowDescriptorLimit } from './preflight.ts';
+import { rejectLowLimits } from './preflight.ts';
 import { publishAddress } from './published-address.ts';
 import type { SignalActions, Signals } from './signals.ts';
 
@@ -164,7 +164,7 @@ export async function serve(
   { signals, injectedVariables, version }: ServeContext,
 ): Promise<number> {
   const { config, plan } = await effectiveConfig(given);
-  rejectLowDescriptorLimit(config);
+  rejectLowLimits(config);
   const output = openLog(config);
   const log = createLogger(config.logLevel, output, config.logFile !== undefined);
   const handler = new SignalHandler(log, output, config);

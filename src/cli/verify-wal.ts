@@ -1,7 +1,7 @@
 /** The part of `verify` that reads the write-ahead files: is everything acknowledged in a segment or in one of them? */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { codeOf, isFileError, nodeFileOps as ops } from '../storage/file-ops.ts';
-import { listSegments } from '../storage/segment-name.ts';
+import { listSegmentFiles } from '../storage/segment-name.ts';
 import { inspectWal, type WalState } from '../wal/inspect.ts';
 import { lastMark, readWal } from '../wal/recovery.ts';
 import { listWalFiles } from '../wal/wal-file.ts';
@@ -36,7 +36,7 @@ function checkOnce(dataDir: string): WalFindings {
   try {
     // The segments last: whatever the copier has moved in between is in them.
     const logs = readWal(ops, dataDir);
-    const files = inspectWal(logs, lastMark(ops, dataDir, listSegments(ops, dataDir)));
+    const files = inspectWal(logs, lastMark(ops, dataDir, listSegmentFiles(ops, dataDir)));
     return { files, problems: files.flatMap(problemOf) };
   } catch (error) {
     if (!isFileError(error)) throw error;

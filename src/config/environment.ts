@@ -31,9 +31,11 @@ function isInjected(name: string, value: string): boolean {
 
 /** `docker run --env-file` keeps quotes, so that `NAME=""` has a value of two characters. */
 const EMPTY = /^\s*(?:""|'')?\s*$/;
+/** Env files with Windows line ends leave `\r`, secrets that were written with `echo` leave `\n`. */
+const LINE_END = /[\r\n]+$/;
 
 /**
- * Deletes empty variables, which count as unset, and injected ones from `env`.
+ * Deletes empty variables, which count as unset, and injected ones from `env`. Removes line ends behind values.
  * @returns the names of the injected ones, to be logged
  */
 export function dropForeignVariables(env: NodeJS.ProcessEnv): string[] {
@@ -43,6 +45,7 @@ export function dropForeignVariables(env: NodeJS.ProcessEnv): string[] {
     const ofPlatform = isInjected(name, value);
     if (ofPlatform) injected.push(name);
     if (ofPlatform || EMPTY.test(value)) delete env[name];
+    else if (LINE_END.test(value)) env[name] = value.replace(LINE_END, '');
   }
   return injected.sort();
 }

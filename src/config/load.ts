@@ -38,6 +38,8 @@ function fail(message: string): never {
 }
 
 const CONFIG_FILE_MAX_BYTES = 1 << 20;
+/** Editors on Windows begin a file with it. */
+const BYTE_ORDER_MARK = /^\uFEFF/;
 
 function readConfigFile({
   path,
@@ -48,7 +50,8 @@ function readConfigFile({
 }): Map<string, unknown> {
   let parsed: unknown;
   try {
-    parsed = JSON.parse(readSmallFile(path, CONFIG_FILE_MAX_BYTES).bytes.toString('utf8'));
+    const text = readSmallFile(path, CONFIG_FILE_MAX_BYTES).bytes.toString('utf8');
+    parsed = JSON.parse(text.replace(BYTE_ORDER_MARK, ''));
   } catch (error) {
     const { message } = error as Error;
     const problem = error instanceof SyntaxError ? `is not JSON: ${message.replaceAll('\n', ' ')}` : message;

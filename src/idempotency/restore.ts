@@ -8,7 +8,7 @@ import { constants } from 'node:fs';
 import { join } from 'node:path';
 import { STAMP_MARKER, STAMP_SPAN_BYTES, StampReader } from '../encoder/request-stamp.ts';
 import type { FileOps } from '../storage/file-ops.ts';
-import { listSegments, segmentName } from '../storage/segment-name.ts';
+import { listSegmentFiles, segmentName } from '../storage/segment-name.ts';
 import { readSegment } from '../storage/segment-reader.ts';
 import { WRITER } from '../telemetry/counters.ts';
 import { readSecret } from './secret.ts';
@@ -48,7 +48,7 @@ export function restoreKeys(
   let bytes = 0;
   if (windowMs > 0 && readSecret(ops, dataDir) !== null) {
     const restorer = new Restorer(ops, new KeyTable(memory), nowMs);
-    for (const sequence of listSegments(ops, dataDir).toReversed()) {
+    for (const sequence of listSegmentFiles(ops, dataDir).toReversed()) {
       const path = join(dataDir, segmentName(sequence));
       const { size, mtimeMs } = ops.stat(path);
       // Older segments end before the window begins.

@@ -7,6 +7,7 @@
 import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import { dirname, join } from 'node:path';
+import { MetricsStreamError } from '../base/errors.ts';
 import { codeOf, type FileOps } from '../storage/file-ops.ts';
 
 const SECRET_FILE = '.idempotency-secret';
@@ -20,7 +21,7 @@ export type Secret = Int32Array;
 
 /**
  * @returns null when the directory has none
- * @throws the file system's error, or an Error when the file does not hold a secret
+ * @throws MetricsStreamError DATA_DIR_UNUSABLE when the file cannot be read or does not hold a secret
  */
 export function readSecret(ops: FileOps, dataDir: string): Secret | null {
   const path = join(dataDir, SECRET_FILE);
@@ -34,12 +35,20 @@ export function readSecret(ops: FileOps, dataDir: string): Secret | null {
       ops.close(fd);
     }
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return null;
-    throw error;
+    const code = codeOf(error);
+    if (code === 'ENOENT') return null;
+    throw new MetricsStreamError(
+      'DATA_DIR_UNUSABLE',
+      `cannot read ${path}: ${code}; check its type, owner and mode`,
+      { cause: error },
+    );
   }
   const digits = text.toString('latin1', 0, length).trim();
   if (!/^[0-9a-f]+$/.test(digits) || digits.length !== HEX_DIGITS) {
-    throw new Error(`${path} does not hold ${HEX_DIGITS} hexadecimal digits; restore or delete it`);
+    throw new MetricsStreamError(
+      'DATA_DIR_UNUSABLE',
+      `${path} does not hold ${HEX_DIGITS} hexadecimal digits; restore or delete it`,
+    );
   }
   const bytes = Buffer.from(digits, 'hex');
   return Int32Array.from({ length: SECRET_WORDS }, (_, word) => bytes.readInt32LE(word * 4));
@@ -47,7 +56,7 @@ export function readSecret(ops: FileOps, dataDir: string): Secret | null {
 
 /**
  * The secret of the directory, made durable first if it is new. Threads may race: the first to name its file wins.
- * @throws as `readSecret`
+ * @throws as `readSecret`, or the file system's error
  */
 export function openSecret(ops: FileOps, dataDir: string): Secret {
   const found = readSecret(ops, dataDir);

@@ -25,7 +25,8 @@ export class HeldFiles {
 
   /** @throws the file system's error */
   open(path: string): number {
-    const fd = fs.openSync(path, constants.O_RDONLY);
+    // A pipe under this name must not block.
+    const fd = fs.openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     this.fds.push(fd);
     return fd;
   }

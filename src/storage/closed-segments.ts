@@ -6,6 +6,7 @@
  */
 import { constants } from 'node:fs';
 import { join } from 'node:path';
+import { monotonicMs } from '../base/clock.ts';
 import { readArchivedSegments } from './archived-segments.ts';
 import { codeOf, type FileOps } from './file-ops.ts';
 import { lastSealedCommit, SEAL_MAX_BYTES } from './seal.ts';
@@ -17,11 +18,15 @@ export interface RetentionConfig extends SinkGateConfig {
   readonly retentionBytes: number;
   /** Delete segments whose last write is older; 0 keeps everything. */
   readonly retentionAgeMs: number;
+  /** An open segment is closed at this age. */
+  readonly segmentAgeMs: number;
 }
 
 interface ClosedSegment {
   readonly sequence: number;
   bytes: number;
+  mtimeMs: number;
+  /** Monotonic time of the last write. */
   writtenMs: number;
   /** Why it could not be deleted, or ''. */
   undeletable: string;
@@ -42,25 +47,29 @@ export class ClosedSegments {
   /** By sequence. */
   private readonly segments = new Map<number, ClosedSegment>();
   private nextInspected = 0;
+  /** The highest sequence that was ever known. */
+  private newest = 0;
 
   /** Starts with the segments in the directory: call it before a segment is opened. */
   constructor(ops: FileOps, config: RetentionConfig) {
     this.ops = ops;
     this.config = config;
-    for (const sequence of listSegments(ops, config.dataDir)) this.add(sequence);
+    for (const sequence of listSegments(ops, config.dataDir)) this.add(sequence, Number.POSITIVE_INFINITY);
   }
 
   private pathOf(sequence: number): string {
     return join(this.config.dataDir, segmentName(sequence));
   }
 
-  /** False if the file is missing. */
-  private add(sequence: number): boolean {
+  /** @param ageMaxMs of its last write  @returns false if the file is missing */
+  private add(sequence: number, ageMaxMs: number): boolean {
     try {
       const status = this.ops.stat(this.pathOf(sequence));
       if (!status.isFile()) return false;
-      const { size: bytes, mtimeMs: writtenMs } = status;
-      this.segments.set(sequence, { sequence, bytes, writtenMs, undeletable: '' });
+      const { size: bytes, mtimeMs } = status;
+      const writtenMs = monotonicTimeOf(mtimeMs, ageMaxMs);
+      this.newest = Math.max(this.newest, sequence);
+      this.segments.set(sequence, { sequence, bytes, mtimeMs, writtenMs, undeletable: '' });
       return true;
     } catch (error) {
       if (codeOf(error) !== 'ENOENT') throw error;
@@ -83,7 +92,9 @@ export class ClosedSegments {
     );
     for (const sequence of present) {
       // A higher one may have been opened since the caller read `firstOpen`.
-      if (sequence < firstOpen && !this.segments.has(sequence)) this.add(sequence);
+      if (sequence >= firstOpen || this.segments.has(sequence)) continue;
+      // The clock may have jumped since the last write to a segment that was open until now.
+      this.add(sequence, sequence > this.newest ? this.config.segmentAgeMs : Number.POSITIVE_INFINITY);
     }
     return [...incidents, ...this.inspectSizes()];
   }
@@ -117,23 +128,25 @@ export class ClosedSegments {
     }
     const before = segment.bytes;
     segment.bytes = size;
-    segment.writtenMs = mtimeMs;
+    if (mtimeMs !== segment.mtimeMs) segment.writtenMs = monotonicTimeOf(mtimeMs);
+    segment.mtimeMs = mtimeMs;
     if (size === before) return null;
     if (size > before) return 'extended by another process';
     return size === 0 ? 'emptied' : 'truncated';
   }
 
   /** The segments that retention deletes now, oldest first. */
-  due(openBytes: number, wallMs: number): number[] {
+  due(openBytes: number): number[] {
     const { retentionBytes, retentionAgeMs } = this.config;
     if (retentionBytes === 0 && retentionAgeMs === 0) return [];
     const segments = [...this.segments.values()].sort((a, b) => a.sequence - b.sequence);
+    const nowMs = monotonicMs();
     let total = openBytes;
     for (const { bytes, undeletable } of segments) if (undeletable === '') total += bytes;
     const due: number[] = [];
     for (const { sequence, bytes, writtenMs, undeletable } of segments) {
       const isTooMuch = retentionBytes > 0 && total > retentionBytes;
-      const isTooOld = retentionAgeMs > 0 && wallMs - writtenMs > retentionAgeMs;
+      const isTooOld = retentionAgeMs > 0 && nowMs - writtenMs > retentionAgeMs;
       // Tried again each time: its owner or attributes may have changed.
       const isOverdue = undeletable !== '';
       if (!isTooMuch && !isTooOld && !isOverdue) break;
@@ -175,6 +188,11 @@ export class ClosedSegments {
     this.segments.delete(sequence);
     return true;
   }
+}
+
+/** Computed once for each write, so that a wall clock that jumps later makes no file older. */
+function monotonicTimeOf(wallMs: number, ageMaxMs = Number.POSITIVE_INFINITY): number {
+  return monotonicMs() - Math.max(0, Math.min(Date.now() - wallMs, ageMaxMs));
 }
 
 function lastSeal(ops: FileOps, fd: number): number {

@@ -52,7 +52,7 @@ export interface FileOps {
 }
 
 export const nodeFileOps: FileOps = {
-  open: (path, flags, mode = 0o640) => fs.openSync(path, flags, mode),
+  open: (path, flags, mode = 0o640) => fs.openSync(path, withoutWaiting(flags), mode),
   close: (fd) => fs.closeSync(fd),
   write: (fd, buffer, offset, length, position) => fs.writeSync(fd, buffer, offset, length, position),
   writev: (fd, buffers, position) => fs.writevSync(fd, buffers, position),
@@ -74,6 +74,15 @@ export const nodeFileOps: FileOps = {
     return bavail * bsize;
   },
 };
+
+/**
+ * A pipe of a file's name must not block its reader for ever. Descriptors for writing stay as they are: io_uring would
+ * return EAGAIN instead of waiting for the disk.
+ */
+function withoutWaiting(flags: number): number {
+  const { O_WRONLY, O_RDWR, O_NONBLOCK } = fs.constants;
+  return (flags & (O_WRONLY | O_RDWR)) === 0 ? flags | O_NONBLOCK : flags;
+}
 
 function replaceFile(path: string, text: string): void {
   const next = `${path}.new`;

@@ -20,7 +20,7 @@ import { WRITER } from '../telemetry/counters.ts';
 import { readArchivedSegments } from './archived-segments.ts';
 import { codeOf, type FileOps, isFileError } from './file-ops.ts';
 import { type LogRecord, RESERVED_COMMITS, readLogRecord, writeLogRecord } from './log-record.ts';
-import { listSegments, segmentName } from './segment-name.ts';
+import { listSegmentFiles, listSegments, segmentName } from './segment-name.ts';
 import { readSegment } from './segment-reader.ts';
 import { setAside } from './set-aside.ts';
 import { isDiskFull } from './space-guard.ts';
@@ -87,8 +87,15 @@ interface Tally {
 
 /** @throws MetricsStreamError DATA_DIR_UNUSABLE when a file cannot be read, cut, set aside or synced */
 export function recover(ops: FileOps, dataDir: string): RecoveryReport {
+  return explained(dataDir, () => recoverDirectory(ops, dataDir));
+}
+
+/**
+ * Runs a part of the start. @throws MetricsStreamError DATA_DIR_UNUSABLE in place of an error of the file system
+ */
+export function explained<Result>(dataDir: string, work: () => Result): Result {
   try {
-    return recoverDirectory(ops, dataDir);
+    return work();
   } catch (error) {
     if (!isFileError(error)) throw error;
     const { path = dataDir } = error as NodeJS.ErrnoException;
@@ -105,7 +112,7 @@ function recoverDirectory(ops: FileOps, dataDir: string): RecoveryReport {
   const startMs = performance.now();
   const found = readLogRecord(ops, dataDir);
   const sequences = listSegments(ops, dataDir);
-  const files = sequences.filter((sequence) => ops.stat(join(dataDir, segmentName(sequence))).isFile());
+  const files = listSegmentFiles(ops, dataDir);
   const last = files.at(-1);
   let tally = emptyTally();
   let truncatedBytes = 0;
@@ -226,10 +233,10 @@ function emptyTally(): Tally {
 
 /** Cuts a torn tail off, syncs, and removes a file without a good commit; returns how many bytes were cut. */
 function cutTail(ops: FileOps, path: string, tally: Tally): number {
-  const fd = ops.open(path, constants.O_RDWR);
-  let truncatedBytes: number;
+  const truncatedBytes = ops.stat(path).size - tally.goodEnd;
+  // A sync needs no permission to write: operators protect closed segments with `chattr +i` or `chmod a-w`.
+  const fd = ops.open(path, truncatedBytes > 0 ? constants.O_RDWR : constants.O_RDONLY);
   try {
-    truncatedBytes = ops.fstat(fd).size - tally.goodEnd;
     if (truncatedBytes > 0) ops.truncate(fd, tally.goodEnd);
     ops.fsync(fd);
   } finally {

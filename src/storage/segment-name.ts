@@ -1,5 +1,6 @@
 /** Names of segment files: `metrics-<sequence>.ndjson`, the sequence padded to eight digits so that names sort. */
-import type { FileOps } from './file-ops.ts';
+import { join } from 'node:path';
+import { codeOf, type FileOps } from './file-ops.ts';
 
 const SEQUENCE_DIGITS = 8;
 const NAME = /^metrics-(\d{8,15})\.ndjson$/;
@@ -26,4 +27,21 @@ export function listSegments(ops: FileOps, dataDir: string): number[] {
     .filter((match) => match !== null)
     .map((match) => Number(match[1]))
     .sort((a, b) => a - b);
+}
+
+/** As `listSegments`, without what is no regular file: others may put directories, pipes and links under such names. */
+export function listSegmentFiles(ops: FileOps, dataDir: string): number[] {
+  return listSegments(ops, dataDir).filter((sequence) =>
+    isRegularFile(ops, join(dataDir, segmentName(sequence))),
+  );
+}
+
+/** False also for a link to a place that is not there now, such as an archive that is not mounted. */
+export function isRegularFile(ops: FileOps, path: string): boolean {
+  try {
+    return ops.stat(path).isFile();
+  } catch (error) {
+    if (['ENOENT', 'ELOOP'].includes(codeOf(error))) return false;
+    throw error;
+  }
 }

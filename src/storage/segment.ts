@@ -29,6 +29,11 @@ export function pageAlignedBytes(atLeast: number): Buffer {
   return Buffer.from(new WebAssembly.Memory({ initial: Math.ceil(atLeast / WASM_PAGE_BYTES) }).buffer);
 }
 
+/** True for errors of one file, after which another file may accept bytes: it became immutable, or too large. */
+export function isUnwritable(error: unknown): boolean {
+  return ['EPERM', 'EFBIG', 'ESTALE'].includes(codeOf(error));
+}
+
 /** Shared by the segments of one thread. */
 export interface AppendContext {
   readonly ops: FileOps;
@@ -105,8 +110,10 @@ export class Segment {
   }
 
   private cutBack(): void {
+    const { ops } = this.context;
     try {
-      this.context.ops.truncate(this.fd, this.bytes);
+      // A file that accepts no bytes, such as an immutable one, cannot be cut either.
+      if (ops.fstat(this.fd).size > this.bytes) ops.truncate(this.fd, this.bytes);
     } catch (error) {
       throw new UndoFailed(this.path, error);
     }

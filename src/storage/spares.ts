@@ -8,6 +8,7 @@
 import { constants } from 'node:fs';
 import { join } from 'node:path';
 import { MetricsStreamError } from '../base/errors.ts';
+import { sameFile } from './directory-identity.ts';
 import { codeOf, type FileOps } from './file-ops.ts';
 import { type OpenFile, openNew } from './segment.ts';
 import { isSpareName, spareName } from './segment-name.ts';
@@ -114,8 +115,18 @@ export class Spares {
   }
 
   private discard(spare: OpenFile): void {
+    const isOurs = this.isNamed(spare);
     this.ops.close(spare.fd);
-    this.unlink(spare.path);
+    if (isOurs) this.unlink(spare.path);
+  }
+
+  /** False if the path leads elsewhere, such as to the spare of another server in a directory that replaced this one. */
+  private isNamed({ fd, path }: OpenFile): boolean {
+    try {
+      return sameFile(this.ops.fstat(fd), this.ops.stat(path));
+    } catch {
+      return false;
+    }
   }
 
   private unlink(path: string): void {

@@ -2,7 +2,7 @@
 import { randomInt } from 'node:crypto';
 import type { FileOps } from '../storage/file-ops.ts';
 import { RESERVED_COMMITS, readLogRecord, writeLogRecord } from '../storage/log-record.ts';
-import { type RecoveryReport, recover } from '../storage/recovery.ts';
+import { explained, type RecoveryReport, recover } from '../storage/recovery.ts';
 import type { Generation } from './record.ts';
 import {
   type ReplayReport,
@@ -26,6 +26,12 @@ export interface OpenedLog {
   readonly walSetAside: readonly string[];
 }
 
+interface Lanes {
+  readonly count: number;
+  readonly generation: Generation;
+  readonly fileBytes: number;
+}
+
 /** A number that no other run has. */
 export function newGeneration(): Generation {
   return randomInt(1, GENERATION_MAX);
@@ -33,13 +39,13 @@ export function newGeneration(): Generation {
 
 /**
  * @param lanes the lanes that this run has, or null without a write-ahead log: then its files are removed
- * @throws the file system's error when the log cannot be read, repaired or written
+ * @throws MetricsStreamError DATA_DIR_UNUSABLE when the log cannot be read, repaired or written
  */
-export function openLog(
-  ops: FileOps,
-  dataDir: string,
-  lanes: { readonly count: number; readonly generation: Generation; readonly fileBytes: number } | null,
-): OpenedLog {
+export function openLog(ops: FileOps, dataDir: string, lanes: Lanes | null): OpenedLog {
+  return explained(dataDir, () => openFiles(ops, dataDir, lanes));
+}
+
+function openFiles(ops: FileOps, dataDir: string, lanes: Lanes | null): OpenedLog {
   const logs = readWal(ops, dataDir);
   const repairedBytes = repairUnsynced(ops, dataDir, logs);
   const recovered = recover(ops, dataDir);

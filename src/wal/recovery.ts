@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { CommitBuffer } from '../storage/commit-buffer.ts';
 import type { FileOps } from '../storage/file-ops.ts';
 import { openNew, Segment } from '../storage/segment.ts';
-import { listSegments, segmentName } from '../storage/segment-name.ts';
+import { isRegularFile, listSegmentFiles, segmentName } from '../storage/segment-name.ts';
 import { type GoodCommit, readSegment } from '../storage/segment-reader.ts';
 import { setAside } from '../storage/set-aside.ts';
 import { createCounterBlock, WRITER_SLOTS } from '../telemetry/counters.ts';
@@ -41,10 +41,14 @@ export interface ReplayReport {
   readonly nextCommit: number;
 }
 
+const UNREADABLE: LaneLog = { header: null, records: [] };
+
 export function readWal(ops: FileOps, dataDir: string): WalLog[] {
   return listWalFiles(ops, dataDir).map((lane) => {
     const path = walPath(dataDir, lane);
-    return { lane, path, ...readLaneLog(ops, path) };
+    const log = isRegularFile(ops, path) ? readLaneLog(ops, path) : UNREADABLE;
+    // A copy under the name of another lane would be replayed twice.
+    return { lane, path, ...(log.header?.lane === lane ? log : UNREADABLE) };
   });
 }
 
@@ -75,7 +79,7 @@ function* segmentItems(ops: FileOps, path: string) {
  * @returns bytes cut off
  */
 export function repairUnsynced(ops: FileOps, dataDir: string, logs: readonly WalLog[]): number {
-  const segments = listSegments(ops, dataDir);
+  const segments = listSegmentFiles(ops, dataDir);
   const sequence = segments.at(-1);
   if (sequence === undefined || logs.length === 0) return 0;
   const path = join(dataDir, segmentName(sequence));
@@ -130,7 +134,7 @@ export function replayWal(
   logs: readonly WalLog[],
   next: { readonly nextSegment: number; readonly nextCommit: number },
 ): ReplayReport {
-  const mark = lastMark(ops, dataDir, listSegments(ops, dataDir));
+  const mark = lastMark(ops, dataDir, listSegmentFiles(ops, dataDir));
   const plans = logs.flatMap((log) => {
     if (log.header === null) return [];
     const { generation, checkpoint } = log.header;

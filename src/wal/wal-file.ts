@@ -22,7 +22,7 @@ const HEADER_BYTES = 64;
 const COPY_OFFSET = BLOCK_BYTES / 2;
 const TWO_32 = 2 ** 32;
 const FILL_BYTES = 1 << 20;
-const NAME = /^\.wal-(\d+)\.bin$/;
+const NAME = /^\.wal-(\d{1,4})\.bin$/;
 
 export interface WalHeader {
   readonly lane: number;

@@ -22,7 +22,7 @@ import type { CommitBuffer } from '../storage/commit-buffer.ts';
 import type { FileId } from '../storage/directory-identity.ts';
 import { codeOf, type FileOps, isFileError } from '../storage/file-ops.ts';
 import type { RecoveryReport } from '../storage/recovery.ts';
-import { UndoFailed } from '../storage/segment.ts';
+import { isUnwritable, UndoFailed } from '../storage/segment.ts';
 import { segmentName } from '../storage/segment-name.ts';
 import { DirectoryLost, DirectorySyncFailed, EXTENDED, type SegmentStore } from '../storage/segment-store.ts';
 import { isDiskFull, lackOfSpace, SPACE_CHECK_BYTES, SPACE_CHECK_MS } from '../storage/space-guard.ts';
@@ -199,6 +199,7 @@ export class CommitLog {
     if (error instanceof UndoFailed) return this.fail(`${error.message} (${codeOf(error.cause)})`);
     const code = codeOf(error);
     this.parts.breaker.failed(episode, nowMs, code);
+    if (this.state.sequence > 0 && isUnwritable(error)) this.abandon(`no longer writable: ${code}`);
     if (error instanceof DirectoryLost) this.refuse(error.message);
     else if (isDiskFull(error)) this.refuse(`a write failed: ${code}`);
     else this.events.writeFailed(code);

@@ -1,4 +1,5 @@
 /** Keeps the log record (storage/log-record.ts) ahead of what is acknowledged. */
+import { directoryChange } from '../storage/directory-identity.ts';
 import { codeOf, type FileOps, isFileError } from '../storage/file-ops.ts';
 import { hasLogRecord, type LogRecord, RESERVED_COMMITS, writeLogRecord } from '../storage/log-record.ts';
 import type { RecoveryReport } from '../storage/recovery.ts';
@@ -82,6 +83,11 @@ export class LogRecorder {
     const segment = state.nextSequence - 1;
     const reserved = last + RESERVED_COMMITS;
     const { deletedCommit } = state;
+    if (directoryChange(this.ops, this.dataDir, state) !== null) {
+      // The record of another log may be there.
+      state.reservedCommit = Math.max(state.reservedCommit, last + RETRY_COMMITS);
+      return false;
+    }
     state.recordedSegment = segment;
     try {
       writeLogRecord(this.ops, this.dataDir, {

@@ -43,6 +43,8 @@ export class Upkeep {
   private readonly guard: SpaceGuard;
   private readonly gate: SinkGate;
   private closed: ClosedSegments;
+  /** The directory that `closed` describes. */
+  private home: FileId;
   /** Earliest time to log the next write that failed. */
   private nextLogMs = 0;
   /** Problems that last, by kind, as they were logged: each is logged again only when it changes. */
@@ -57,6 +59,7 @@ export class Upkeep {
     this.breaker = breaker;
     this.spares = spares;
     this.guard = new SpaceGuard(ops, config, counters, () => this.probe());
+    this.home = parts.directory.get();
     this.closed = new ClosedSegments(ops, config);
     this.gate = new SinkGate(config, parts.recovered.log);
     breaker.onTransition = (transition) => this.logTransition(transition);
@@ -82,6 +85,7 @@ export class Upkeep {
     const next = directory.get();
     if (sameFile(next, current) || this.directoryChange(next) !== null) return null;
     this.spares.reopen();
+    this.home = next;
     this.closed = new ClosedSegments(ops, config);
     return next;
   }
@@ -145,9 +149,11 @@ export class Upkeep {
    */
   retain({ firstOpen, abandoned, openBytes }: ClosedUpTo, deleting: (commit: number) => void): void {
     const { closed } = this;
+    // The path may lead to the segments of another server.
+    if (this.directoryChange(this.home) !== null) return;
     try {
       this.logIncidents(closed.inspect(firstOpen, abandoned));
-      const due = this.shipped(closed.due(openBytes, Date.now()));
+      const due = this.shipped(closed.due(openBytes));
       const lastCommit = due.length === 0 ? 0 : closed.lastCommit(due.at(-1)!);
       if (lastCommit > 0) deleting(lastCommit);
       const results = due.map((sequence) => closed.delete(sequence));

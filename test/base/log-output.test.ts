@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { closeSync, constants, openSync, readFileSync, readSync, renameSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { LogOutput } from '../../src/base/log-output.ts';
@@ -105,5 +114,28 @@ describe('the log output', () => {
     await output.end(FLUSH_MS);
     assert.equal(readFileSync(`${path}.1`, 'utf8'), 'before\nbetween\n');
     assert.equal(readFileSync(path, 'utf8'), 'after\n');
+  });
+
+  it('creates its file again after it was deleted, and keeps the old one while that fails', async (t) => {
+    const directory = join(temporaryDirectory(t), 'logs');
+    mkdirSync(directory);
+    const path = join(directory, 'log');
+    const output = new LogOutput(path);
+    let deletions = 0;
+    output.onDeleted = () => {
+      deletions += 1;
+    };
+    output.write('before\n');
+    await output.end(FLUSH_MS);
+    rmSync(directory, { recursive: true });
+    output.write('nowhere\n');
+    await output.end(FLUSH_MS);
+    mkdirSync(directory);
+    output.write('after\n');
+    output.write('again\n');
+    await output.end(FLUSH_MS);
+    assert.equal(readFileSync(path, 'utf8'), 'after\nagain\n');
+    assert.equal(deletions, 1);
+    assert.equal(output.lostLines, 0);
   });
 });

@@ -44,6 +44,24 @@ describe('variables that a platform injects', () => {
   });
 });
 
+describe('line ends behind values', () => {
+  it('are removed, as env files from Windows and secrets written with echo leave them', () => {
+    const env: NodeJS.ProcessEnv = {
+      METRICSSTREAM_DATA_DIR: '/data\r',
+      METRICSSTREAM_TOKENS_FILE: '/run/secrets/tokens\n',
+      METRICSSTREAM_HOST: '\r\n',
+      METRICSSTREAM_PORT: 'tcp://10.0.0.1:1\r',
+      OTHER: 'a\r',
+    };
+    assert.deepEqual(dropForeignVariables(env), ['METRICSSTREAM_PORT']);
+    assert.deepEqual(env, {
+      METRICSSTREAM_DATA_DIR: '/data',
+      METRICSSTREAM_TOKENS_FILE: '/run/secrets/tokens',
+      OTHER: 'a\r',
+    });
+  });
+});
+
 describe('empty variables', () => {
   it('count as unset, also with the quotes that an env file leaves', () => {
     const env: NodeJS.ProcessEnv = {

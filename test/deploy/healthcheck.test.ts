@@ -1,13 +1,19 @@
 /** The image's health check finds the server however the server was configured. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, it } from 'node:test';
+import { describe, it, type TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { eventually } from '../support/assertions.ts';
 import { makeCertificate } from '../support/certificates.ts';
 import { deployPath } from '../support/deploy-files.ts';
 import { freePort } from '../support/free-port.ts';
+import { NamespaceShell } from '../support/namespace-shell.ts';
+import { namespaceRefusal } from '../support/namespaces.ts';
 import { type ServerOptions, startServer, temporaryDirectory } from '../support/server-process.ts';
+
+const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
 
 /** Distinguishes the servers of one test from all others on this machine, as a container would. */
 let marks = 0;
@@ -82,6 +88,38 @@ describe('the health check', () => {
       assert.equal((await check({ ...environment, METRICSSTREAM_PORT: String(await freePort()) })).code, 1);
     });
   }
+
+  describe('in a process namespace of its own', { skip: namespaceRefusal() ?? false }, () => {
+    /** A shell as process 1, with a variable or without, and a server that a child of it starts with another one. */
+    async function open(t: TestContext, own: readonly string[]) {
+      const directory = temporaryDirectory(t);
+      const log = join(directory, 'log');
+      const shell = await NamespaceShell.open(t, [
+        ...['--pid', '--fork', '--kill-child', '--mount-proc'],
+        ...['env', '-u', 'METRICSSTREAM_TEST_MARK', ...own],
+      ]);
+      const serve = `${process.execPath} ${MAIN} serve --port 0 --workers 1 --data-dir ${directory}/data --log-file ${log}`;
+      // The subshell ends, so that process 1 adopts the server, as it adopts any orphan.
+      await shell.run(`(METRICSSTREAM_TEST_MARK=wrapped ${serve} >/dev/null 2>&1 &)`);
+      await eventually('the server listens', () => {
+        return existsSync(log) && readFileSync(log, 'utf8').includes('"listening"');
+      });
+      return shell;
+    }
+    const CHECK = `${process.execPath} ${deployPath('docker', 'healthcheck.mjs')}`;
+
+    it('finds a server whose variables a wrapper has changed', async (t) => {
+      const shell = await open(t, [`METRICSSTREAM_TEST_MARK=${markOf()}`, 'METRICSSTREAM_PORT=1']);
+      await shell.run(CHECK);
+    });
+
+    it('ignores the server of another, which process 1 of a machine has adopted', async (t) => {
+      const shell = await open(t, []);
+      const nobody = `METRICSSTREAM_TEST_MARK=${markOf()} METRICSSTREAM_PORT=${await freePort()}`;
+      await assert.rejects(shell.run(`${nobody} ${CHECK}`), /unhealthy: connect ECONNREFUSED/);
+      await shell.run(`METRICSSTREAM_TEST_MARK=wrapped ${CHECK}`);
+    });
+  });
 
   it('fails with one line if the server has stopped answering', async (t) => {
     const env = { METRICSSTREAM_TEST_MARK: markOf() };

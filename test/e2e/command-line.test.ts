@@ -161,6 +161,14 @@ describe('configuration', () => {
     assert.match(`${stdout}${stderr}`, /rate-limit/);
   });
 
+  it('accepts a file with a byte order mark and Windows line ends', async (t) => {
+    const file = join(temporaryDirectory(t), 'config.json');
+    writeFileSync(file, '\uFEFF{\r\n  "port": 9123\r\n}\r\n');
+    const { code, stdout, stderr } = await runCli(['config', '--config', file]);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /--port +9123 +file/);
+  });
+
   it('takes effect from the environment alone', async (t) => {
     const server = await startServer(t, {
       env: { METRICSSTREAM_WORKERS: '1', METRICSSTREAM_ACK: 'written', METRICSSTREAM_MAX_BATCH: '2' },

@@ -139,6 +139,28 @@ describe('a start that cannot succeed ends with one line', () => {
     }
   });
 
+  it('with a limit of file sizes below that of the files', async (t) => {
+    const limited = ['sh', '-c', 'ulimit -f 100000; exec "$0" "$@"'];
+    const dataDir = temporaryDirectory(t);
+    const options = ['--port', '0', '--data-dir', dataDir];
+    for (const command of [
+      ['serve', ...options],
+      ['config', '--check', ...options],
+    ]) {
+      const { code, stderr } = await runCli(command, { wrapper: limited });
+      assert.equal(code, 2, stderr);
+      assertOneLine(stderr);
+      assert.match(stderr, /--segment-bytes is 268435456; raise it with ulimit -f/);
+    }
+    const small = await runCli(
+      ['config', '--check', ...options, '--segment-bytes', '32m', '--wal-bytes', '48m'],
+      {
+        wrapper: limited,
+      },
+    );
+    assert.equal(small.code, 0, small.stderr);
+  });
+
   it('on a read-only file system', { skip: mountRefusal() ?? false }, async (t) => {
     const mount = await PrivateMount.open(t);
     await mount.run(`mount -t tmpfs -o ro tmpfs ${mount.inside}`);

@@ -8,7 +8,12 @@ import { namesBody, uniqueName } from '../support/bodies.ts';
 import { CLIENTS } from '../support/http-clients.ts';
 import { PROXIES, skipReason, startProxy } from '../support/proxies.ts';
 import { postRequest, RawConnection } from '../support/raw-http.ts';
-import { type ServerProcess, startServer, temporaryDirectory } from '../support/server-process.ts';
+import {
+  memoryDirectory,
+  type ServerProcess,
+  startServer,
+  temporaryDirectory,
+} from '../support/server-process.ts';
 import { readStored } from '../support/stored.ts';
 
 const LARGE_BYTES = 20 << 20;
@@ -106,7 +111,9 @@ describe('the rest of a rejected body', () => {
   });
 
   it('holds nothing up when the server drains', async (t) => {
-    const server = await startServer(t, { args: ['--workers', '1', '--drain-timeout-ms', '1s'] });
+    const args = ['--workers', '1', '--drain-timeout-ms', '1s'];
+    // A stalled disk would use up the drain time.
+    const server = await startServer(t, { args, dataDir: memoryDirectory(t) });
     const connection = await RawConnection.open(server.port);
     connection.write(head(`Content-Length: ${LARGE_BYTES}`));
     assertProblem(await connection.read(), 413);

@@ -166,7 +166,7 @@ describe('after a restart', () => {
     writeFileSync(path, 'not a secret');
     await assert.rejects(startServer(t, { dataDir }), (error: StartFailed) => {
       assert.ok(error instanceof StartFailed);
-      assert.match(error.output, /\.idempotency-secret does not hold/);
+      assert.match(error.output, /^metricsstream: [^\n]+\.idempotency-secret does not hold[^\n]+\n$/);
       return true;
     });
   });

@@ -6,7 +6,7 @@ import { assertProblem, assertRetryAfter, eventually } from '../support/assertio
 import { namesBody, uniqueName } from '../support/bodies.ts';
 import { Scrape } from '../support/exposition.ts';
 import { type HttpResponse, type PostOptions, postRequest, RawConnection } from '../support/raw-http.ts';
-import { type ServerProcess, startServer } from '../support/server-process.ts';
+import { memoryDirectory, type ServerProcess, startServer } from '../support/server-process.ts';
 import { readStored } from '../support/stored.ts';
 
 const MAX_BODY_BYTES = 8 << 20;
@@ -142,6 +142,7 @@ describe('decompression', () => {
   it('drops a body that waits for longer than the request timeout', async (t) => {
     const server = await startServer(t, {
       args: [...ARGS, '--request-timeout-ms', '100ms'],
+      dataDir: memoryDirectory(t),
     });
     const flood = await Flood.start(server, 200);
     await flood.done;
@@ -154,7 +155,7 @@ describe('decompression', () => {
 
   it('answers bodies that still wait at the end of a drain with 503', async (t) => {
     const args = [...ARGS, '--drain-timeout-ms', '100ms', '--request-timeout-ms', '60s'];
-    const server = await startServer(t, { args });
+    const server = await startServer(t, { args, dataDir: memoryDirectory(t) });
     const connections = await Promise.all(Array.from({ length: 200 }, () => RawConnection.open(server.port)));
     for (const connection of connections) connection.send(postRequest(BOMB, gzipOptions('hostile')));
     await waitForBombs(server, 100);

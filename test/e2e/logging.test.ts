@@ -1,7 +1,7 @@
 /** A log that cannot be written never stops or delays the server. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
-import { openSync, readdirSync, readFileSync, renameSync } from 'node:fs';
+import { openSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -20,6 +20,7 @@ const START_MS = 30_000;
 interface Running {
   readonly child: ChildProcess;
   readonly port: number;
+  readonly dataDir: string;
   readonly exited: Promise<number | null>;
 }
 
@@ -52,7 +53,7 @@ async function start(t: TestContext, stdio: StdioOptions, wrapper: readonly stri
       () => false,
     );
   await eventually('the server is ready', ready, START_MS);
-  return { child, port, exited };
+  return { child, port, dataDir, exited };
 }
 
 const lostLines = async (port: number): Promise<number> =>
@@ -179,6 +180,18 @@ describe('a log that logrotate has renamed', () => {
         return false;
       }
     });
+    await assertServes(port);
+  });
+
+  it('is written from its beginning when standard output is a file that `copytruncate` has emptied', async (t) => {
+    const path = join(temporaryDirectory(t), 'server.log');
+    const { port, dataDir } = await start(t, ['ignore', openSync(path, 'w'), 'ignore']);
+    await eventually('the log of the start is complete', () => /"try: curl/.test(readFileSync(path, 'utf8')));
+    truncateSync(path);
+    // The server logs that, and a signal would make it open the file again.
+    rmSync(join(dataDir, 'log.json'));
+    await eventually('the file has a line', () => readFileSync(path, 'utf8') !== '');
+    assert.match(readFileSync(path, 'utf8'), /^\{"level":"warn",.*log\.json was deleted/);
     await assertServes(port);
   });
 });

@@ -5,7 +5,7 @@ import { assertAccepted, assertProblem, eventually } from '../support/assertions
 import { namesBody, uniqueName } from '../support/bodies.ts';
 import { FaultSwitch } from '../support/fault-switch.ts';
 import { fetchOnce, post, postRequest, RawConnection } from '../support/raw-http.ts';
-import { startServer, verify } from '../support/server-process.ts';
+import { memoryDirectory, startServer, verify } from '../support/server-process.ts';
 import { countNames, readStored } from '../support/stored.ts';
 import { TrackedLoad } from '../support/tracked-load.ts';
 
@@ -69,7 +69,8 @@ describe('SIGTERM', () => {
   });
 
   it('refuses bodies that do not arrive before the drain time ends, and stores none of them', async (t) => {
-    const server = await startServer(t, { args: ['--workers', '2', '--drain-timeout-ms', '500'] });
+    const args = ['--workers', '2', '--drain-timeout-ms', '500'];
+    const server = await startServer(t, { args, dataDir: memoryDirectory(t) });
     const connections = await Promise.all(Array.from({ length: 20 }, () => RawConnection.open(server.port)));
     const names = connections.map(() => uniqueName('half'));
     connections.forEach((connection, k) => {
@@ -89,7 +90,8 @@ describe('SIGTERM', () => {
   });
 
   it('shows in /ready and POST on connections that are still open', async (t) => {
-    const server = await startServer(t, { args: ['--workers', '1', '--drain-timeout-ms', '4000'] });
+    const args = ['--workers', '1', '--drain-timeout-ms', '4000'];
+    const server = await startServer(t, { args, dataDir: memoryDirectory(t) });
     const holding = await RawConnection.open(server.port);
     const asking = await RawConnection.open(server.port);
     const posting = await RawConnection.open(server.port);

@@ -12,6 +12,7 @@ import type { Owner } from '../support/clean-up.ts';
 import { describeFirstAndLast, phaseArgs } from '../support/each-phase.ts';
 import { CLOSED_WITHIN_MS, fetchSecure, postRequest, RawConnection } from '../support/raw-http.ts';
 import {
+  memoryDirectory,
   runCli,
   type ServerProcess,
   StartFailed,
@@ -231,6 +232,7 @@ describe('TLS', { skip: requireTool('openssl') }, () => {
     it('answers requests in flight and exits 0 despite unfinished handshakes', async (t) => {
       const server = await startServer(t, {
         args: ['--workers', '2', '--drain-timeout-ms', '2000', ...suiteFiles.args],
+        dataDir: memoryDirectory(t),
       });
       const silent = Array.from({ length: 20 }, () =>
         connect(server.port, '127.0.0.1').on('error', () => {}),

@@ -11,6 +11,7 @@ import { namespaceRefusal, UNSHARE } from '../support/namespaces.ts';
 import { mountRefusal, PrivateMount } from '../support/private-mount.ts';
 import { fetchOnce, post as postBody } from '../support/raw-http.ts';
 import {
+  memoryDirectory,
   runCli,
   type ServerProcess,
   type StartFailed,
@@ -23,7 +24,7 @@ import { readStored, segmentPaths } from '../support/stored.ts';
 const PHASES = [6, 1] as const;
 const ARGS = ['--workers', '1', '--rate-limit', '0'];
 const NOBODY = 65_534;
-/** Within this time a change must be found. */
+/** Within this time a change must be found. The data is in memory, since a stalled disk would delay that. */
 const DETECTION_MS = 2_000;
 
 async function post(server: ServerProcess, name = 'm'): Promise<number> {
@@ -46,7 +47,10 @@ const namesIn = (dataDir: string): string[] => readStored(dataDir).map(({ name }
 describe('segments that other processes change', () => {
   for (const phase of PHASES) {
     const start = (owner: Owner, ...args: string[]) =>
-      startServer(owner, { args: [...ARGS, '--phase', String(phase), ...args] });
+      startServer(owner, {
+        args: [...ARGS, '--phase', String(phase), ...args],
+        dataDir: memoryDirectory(owner),
+      });
 
     it(`phase ${phase}: all swept while the server runs: it stores into new ones, and verify reports the loss`, async (t) => {
       const server = await start(t);
@@ -111,7 +115,8 @@ describe('segments that other processes change', () => {
 describe('the directory, changed by other processes', () => {
   for (const phase of PHASES) {
     it(`phase ${phase}: removed and recreated: 503 in between, then stores there with the next numbers`, async (t) => {
-      const server = await startServer(t, { args: [...ARGS, '--phase', String(phase)] });
+      const args = [...ARGS, '--phase', String(phase)];
+      const server = await startServer(t, { args, dataDir: memoryDirectory(t) });
       assert.equal(await post(server, 'lost'), 200);
       fs.rmSync(server.dataDir, { recursive: true });
       await eventually('metrics are refused', async () => (await post(server)) === 503, DETECTION_MS + 3_000);

@@ -1,5 +1,6 @@
 /** A start on files that another process changed: nothing is deleted, numbers never restart, and verify reports it. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -224,6 +225,20 @@ describe('files that cannot be read', () => {
       () => recover(ops, dataDir),
       /EACCES, .*metrics-00000001\.ndjson\. This process runs as user/,
     );
+    fs.rmSync(dataDir, { recursive: true });
+  });
+
+  it('a link to an archive that is not there, and a pipe, are skipped and block nobody', async () => {
+    const dataDir = temporaryDirectory();
+    const paths = ['metrics-00000002.ndjson', 'metrics-00000003.ndjson'].map((name) => join(dataDir, name));
+    fs.symlinkSync('/archive/that/is/not/mounted', paths[0]!);
+    assert.equal(spawnSync('mkfifo', [paths[1]!]).status, 0);
+    assert.equal(recover(nodeFileOps, dataDir).nextSegment, 4);
+    await storeOne(dataDir);
+    const { code, text } = await verified(dataDir);
+    assert.equal(code, 1);
+    assert.match(text, /metrics-00000003\.ndjson: DAMAGED at byte 0: it cannot be read: ESPIPE/);
+    assert.match((await tailed(dataDir)).text, /"value":99/);
     fs.rmSync(dataDir, { recursive: true });
   });
 

@@ -31,6 +31,9 @@ import type {
   WriterThreadData,
 } from '../../src/writer/writer.ts';
 
+/** Longer than a disk stalls. */
+const EVENT_TIMEOUT_MS = 60_000;
+
 export function temporaryDirectory(): string {
   return fs.mkdtempSync(join(os.tmpdir(), 'metricsstream-test-'));
 }
@@ -220,7 +223,7 @@ export class WriterRig {
 
   /** Waits for what happens in later turns of the event loop, background syncs say. */
   async until(condition: () => boolean): Promise<void> {
-    const deadline = performance.now() + 5_000;
+    const deadline = performance.now() + EVENT_TIMEOUT_MS;
     while (!condition()) {
       if (performance.now() > deadline) throw new Error('what the test waits for did not happen');
       await new Promise((resolve) => setTimeout(resolve, 1));

@@ -166,6 +166,23 @@ describe('opening a log', () => {
     fs.rmSync(dataDir, { recursive: true });
   });
 
+  it('keeps a directory, a pipe and a copy under the names of lanes, and replays each record once', async () => {
+    const { dataDir, rig } = killed({ records: 4, copied: 2 });
+    fs.copyFileSync(rig.path, join(dataDir, '.wal-1.bin'));
+    fs.mkdirSync(join(dataDir, '.wal-2.bin'));
+    execFileSync('mkfifo', [join(dataDir, '.wal-3.bin')]);
+    fs.symlinkSync('/no/such/file', join(dataDir, segmentName(2)));
+    const { replay, walSetAside } = start(dataDir);
+    assert.equal(replay.records, 2);
+    assert.deepEqual(
+      walSetAside,
+      [1, 2, 3].map((lane) => `.wal-${lane}.bin.damaged`),
+    );
+    fs.rmSync(join(dataDir, segmentName(2)));
+    await assertWhole(dataDir, 4);
+    fs.rmSync(dataDir, { recursive: true });
+  });
+
   it('logs such a file at the start, with a command that shows its lines', async (t) => {
     const { dataDir, rig } = killed({ records: 4, copied: 2 });
     flipBytes(rig.path, 20, 2068);

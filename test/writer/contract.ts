@@ -271,6 +271,24 @@ export function writerContract(tested: TestedWriter): void {
       rig.remove();
     });
 
+    it('do not age when the wall clock jumps', async (t) => {
+      const dayMs = 86_400_000;
+      const rig = open({ config: { segmentBytes: 1_000, retentionAgeMs: dayMs } });
+      for (let id = 1; id <= 3; id++) assert.equal(rig.store(line(id, 900)), STORED);
+      rig.turn(1_100);
+      const wallMs = Date.now();
+      const clock = t.mock.method(Date, 'now', () => wallMs + 40 * dayMs);
+      rig.turn(1_100);
+      // Closes the segment whose last write was before the jump.
+      assert.equal(rig.store(line(4, 900)), STORED);
+      rig.turn(1_100);
+      clock.mock.restore();
+      rig.turn(1_100);
+      assert.equal(rig.segments().length, 4);
+      await rig.stop();
+      rig.remove();
+    });
+
     it('are all kept without retention settings', async () => {
       const rig = open({ config: { segmentBytes: 1_000 } });
       for (let id = 1; id <= 20; id++) rig.store(line(id, 900));

@@ -24,6 +24,12 @@ const logsOf = (rig: WriterRig, level: string): Readonly<Record<string, unknown>
     message.kind === 'log' && message.level === level ? [message.fields] : [],
   );
 
+/** Names and contents of all files. */
+const contentsOf = (directory: string): Record<string, string> =>
+  Object.fromEntries(
+    fs.readdirSync(directory).map((name) => [name, fs.readFileSync(join(directory, name), 'latin1')]),
+  );
+
 const INJURIES: readonly (readonly [string, (path: string) => void])[] = [
   ['deleted', (path) => fs.rmSync(path)],
   ['emptied', (path) => fs.truncateSync(path)],
@@ -139,6 +145,34 @@ export function otherProcessesContract(tested: TestedWriter): void {
   });
 
   describe(`${tested.name}: other files, changed by other processes`, () => {
+    for (const code of ['EPERM', 'EFBIG', 'ESTALE'] as const) {
+      it(`no longer writable (${code}): refuses once and begins another`, async () => {
+        const ops = new FaultFileOps();
+        const rig = open({ ops });
+        assert.equal(rig.store(line(1)), STORED);
+        const writev = ops.writev;
+        ops.writev = () => {
+          throw systemError(code, 'write');
+        };
+        // An immutable file cannot be cut either, nor does it need to be.
+        ops.truncate = () => {
+          throw systemError(code, 'ftruncate');
+        };
+        assert.equal(rig.store(line(2)), REFUSED);
+        ops.writev = writev;
+        assert.equal(rig.store(line(3)), STORED);
+        assert.deepEqual(rig.segments(), ['metrics-00000001.ndjson', 'metrics-00000002.ndjson']);
+        assert.deepEqual(
+          logsOf(rig, 'error').map(({ how }) => how),
+          [`no longer writable: ${code}`],
+        );
+        await rig.stop();
+        const { code: exitCode, text } = await verified(rig.dataDir);
+        assert.equal(exitCode, 0, text);
+        rig.remove();
+      });
+    }
+
     it('spares swept: rotation continues', () => {
       const rig = open({ config: { segmentBytes: 1_000 } });
       for (let id = 1; id <= 20; id++) {
@@ -277,6 +311,29 @@ export function otherProcessesContract(tested: TestedWriter): void {
       assert.equal(code, 1);
       assert.match(text, /MISSING: commits 1 to 3 are missing/);
       rig.remove();
+    });
+
+    it('replaced by the directory of another log: changes nothing there, not even at the end', async () => {
+      const other = open({ config: { segmentBytes: 1_000 } });
+      for (let id = 1; id <= 5; id++) assert.equal(other.store(line(id, 900)), STORED);
+      await other.stop();
+      const rig = open({ config: { segmentBytes: 1_000, retentionBytes: 1_000 } });
+      for (let id = 1; id <= 9; id++) assert.equal(rig.store(line(id, 900)), STORED);
+      fs.renameSync(rig.dataDir, `${rig.dataDir}-away`);
+      fs.renameSync(other.dataDir, rig.dataDir);
+      fs.writeFileSync(join(rig.dataDir, '.spare-1.ndjson'), '');
+      const before = contentsOf(rig.dataDir);
+      for (let turn = 0; turn < 3; turn++) rig.turn(TICK_MS);
+      assert.equal(rig.store(line(10)), REFUSED);
+      await rig.stop();
+      assert.deepEqual(contentsOf(rig.dataDir), before);
+      assert.deepEqual(
+        logsOf(rig, 'error').filter(({ what }) => what !== undefined),
+        [],
+        'nothing was done to closed segments',
+      );
+      rig.remove();
+      fs.rmSync(`${rig.dataDir}-away`, { recursive: true });
     });
 
     it('renamed and renamed back: refuses in between', async () => {

@@ -12,6 +12,8 @@ import { line, type TestedWriter, WriterRig } from '../support/writer-rig.ts';
 const GENERATION = 7;
 const FILE_BYTES = 64 << 20;
 const MIB = 1 << 20;
+/** More than the time between two checks of the files. */
+const TICK_MS = 2_100;
 
 const writeAhead: TestedWriter = {
   name: 'write-ahead',
@@ -52,4 +54,27 @@ it('gathers for a while, but goes on at once while the lanes hold a whole commit
   assert.equal(rig.storedText(), sent.join(''));
   await rig.stop();
   rig.remove();
+});
+
+it('creates its file anew if others cut it, and leaves that of another server alone', async () => {
+  const dataDir = fs.mkdtempSync(join(process.cwd(), '.artifacts', 'wal-'));
+  const rig = new WriterRig({ tested: writeAhead, dataDir });
+  const file = join(dataDir, '.wal-0.bin');
+  fs.truncateSync(file);
+  rig.turn(TICK_MS);
+  assert.equal(fs.statSync(file).size, FILE_BYTES);
+  const text = line(1);
+  rig.put(text);
+  rig.turn(TICK_MS);
+  fs.renameSync(dataDir, `${dataDir}-away`);
+  fs.mkdirSync(dataDir);
+  fs.writeFileSync(file, 'of another server');
+  for (let turn = 0; turn < 3; turn++) rig.turn(TICK_MS);
+  await rig.stop();
+  assert.deepEqual(fs.readdirSync(dataDir), ['.wal-0.bin']);
+  assert.equal(fs.readFileSync(file, 'latin1'), 'of another server');
+  const segment = fs.readFileSync(join(`${dataDir}-away`, 'metrics-00000001.ndjson'), 'latin1');
+  assert.ok(segment.startsWith(text.slice(0, -2)));
+  rig.remove();
+  fs.rmSync(`${dataDir}-away`, { recursive: true });
 });

@@ -8,6 +8,7 @@
 import { type Control, DISK_FAILED } from '../../base/control.ts';
 import { type Outcome, STORED } from '../../journal/journal.ts';
 import type { CommitBuffer } from '../../storage/commit-buffer.ts';
+import { directoryChange } from '../../storage/directory-identity.ts';
 import { isFileError } from '../../storage/file-ops.ts';
 import { WRITER } from '../../telemetry/counters.ts';
 import { LaneConsumer } from '../../wal/lane-consumer.ts';
@@ -30,7 +31,7 @@ export class LaneSource implements CommitSource {
   private readonly control: Control;
   private readonly settings: WalSettings;
   private readonly lanes: readonly LaneConsumer[];
-  /** Device and inode of each lane's file, to see that it was replaced or removed. */
+  /** Device, inode and size of each lane's file, to see that it was replaced, removed or cut. */
   private readonly identities: string[];
   /** Last sequence of each lane that is in a segment, and that is in a synced one. */
   private readonly copied: number[];
@@ -145,10 +146,12 @@ export class LaneSource implements CommitSource {
   private recordCheckpoint(lane: number, sync: boolean): void {
     const { ops, config } = this.parts;
     const header = this.headerOf(lane);
+    // `maintain` creates a file that is gone, and another server may own the one that is there instead.
+    if (this.identityOf(lane) !== this.identities[lane]) return;
     try {
       writeHeader(ops, walPath(config.dataDir, lane), header, sync);
     } catch (error) {
-      // The file was removed: `maintain` replaces it.
+      // It was removed meanwhile.
       if (!isFileError(error)) throw error;
     }
   }
@@ -180,17 +183,18 @@ export class LaneSource implements CommitSource {
 
   private identityOf(lane: number): string {
     try {
-      const { dev, ino } = this.parts.ops.stat(walPath(this.parts.config.dataDir, lane));
-      return `${dev}:${ino}`;
+      const { dev, ino, size } = this.parts.ops.stat(walPath(this.parts.config.dataDir, lane));
+      return `${dev}:${ino}:${size}`;
     } catch {
       return '';
     }
   }
 
-  /** A file that others removed or replaced is created anew; the producer opens it before its next write. */
+  /** A file that others removed, replaced or cut is created anew; the producer opens it before its next write. */
   private replaceIfGone(lane: number): void {
-    const { ops, config, report } = this.parts;
+    const { ops, config, report, directory } = this.parts;
     if (this.failureIsReported || this.identityOf(lane) === this.identities[lane]) return;
+    if (directoryChange(ops, config.dataDir, directory.get()) !== null) return;
     const path = walPath(config.dataDir, lane);
     try {
       createWalFile(ops, config.dataDir, this.settings.fileBytes, this.headerOf(lane));
@@ -204,7 +208,7 @@ export class LaneSource implements CommitSource {
       kind: 'log',
       level: 'error',
       fields: { file: path },
-      text: 'a write-ahead file was removed or replaced; created it anew',
+      text: 'a write-ahead file was removed, replaced or cut; created it anew',
     });
   }
 
