@@ -20,6 +20,7 @@ export interface TlsFacts {
 
 /** A chain of dozens of certificates. */
 const FILE_MAX_BYTES = 1 << 20;
+const BYTE_ORDER_MARK = Buffer.from('\uFEFF');
 const OTHERS_MAY_READ = 0o004;
 const DAY_MS = 86_400_000;
 /** Certificates are usually renewed a month ahead. Two weeks left mean that the renewal failed. */
@@ -32,6 +33,9 @@ function read(option: string, path: string): SmallFile {
   } catch (error) {
     throw invalid(option, path, (error as Error).message);
   }
+  // OpenSSL accepts it, BoringSSL does not.
+  if (BYTE_ORDER_MARK.equals(file.bytes.subarray(0, BYTE_ORDER_MARK.length)))
+    throw invalid(option, path, 'begins with a byte order mark; save it as plain text');
   // uWebSockets.js opens it by name in every thread, and again on reload.
   if (!file.stats.isFile()) throw invalid(option, path, 'must be a regular file');
   return file;

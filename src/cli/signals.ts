@@ -8,7 +8,10 @@
 import { close as closeInspector, url as inspectorUrl } from 'node:inspector';
 
 /** Drain and end. Some of them mean something else to other programs, but all would end this one without draining. */
-const STOP = ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGALRM', 'SIGVTALRM', 'SIGXCPU', 'SIGIO', 'SIGPWR'] as const;
+const STOP = [
+  ...(['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGALRM', 'SIGVTALRM', 'SIGXCPU', 'SIGIO', 'SIGPWR'] as const),
+  'SIGSTKFLT',
+] as const;
 const RELOAD = 'SIGHUP';
 const REOPEN = ['SIGUSR1', 'SIGUSR2'] as const;
 

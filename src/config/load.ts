@@ -97,10 +97,20 @@ function adviceOf(issue: Issue): string {
   return issue.errors.flat().map(adviceOf).join('');
 }
 
+const isQuoted = (input: unknown): boolean => typeof input === 'string' && /^(["']).*\1$/.test(input);
+
+/** `docker run --env-file` keeps quotes: a path would be another one. @throws MetricsStreamError CONFIG_INVALID */
+function refuseQuotes(inputs: Iterable<Input>): void {
+  for (const { input, source, name } of inputs) {
+    if (source === 'environment' && isQuoted(input)) {
+      fail(`${name}: ${JSON.stringify(input)} has quotes around the value; env files keep them: remove them`);
+    }
+  }
+}
+
 /** One line: the option as it was given, the problem, and the allowed values. */
 function refusal({ input, name }: Input, key: OptionKey, issue: Issue): string {
-  const isQuoted = typeof input === 'string' && /^(["']).*\1$/.test(input);
-  const remedy = isQuoted ? '; remove the quotes around the value' : '';
+  const remedy = isQuoted(input) ? '; remove the quotes around the value' : '';
   const { allowed } = specOf(key);
   return `${name}: ${JSON.stringify(input)} is not allowed; ${adviceOf(issue)}allowed: ${allowed}${remedy}`;
 }
@@ -109,6 +119,7 @@ function refusal({ input, name }: Input, key: OptionKey, issue: Issue): string {
 export function loadConfig(given: Given): LoadedConfig {
   const fromFile = given.file === null ? new Map<string, unknown>() : readConfigFile(given.file);
   const inputs = new Map(OPTION_KEYS.map((key) => [key, inputOf(key, given, fromFile)]));
+  refuseQuotes(inputs.values());
   const parsed = OPTIONS.safeParse(Object.fromEntries([...inputs].map(([key, { input }]) => [key, input])));
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!;

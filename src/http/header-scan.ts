@@ -15,6 +15,9 @@ export type FramingVerdict = typeof FRAMING_OK | typeof FRAMING_BROKEN | typeof 
 /** Bytes of a header line besides name and value: colon, space, CR and LF. */
 const LINE_EXTRA_BYTES = 4;
 
+/** `close` as a member of the list (RFC 9110, section 7.6.1). */
+const CLOSE = /(?:^|,)[ \t]*close[ \t]*(?:,|$)/i;
+
 /** A header that occurs twice means the list of both values (RFC 9110, section 5.3). */
 const joined = (list: string, value: string): string => (list === '' ? value : `${list}, ${value}`);
 
@@ -31,6 +34,8 @@ export class HeaderScan {
   forwarded = '';
   xForwardedFor = '';
   idempotencyKey = '';
+  /** The client asks for the end of the connection, maybe among other options; uWebSockets.js knows `close` alone. */
+  closes = false;
   /** Why the framing is broken, for the response. */
   problem = '';
   private bytes = 0;
@@ -58,6 +63,7 @@ export class HeaderScan {
     this.forwarded = '';
     this.xForwardedFor = '';
     this.idempotencyKey = '';
+    this.closes = false;
     this.problem = '';
     this.bytes = 0;
     this.hosts = 0;
@@ -89,6 +95,9 @@ export class HeaderScan {
         return;
       case 9:
         if (name === 'forwarded') this.forwarded = joined(this.forwarded, value);
+        return;
+      case 10:
+        if (name === 'connection' && CLOSE.test(value)) this.closes = true;
         return;
       case 12:
         if (name === 'content-type') this.contentType = value;

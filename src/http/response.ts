@@ -101,7 +101,7 @@ export function prepareProblem(exchange: Exchange, problem: Problem): void {
     detail,
     ...members,
   });
-  exchange.close = close === true;
+  exchange.close ||= close === true;
 }
 
 /** A complete text with its type. */

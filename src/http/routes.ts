@@ -123,6 +123,7 @@ export class Routes {
   private begin(response: HttpResponse, request: HttpRequest): Exchange | null {
     const exchange = this.receiver.open(response);
     const verdict = this.scan.scan(request);
+    exchange.close = this.scan.closes;
     if (verdict === FRAMING_OK) return exchange;
     if (verdict === HEADERS_TOO_LARGE) {
       this.outbox.enqueueProblem(exchange, {

@@ -20,7 +20,7 @@ import type { CommitRun } from '../duckdb/stored-lines.ts';
 import { ownerOf, segmentsOf } from '../storage/data-dir.ts';
 import { codeOf, nodeFileOps as ops } from '../storage/file-ops.ts';
 import { readLogRecord } from '../storage/log-record.ts';
-import { segmentName } from '../storage/segment-name.ts';
+import { isRegularFile, segmentName } from '../storage/segment-name.ts';
 import { type GoodCommit, type LinesReader, openLinesReader } from '../storage/segment-reader.ts';
 import { parseMark } from '../wal/mark.ts';
 import { CommitSet } from './commit-set.ts';
@@ -146,6 +146,7 @@ function openSegments(dataDir: string, files: HeldFiles): number[] {
   return segmentsOf(dataDir).flatMap((sequence) => {
     const path = `${dataDir}/${segmentName(sequence)}`;
     try {
+      if (!isRegularFile(ops, path)) return [];
       return [files.open(path)];
     } catch (error) {
       // Deleted since the listing.

@@ -166,8 +166,17 @@ export class DataDirLock {
     const { ownerFd } = this.holds.at(-1)!;
     const file = join(this.path, OWNER_FILE);
     // While the lock is held, so that the file removed is this process's.
-    if (ownerFd === null || isNamed(ownerFd, file)) fs.rmSync(file, { force: true });
+    if (ownerFd === null || isNamed(ownerFd, file)) removeOwner(file);
     for (const held of this.holds) await releaseHold(held);
+  }
+}
+
+/** A file that stays harms nobody: its lock ends with this process. */
+function removeOwner(file: string): void {
+  try {
+    fs.rmSync(file, { force: true });
+  } catch {
+    // The file system became read-only, or there is a directory of that name.
   }
 }
 

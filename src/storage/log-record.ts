@@ -99,6 +99,9 @@ function readText(ops: FileOps, path: string): string | null {
   try {
     const bytes = Buffer.alloc(4096);
     return bytes.toString('utf8', 0, ops.read(fd, bytes, 0, bytes.length, 0));
+  } catch (error) {
+    // Reading a directory or a pipe fails without a path.
+    throw Object.assign(error as Error, { path });
   } finally {
     ops.close(fd);
   }

@@ -20,7 +20,7 @@ import { WRITER } from '../telemetry/counters.ts';
 import { readArchivedSegments } from './archived-segments.ts';
 import { codeOf, type FileOps, isFileError } from './file-ops.ts';
 import { type LogRecord, RESERVED_COMMITS, readLogRecord, writeLogRecord } from './log-record.ts';
-import { listSegmentFiles, listSegments, segmentName } from './segment-name.ts';
+import { listSegmentFiles, listSegments, SEQUENCE_MAX, segmentName } from './segment-name.ts';
 import { readSegment } from './segment-reader.ts';
 import { setAside } from './set-aside.ts';
 import { isDiskFull } from './space-guard.ts';
@@ -102,7 +102,7 @@ export function explained<Result>(dataDir: string, work: () => Result): Result {
     throw new MetricsStreamError(
       'DATA_DIR_UNUSABLE',
       `cannot recover the data directory: ${codeOf(error)}, ${path}. This process runs as user ${process.getuid?.()} ` +
-        'and must be able to read and write every file there: check their owner and mode.',
+        'and must be able to read and write every file there: check their type, owner and mode.',
       { cause: error },
     );
   }
@@ -112,6 +112,8 @@ function recoverDirectory(ops: FileOps, dataDir: string): RecoveryReport {
   const startMs = performance.now();
   const found = readLogRecord(ops, dataDir);
   const sequences = listSegments(ops, dataDir);
+  const highest = sequences.at(-1) ?? 0;
+  if (highest > SEQUENCE_MAX) throw numbersUsedUp(dataDir, highest);
   const files = listSegmentFiles(ops, dataDir);
   const last = files.at(-1);
   let tally = emptyTally();
@@ -137,7 +139,7 @@ function recoverDirectory(ops: FileOps, dataDir: string): RecoveryReport {
   const lastArchived = archived.deleted.at(-1)?.[1] ?? 0;
   const known = Math.max(inFile, archived.commit);
   const lastCommit = lastCommitNumber(record, known, Math.max(last ?? 0, lastArchived));
-  const lastSegment = Math.max(sequences.at(-1) ?? 0, record.segment, lastArchived);
+  const lastSegment = Math.max(highest, record.segment, lastArchived);
   const reserved = lastCommit + RESERVED_COMMITS;
   const isRecorded = writeRecord(ops, dataDir, {
     ...record,
@@ -168,6 +170,13 @@ function recoverDirectory(ops: FileOps, dataDir: string): RecoveryReport {
     isRecorded,
     tookMs: Math.round(performance.now() - startMs),
   };
+}
+
+function numbersUsedUp(dataDir: string, sequence: number): MetricsStreamError {
+  return new MetricsStreamError(
+    'DATA_DIR_UNUSABLE',
+    `${join(dataDir, segmentName(sequence))}: no server gets that far, and no segment could follow it; move the file away`,
+  );
 }
 
 function newLogRecord(): LogRecord {

@@ -4,6 +4,8 @@ import { codeOf, type FileOps } from './file-ops.ts';
 
 const SEQUENCE_DIGITS = 8;
 const NAME = /^metrics-(\d{8,15})\.ndjson$/;
+/** The highest segment with which a start continues: the names of all that follow match. */
+export const SEQUENCE_MAX = 1e14;
 /** Files opened ahead for the next rotations (spares.ts). */
 const SPARE_NAME = /^\.spare-\d+\.ndjson$/;
 

@@ -93,6 +93,15 @@ function tryWriter(dataDir: string, memory: Uint8Array, open: OpenBlockWriter): 
     const { code, message } = error as NodeJS.ErrnoException;
     return code ?? message.split('\n')[0]!;
   } finally {
+    removeProbe(path);
+  }
+}
+
+/** The start names the data directory that cannot be used; this file would hide the reason. */
+function removeProbe(path: string): void {
+  try {
     fs.rmSync(path, { force: true });
+  } catch {
+    // It was never created.
   }
 }

@@ -161,6 +161,16 @@ describe('configuration', () => {
     assert.match(`${stdout}${stderr}`, /rate-limit/);
   });
 
+  it('refuses the quotes that an env file keeps, around paths too', async () => {
+    for (const value of ['"/data"', "'/data'", '"8080"']) {
+      for (const variable of ['METRICSSTREAM_DATA_DIR', 'METRICSSTREAM_PORT']) {
+        const { code, stderr } = await runCli(['config', '--check'], { env: { [variable]: value } });
+        assert.equal(code, 2, stderr);
+        assert.match(stderr, new RegExp(`${variable}: .* has quotes around the value`));
+      }
+    }
+  });
+
   it('accepts a file with a byte order mark and Windows line ends', async (t) => {
     const file = join(temporaryDirectory(t), 'config.json');
     writeFileSync(file, '\uFEFF{\r\n  "port": 9123\r\n}\r\n');

@@ -1,7 +1,7 @@
 /** Commands whose output cannot be written, and starts that cannot succeed: one line, an exit code, no stack trace. */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, openSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -102,6 +102,20 @@ describe('a start that cannot succeed ends with one line', () => {
 
   it('below a directory in which nothing can be created', () =>
     assertRefused(['serve', '--port', '0', '--data-dir', '/proc/metricsstream/data'], /proc\/metricsstream/));
+
+  it('with a data directory below a file, or in a circle of links', async (t) => {
+    const directory = temporaryDirectory(t);
+    writeFileSync(join(directory, 'file'), '');
+    symlinkSync(join(directory, 'b'), join(directory, 'a'));
+    symlinkSync(join(directory, 'a'), join(directory, 'b'));
+    for (const name of ['file/data', 'a', 'x'.repeat(300)]) {
+      const dataDir = join(directory, name);
+      await assertRefused(
+        ['serve', '--port', '0', '--data-dir', dataDir],
+        /cannot use .* as the data directory/,
+      );
+    }
+  });
 
   it('with a device or an endless file where a small file is expected', async () => {
     for (const option of ['--config', '--tokens-file', '--tls-cert']) {

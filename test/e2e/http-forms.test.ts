@@ -145,6 +145,24 @@ describe('Keep-Alive', () => {
   });
 });
 
+describe('Connection: close', () => {
+  const forms = ['close', 'Close', 'TE, close', 'close, TE', 'keep-alive,close', 'close;q=1', 'closed', 'TE'];
+  for (const [index, form] of forms.entries()) {
+    const isMeant = index < 5;
+    it(`${isMeant ? 'ends' : 'does not end'} the connection when written as "${form}"`, async () => {
+      for (const start of ['GET /health', 'GET /nowhere', 'DELETE /metrics']) {
+        const connection = await RawConnection.open(server.port);
+        connection.write(`${start} HTTP/1.1\r\nHost: localhost\r\nConnection: ${form}\r\n\r\n`);
+        const response = await connection.read();
+        assert.equal(response.header('keep-alive') === undefined, isMeant);
+        if (isMeant) assert.ok(await connection.waitClosed(AT_ONCE_MS));
+        else assert.equal((await connection.request({ path: '/health' })).status, 200);
+        connection.close();
+      }
+    });
+  }
+});
+
 describe('limits of the HTTP library', () => {
   const chunked = (payload: string) =>
     `POST /metrics HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n${payload}`;
@@ -185,6 +203,12 @@ describe('limits of the HTTP library', () => {
         assert.equal(storedTimes(name), outcome === 200 ? 1 : 0, String(outcome));
       });
     }
+  });
+
+  it('leave a request behind an empty line without an answer, close, and store nothing', async () => {
+    const name = uniqueName('empty-line');
+    assert.equal(await outcomeOf(`\r\n${message(name)}`), 'closed');
+    assert.equal(storedTimes(name), 0);
   });
 
   it('take a chunk size of 2@ for 48, and store only what those 48 bytes say', async () => {

@@ -75,6 +75,7 @@ describe('a running server', () => {
 
   for (const signal of [
     ...(['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGALRM', 'SIGVTALRM', 'SIGXCPU', 'SIGIO', 'SIGPWR'] as const),
+    'SIGSTKFLT' as const,
   ]) {
     it(`drains on ${signal}`, async (t) => {
       const server = await startServer(t, { args: ['--workers', '1'] });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { copyFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -259,6 +259,21 @@ describe('TLS', { skip: requireTool('openssl') }, () => {
           return true;
         },
       );
+    });
+
+    it('refuses a file with a byte order mark by name', async () => {
+      const cert = join(directory, 'marked.crt');
+      writeFileSync(cert, `\uFEFF${readFileSync(first.cert, 'utf8')}`);
+      const { code, stderr } = await runCli([
+        'config',
+        '--check',
+        '--tls-cert',
+        cert,
+        '--tls-key',
+        first.key,
+      ]);
+      assert.equal(code, 2, stderr);
+      assert.match(stderr, /--tls-cert .*marked\.crt: begins with a byte order mark/);
     });
 
     for (const [kind, ...newkey] of [

@@ -226,3 +226,12 @@ test('a path to a file is an error with its remedy', async () => {
   });
   fs.rmSync(parent, { recursive: true });
 });
+
+test('a directory of the name OWNER prevents neither start nor end', async () => {
+  const dataDir = temporaryDirectory();
+  fs.mkdirSync(join(dataDir, 'OWNER'));
+  const lock = await acquireDataDir(dataDir);
+  await lock.release();
+  await (await acquireDataDir(dataDir)).release();
+  fs.rmSync(dataDir, { recursive: true });
+});

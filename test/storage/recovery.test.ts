@@ -228,6 +228,26 @@ describe('files that cannot be read', () => {
     fs.rmSync(dataDir, { recursive: true });
   });
 
+  it('a number that no segment could follow is an error that names the file', () => {
+    const dataDir = temporaryDirectory();
+    const path = join(dataDir, 'metrics-999999999999999.ndjson');
+    fs.writeFileSync(path, '');
+    assert.throws(
+      () => recover(nodeFileOps, dataDir),
+      /metrics-999999999999999\.ndjson: .*move the file away/,
+    );
+    fs.rmSync(path);
+    assert.equal(recover(nodeFileOps, dataDir).nextSegment, 1);
+    fs.rmSync(dataDir, { recursive: true });
+  });
+
+  it('a log record that is a directory is an error that names it', () => {
+    const dataDir = temporaryDirectory();
+    fs.mkdirSync(join(dataDir, 'log.json'));
+    assert.throws(() => recover(nodeFileOps, dataDir), /EISDIR, .*log\.json\. This process runs as user/);
+    fs.rmSync(dataDir, { recursive: true });
+  });
+
   it('a link to an archive that is not there, and a pipe, are skipped and block nobody', async () => {
     const dataDir = temporaryDirectory();
     const paths = ['metrics-00000002.ndjson', 'metrics-00000003.ndjson'].map((name) => join(dataDir, name));
