@@ -91,7 +91,7 @@ export class StreamConsumer {
     if (opened === null) return;
     const { link, jsm } = opened;
     const leftovers = this.leftovers(jsm);
-    this.trimmer = new Trimmer(jsm, address.stream, (message) => leftovers.settle(message));
+    this.trimmer = new Trimmer(jsm, address.stream, durable, (message) => leftovers.settle(message));
     this.logger.info({ stream: address.text, durable, workers }, 'consuming');
     const watch = setInterval(() => void this.watch(link, jsm), WATCH_MS);
     try {
@@ -115,7 +115,7 @@ export class StreamConsumer {
         metrics.add('metrics', lines);
         logger.warn(
           { sequence, first, last },
-          'stored a message that somebody had acknowledged although the sink lacked it',
+          'stored a message that the stream would not deliver again, although the sink lacked it',
         );
       },
       onQuarantined: (sequence, reason) => this.quarantined(sequence, reason),

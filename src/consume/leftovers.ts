@@ -1,5 +1,5 @@
 /**
- * Messages of the stream that all have acknowledged and nobody has deleted. The sink decides what becomes of them: it stores
+ * Messages that the stream does not deliver again, and that nobody has deleted. The sink decides what becomes of them: it stores
  * those that it lacks, and a message that it refuses goes to the quarantine.
  */
 import type { JetStreamManager, StoredMsg } from '@nats-io/jetstream';

@@ -16,7 +16,8 @@ const COUNTERS = {
   batches: 'Batches stored, each before it was acknowledged.',
   returned_messages: 'Messages given back to the stream because the sink did not store them.',
   quarantined_messages: 'Messages put into the quarantine stream.',
-  recovered_messages: 'Messages that the sink lacked although they were acknowledged, and holds now.',
+  recovered_messages:
+    'Messages that the sink lacked although the stream would not deliver them again, and holds now.',
   trimmed_messages: 'Messages deleted from the stream after every consumer had acknowledged them.',
 } as const;
 

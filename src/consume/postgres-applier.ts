@@ -23,8 +23,8 @@ import { type Covered, commitsOf, quarantinedIn, uncovered } from './message-com
 /** The value of `ms_cursor.writer`: no exporter has this name. */
 const CONSUME_WRITER = 'consume';
 const MAINTENANCE_RETRY_MS = 5_000;
-/** The SQLSTATE class of errors in the data, which a retry meets again. */
-const DATA_ERRORS = '22';
+/** Characters, JSON and times that no table holds. Other errors come from tables that somebody has altered. */
+const DATA_ERRORS: readonly string[] = ['22008', '22021', '22P02', '22P05'];
 /** SQLSTATEs of a database that ends, or has no room for another connection. */
 const AWAY = /^(08|53|57P)/;
 
@@ -276,7 +276,7 @@ export class PostgresApplier implements Applier {
     } catch (error) {
       if (error instanceof ApplyError) throw error;
       const { verdict, message, cause } = sinkError(this.place, error);
-      const isData = cause instanceof pg.DatabaseError && cause.code?.startsWith(DATA_ERRORS) === true;
+      const isData = cause instanceof pg.DatabaseError && DATA_ERRORS.includes(cause.code ?? '');
       throw new ApplyError(isData ? 'poison' : verdict === 'retry' ? 'retry' : 'fatal', message, { cause });
     }
   }

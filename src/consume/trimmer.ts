@@ -5,8 +5,8 @@
  * Each message is deleted by its number, after this process has stored it. A purge up to a number would be one request,
  * but nats-server 2.9 then moves consumers forward, past messages that nobody has acknowledged.
  *
- * Messages that stay although all have acknowledged them are settled with the sink: it decides whether it holds a message,
- * not the acknowledgement.
+ * Messages that stay although the consumer has finished them are settled with the sink: it decides whether it holds a
+ * message, not the acknowledgement.
  */
 import type { JetStreamManager, StoredMsg, StreamInfo } from '@nats-io/jetstream';
 import { decodeExtent } from '../nats/message.ts';
@@ -19,12 +19,20 @@ const REQUESTS_AHEAD = 16;
 /** Other processes delete what they have stored within seconds. */
 const SEARCH_MS = 60_000;
 
+interface Progress {
+  /** All consumers have acknowledged the messages up to this one; 0 if that is not known now. */
+  readonly acknowledged: number;
+  /** The consumer of this sink delivers none of the messages up to this one again. */
+  readonly finished: number;
+}
+
 /** Makes sure that the sink, or the quarantine, holds a message. @throws ApplyError while it cannot */
 export type Settle = (message: StoredMsg) => Promise<void>;
 
 export class Trimmer {
   private readonly jsm: JetStreamManager;
   private readonly stream: string;
+  private readonly durable: string;
   private readonly settle: Settle;
   /** Sequences of messages that the sink holds, by log. */
   private readonly stored = new Map<string, Set<number>>();
@@ -33,12 +41,14 @@ export class Trimmer {
   private created = '';
   private lastSequence = 0;
   private nextSearchMs = 0;
-  /** All consumers had acknowledged up to here at the last search; null before the first one. */
+  /** `Progress.finished` at the last search; null before the first one. */
   private searchedUpTo: number | null = null;
 
-  constructor(jsm: JetStreamManager, stream: string, settle: Settle) {
+  /** @param durable the consumer of this sink */
+  constructor(jsm: JetStreamManager, stream: string, durable: string, settle: Settle) {
     this.jsm = jsm;
     this.stream = stream;
+    this.durable = durable;
     this.settle = settle;
   }
 
@@ -65,12 +75,13 @@ export class Trimmer {
 
   /** Returns how many messages it deleted. @throws the client's errors; ApplyError */
   async trim(): Promise<number> {
-    const floor = await this.acknowledgedUpTo();
-    if (floor === 0) return 0;
-    const deleted = await this.deleteUpTo(floor);
+    const progress = await this.progress();
+    if (progress === null) return 0;
+    const { acknowledged, finished } = progress;
+    const deleted = await this.deleteUpTo(acknowledged);
     if (performance.now() < this.nextSearchMs) return deleted;
-    await this.settleLeftovers(Math.min(floor, this.searchedUpTo ?? floor));
-    this.searchedUpTo = floor;
+    await this.settleLeftovers(Math.min(finished, this.searchedUpTo ?? finished));
+    this.searchedUpTo = finished;
     this.nextSearchMs = performance.now() + SEARCH_MS;
     return deleted;
   }
@@ -101,17 +112,23 @@ export class Trimmer {
     }
   }
 
-  /** The last message up to which every consumer has acknowledged all; 0 if that is not known now. */
-  private async acknowledgedUpTo(): Promise<number> {
-    let floor = Number.POSITIVE_INFINITY;
+  /** Null if the stream is another one than before. */
+  private async progress(): Promise<Progress | null> {
+    let acknowledged = Number.POSITIVE_INFINITY;
+    let finished = 0;
     let count = 0;
-    for await (const { ack_floor: acked } of this.jsm.consumers.list(this.stream)) {
-      floor = Math.min(floor, acked.stream_seq);
+    for await (const { name, ack_floor, delivered, num_ack_pending } of this.jsm.consumers.list(
+      this.stream,
+    )) {
+      acknowledged = Math.min(acknowledged, ack_floor.stream_seq);
+      // The floor stays below a message that has been delivered max_deliver times, and is not delivered again.
+      if (name === this.durable) finished = (num_ack_pending === 0 ? delivered : ack_floor).stream_seq;
       count++;
     }
     const info = await this.jsm.streams.info(this.stream);
+    if (!this.isKnown(info)) return null;
     // A cluster leaves consumers out of the list while they have no leader.
-    return this.isKnown(info) && count > 0 && count >= info.state.consumer_count ? floor : 0;
+    return { finished, acknowledged: count === 0 || count < info.state.consumer_count ? 0 : acknowledged };
   }
 
   /** Whether the stream is the one whose numbers are remembered. Forgets them if it was made again or restored. */
@@ -125,9 +142,9 @@ export class Trimmer {
   }
 
   /**
-   * Finds messages that are acknowledged and were not deleted. As a rule, a process ended before it deleted them. An
-   * acknowledgement can also belong to another message: one of a stream of this name that was deleted or rolled back, or
-   * one that somebody gave by hand.
+   * Finds messages that are finished and were not deleted. As a rule, a process ended before it deleted them. But an
+   * acknowledgement can belong to another message: one of a stream of this name that was deleted or rolled back, or
+   * somebody gave it by hand; and a message is not delivered more often than the consumer's max_deliver.
    */
   private async settleLeftovers(upTo: number): Promise<void> {
     const { state } = await this.jsm.streams.info(this.stream);
