@@ -54,6 +54,8 @@ const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
   EPERM: 'operation not permitted',
   EPIPE: 'the reader has closed the pipe',
   EROFS: 'read-only file system',
+  ERR_WORKER_INIT_FAILED:
+    'a thread cannot be created; raise the limit of processes (--pids-limit, TasksMax, ulimit -u)',
 };
 
 /** The reason of a failed system call in words; for other errors, the message. One line. */

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { assertAccepted } from '../support/assertions.ts';
 import { namesBody, uniqueName } from '../support/bodies.ts';
 import { mountRefusal, PrivateMount } from '../support/private-mount.ts';
+import { limitedProcesses } from '../support/process-group.ts';
 import { post } from '../support/raw-http.ts';
 import { runCli, startServer, temporaryDirectory } from '../support/server-process.ts';
 
@@ -151,6 +152,17 @@ describe('a start that cannot succeed ends with one line', () => {
       assertOneLine(stderr);
       assert.match(stderr, /ulimit -n/);
     }
+  });
+
+  it('with too few threads', async (t) => {
+    const wrapper = limitedProcesses(t, 16);
+    if (wrapper === null) return t.skip('control groups of processes cannot be made here');
+    const options = ['--port', '0', '--workers', '8', '--log-level', 'error'];
+    const args = ['serve', ...options, '--data-dir', temporaryDirectory(t)];
+    const { code, stderr } = await runCli(args, { wrapper });
+    assert.equal(code, 1, stderr);
+    assertOneLine(stderr);
+    assert.match(stderr, /a thread cannot be created; raise the limit of processes/);
   });
 
   it('with a limit of file sizes below that of the files', async (t) => {
