@@ -6,7 +6,6 @@
  * which phase it is in.
  */
 import type { Revert } from './config/load.ts';
-import { PHASE_NUMBERS } from './config/options.ts';
 import type { DispatcherModule } from './dispatch/dispatcher.ts';
 import type { LimiterModule } from './limiter/limiter.ts';
 import type { ParserModule } from './parser/parser.ts';
@@ -142,7 +141,8 @@ export const PHASES: readonly Phase[] = STEPS.reduce<Phase[]>(
 
 export function phaseOf(number: number): Phase {
   const phase = PHASES.find((row) => row.number === number);
-  if (!phase) throw new RangeError(`no phase ${number}; there are ${PHASE_NUMBERS.join(', ')}`);
+  if (!phase)
+    throw new RangeError(`no phase ${number}; there are ${PHASES.map((row) => row.number).join(', ')}`);
   return phase;
 }
 

@@ -26,6 +26,9 @@ function changedSlots(before: Slots, after: Slots): (keyof Slots)[] {
   return slotNames.filter((slot) => before[slot] !== after[slot]);
 }
 
+/** Threads check no options. In phases 1 to 5 each request would pay for loading this. */
+const SCHEMA_OF_OPTIONS = 'src/config/options.ts';
+
 const STATIC_IMPORT = /^\s*(?:import|export)\s+(?!type\s)[^'"]*?from\s+['"](\.[^'"]+)['"]/gm;
 
 /** Files that are loaded with `entry`, dynamic imports apart. */
@@ -88,6 +91,8 @@ describe('a slot reverted', () => {
 });
 
 describe('code loaded', () => {
+  it('is followed to files that are imported', () => assert.ok(loadedWith('src/server.ts').size > 50));
+
   const entries = [
     'server',
     'threads/ingest-worker',
@@ -102,6 +107,12 @@ describe('code loaded', () => {
         implementations.filter(({ path }) => loaded.has(path)),
         [],
       );
+    });
+  }
+
+  for (const entry of entries.filter((name) => name.startsWith('threads/'))) {
+    it(`with ${entry} does not include the schema of the options`, () => {
+      assert.ok(!loadedWith(`src/${entry}.ts`).has(SCHEMA_OF_OPTIONS));
     });
   }
 
