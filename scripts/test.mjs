@@ -14,6 +14,7 @@ process.chdir(fileURLToPath(new URL('..', import.meta.url)));
 const SLOWEST_FIRST = [
   'faults/suite',
   'bench/journey',
+  'e2e/node-versions',
   'export/kill',
   'export/postgres',
   'export/partition',
@@ -26,7 +27,7 @@ const SLOWEST_FIRST = [
   'stress/',
 ];
 /** Tests mostly wait: for timers, for disks that they make slow, for processes that start. */
-const CONCURRENCY = 2 * availableParallelism();
+const FILES_AT_ONCE = Number(process.env.METRICSSTREAM_TEST_FILES_AT_ONCE) || 2 * availableParallelism();
 const FILE_TIMEOUT_MS = 15 * 60_000;
 const SLOWEST_SHOWN = 25;
 
@@ -79,7 +80,7 @@ const addTime = ({ file, nesting, details }) => {
 };
 const tests = run({
   files: files.map((file) => fileURLToPath(new URL(`../${file}`, import.meta.url))),
-  concurrency: CONCURRENCY,
+  concurrency: FILES_AT_ONCE,
   timeout: FILE_TIMEOUT_MS,
 });
 tests.on('test:pass', addTime);

@@ -1,6 +1,10 @@
-/** The server under the other supported versions of Node.js; `npm run test:node` runs the whole suite under them. */
+/**
+ * The other supported versions of Node.js. They serve and stop, and each passes a quarter of the end-to-end suite, which
+ * the commit chooses. `npm run test:node` runs the whole suite under them.
+ */
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { execFile, execFileSync } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
@@ -21,6 +25,59 @@ function skipReason(major: number): string | false {
   if (process.env.METRICSSTREAM_REQUIRE_TOOLS === '1') throw new Error(reason);
   return reason;
 }
+
+const QUARTERS = 4;
+const OWN_MAJOR = Number(process.versions.node.split('.')[0]);
+
+/** A number that differs from commit to commit; 0 where git does not know the commit. */
+function commitNumber(): number {
+  try {
+    const hash = execFileSync('git', ['-C', ROOT, 'rev-parse', 'HEAD'], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    return Number.parseInt(hash.toString().slice(0, 8), 16);
+  } catch {
+    return 0;
+  }
+}
+
+/** @returns the parts of the suite that the version runs: the versions never run the same quarter */
+function quarterOf(major: number): string[] {
+  const quarter = (commitNumber() + (major === 22 ? 0 : QUARTERS / 2)) % QUARTERS;
+  const files = readdirSync(join(ROOT, 'dist/test/e2e')).filter(
+    (name) => name.endsWith('.test.js') && !name.startsWith('node-versions'),
+  );
+  return files
+    .sort()
+    .filter((_, index) => index % QUARTERS === quarter)
+    .map((name) => `e2e/${name}`);
+}
+
+function runTests(node: string, parts: string[]): Promise<{ code: unknown; output: string }> {
+  // A nested runner that finds this variable reports to the runner above instead of running files.
+  const env: NodeJS.ProcessEnv = { ...process.env, METRICSSTREAM_TEST_FILES_AT_ONCE: '1' };
+  delete env.NODE_TEST_CONTEXT;
+  return new Promise((resolve) => {
+    const options = { cwd: ROOT, env, maxBuffer: 256 << 20 };
+    execFile(node, ['scripts/test.mjs', ...parts], options, (error, stdout, stderr) =>
+      resolve({ code: error?.code ?? error?.signal ?? 0, output: stdout + stderr }),
+    );
+  });
+}
+
+describe('a quarter of the end-to-end suite', { concurrency: true }, () => {
+  for (const major of [22, 24]) {
+    const skip = OWN_MAJOR === major ? 'the suite runs under it already' : skipReason(major);
+    it(`passes under Node.js ${major}`, { skip }, async (t) => {
+      const parts = quarterOf(major);
+      t.diagnostic(parts.join(' '));
+      const { code, output } = await runTests(binaryOf(major), parts);
+      assert.equal(code, 0, output);
+      const passed = Number(/^ℹ pass (\d+)$/m.exec(output)?.[1]);
+      assert.ok(passed > parts.length, output);
+    });
+  }
+});
 
 describe('under Node.js', () => {
   for (const major of [22, 24]) {
