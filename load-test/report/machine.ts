@@ -23,7 +23,8 @@ export function commitText(): string {
 }
 
 export function machineText(): string {
-  const cores = os.availableParallelism();
+  // Not availableParallelism: a load generator keeps itself to one core.
+  const cores = os.cpus().length;
   const model = os.cpus()[0]?.model.trim() ?? 'unknown processor';
   const memory = `${(os.totalmem() / GIB).toFixed(1)} GiB`;
   return `${model}, ${cores} cores, ${memory}, ${os.type()} ${os.release()}, Node.js ${process.version}`;
