@@ -4,7 +4,7 @@ import { MetricsStreamError } from '../base/errors.ts';
 import { CommitReader } from '../storage/commit-reader.ts';
 import { segmentsOf } from '../storage/data-dir.ts';
 import { nodeFileOps as ops } from '../storage/file-ops.ts';
-import { segmentName } from '../storage/segment-name.ts';
+import { isRegularFile, segmentName } from '../storage/segment-name.ts';
 
 /**
  * The last commit before `--from`: a commit number, or a time as ISO 8601. A time selects the first segment that was
@@ -19,9 +19,10 @@ export async function startOf(dataDir: string, from: string): Promise<number> {
       'CONFIG_INVALID',
       `--from ${from}: give a commit number, or a time such as 2026-01-31T12:00Z`,
     );
-  const segment = segmentsOf(dataDir).find(
-    (sequence) => ops.stat(join(dataDir, segmentName(sequence))).mtimeMs >= time,
-  );
+  const segment = segmentsOf(dataDir).find((sequence) => {
+    const path = join(dataDir, segmentName(sequence));
+    return isRegularFile(ops, path) && ops.stat(path).mtimeMs >= time;
+  });
   if (segment === undefined)
     throw new MetricsStreamError(
       'CONFIG_INVALID',
