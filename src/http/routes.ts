@@ -70,6 +70,7 @@ export class Routes {
       const path = request.getUrl();
       const exchange = this.begin(response, request);
       if (exchange === null) return;
+      exchange.headOnly = isHead(request);
       this.outbox.enqueueProblem(exchange, {
         status: 404,
         code: 'not_found',
@@ -87,6 +88,8 @@ export class Routes {
         const exchange = this.begin(response, request);
         if (exchange === null) return;
         exchange.headOnly = headOnly;
+        // The length of the body can be reported only by an answer that keeps the connection: see response.ts.
+        if (headOnly) exchange.close = false;
         serve(exchange);
       };
     };
@@ -108,7 +111,7 @@ export class Routes {
     app.any(path, (response, request) => {
       const exchange = this.begin(response, request);
       if (exchange === null) return;
-      exchange.headOnly = request.getMethod() === 'head';
+      exchange.headOnly = isHead(request);
       this.outbox.enqueueProblem(exchange, {
         status: 405,
         code: 'method_not_allowed',
@@ -125,6 +128,7 @@ export class Routes {
     const verdict = this.scan.scan(request);
     exchange.close = this.scan.closes;
     if (verdict === FRAMING_OK) return exchange;
+    exchange.headOnly = isHead(request);
     if (verdict === HEADERS_TOO_LARGE) {
       this.outbox.enqueueProblem(exchange, {
         status: 431,
@@ -173,6 +177,8 @@ export class Routes {
     this.outbox.enqueue(exchange);
   }
 }
+
+const isHead = (request: HttpRequest): boolean => request.getMethod() === 'head';
 
 function notReady(reason: UnavailableReason) {
   return {

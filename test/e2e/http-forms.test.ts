@@ -145,6 +145,35 @@ describe('Keep-Alive', () => {
   });
 });
 
+describe('HEAD', () => {
+  it('gets no body, whatever the answer, so the next answer on the connection is whole', async () => {
+    const connection = await RawConnection.open(server.port);
+    for (const [path, status] of [
+      ['/nowhere', 404],
+      ['/live', 405],
+      ['/health', 200],
+    ] as const) {
+      assert.equal((await connection.request({ method: 'HEAD', path })).status, status);
+      assert.equal((await connection.request({ path: '/health' })).status, 200);
+    }
+    const headers = { 'X-Long': 'a'.repeat(9_000) };
+    assert.equal((await connection.request({ method: 'HEAD', path: '/health', headers })).status, 431);
+    assert.ok(await connection.waitClosed(AT_ONCE_MS));
+    assert.equal(connection.unread.length, 0);
+    connection.close();
+  });
+
+  it('reports the length of the body, and one length only, also before a close', async () => {
+    const { body } = await fetchOnce(server.port, { path: '/' });
+    for (const headers of [{}, { Connection: 'close' }]) {
+      const connection = await RawConnection.open(server.port);
+      const response = await connection.request({ method: 'HEAD', path: '/', headers });
+      assert.deepEqual(response.headers.get('content-length'), [String(body.length)]);
+      connection.close();
+    }
+  });
+});
+
 describe('Connection: close', () => {
   const forms = ['close', 'Close', 'TE, close', 'close, TE', 'keep-alive,close', 'close;q=1', 'closed', 'TE'];
   for (const [index, form] of forms.entries()) {
