@@ -6,6 +6,7 @@
  * back what they acknowledged. So the cursor is read again at each connection, and retention keeps the log for some
  * minutes past the acknowledgement.
  */
+import { monotonicMs } from '../base/clock.ts';
 import { MetricsStreamError } from '../base/errors.ts';
 import {
   type CommitRange,
@@ -31,9 +32,11 @@ export interface NatsSinkOptions {
   readonly address: NatsAddress;
   readonly files: NatsFiles;
   readonly dataDir: string;
+  /** Steady ms; another one for tests. */
+  readonly clock?: () => number;
 }
 
-/** A commit, and when it had been acknowledged. */
+/** A commit, and when it had been acknowledged, on the steady clock: wall time may jump. */
 interface Mark {
   readonly commit: number;
   readonly atMs: number;
@@ -44,6 +47,7 @@ export class NatsSink implements Sink {
   durableCommit = 0;
   private readonly options: NatsSinkOptions;
   private readonly context: SinkContext;
+  private readonly clock: () => number;
   private link: NatsLink | null = null;
   private writer: LogWriter | null = null;
   /** Commits up to this one may have been in the stream before: whatever had been sent was sealed by now. */
@@ -56,6 +60,7 @@ export class NatsSink implements Sink {
   constructor(options: NatsSinkOptions, context: SinkContext) {
     this.options = options;
     this.context = context;
+    this.clock = options.clock ?? monotonicMs;
     this.place = options.address.text;
   }
 
@@ -77,7 +82,7 @@ export class NatsSink implements Sink {
     const isRewound = this.rewound?.sequence === this.writer.sequence;
     if (isRewound) this.writer.last = null;
     const commit = isRewound ? this.rewound!.commit : wholeCommit(last);
-    this.rewindMarks(commit, storedAtMs);
+    this.rewindMarks(commit, this.clock() - Math.max(0, Date.now() - storedAtMs));
     return { commit, segment: 0, writer: exporter };
   }
 
@@ -136,13 +141,13 @@ export class NatsSink implements Sink {
 
   maintain(): Promise<void> {
     const { shippedCommit: commit, marks } = this;
-    if (commit > (marks.at(-1)?.commit ?? this.durableCommit)) marks.push({ commit, atMs: Date.now() });
+    if (commit > (marks.at(-1)?.commit ?? this.durableCommit)) marks.push({ commit, atMs: this.clock() });
     this.advanceDurable();
     return Promise.resolve();
   }
 
   private advanceDurable(): void {
-    const beforeMs = Date.now() - DURABLE_AFTER_MS;
+    const beforeMs = this.clock() - DURABLE_AFTER_MS;
     while (this.marks.length > 0 && this.marks[0]!.atMs <= beforeMs) {
       this.durableCommit = Math.max(this.durableCommit, this.marks.shift()!.commit);
     }
