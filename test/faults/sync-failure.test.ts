@@ -8,8 +8,8 @@ import { post, postRequest, RawConnection } from '../support/raw-http.ts';
 import { memoryDirectory, startServer, verify } from '../support/server-process.ts';
 import { countNames, readStored } from '../support/stored.ts';
 
-/** "Within a second" of the contract, and as much again for a busy machine. */
-const EXIT_MS = 2_000;
+/** The contract says a second. A busy machine takes a few, and a server that drains instead takes 60. */
+const EXIT_MS = 15_000;
 /** Both writers, under every dispatcher. */
 const PHASES = ['0', '1', '5', '6'];
 
