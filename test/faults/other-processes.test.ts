@@ -24,8 +24,11 @@ import { readStored, segmentPaths } from '../support/stored.ts';
 const PHASES = [6, 1] as const;
 const ARGS = ['--workers', '1', '--rate-limit', '0'];
 const NOBODY = 65_534;
-/** Within this time a change must be found. The data is in memory, since a stalled disk would delay that. */
-const DETECTION_MS = 2_000;
+/**
+ * Within this time a change must be found: two seconds, and more for a busy machine. The data is in memory, since a
+ * stalled disk would delay that.
+ */
+const DETECTION_MS = 10_000;
 
 async function post(server: ServerProcess, name = 'm'): Promise<number> {
   const { status } = await postBody(server.port, namesBody(name));
@@ -70,7 +73,7 @@ describe('segments that other processes change', () => {
       assertNoStackTrace(server.output());
     });
 
-    it(`phase ${phase}: moved within the file system: new metrics go to a new file within ${DETECTION_MS} ms`, async (t) => {
+    it(`phase ${phase}: moved within the file system: found without a commit, and new metrics go to a new file`, async (t) => {
       const server = await start(t);
       assert.equal(await post(server, 'before'), 200);
       fs.renameSync(segmentPaths(server.dataDir)[0]!, join(server.dataDir, 'archived.ndjson'));
