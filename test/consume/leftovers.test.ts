@@ -80,6 +80,31 @@ describe('a finished message that the sink lacks', { skip: requirePipeline() }, 
   });
 });
 
+describe('a stream that is deleted and made again under export and consume', {
+  skip: requirePipeline(),
+}, () => {
+  it('gets everything again, and each metric is stored once', async (t) => {
+    const { nats, postgres, consumeArgs, exportArgs } = await startPipeline(t);
+    const server = await startServer(t, { args: ['--workers', '1'] });
+    const exporter = startCli(t, exportArgs(server.dataDir));
+    const consumer = startCli(t, [...consumeArgs, '--workers', '2', '--ack-wait', '2s']);
+    const send = async (): Promise<void> =>
+      assertAccepted(await post(server.port, namesBody(uniqueName('m'))), 1);
+    for (let k = 1; k <= 3; k++) {
+      await send();
+      await untilRows(postgres, k);
+    }
+    await withJetStream(nats.url, (jsm) => jsm.streams.delete(STREAM));
+    await init(nats.url);
+    await send();
+    await exporter.until((lines) => lines.some((line) => line.includes('the sink has lost commits')));
+    await consumer.until((lines) => lines.some((line) => line.includes('made the consumer again')));
+    await untilRows(postgres, 4);
+    await server.stop();
+    await assertSame(postgres, server.dataDir);
+  });
+});
+
 describe('the trimmer', { skip: requireTool('nats-server') }, () => {
   const log = randomUUID();
 
