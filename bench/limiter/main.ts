@@ -5,6 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { xorshift32 } from '../../load-test/generator/sample-metrics.ts';
+import { ClientKey } from '../../src/base/client-key.ts';
 import { halfSipHash } from '../../src/base/siphash.ts';
 import { ADMITTED, LIMITED, type Limiter, type LimiterModule } from '../../src/limiter/limiter.ts';
 import * as lockFree from '../../src/limiter/lock-free.ts';
@@ -29,13 +30,19 @@ const NEVER_REFUSING = {
 const STEP_MS = 0.1;
 const SEED = 20_261;
 
+const addressOf = (client: number): number[] => [
+  10 + (client % 190),
+  (client * 7) & 255,
+  (client >> 5) & 255,
+  client & 255,
+];
+
 /** The key of each call, fetched in advance to keep that out of the figure. */
 function keysOf(clients: number, text: boolean): { keys: Int32Array; lengths: Uint8Array } {
   const bytes = new Uint8Array(ORDER * KEY_STRIDE);
   const lengths = new Uint8Array(ORDER);
   order.forEach((drawn, call) => {
-    const client = drawn % clients;
-    const address = [10 + (client % 190), (client * 7) & 255, (client >> 5) & 255, client & 255];
+    const address = addressOf(drawn % clients);
     const key = text ? Buffer.from(address.join('.')) : Buffer.from(address);
     bytes.set(key, call * KEY_STRIDE);
     lengths[call] = key.length;
@@ -55,7 +62,7 @@ function verifyBuckets({ openLimiter, createLimiterMemory }: LimiterModule): voi
   assert.deepEqual(verdicts, [ADMITTED, ADMITTED, LIMITED, ADMITTED, LIMITED]);
 }
 
-/** Calls `chargeRequest` for `clients` clients in random order. */
+/** Calls `chargeRequest` for `clients` clients in random order, each time as for the first request of a connection. */
 function limiterCase(name: string, module: LimiterModule, clients: number, text: boolean) {
   const { keys, lengths } = keysOf(clients, text);
   const key = new Uint8Array(KEY_STRIDE);
@@ -78,6 +85,28 @@ function limiterCase(name: string, module: LimiterModule, clients: number, text:
     assert.equal(admitted, CALLS);
   };
   return { name, perRun: CALLS, verify: () => verifyBuckets(module), run };
+}
+
+/** The same with an object for each client's key. `ClientKey`: as for the later requests, since the limiter has seen it. */
+function objectCase(name: string, clients: number, Key: typeof Uint8Array | typeof ClientKey) {
+  const limiter = lockFree.openLimiter(lockFree.createLimiterMemory(NEVER_REFUSING));
+  const known = Array.from(
+    { length: clients },
+    (_, client) => new Key(Buffer.from(addressOf(client).join('.'))),
+  );
+  let nowMs = 0;
+  let at = 0;
+  const run = (): void => {
+    let admitted = 0;
+    for (let call = 0; call < CALLS; call++) {
+      const key = known[order[at]! % clients]!;
+      nowMs += STEP_MS;
+      if (limiter.chargeRequest(key, key.length, nowMs) === ADMITTED) admitted++;
+      at = (at + 1) & (ORDER - 1);
+    }
+    assert.equal(admitted, CALLS);
+  };
+  return { name, perRun: CALLS, verify: () => verifyBuckets(lockFree), run };
 }
 
 function hashCase(name: string, bytes: number) {
@@ -150,8 +179,16 @@ await compare({
     ].flatMap(({ name, module }) => [
       limiterCase(`${name}, 1 client, 4-byte address`, module, 1, false),
       limiterCase(`${name}, 10,000 clients, 4-byte address`, module, CLIENTS, false),
+      limiterCase(`${name}, 1 client, 9- to 15-byte text`, module, 1, true),
       limiterCase(`${name}, 10,000 clients, 9- to 15-byte text`, module, CLIENTS, true),
     ]),
+    ...[1, CLIENTS].flatMap((clients) => {
+      const name = `lock-free, ${clients.toLocaleString('en')} text objects`;
+      return [
+        objectCase(`${name}, first request`, clients, Uint8Array),
+        objectCase(`${name}, later requests`, clients, ClientKey),
+      ];
+    }),
     hashCase('HalfSipHash-2-4 alone, 4 bytes', 4),
     hashCase('HalfSipHash-2-4 alone, 12 bytes', 12),
   ],

@@ -10,6 +10,7 @@
  * Hashing each time costs half a microsecond. A cache of accepted headers would save little and keep tokens in clear.
  */
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { ClientKey } from '../base/client-key.ts';
 import { powerOfTwoAtLeast } from '../base/shared-memory.ts';
 import { halfSipHash } from '../base/siphash.ts';
 import { DIGEST_BYTES, type TokenSet } from './token-set.ts';
@@ -18,7 +19,7 @@ import { DIGEST_BYTES, type TokenSet } from './token-set.ts';
 export interface Client {
   readonly classIndex: number;
   /** Its name: a client that changes its token keeps its limits. */
-  readonly limitKey: Uint8Array;
+  readonly limitKey: ClientKey;
 }
 
 /** Index slots for each token: runs of occupied slots stay short. */
@@ -43,7 +44,7 @@ export class TokenTable {
     this.clientOf = clientOf;
     this.clients = clients.map(({ name, classIndex }) => ({
       classIndex,
-      limitKey: new Uint8Array(Buffer.from(name, 'latin1')),
+      limitKey: new ClientKey(Buffer.from(name, 'latin1')),
     }));
     this.digests = Array.from({ length: this.size }, (_, token) =>
       digests.subarray(token * DIGEST_BYTES, (token + 1) * DIGEST_BYTES),

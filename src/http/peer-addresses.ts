@@ -8,13 +8,14 @@
  * The state is exact as long as each connection is reported when it opens and when it closes. If a build reported
  * less, `open` or `isMixed` would send requests the slow way.
  */
+import { ClientKey } from '../base/client-key.ts';
 import type { HttpResponse } from './uws.ts';
 
 export class PeerAddresses {
   /** Open connections. */
   private open = 0;
   /** Of the connection that opened when no other was open. */
-  private address: Uint8Array | null = null;
+  private address: ClientKey | null = null;
   /** Since then, a connection from another address has opened. */
   private isMixed = false;
 
@@ -28,7 +29,7 @@ export class PeerAddresses {
   private opened(response: HttpResponse): void {
     const address = read(response);
     if (this.open <= 0) {
-      this.address = address;
+      this.address = new ClientKey(address);
       this.isMixed = false;
     } else if (this.address === null || Buffer.compare(address, this.address) !== 0) this.isMixed = true;
     this.open++;

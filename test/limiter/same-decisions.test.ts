@@ -8,6 +8,8 @@ import * as stripedLock from '../../src/limiter/striped-lock.ts';
 import type { TestedLimiter } from './contract.ts';
 
 interface Charge {
+  /** Two threads take turns, each with a limiter of its own. */
+  readonly thread: number;
   readonly client: number;
   readonly waitMs: number;
   readonly metrics: number;
@@ -30,9 +32,10 @@ function observe(
 ) {
   const memory = tested.createLimiterMemory(limits, geometry);
   new Uint8Array(memory).set(seed);
-  const limiter = tested.openLimiter(memory, limits);
+  const threads = [tested.openLimiter(memory, limits), tested.openLimiter(memory, limits)];
   let nowMs = 0;
-  const seen = charges.map(({ client, waitMs, metrics }) => {
+  const seen = charges.map(({ thread, client, waitMs, metrics }) => {
+    const limiter = threads[thread]!;
     nowMs += waitMs;
     const key = Buffer.from(`client ${client}`);
     const request = limiter.chargeRequest(key, key.length, nowMs);
@@ -44,6 +47,7 @@ function observe(
 }
 
 const charge = fc.record({
+  thread: fc.nat(1),
   client: fc.nat(11),
   waitMs: fc.nat(20).map((steps) => steps * STEP_MS),
   metrics: fc.integer({ min: 1, max: 50 }),
