@@ -7,8 +7,8 @@ import { monotonicMs } from '../base/clock.ts';
 export class Turn {
   /** True from the first `open` to the end of the turn. */
   isOpen = false;
+  /** Both are 0 until a request of this turn asks. */
   private startMs = 0;
-  /** 0 until a request of this turn asks. */
   private wallMs = 0;
   private readonly end: () => void;
 
@@ -16,6 +16,7 @@ export class Turn {
   constructor(ended: () => void) {
     this.end = () => {
       this.isOpen = false;
+      this.startMs = 0;
       this.wallMs = 0;
       ended();
     };
@@ -23,7 +24,7 @@ export class Turn {
 
   /** Monotonic ms that counts as the start of a request that arrives now. */
   nowMs(): number {
-    if (!this.isOpen) this.startMs = monotonicMs();
+    if (!this.isOpen || this.startMs === 0) this.startMs = monotonicMs();
     return this.startMs;
   }
 

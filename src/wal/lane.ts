@@ -72,6 +72,8 @@ export class Lane implements Journal {
   private recordStart: number;
   private head: number;
   private openLines = 0;
+  /** Head at the last `publish`: later commits gather until the next one. */
+  private handedOver = 0;
   /** Cursors up to which lines are stored, and up to which their records were submitted. */
   private stored: number;
   private submittedCursor: number;
@@ -190,13 +192,15 @@ export class Lane implements Journal {
   /** Submits what is committed. The bell is rung from here when records are durable, so never by the caller. */
   publish(): boolean {
     this.writer.poll();
+    this.handedOver = this.head;
     this.advance();
     return false;
   }
 
   private advance(): void {
     if (this.hasFailed) return;
-    if (this.inFlight < this.writer.depth && this.submitted === this.closed) this.closeRecord();
+    const isFree = this.inFlight < this.writer.depth && this.submitted === this.closed;
+    if (isFree && this.handedOver === this.head) this.closeRecord();
     this.submit();
   }
 

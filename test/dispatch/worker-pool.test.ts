@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { setImmediate as turnEnd } from 'node:timers/promises';
 import { Bell, createBell } from '../../src/base/bell.ts';
+import { monotonicMs } from '../../src/base/clock.ts';
 import { Control, createControlBlock } from '../../src/base/control.ts';
 import { Breaker, createBreakerMemory } from '../../src/breaker/breaker.ts';
 import { limiterConfigOf } from '../../src/config/slices.ts';
@@ -91,4 +92,61 @@ it('publishes lines that found no run slot as soon as it sees that the stored cu
   assert.equal(consumer.next(), true);
   const { bytes, runOffset, runBytes } = consumer;
   assert.match(Buffer.from(bytes.subarray(runOffset, runOffset + runBytes)).toString(), new RegExp(name));
+});
+
+/** A worker over a ring that has room, the ring's consumer, and requests whose body was complete at a time of choice. */
+async function openGatheringWorker() {
+  const memory = createJournalRing(CONFIG.journalBytes);
+  const consumer = new JournalConsumer(memory);
+  const worker = await openWorker(new JournalProducer(memory));
+  const admit = (receivedMs: number): void => {
+    const exchange = new Exchange({ aborted: () => {}, received: () => {}, released: () => {} });
+    exchange.receivedMs = receivedMs;
+    worker.admit(exchange, Buffer.from(namesBody(uniqueName('gathered'))));
+  };
+  return { worker, consumer, admit };
+}
+
+it('gathers the requests of successive turns, and publishes them once a turn brings none', async () => {
+  const { consumer, admit } = await openGatheringWorker();
+  // Later than the test ends, so that the batch never counts as old.
+  const receivedMs = monotonicMs() + 60_000;
+  for (let turn = 0; turn < 3; turn++) {
+    admit(receivedMs);
+    await turnEnd();
+    assert.equal(consumer.next(), false, `nothing is published in turn ${turn}`);
+  }
+  await turnEnd();
+  assert.equal(consumer.next(), true);
+  assert.equal(consumer.runLines, 3);
+});
+
+it('publishes a batch that has gathered for long at the end of the turn', async () => {
+  const { consumer, admit } = await openGatheringWorker();
+  admit(monotonicMs() - 60_000);
+  await turnEnd();
+  assert.equal(consumer.next(), true);
+  // The next batch gathers anew.
+  admit(monotonicMs() + 60_000);
+  await turnEnd();
+  assert.equal(consumer.next(), false);
+  await turnEnd();
+  assert.equal(consumer.next(), true);
+});
+
+it('keeps a batch that gathers together when an earlier one is stored', async () => {
+  const { worker, consumer, admit } = await openGatheringWorker();
+  admit(monotonicMs() - 60_000);
+  await turnEnd();
+  assert.equal(consumer.next(), true);
+  consumer.release();
+  // The batch grows in each turn until the worker has learned of the release.
+  let admitted = 1;
+  do {
+    admit(monotonicMs() + 60_000);
+    admitted++;
+    await turnEnd();
+  } while (worker.pending === admitted);
+  assert.equal(worker.pending, admitted - 1);
+  assert.equal(consumer.next(), false);
 });

@@ -96,6 +96,21 @@ describe('a lane', () => {
     rig.remove();
   });
 
+  it('keeps what is committed after a hand-over open until the next one, also when a write ends', () => {
+    const { rig, writer } = heldRig();
+    rig.commit('0\n');
+    rig.lane.publish();
+    rig.commit('1\n');
+    writer.held.shift()!.run();
+    assert.equal(writer.held.length, 0);
+    rig.commit('2\n');
+    rig.lane.publish();
+    writer.held.shift()!.run();
+    assert.equal(rig.copyAll(), '0\n1\n2\n');
+    assert.equal(rig.consumer.taken, 2);
+    rig.remove();
+  });
+
   it('completes short writes', () => {
     const { rig, writer } = heldRig();
     const line = `${'y'.repeat(3 * BLOCK_BYTES)}\n`;
