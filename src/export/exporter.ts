@@ -71,7 +71,7 @@ export class Exporter {
     this.metrics = metrics;
     this.log = logIdOf(dataDir);
     this.sink = factory({ log: this.log, writer, logger, registry: metrics.registry });
-    this.progress = new Progress({ dataDir, sink: name, log: this.log, metrics });
+    this.progress = new Progress({ dataDir, sink: name, log: this.log, writer, metrics });
     this.progress.place = this.sink.place;
   }
 
@@ -141,6 +141,7 @@ export class Exporter {
     const { sink, known, options } = this;
     const cursor = await sink.connect();
     if (cursor !== null) this.checkCursor(cursor);
+    this.progress.cursorRead(cursor?.writer ?? '');
     let commit = cursor?.commit ?? options.start ?? 0;
     if (known === null) {
       this.logger.info(

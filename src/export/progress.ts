@@ -26,6 +26,8 @@ export interface ProgressParts {
   readonly dataDir: string;
   readonly sink: string;
   readonly log: string;
+  /** Names this exporter, as in `SinkContext`. */
+  readonly writer: string;
   readonly metrics: ExportMetrics;
 }
 
@@ -47,6 +49,8 @@ export class Progress {
   private lagCommits = 0;
   private lagBytes = 0;
   private writtenMs = 0;
+  /** Who had moved the cursor of the sink before; null until it was read. */
+  private writerBefore: string | null = null;
 
   constructor(parts: ProgressParts) {
     this.parts = parts;
@@ -58,6 +62,11 @@ export class Progress {
     this.end = end;
     this.parts.metrics.set('up', 1);
     this.parts.metrics.set('cursor_commit', commit);
+  }
+
+  /** @param writer whoever moved the cursor of the sink last, or '' */
+  cursorRead(writer: string): void {
+    this.writerBefore = writer;
   }
 
   /** The sink holds one more range. */
@@ -115,12 +124,15 @@ export class Progress {
   }
 
   /**
-   * Retention would believe the cursor of whoever wrote last.
-   * @throws SinkError if another exporter uses the file for another place
+   * Retention would believe the cursor of whoever wrote last. One sink may have several addresses, and there the cursor
+   * decides who ends: so this ends nobody who cannot reach the sink, or who took it over from the other one.
+   * @throws SinkError if another exporter uses the file for another sink
    */
   checkFile(): void {
     const { dataDir, sink } = this.parts;
+    if (this.writerBefore === null || this.state === 'retrying') return;
     const found = readCursorFile(dataDir, sink);
+    if (found?.exporter === this.writerBefore) return;
     if (found === null || found.place === this.place || ENDED.includes(found.state)) return;
     if (found.updatedMs <= Math.max(this.writtenMs, Date.now() - LIVE_MS)) return;
     throw new SinkError(
@@ -131,10 +143,10 @@ export class Progress {
 
   /** @throws system errors */
   writeFile(durableCommit: number): void {
-    const { dataDir, sink, log, metrics } = this.parts;
+    const { dataDir, sink, log, writer: exporter, metrics } = this.parts;
     this.writtenMs = Date.now();
     metrics.set('durable_commit', durableCommit);
-    writeCursorFile(dataDir, { sink, log, commit: durableCommit, ...this.fileFields() });
+    writeCursorFile(dataDir, { sink, log, exporter, commit: durableCommit, ...this.fileFields() });
   }
 
   private fileFields(): Omit<CursorFile, 'sink' | 'log' | 'commit'> {

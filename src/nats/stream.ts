@@ -29,6 +29,8 @@ const SAFE_REPLICAS = 3;
 /** The server reserves the limit of each stream, and the quarantine is empty as a rule. */
 const QUARANTINE_SHARE = 1 / 8;
 const QUARANTINE_LEAST_BYTES = 64 << 20;
+/** Servers sync a new stream to their disks, and a disk may stand still for seconds. */
+const INIT_TIMEOUT_MS = 15_000;
 /** Headers of a message: at most 8 KiB, and some for those of the server. */
 const HEADERS_MAX_BYTES = 16 << 10;
 
@@ -62,7 +64,7 @@ export async function initStream(
 ): Promise<string[]> {
   const { stream } = address;
   try {
-    const jsm = await jetstreamManager(link.connection, { checkAPI: false });
+    const jsm = await jetstreamManager(link.connection, { checkAPI: false, timeout: INIT_TIMEOUT_MS });
     const info = await addOrUpdate(jsm, stream, settings);
     const { replicas, maxBytes } = settings;
     const share = Math.max(QUARANTINE_LEAST_BYTES, Math.floor(maxBytes * QUARANTINE_SHARE));

@@ -24,6 +24,8 @@ export interface CursorFile {
   /** The last commit that survives a crash of the sink, and its segment. */
   readonly commit: number;
   readonly segment: number;
+  /** Who wrote the file, as the sink knows it. */
+  readonly exporter?: string;
   /** Unix ms. */
   readonly updatedMs: number;
   /** `shipping`, `waiting` (caught up), `retrying`, `stopped` or `failed`. */

@@ -9,7 +9,7 @@ import { runLoad } from '../../load-test/run.ts';
 import { eventually } from '../support/assertions.ts';
 import type { Owner } from '../support/clean-up.ts';
 import { type NatsServer, startNats } from '../support/nats-server.ts';
-import { assertSame, init, rowCount } from '../support/pipeline.ts';
+import { assertSame, init, initArgs, rowCount } from '../support/pipeline.ts';
 import { type Postgres, startPostgres } from '../support/postgres.ts';
 import { fetchOnce } from '../support/raw-http.ts';
 import {
@@ -93,9 +93,7 @@ class Rig {
     Object.assign(this, { postgres, nats, server });
     this.consumed = { url: await postgres.createDatabase('consumed') };
     // Each metric of the load generator is a series of its own.
-    const flat = [postgres, this.consumed].map(({ url }) =>
-      runCli(['export', '--to', url, '--init', '--layout', 'flat']),
-    );
+    const flat = [postgres, this.consumed].map(({ url }) => runCli([...initArgs(url), '--layout', 'flat']));
     await Promise.all([...flat, init(nats.url)]);
     const { dataDir } = server;
     this.processes = [

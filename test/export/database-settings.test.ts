@@ -9,7 +9,7 @@ import { makeCertificate } from '../support/certificates.ts';
 import { suiteOwner } from '../support/clean-up.ts';
 import { type Recorded, record } from '../support/damage.ts';
 import { startPgBouncer } from '../support/pgbouncer.ts';
-import { assertSame, init } from '../support/pipeline.ts';
+import { assertSame, init, initArgs } from '../support/pipeline.ts';
 import { type Postgres, requirePostgres, startPostgres } from '../support/postgres.ts';
 import { runCli, startCli, temporaryDirectory } from '../support/server-process.ts';
 import { requireTool } from '../support/tools.ts';
@@ -104,7 +104,7 @@ describe('a database with settings of its own', { skip: requirePostgres() }, () 
   it('is refused with an encoding that lacks characters', async () => {
     await postgres.query("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0");
     const url = postgres.urlOf('latin');
-    const { code, stderr } = await runCli(['export', '--to', url, '--init']);
+    const { code, stderr } = await runCli(initArgs(url));
     assert.equal(code, 1);
     assert.match(
       stderr,

@@ -246,6 +246,30 @@ describe('the exporter', () => {
     assert.equal(readCursorFile(dataDir, 'files')?.place, first.sink.place);
   });
 
+  it('goes on under another address of its sink, while the exporter that it took over from ends', async (test) => {
+    const { dataDir } = await record([1]);
+    const bench = new Bench(test, dataDir);
+    const first = bench.start({ once: false });
+    await eventually('shipped', () => first.sink.ranges().length === 1);
+    await eventually('it has written its file', () => readCursorFile(dataDir, 'files')?.commit === 1);
+    const address = `${bench.sinkDir}-link`;
+    fs.symlinkSync(bench.sinkDir, address);
+    test.after(() => fs.rmSync(address));
+    const second = new Exporter(
+      { ...OPTIONS, writer: 'two', dataDir, once: false },
+      (context) => new DirectorySink(address, context),
+      SILENT,
+      new ExportMetrics('files'),
+    );
+    const stop = new AbortController();
+    const ended = second.run(stop.signal);
+    await assert.rejects(first.ended, failsWith('SINK_FAILED', /give one of the two another --name/));
+    await eventually('it reports alone', () => readCursorFile(dataDir, 'files')?.exporter === 'two');
+    stop.abort();
+    await ended;
+    assert.equal(readCursorFile(dataDir, 'files')?.state, 'stopped');
+  });
+
   it('ends when its data directory goes away', async (test) => {
     const { dataDir } = await record([1]);
     const run = new Bench(test, dataDir).start({ once: false });

@@ -13,6 +13,7 @@ import { withClient } from '../../src/export/postgres/row-store.ts';
 import type { CommitMessage } from '../../src/nats/message.ts';
 import { onEnd, suiteOwner } from '../support/clean-up.ts';
 import { record } from '../support/damage.ts';
+import { initArgs } from '../support/pipeline.ts';
 import { POSTGRES_DEFAULTS, type Postgres, requirePostgres, startPostgres } from '../support/postgres.ts';
 import { type CliResult, runCli } from '../support/server-process.ts';
 
@@ -181,7 +182,7 @@ describe('the ledger of transactions', { skip: requirePostgres() }, () => {
       /has tables of version 1, this program works with version 2: upgrade them with --init\n$/,
     );
     for (const done of [/upgraded the tables to version 2/, /already has the tables of version 2/]) {
-      const { code, stdout } = await runCli(['export', '--to', url, '--init']);
+      const { code, stdout } = await runCli(initArgs(url));
       assert.equal(code, 0);
       assert.match(stdout, done);
     }

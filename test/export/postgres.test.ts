@@ -11,6 +11,7 @@ import { eventually } from '../support/assertions.ts';
 import { suiteOwner } from '../support/clean-up.ts';
 import { damageCommit, record, recordLines } from '../support/damage.ts';
 import { freePort } from '../support/free-port.ts';
+import { initArgs } from '../support/pipeline.ts';
 import { POSTGRES_DEFAULTS, type Postgres, requirePostgres, startPostgres } from '../support/postgres.ts';
 import { fetchOnce } from '../support/raw-http.ts';
 import { type CliResult, runCli, startCli, temporaryDirectory } from '../support/server-process.ts';
@@ -330,7 +331,7 @@ describe('export to PostgreSQL', { skip: requirePostgres() }, () => {
     const { stdout: printed } = await runCli(printArgs);
     const url = await postgres.createDatabase('printed');
     await postgres.queryOn(url, printed);
-    const again = await runCli(['export', '--to', url, '--init']);
+    const again = await runCli(initArgs(url));
     assert.match(again.stdout, /already has the tables of version 2 with the layout flat\n$/);
     const { dataDir } = await record([1]);
     removed(dataDir);

@@ -33,8 +33,14 @@ export async function startPipeline(owner: Owner): Promise<Pipeline> {
   };
 }
 
+/** A database may not answer for seconds: its disk stands still, or the machine is busy. */
+export function initArgs(url: string): string[] {
+  const patience = url.startsWith('postgres') ? ['--connect-timeout', '60s'] : [];
+  return ['export', '--to', url, '--init', ...patience];
+}
+
 export async function init(url: string): Promise<void> {
-  const { code, stderr } = await runCli(['export', '--to', url, '--init']);
+  const { code, stderr } = await runCli(initArgs(url));
   assert.equal(code, 0, stderr);
 }
 
