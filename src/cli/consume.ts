@@ -58,6 +58,7 @@ export function addConsumeCommand(program: Command): void {
   addPostgresOptions(command);
   command.action(async (flags) => {
     const { consumeAction } = await import('./consume-action.ts');
-    process.exitCode = await consumeAction(flags);
+    const { endWith } = await import('./process.ts');
+    endWith(await consumeAction(flags));
   });
 }

@@ -64,6 +64,7 @@ export function addExportCommand(program: Command): void {
   for (const kind of SINK_KINDS) kind.addOptions(command);
   command.action(async (flags) => {
     const { exportAction } = await import('./export-action.ts');
-    process.exitCode = await exportAction(flags);
+    const { endWith } = await import('./process.ts');
+    endWith(await exportAction(flags));
   });
 }

@@ -3,6 +3,8 @@ import type { Logger } from '../base/log.ts';
 import { type Exposed, type Health, type MetricsServer, serveMetrics } from '../export/metrics-server.ts';
 import type { ProcessFlags } from './process-options.ts';
 
+const END_MS = 2_000;
+
 /**
  * Aborts at the first signal, which ends the process after the work at hand. The second one ends it at once. Nothing is
  * lost by either.
@@ -18,6 +20,12 @@ export function stopOnSignal(logger: Logger, work: string): AbortSignal {
     });
   }
   return stop.signal;
+}
+
+/** Ends the process when nothing is left to do, or soon: a broken connection may leave a socket behind. */
+export function endWith(code: number): void {
+  process.exitCode = code;
+  setTimeout(() => process.exit(), END_MS).unref();
 }
 
 /** Null without `--metrics-port`. @throws MetricsStreamError PORT_IN_USE, BIND_FAILED */

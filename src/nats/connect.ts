@@ -1,4 +1,5 @@
 /** Connections to NATS. They replace the defaults with which the client would give a connection up. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ConnectionError, connect, type NatsConnection } from '@nats-io/transport-node';
 import { Backoff } from '../export/backoff.ts';
 import { SinkError } from '../export/sink.ts';
@@ -10,6 +11,7 @@ const CONNECT_TIMEOUT_MS = 5_000;
 const RECONNECT_LONGEST_MS = 4_000;
 /** A peer that vanished without a word is noticed after two unanswered pings. */
 const PING_INTERVAL_MS = 5_000;
+const END_MS = 2_000;
 
 /**
  * Pauses between attempts to reconnect to a server. The client asks for the pause again while it waits, so that only an
@@ -28,6 +30,17 @@ class ReconnectPause {
   connected(): void {
     this.backoff.reset();
     this.ms = this.backoff.next();
+  }
+}
+
+/** Resolves after a while even if `ending` does not: after a break of the network, the client may wait for ever. */
+async function soon(ending: Promise<void>): Promise<void> {
+  const timer = new AbortController();
+  const { signal } = timer;
+  try {
+    await Promise.race([ending, sleep(END_MS, undefined, { signal }).catch(() => {})]);
+  } finally {
+    timer.abort();
   }
 }
 
@@ -84,7 +97,12 @@ export class NatsLink {
   }
 
   close(): Promise<void> {
-    return this.connection.close();
+    return soon(this.connection.close());
+  }
+
+  /** Sends what is buffered, then closes. */
+  drain(): Promise<void> {
+    return soon(this.connection.drain());
   }
 }
 
