@@ -34,6 +34,7 @@ interface ExportFlags extends ProcessFlags {
   readonly acceptMissing?: true;
   readonly rangeBytes: number;
   readonly rangeAge: number;
+  readonly priority: 'low' | 'normal';
 }
 
 /** @returns the exit code */
@@ -57,7 +58,17 @@ export async function exportAction(flags: ExportFlags): Promise<number> {
   return ship(kind, to, flags);
 }
 
+/** A server on this machine then pays less for switches between the two. Threads that start later inherit it. */
+function lowerPriority(): void {
+  try {
+    os.setPriority(os.constants.priority.PRIORITY_BELOW_NORMAL);
+  } catch {
+    // Lower already.
+  }
+}
+
 async function ship(kind: SinkKind, to: string, flags: ExportFlags): Promise<number> {
+  if (flags.priority === 'low') lowerPriority();
   const options = await exporterOptions(kind, flags);
   const output = new LogOutput(null);
   const logger = createLogger(flags.logLevel, output, false);

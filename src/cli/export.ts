@@ -59,6 +59,11 @@ export function addExportCommand(program: Command): void {
         [1, 60_000],
       ),
     )
+    .addOption(
+      new Option('--priority <level>', 'low yields CPU to a server on the same machine')
+        .choices(['low', 'normal'])
+        .default('low'),
+    )
     .addHelpText('after', HELP);
   addProcessOptions(command);
   for (const kind of SINK_KINDS) kind.addOptions(command);
