@@ -18,6 +18,10 @@ await withDatabase((url) =>
       settings: [
         { name: 'alone', command: null },
         { name: 'beside export to PostgreSQL', command: ['export', '--to', url] },
+        {
+          name: 'the same, --priority normal',
+          command: ['export', '--to', url, '--priority', 'normal'],
+        },
         { name: 'beside export to NATS', command: ['export', '--to', nats.url] },
       ],
       rounds: roundsOr(6),

@@ -57,9 +57,10 @@ function measure({ seconds, serverArgs = [], handled }: Turns, { name, command }
     if (beside !== null && handledInAll === 0) throw new Error(`${name}: nothing was handled`);
     const meanwhile = handledInAll - handledBefore;
     await child.stop();
-    const perCpuSecond = ((counts.responses - counts.refused) * BATCH) / spent;
+    const stored = (counts.responses - counts.refused) * BATCH;
+    const perCpuSecond = stored / spent;
     console.error(`${name}: ${whole(perCpuSecond)} a CPU second, ${whole(meanwhile)} handled`);
-    return { perCpuSecond, meanwhile };
+    return { perCpuSecond, perSecond: stored / seconds, meanwhile };
   });
 }
 
@@ -69,12 +70,13 @@ export async function compareBeside(turns: Turns): Promise<void> {
   const alone = measured.get(settings[0]!)!;
   console.log(`${machine()}; ${rounds} rounds of ${seconds} s, ${BATCH} metrics a request`);
   printTable({
-    head: ['server', 'metrics a CPU second', 'of alone, by round', 'handled meanwhile'],
+    head: ['server', 'metrics a CPU second', 'of alone, by round', 'metrics a second', 'handled meanwhile'],
     rows: [...measured].map(([{ name }, cells]) => [
       name,
       withRange(rangeOf(cells.map(({ perCpuSecond }) => perCpuSecond)), whole),
       // Rounds follow each other, so that each ratio is of the same minute.
       withRange(rangeOf(cells.map((cell, at) => cell.perCpuSecond / alone[at]!.perCpuSecond)), percent),
+      withRange(rangeOf(cells.map(({ perSecond }) => perSecond)), whole),
       withRange(rangeOf(cells.map(({ meanwhile }) => meanwhile)), whole),
     ]),
   });
