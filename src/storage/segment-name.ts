@@ -31,7 +31,7 @@ export function listSegments(ops: FileOps, dataDir: string): number[] {
     .sort((a, b) => a - b);
 }
 
-/** As `listSegments`, without what is no regular file: others may put directories, pipes and links under such names. */
+/** Lists regular files only: someone may have put a directory, a pipe or a dangling link under the name of a segment. */
 export function listSegmentFiles(ops: FileOps, dataDir: string): number[] {
   return listSegments(ops, dataDir).filter((sequence) =>
     isRegularFile(ops, join(dataDir, segmentName(sequence))),

@@ -335,10 +335,8 @@ describe('export to PostgreSQL', { skip: requirePostgres() }, () => {
     assert.match(again.stdout, /already has the tables of version 2 with the layout flat\n$/);
     const { dataDir } = await record([1]);
     removed(dataDir);
-    assert.equal(
-      (await runCli(['export', '--status', '--data-dir', dataDir])).stdout,
-      'no exporter has run on this data directory\n',
-    );
+    const none = await runCli(['export', '--status', '--data-dir', dataDir]);
+    assert.equal(none.stdout, 'no exporter has run on this data directory\n');
     await ship(url, dataDir, '--name', 'mine');
     const status = await runCli(['export', '--status', '--data-dir', dataDir]);
     assert.match(status.stdout, /^sink +state +commit[^\n]*\nmine +stopped +1 +0 commits, 0 bytes +0\.0 s/);
