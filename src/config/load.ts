@@ -160,9 +160,9 @@ function derive(settings: Settings, cpus: number) {
   };
 }
 
-/** Bytes of the largest bodies while they arrive, one in each worker: their buffers are powers of two. */
+/** Bytes of the largest bodies while they arrive, one in each worker. */
 export function largestBodiesBytes(workers: number, maxBodyBytes: number): number {
-  return workers * powerOfTwoAtLeast(maxBodyBytes);
+  return workers * maxBodyBytes;
 }
 
 /** @throws MetricsStreamError CONFIG_INVALID */

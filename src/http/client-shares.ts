@@ -1,12 +1,12 @@
 /**
- * The share of the body buffers that each client holds. When the budget is used up, the client that holds most yields:
+ * The share of the chunks for bodies that each client holds. When the budget is used up, the client that holds most yields:
  * otherwise one client with many large bodies would keep every other client's bodies out.
  */
 import type { Exchange } from './exchange.ts';
 
 interface Share {
   bytes: number;
-  /** In the order in which they got their first buffer. */
+  /** In the order in which they got their first chunk. */
   readonly bodies: Exchange[];
 }
 
@@ -15,7 +15,7 @@ const nameOf = ({ clientKey }: Exchange): string => Buffer.from(clientKey).toStr
 export class ClientShares {
   private readonly shares = new Map<string, Share>();
 
-  /** The exchange has got its first buffer, of `bytes`. */
+  /** The exchange has got its first chunks, of `bytes`. */
   add(exchange: Exchange, bytes: number): void {
     const name = nameOf(exchange);
     const share = this.shares.get(name) ?? { bytes: 0, bodies: [] };
@@ -24,12 +24,12 @@ export class ClientShares {
     share.bodies.push(exchange);
   }
 
-  /** The exchange's buffer has grown by `bytes`. */
+  /** The exchange has got further chunks, of `bytes`. */
   grow(exchange: Exchange, bytes: number): void {
     this.shares.get(nameOf(exchange))!.bytes += bytes;
   }
 
-  /** The exchange has released its buffer, of `bytes`. */
+  /** The exchange has released its chunks, of `bytes`. */
   remove(exchange: Exchange, bytes: number): void {
     const name = nameOf(exchange);
     const share = this.shares.get(name)!;
@@ -42,13 +42,13 @@ export class ClientShares {
    * The body that should yield so that `exchange` gets `bytes`: the newest of the client that holds most.
    * @returns null when no other client holds more than this client would hold then
    */
-  victimFor(exchange: Exchange, bytes: number, canYield: (body: Exchange) => boolean): Exchange | null {
+  victimFor(exchange: Exchange, bytes: number): Exchange | null {
     const own = this.shares.get(nameOf(exchange));
     let largest: Share | null = null;
     for (const share of this.shares.values()) {
       if (share !== own && (largest === null || share.bytes > largest.bytes)) largest = share;
     }
     if (largest === null || largest.bytes <= (own?.bytes ?? 0) + bytes) return null;
-    return largest.bodies.findLast(canYield) ?? null;
+    return largest.bodies.at(-1)!;
   }
 }

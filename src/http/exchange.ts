@@ -48,8 +48,8 @@ export class Exchange implements PipelineRequest {
   measured = false;
   /** The thread that served the request has recorded its times. */
   recorded = false;
-  /** The body so far, if it comes in several chunks. */
-  buffer: Uint8Array | null = null;
+  /** The body so far, if it comes in several pieces: `length` bytes in chunks of one size, see body-chunks.ts. */
+  readonly chunks: Uint8Array[] = [];
   length = 0;
   accepted = 0;
   rejected = 0;

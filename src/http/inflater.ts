@@ -15,8 +15,10 @@ import type { Exchange } from './exchange.ts';
 /** Bytes on success. Otherwise the body is not a gzip stream, or is too large when decompressed. */
 export type Inflated = Uint8Array | 'broken' | 'too_large';
 
-/** Learns the fate of each body that was pushed; `inflated` or `dropped`, never both. */
+/** Has the bodies, and learns the fate of each that was pushed; `inflated` or `dropped`, never both. */
 export interface InflaterOwner {
+  /** The body in one piece, which must stay as it is until `inflated`. */
+  compressed(exchange: Exchange): Uint8Array;
   inflated(exchange: Exchange, result: Inflated): void;
   /** The body left the queue without being decompressed. */
   dropped(exchange: Exchange): void;
@@ -57,11 +59,6 @@ export class Inflater {
     return this.waiting + (this.running === null ? 0 : 1);
   }
 
-  /** True while the thread pool reads the body's buffer. */
-  isReading(exchange: Exchange): boolean {
-    return this.running === exchange;
-  }
-
   /** Whether `push` would find a place for this client's body. */
   hasRoomFor(exchange: Exchange): boolean {
     if (this.waiting < this.capacity) return true;
@@ -69,7 +66,7 @@ export class Inflater {
     return this.longest().waiting.length > own + 1;
   }
 
-  /** Queues the body in `exchange.buffer[0, exchange.length)`. Ask `hasRoomFor` first. */
+  /** Queues the body of `exchange`. Ask `hasRoomFor` first. */
   push(exchange: Exchange): void {
     if (this.waiting >= this.capacity) this.drop(this.longest().waiting.at(-1)!);
     const name = nameOf(exchange);
@@ -128,7 +125,7 @@ export class Inflater {
     this.waiting -= 1;
     this.running = exchange;
     this.clockBytes = client.servedBytes;
-    const compressed = exchange.buffer!.subarray(0, exchange.length);
+    const compressed = this.owner.compressed(exchange);
     gunzip(compressed, { maxOutputLength: this.maxBytes }, (error, output) => {
       this.running = null;
       // A broken body may have cost as much as the largest one.

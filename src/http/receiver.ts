@@ -1,15 +1,15 @@
 /**
  * Receives POST bodies: checks what the headers can decide, assembles the body, and hands it to the sink.
  *
- * A body in one chunk goes to the sink as it is; a body in several chunks is assembled in a reused buffer first. A
- * compressed body waits in such a buffer until `Inflater` has decompressed it.
+ * A body in one piece goes to the sink as it is; the pieces of another are kept in chunks first. A compressed body waits
+ * in such chunks until `Inflater` decompresses it.
  * Nothing is limited, parsed or stored before the last chunk, because uWebSockets.js calls a route before it has
  * validated the framing of the body.
  */
 import { monotonicMs } from '../base/clock.ts';
 import { WORKER } from '../telemetry/counters.ts';
 import type { CountedReason } from '../telemetry/unavailable.ts';
-import { BodyBuffers } from './body-buffers.ts';
+import { append, BodyAssembly, BodyChunks, CHUNK_BYTES } from './body-chunks.ts';
 import { BodyDrain } from './body-drain.ts';
 import { type ClientIdentity, unauthorizedProblem } from './client-identity.ts';
 import { ClientShares } from './client-shares.ts';
@@ -27,7 +27,7 @@ import type { HttpResponse } from './uws.ts';
 
 export interface ReceiverConfig {
   readonly maxBodyBytes: number;
-  /** This worker's budget for bodies that arrive in several chunks. */
+  /** This worker's budget for bodies that arrive in several pieces. */
   readonly inflightBodyBytes: number;
   readonly bodyTimeoutMs: number;
   /** Compressed bodies that may wait in this worker, and for how long. */
@@ -43,12 +43,14 @@ export class Receiver implements ExchangeOwner, InflaterOwner {
   private readonly charge: CompressedCharge;
   private readonly config: ReceiverConfig;
   private readonly exchanges = new ExchangePool(this);
-  private readonly buffers: BodyBuffers;
+  private readonly chunks: BodyChunks;
+  private readonly assembly: BodyAssembly;
+  /** The thread pool reads it while this thread assembles the next body. */
+  private readonly compressedAssembly: BodyAssembly;
   private readonly shares = new ClientShares();
   private readonly inflater: Inflater;
   private readonly receiving = new ReceivingList();
   private readonly drain = new BodyDrain();
-  private readonly canYield = (exchange: Exchange): boolean => !this.inflater.isReading(exchange);
 
   constructor(sink: RequestSink, identity: ClientIdentity, charge: CompressedCharge, config: ReceiverConfig) {
     this.sink = sink;
@@ -57,7 +59,9 @@ export class Receiver implements ExchangeOwner, InflaterOwner {
     this.identity = identity;
     this.charge = charge;
     this.config = config;
-    this.buffers = new BodyBuffers(config.inflightBodyBytes);
+    this.chunks = new BodyChunks(config.inflightBodyBytes);
+    this.assembly = new BodyAssembly(config.maxBodyBytes);
+    this.compressedAssembly = new BodyAssembly(config.maxBodyBytes);
     this.inflater = new Inflater(config.maxBodyBytes, config.decompressionQueue, this);
   }
 
@@ -129,40 +133,31 @@ export class Receiver implements ExchangeOwner, InflaterOwner {
     this.counters[WORKER.body_bytes]! += chunk.byteLength;
     const length = exchange.length + chunk.byteLength;
     if (length > this.config.maxBodyBytes) return this.rejectTooLarge(exchange);
-    if (isLast && exchange.buffer === null && exchange.coding !== GZIP) {
+    if (isLast && exchange.length === 0 && exchange.coding !== GZIP) {
       return this.complete(exchange, new Uint8Array(chunk));
     }
     // uWebSockets.js detaches the chunk after this call, so copy what has to stay.
-    if (!this.append(exchange, new Uint8Array(chunk), length))
-      return this.refuseBody(exchange, 'body_bytes_full');
+    if (!this.makeRoom(exchange, length)) return this.refuseBody(exchange, 'body_bytes_full');
+    append(exchange.chunks, exchange.length, new Uint8Array(chunk));
+    exchange.length = length;
     if (!isLast) return;
     if (exchange.coding === GZIP) this.queueCompressed(exchange);
-    else this.complete(exchange, exchange.buffer!.subarray(0, length));
+    else this.complete(exchange, this.assembly.contiguous(exchange.chunks, length));
   }
 
-  /** @returns false when the budget for bodies is used up */
-  private append(exchange: Exchange, chunk: Uint8Array, length: number): boolean {
-    while (!this.fits(exchange, length)) {
-      const victim = this.shares.victimFor(exchange, length, this.canYield);
+  /** Makes `exchange.chunks` hold `length` bytes. @returns false when the budget for bodies is used up */
+  private makeRoom(exchange: Exchange, length: number): boolean {
+    const { chunks } = exchange;
+    const before = chunks.length;
+    while (!this.chunks.extend(chunks, length)) {
+      const victim = this.shares.victimFor(exchange, length);
       if (victim === null) return false;
       this.refuseBody(victim, 'body_bytes_full');
     }
-    exchange.buffer!.set(chunk, exchange.length);
-    exchange.length = length;
-    this.counters[WORKER.body_bytes_now] = this.buffers.usedBytes;
-    return true;
-  }
-
-  /** Makes `exchange.buffer` hold `length` bytes, if the budget allows. */
-  private fits(exchange: Exchange, length: number): boolean {
-    const { buffer } = exchange;
-    if (buffer !== null && length <= buffer.length) return true;
-    const larger =
-      buffer === null ? this.buffers.acquire(length) : this.buffers.grow(buffer, exchange.length, length);
-    if (larger === null) return false;
-    exchange.buffer = larger;
-    if (buffer === null) this.shares.add(exchange, larger.length);
-    else this.shares.grow(exchange, larger.length - buffer.length);
+    if (chunks.length === before) return true;
+    if (before === 0) this.shares.add(exchange, chunks.length * CHUNK_BYTES);
+    else this.shares.grow(exchange, (chunks.length - before) * CHUNK_BYTES);
+    this.counters[WORKER.body_bytes_now] = this.chunks.usedBytes;
     return true;
   }
 
@@ -172,7 +167,7 @@ export class Receiver implements ExchangeOwner, InflaterOwner {
     exchange.receivedMs = monotonicMs();
     if (body.length === 0) return this.rejectMalformed(exchange, EMPTY_BODY);
     this.sink.admit(exchange, body);
-    this.releaseBuffer(exchange);
+    this.releaseChunks(exchange);
   }
 
   /**
@@ -187,9 +182,15 @@ export class Receiver implements ExchangeOwner, InflaterOwner {
       this.sink.gate.atHeaders(exchange.receivedMs) ??
       (this.inflater.hasRoomFor(exchange) ? null : 'decompression_full');
     if (reason !== null) return this.refuseBody(exchange, reason);
-    if (!this.charge.accept(exchange, this.outbox)) return this.releaseBuffer(exchange);
+    if (!this.charge.accept(exchange, this.outbox)) return this.releaseChunks(exchange);
     this.inflater.push(exchange);
     this.counters[WORKER.decompressions_now] = this.inflater.pending;
+  }
+
+  compressed(exchange: Exchange): Uint8Array {
+    const body = this.compressedAssembly.contiguous(exchange.chunks, exchange.length);
+    this.releaseChunks(exchange);
+    return body;
   }
 
   dropped(exchange: Exchange): void {
@@ -198,7 +199,6 @@ export class Receiver implements ExchangeOwner, InflaterOwner {
 
   inflated(exchange: Exchange, result: Inflated): void {
     this.counters[WORKER.decompressions_now] = this.inflater.pending;
-    this.releaseBuffer(exchange);
     if (!exchange.open) return;
     if (result === 'too_large') return this.rejectTooLarge(exchange);
     if (result === 'broken') return this.rejectMalformed(exchange, BROKEN_GZIP);
@@ -207,7 +207,7 @@ export class Receiver implements ExchangeOwner, InflaterOwner {
   }
 
   private rejectMalformed(exchange: Exchange, problem: Problem): void {
-    this.releaseBuffer(exchange);
+    this.releaseChunks(exchange);
     this.counters[WORKER.rejected_malformed]! += 1;
     this.counters[WORKER.parsed_json_failed + 2 * exchange.format]! += 1;
     this.outbox.enqueueProblem(exchange, problem);
@@ -243,25 +243,25 @@ export class Receiver implements ExchangeOwner, InflaterOwner {
   private stopReceiving(exchange: Exchange): void {
     this.receiving.remove(exchange);
     this.inflater.remove(exchange);
-    this.releaseBuffer(exchange);
+    this.releaseChunks(exchange);
     exchange.receivedMs = monotonicMs();
   }
 
-  private releaseBuffer(exchange: Exchange): void {
-    if (exchange.buffer === null) return;
-    this.shares.remove(exchange, exchange.buffer.length);
-    this.buffers.release(exchange.buffer);
-    exchange.buffer = null;
-    this.counters[WORKER.body_bytes_now] = this.buffers.usedBytes;
+  private releaseChunks(exchange: Exchange): void {
+    const { chunks } = exchange;
+    if (chunks.length === 0) return;
+    this.shares.remove(exchange, chunks.length * CHUNK_BYTES);
+    this.chunks.release(chunks);
+    this.counters[WORKER.body_bytes_now] = this.chunks.usedBytes;
   }
 
-  /** The client is gone. While the thread pool reads the buffer, `inflated` releases it later. */
+  /** The client is gone. */
   aborted(exchange: Exchange): void {
     if (exchange.draining) return this.drain.aborted(exchange);
     if (!exchange.open) return;
     exchange.open = false;
     this.counters[WORKER.requests_aborted]! += 1;
-    if (exchange.buffer === null || this.inflater.isReading(exchange)) return this.receiving.remove(exchange);
+    if (exchange.chunks.length === 0) return this.receiving.remove(exchange);
     this.stopReceiving(exchange);
   }
 

@@ -115,7 +115,7 @@ export const WORKER_TABLE = {
   queue_bytes_now: gauge('queue_bytes', 'Bytes in the journals, not yet stored.'),
   body_bytes_now: gauge(
     'inflight_body_bytes',
-    'Bytes of the buffers that hold arriving bodies and compressed bodies that wait.',
+    'Bytes of memory that holds arriving bodies and compressed bodies that wait.',
   ),
   decompressions_now: gauge('decompression_queue_depth', 'Compressed bodies waiting for decompression.'),
   queue_head_age_ms_now: gauge('queue_head_age_seconds', 'Age of the oldest request waiting for storage.', {

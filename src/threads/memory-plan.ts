@@ -6,7 +6,7 @@
  * base        code, main thread and writer, limiter, buffers of connections
  * each thread V8 heap and stack; the parser's input, and its scratch space for keys with escapes
  * each lane   a journal ring
- * each worker idle body buffers; one decompressed body
+ * each worker one body put together, one compressed, one decompressed
  * bodies      --inflight-body-bytes, for all workers together
  * keys        the table of idempotency keys
  * ```
@@ -22,18 +22,16 @@ import { keyTableBytes } from '../idempotency/table.ts';
 
 const BASE_BYTES = 88 * MIB;
 const THREAD_BYTES = 32 * MIB;
-/** Body buffers that a worker keeps for the next bodies; see http/body-buffers.ts. */
-const IDLE_BODY_BYTES = 16 * MIB;
 
 /** Bytes of the worst case. */
 export function plannedBytes(config: Config, dispatch: DispatcherModule): number {
   const { journalBytes, inflightBodyBytes, maxBodyBytes } = config;
   const workers = dispatch.acceptThreads(config);
   const requestThreads = dispatch.requestThreads(config);
-  const body = powerOfTwoAtLeast(maxBodyBytes);
+  const parserInput = powerOfTwoAtLeast(maxBodyBytes);
   const lanes = requestThreads || workers;
-  const perThread = THREAD_BYTES + 2 * body;
-  const perWorker = Math.max(IDLE_BODY_BYTES, body) + 2 * body;
+  const perThread = THREAD_BYTES + 2 * parserInput;
+  const perWorker = 4 * maxBodyBytes;
   return (
     BASE_BYTES +
     (workers + requestThreads) * perThread +

@@ -9,8 +9,6 @@ function bodyOf(client: string): Exchange {
   return exchange;
 }
 
-const all = (): boolean => true;
-
 describe('client shares', () => {
   it('let the newest body of the client that holds most yield', () => {
     const shares = new ClientShares();
@@ -18,14 +16,10 @@ describe('client shares', () => {
     shares.add(first, 100);
     shares.add(second, 10);
     shares.add(third, 50);
-    assert.equal(shares.victimFor(bodyOf('c'), 20, all), second);
-    assert.equal(
-      shares.victimFor(bodyOf('c'), 20, (body) => body !== second),
-      first,
-    );
+    assert.equal(shares.victimFor(bodyOf('c'), 20), second);
     shares.remove(second, 10);
     shares.remove(first, 100);
-    assert.equal(shares.victimFor(bodyOf('c'), 20, all), third);
+    assert.equal(shares.victimFor(bodyOf('c'), 20), third);
   });
 
   it('let nobody yield to a client that would hold as much', () => {
@@ -33,15 +27,15 @@ describe('client shares', () => {
     const own = bodyOf('a');
     shares.add(own, 30);
     shares.add(bodyOf('b'), 50);
-    assert.equal(shares.victimFor(own, 20, all), null);
+    assert.equal(shares.victimFor(own, 20), null);
     shares.grow(own, 20);
-    assert.equal(shares.victimFor(bodyOf('b'), 10, all), null);
-    assert.notEqual(shares.victimFor(bodyOf('c'), 10, all), null);
+    assert.equal(shares.victimFor(bodyOf('b'), 10), null);
+    assert.notEqual(shares.victimFor(bodyOf('c'), 10), null);
   });
 
   it('let no client displace its own bodies', () => {
     const shares = new ClientShares();
     shares.add(bodyOf('a'), 1_000);
-    assert.equal(shares.victimFor(bodyOf('a'), 10, all), null);
+    assert.equal(shares.victimFor(bodyOf('a'), 10), null);
   });
 });

@@ -11,10 +11,12 @@ class Rig {
   readonly log: string[] = [];
   readonly inflater: Inflater;
   private readonly names = new Map<Exchange, string>();
+  private readonly bodies = new Map<Exchange, Uint8Array>();
   private wake = (): void => {};
 
   constructor(capacity: number) {
     this.inflater = new Inflater(MAX_BYTES, capacity, {
+      compressed: (exchange) => this.bodies.get(exchange)!,
       inflated: (exchange, result) => this.left(exchange, result),
       dropped: (exchange) => this.left(exchange, 'dropped'),
     });
@@ -29,8 +31,7 @@ class Rig {
   body(name: string, bytes: Uint8Array = gzipSync(name), receivedMs = 0): Exchange {
     const exchange = new Exchange({ aborted: () => {}, received: () => {}, released: () => {} });
     exchange.clientKey = Buffer.from(name.slice(0, 1));
-    exchange.buffer = bytes;
-    exchange.length = bytes.length;
+    this.bodies.set(exchange, bytes);
     exchange.receivedMs = receivedMs;
     this.names.set(exchange, name);
     return exchange;
