@@ -39,7 +39,7 @@ export class ClientShares {
   }
 
   /**
-   * The body that should yield so that `exchange` gets `bytes`: the newest of the client that holds most.
+   * The body that should yield so that `exchange` gets `bytes` more: the newest of the client that holds most.
    * @returns null when no other client holds more than this client would hold then
    */
   victimFor(exchange: Exchange, bytes: number): Exchange | null {

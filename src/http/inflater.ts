@@ -1,7 +1,7 @@
 /**
  * Decompresses gzip bodies on the thread pool, one at a time per worker, fairly between clients.
  *
- * - Memory: one decompressed body per worker at a time, and a bounded queue.
+ * - Memory: one decompressed body per worker at a time, always in the same place, and a bounded queue.
  * - Next: the client that was served least, counted in decompressed bytes. A client with large bodies therefore delays
  *   another by one body at most. A client that returns starts where the others are now, as in start-time fair queueing
  *   (Goyal, Vin, Cheng, SIGCOMM 1996).
@@ -9,16 +9,14 @@
  *   client that floods the queue displaces only itself.
  * - Time: a body that waits for too long is dropped.
  */
-import { gunzip } from 'node:zlib';
 import type { Exchange } from './exchange.ts';
-
-/** Bytes on success. Otherwise the body is not a gzip stream, or is too large when decompressed. */
-export type Inflated = Uint8Array | 'broken' | 'too_large';
+import { type Inflated, inflate } from './inflate.ts';
 
 /** Has the bodies, and learns the fate of each that was pushed; `inflated` or `dropped`, never both. */
 export interface InflaterOwner {
   /** The body in one piece, which must stay as it is until `inflated`. */
   compressed(exchange: Exchange): Uint8Array;
+  /** The next body overwrites the bytes of `result` after this call. */
   inflated(exchange: Exchange, result: Inflated): void;
   /** The body left the queue without being decompressed. */
   dropped(exchange: Exchange): void;
@@ -38,7 +36,8 @@ interface Client {
 const nameOf = ({ clientKey }: Exchange): string => Buffer.from(clientKey).toString('latin1');
 
 export class Inflater {
-  private readonly maxBytes: number;
+  /** Takes memory only as far as bodies have reached. */
+  private readonly output: Uint8Array;
   private readonly capacity: number;
   private readonly owner: InflaterOwner;
   private readonly clients = new Map<string, Client>();
@@ -49,7 +48,7 @@ export class Inflater {
 
   /** @param capacity bodies that may wait  @param maxBytes of a decompressed body */
   constructor(maxBytes: number, capacity: number, owner: InflaterOwner) {
-    this.maxBytes = maxBytes;
+    this.output = new Uint8Array(maxBytes);
     this.capacity = capacity;
     this.owner = owner;
   }
@@ -126,12 +125,12 @@ export class Inflater {
     this.running = exchange;
     this.clockBytes = client.servedBytes;
     const compressed = this.owner.compressed(exchange);
-    gunzip(compressed, { maxOutputLength: this.maxBytes }, (error, output) => {
+    inflate(compressed, this.output, (result) => {
       this.running = null;
       // A broken body may have cost as much as the largest one.
-      const bytes = error === null ? output.length : this.maxBytes;
+      const bytes = typeof result === 'string' ? this.output.length : result.length;
       client.servedBytes += Math.max(bytes, COST_MIN_BYTES);
-      this.owner.inflated(exchange, error === null ? output : failureOf(error));
+      this.owner.inflated(exchange, result);
       if (this.running === null) this.next();
     });
   }
@@ -156,8 +155,4 @@ export class Inflater {
   private forgetIdle(): void {
     for (const [name, client] of this.clients) if (client.waiting.length === 0) this.clients.delete(name);
   }
-}
-
-function failureOf(error: NodeJS.ErrnoException): 'broken' | 'too_large' {
-  return error.code === 'ERR_BUFFER_TOO_LARGE' ? 'too_large' : 'broken';
 }

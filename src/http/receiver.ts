@@ -17,7 +17,8 @@ import type { CompressedCharge } from './compressed-charge.ts';
 import { type Exchange, type ExchangeOwner, ExchangePool } from './exchange.ts';
 import type { HeaderScan } from './header-scan.ts';
 import { idempotencyKeyOf } from './idempotency-key.ts';
-import { type Inflated, Inflater, type InflaterOwner } from './inflater.ts';
+import type { Inflated } from './inflate.ts';
+import { Inflater, type InflaterOwner } from './inflater.ts';
 import { bodyFormatOf, CODINGS_ACCEPTED, codingOf, GZIP, prefersStrict, UNSUPPORTED } from './media-type.ts';
 import type { Outbox } from './outbox.ts';
 import { ReceivingList } from './receiving-list.ts';
@@ -150,7 +151,7 @@ export class Receiver implements ExchangeOwner, InflaterOwner {
     const { chunks } = exchange;
     const before = chunks.length;
     while (!this.chunks.extend(chunks, length)) {
-      const victim = this.shares.victimFor(exchange, length);
+      const victim = this.shares.victimFor(exchange, length - before * CHUNK_BYTES);
       if (victim === null) return false;
       this.refuseBody(victim, 'body_bytes_full');
     }
@@ -243,6 +244,7 @@ export class Receiver implements ExchangeOwner, InflaterOwner {
   private stopReceiving(exchange: Exchange): void {
     this.receiving.remove(exchange);
     this.inflater.remove(exchange);
+    this.counters[WORKER.decompressions_now] = this.inflater.pending;
     this.releaseChunks(exchange);
     exchange.receivedMs = monotonicMs();
   }

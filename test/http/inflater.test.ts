@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { Exchange } from '../../src/http/exchange.ts';
-import { type Inflated, Inflater } from '../../src/http/inflater.ts';
+import type { Inflated } from '../../src/http/inflate.ts';
+import { Inflater } from '../../src/http/inflater.ts';
 
 const MAX_BYTES = 1 << 20;
 
