@@ -11,6 +11,7 @@ import type { Registry } from 'prom-client';
 import type { Logger } from '../base/log.ts';
 import { createPool, placeOf, sinkError } from '../export/postgres/connection.ts';
 import { IDENTITY, REPLACED_TEXT, readIdentity } from '../export/postgres/identity.ts';
+import { requireAll } from '../export/postgres/kept-out.ts';
 import type { PostgresOptions } from '../export/postgres/options.ts';
 import { RowStore, withClient } from '../export/postgres/row-store.ts';
 import type { Rows } from '../export/postgres/rows.ts';
@@ -160,7 +161,8 @@ export class PostgresApplier implements Applier {
         await this.begin(client, store, message.log, 'exclusive');
         const now = uncovered(message, await this.covered(client, message));
         const isSame = now.length === missing.length && now.every((one, k) => isSameExtent(one, missing[k]!));
-        if (isSame && (await this.note(client, missing, rows)) === missing.length) {
+        if (isSame) {
+          requireAll({ rowCount: await this.note(client, missing, rows) }, missing.length, 'ms_applied');
           return this.finish(client, store, missing, rows);
         }
         // Another worker stored some of it meanwhile.
@@ -254,17 +256,19 @@ export class PostgresApplier implements Applier {
     for (const { first, last, part, firstLine, damage } of messages) {
       if (damage === '') continue;
       const line = part === 0 ? null : firstLine;
-      await client.query(
+      const kept = await client.query(
         'INSERT INTO ms_quarantine (log, first_commit, last_commit, line, reason) VALUES ($1, $2, $3, $4, $5)',
         [log, first, last, line, damage],
       );
+      requireAll(kept, 1, 'ms_quarantine');
     }
     // Last, because transactions of the same log wait for each other from here on.
-    await client.query(
+    const moved = await client.query(
       `INSERT INTO ms_cursor AS c (log, commit, segment, writer) VALUES ($1, $2, 0, $3)
        ON CONFLICT (log) DO UPDATE SET commit = greatest(c.commit, $2), writer = $3, at = now()`,
       [log, Math.max(...messages.map(({ last }) => last)), CONSUME_WRITER],
     );
+    requireAll(moved, 1, 'ms_cursor');
     const { command } = await client.query('COMMIT');
     if (command !== 'COMMIT') throw new ApplyError('retry', `${this.place}: the transaction was rolled back`);
     return messages.reduce((sum, { lines }) => sum + lines, 0);

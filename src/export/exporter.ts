@@ -10,6 +10,7 @@ import { nodeFileOps } from '../storage/file-ops.ts';
 import { readLogRecord } from '../storage/log-record.ts';
 import { Backoff } from './backoff.ts';
 import type { ExportMetrics } from './metrics.ts';
+import { olderLogEnd } from './older-log.ts';
 import { Progress } from './progress.ts';
 import { type RangeOptions, RangeSource } from './range-source.ts';
 import {
@@ -23,6 +24,7 @@ import {
 
 const TICK_MS = MS_PER_SECOND;
 const PROGRESS_MS = 10 * MS_PER_SECOND;
+const WATCH_MS = 10 * MS_PER_SECOND;
 /** With `once`, a person or a script waits for the end: give up on a sink that stays away. */
 const ONCE_RETRIES = 8;
 
@@ -33,6 +35,8 @@ export interface ExporterOptions extends RangeOptions {
   readonly writer: string;
   /** Begin behind this commit; null: behind the last one that the sink holds. */
   readonly start: number | null;
+  /** How often the cursor is read while nothing is shipped; another time for tests. */
+  readonly watchMs?: number;
 }
 
 /** The id of the log in a directory. @throws MetricsStreamError DATA_DIR_UNUSABLE if the directory has no log */
@@ -61,6 +65,9 @@ export class Exporter {
   private isMaintaining = false;
   /** Why retention or partitions ahead fail, or ''. */
   private maintenanceError = '';
+  private nextWatchMs = 0;
+  /** Ends what `stream` waits for, and makes it fail. */
+  private interrupt: (error: unknown) => void = () => {};
   /** Aborts when the data directory is gone, or holds another log, whose commit numbers mean other commits. */
   private readonly broken = new AbortController();
 
@@ -140,7 +147,7 @@ export class Exporter {
   private async connect(): Promise<number> {
     const { sink, known, options } = this;
     const cursor = await sink.connect();
-    if (cursor !== null) this.checkCursor(cursor);
+    if (cursor !== null) await this.checkCursor(cursor);
     this.progress.cursorRead(cursor?.writer ?? '');
     let commit = cursor?.commit ?? options.start ?? 0;
     if (known === null) {
@@ -156,6 +163,7 @@ export class Exporter {
     // Without it, all of the commit's segment would count as lag.
     const place = commit === known ? this.knownEnd : null;
     this.known = commit;
+    this.nextWatchMs = performance.now() + (this.options.watchMs ?? WATCH_MS);
     this.progress.state = 'waiting';
     this.progress.connected(commit, place ?? placeAfter(options.dataDir, commit));
     return commit;
@@ -179,8 +187,17 @@ export class Exporter {
     return commit;
   }
 
-  private checkCursor({ commit, writer }: Cursor): void {
-    const { known, options, log } = this;
+  private async checkCursor({ commit, writer }: Cursor): Promise<void> {
+    const { known, options, log, sink } = this;
+    const { dataDir } = options;
+    const end = await olderLogEnd(dataDir, commit);
+    if (end !== null)
+      throw new SinkError(
+        'fatal',
+        `${sink.place}: holds the log up to commit ${commit}, but ${dataDir} ends at commit ${end}: it was restored from an ` +
+          'older copy, so new commits would have the numbers of others. Stop the server, remove log.json and .log.json ' +
+          `there, and start it: the log gets a new id. Then export --from ${end + 1}, or from the first commit since.`,
+      );
     if (known === null || commit <= known || writer === options.writer) return;
     throw new SinkError(
       'fenced',
@@ -194,6 +211,7 @@ export class Exporter {
     const failure = new AbortController();
     // Once for all ranges: in Node 20 a signal keeps an entry for each signal that was derived from it.
     const ended = AbortSignal.any([signal, failure.signal]);
+    this.interrupt = (error) => failure.abort(error);
     const source = new RangeSource(this.options, after);
     let shipping: Promise<void> = Promise.resolve();
     // Skipped commits and damage lie between the cursor and the end of the log.
@@ -210,10 +228,12 @@ export class Exporter {
         await shipping;
         shipping = this.ship(range, prepared, backoff);
         // Also wakes a source that waits for more of the log.
-        shipping.catch(() => failure.abort());
+        shipping.catch(this.interrupt);
       }
       await shipping;
+      failure.signal.throwIfAborted();
     } finally {
+      this.interrupt = () => {};
       // A range on its way ends before the next connection reads the cursor.
       await shipping.catch(() => {});
       await source.close();
@@ -292,6 +312,7 @@ export class Exporter {
   private async maintain(): Promise<void> {
     if (this.isMaintaining || this.known === null) return;
     this.isMaintaining = true;
+    await this.watchCursor();
     try {
       await this.sink.maintain();
       this.metrics.set('maintenance_failing', 0);
@@ -301,5 +322,25 @@ export class Exporter {
       this.maintenanceFailed((error as Error).message);
     }
     this.isMaintaining = false;
+  }
+
+  /**
+   * While nothing is shipped, only this notices that the sink has lost commits: a standby without the last ones took over, or
+   * somebody restored a backup.
+   */
+  private async watchCursor(): Promise<void> {
+    const { known, sink, options, progress } = this;
+    if (options.once || progress.state !== 'waiting' || performance.now() < this.nextWatchMs) return;
+    this.nextWatchMs = performance.now() + (options.watchMs ?? WATCH_MS);
+    let failure: unknown = null;
+    try {
+      const held = (await sink.cursor())?.commit ?? options.start ?? 0;
+      if (held !== known)
+        failure = new SinkError('retry', `${sink.place}: the cursor is not at commit ${known} any more`);
+    } catch (error) {
+      failure = error;
+    }
+    // If something was shipped meanwhile, that has told as much.
+    if (failure !== null && this.known === known && progress.state === 'waiting') this.interrupt(failure);
   }
 }

@@ -63,6 +63,8 @@ export interface Sink {
   rewind(commit: number): Promise<number>;
   /** @throws SinkError */
   prepare(range: CommitRange): Promise<PreparedRange>;
+  /** Reads the cursor again, beside shipping. @returns null if the sink holds nothing of this log. @throws SinkError */
+  cursor(): Promise<Cursor | null>;
   /** Work beside shipping, about once a second. @throws SinkError */
   maintain(): Promise<void>;
   /** The last commit that survives a crash of the sink: retention may delete the log up to it. */

@@ -103,6 +103,15 @@ export class LogWriter {
     }
   }
 
+  /**
+   * Whether the log's last message is surely still this writer's. It asks for no message: they are large.
+   * @throws the client's errors
+   */
+  async isAtEnd(): Promise<boolean> {
+    const { state } = await this.link.guard(() => this.jsm.streams.info(this.stream));
+    return state.first_seq <= this.sequence && this.sequence <= state.last_seq;
+  }
+
   private async readLast(): Promise<StoredLast> {
     const message = await this.link.guard(() =>
       this.jsm.streams.getMessage(this.stream, { last_by_subj: subjectOf(this.stream, this.log) }),

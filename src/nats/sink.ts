@@ -50,6 +50,8 @@ export class NatsSink implements Sink {
   private readonly clock: () => number;
   private link: NatsLink | null = null;
   private writer: LogWriter | null = null;
+  /** Of the link, when the log's last message was read or found in its place. */
+  private session = 0;
   /** Commits up to this one may have been in the stream before: whatever had been sent was sealed by now. */
   private mayRepeatUpTo = 0;
   private readonly marks: Mark[] = [];
@@ -68,7 +70,8 @@ export class NatsSink implements Sink {
     const { address, files, dataDir } = this.options;
     try {
       this.link ??= await openNats(address, files, `metricsstream export ${this.context.log}`);
-      this.writer = await LogWriter.open(this.link, address.stream, this.context.log);
+      this.session = this.link.session;
+      this.writer = await this.openWriter(this.link);
     } catch (error) {
       throw this.sinkError(error);
     }
@@ -84,6 +87,24 @@ export class NatsSink implements Sink {
     const commit = isRewound ? this.rewound!.commit : wholeCommit(last);
     this.rewindMarks(commit, this.clock() - Math.max(0, Date.now() - storedAtMs));
     return { commit, segment: 0, writer: exporter };
+  }
+
+  /** A server that came back may have an older copy of the stream, and other logs may have filled it up since. */
+  async cursor(): Promise<Cursor | null> {
+    const { link, writer } = this;
+    const { session } = link!;
+    try {
+      const isSame = session === this.session && (await writer!.isAtEnd());
+      const { last, exporter } = isSame ? writer! : await this.openWriter(link!);
+      this.session = session;
+      return last === null ? null : { commit: wholeCommit(last), segment: 0, writer: exporter };
+    } catch (error) {
+      throw this.sinkError(error);
+    }
+  }
+
+  private openWriter(link: NatsLink): Promise<LogWriter> {
+    return LogWriter.open(link, this.options.address.stream, this.context.log);
   }
 
   /** Marks beyond the cursor belong to messages that the stream has lost. */

@@ -124,6 +124,9 @@ export function checkStream({ config }: StreamInfo): void {
   if (config.max_msgs > 0) wrong.push('a max_msgs');
   if ((config.max_msgs_per_subject ?? -1) > 0) wrong.push('a max_msgs_per_subject');
   if (config.no_ack === true) wrong.push('no_ack');
+  if (config.sealed === true) wrong.push('been sealed');
+  // The resume point would be under another subject.
+  if (config.subject_transform !== undefined) wrong.push('a subject_transform');
   if (wrong.length === 0) return;
   throw new MetricsStreamError(
     'CONFIG_INVALID',

@@ -8,7 +8,7 @@ import { ExportMetrics } from '../../src/export/metrics.ts';
 import { SinkError } from '../../src/export/sink.ts';
 import { readCursorFile } from '../../src/storage/cursor-file.ts';
 import { eventually } from '../support/assertions.ts';
-import { damageCommit, record } from '../support/damage.ts';
+import { damageCommit, record, segmentPaths } from '../support/damage.ts';
 import { DirectorySink } from '../support/directory-sink.ts';
 import { line, temporaryDirectory, WriterRig } from '../support/writer-rig.ts';
 
@@ -151,6 +151,45 @@ describe('the exporter', () => {
     await run.ended;
     assert.equal(run.sink.text(), commits.join(''));
     assert.match(await run.metrics.registry.metrics(), /resent_commits_total\{sink="files"\} [1-9]/);
+  });
+
+  it('sends again what the sink has lost while no metrics came', async (test) => {
+    const { dataDir, commits } = await record(...many(2, 40));
+    const run = new Bench(test, dataDir).start({ once: false, watchMs: 1 });
+    const whole = commits.join('');
+    await eventually('shipped', () => run.sink.text() === whole);
+    run.sink.loseLast(2);
+    assert.notEqual(run.sink.text(), whole);
+    await eventually('shipped again', () => run.sink.text() === whole);
+    await run.stop();
+    assert.match(await run.metrics.registry.metrics(), /resent_commits_total\{sink="files"\} [1-9]/);
+  });
+
+  it('refuses a log that was restored from an older copy than the sink, until it has an id of its own', async (test) => {
+    const { dataDir, commits } = await record([1, 1]);
+    const bench = new Bench(test, dataDir);
+    const old = `${dataDir}-old`;
+    fs.cpSync(dataDir, old, { recursive: true });
+    const appended = async (to: string, id: number): Promise<void> => {
+      const rig = new WriterRig({ dataDir: to });
+      for (let k = 0; k < 3; k++) rig.store(line(id + k));
+      await rig.stop();
+    };
+    await appended(dataDir, 10);
+    await bench.start().ended;
+    const refusal = /holds the log up to commit 5, but .* ends at commit 2: .*id\. Then export --from 3/;
+    await assert.rejects(bench.start({ dataDir: old }).ended, failsWith('SINK_FAILED', refusal));
+    for (const name of ['log.json', '.log.json']) fs.rmSync(`${old}/${name}`);
+    await appended(old, 20);
+    const other = new Bench(test, old).start({ start: 2 });
+    await other.ended;
+    assert.equal(other.sink.text(), [20, 21, 22].map((id) => line(id)).join(''));
+    // Without its last segment, the server continues the log with new numbers.
+    const last = segmentPaths(dataDir).at(-1)!;
+    fs.renameSync(last, `${last}.away`);
+    const same = bench.start();
+    await same.ended;
+    assert.equal(same.sink.text(), commits.join('') + [10, 11, 12].map((id) => line(id)).join(''));
   });
 
   it('is fenced when another exporter has moved the cursor, and names it', async (test) => {

@@ -12,7 +12,7 @@ import { NatsSink } from '../../src/nats/sink.ts';
 import { initStream } from '../../src/nats/stream.ts';
 import { onEnd } from '../support/clean-up.ts';
 import { record } from '../support/damage.ts';
-import { startNats } from '../support/nats-server.ts';
+import { startNats, withJetStream } from '../support/nats-server.ts';
 import { requireTool } from '../support/tools.ts';
 
 const MINUTE_MS = 60_000;
@@ -29,21 +29,29 @@ async function ship(sink: NatsSink, ...commits: number[]): Promise<void> {
   for (const commit of commits) await (await sink.prepare(rangeOf(commit))).ship();
 }
 
+type Sinks = ((writer: string) => NatsSink) & {
+  /** Deletes all messages of the stream, as an operator may. */
+  purge(): Promise<unknown>;
+};
+
 /** Makes sinks of one log and one stream, each as a process of its own would. */
-async function started(t: TestContext, clock?: () => number): Promise<(writer: string) => NatsSink> {
+async function started(t: TestContext, clock?: () => number): Promise<Sinks> {
   const { dataDir } = await record([1]);
   onEnd(t, () => fs.rmSync(dataDir, { recursive: true }));
-  const address = parseNatsAddress((await startNats(t)).url, '--to');
+  const { url } = await startNats(t);
+  const address = parseNatsAddress(url, '--to');
   const link = await openNats(address, {}, 'test');
   await initStream(link, address, { replicas: 1, maxBytes: 1 << 28 });
   await link.close();
   const context = { log: logIdOf(dataDir), logger: pino({ level: 'silent' }), registry: new Registry() };
-  return (writer) => {
+  const sinkOf = (writer: string): NatsSink => {
     const timed = clock === undefined ? {} : { clock };
     const sink = new NatsSink({ address, files: {}, dataDir, ...timed }, { ...context, writer });
     onEnd(t, () => sink.close());
     return sink;
   };
+  const purge = (): Promise<unknown> => withJetStream(url, (jsm) => jsm.streams.purge(address.stream));
+  return Object.assign(sinkOf, { purge });
 }
 
 describe('the stream as a sink', { skip: requireTool('nats-server') }, () => {
@@ -58,6 +66,22 @@ describe('the stream as a sink', { skip: requireTool('nats-server') }, () => {
     assert.equal((await second.connect())?.commit, 1);
     await ship(second, 2);
     assert.deepEqual(await second.connect(), { commit: 2, segment: 0, writer: 'second' });
+  });
+
+  it('tells what the stream holds beside shipping, also after a purge', async (t) => {
+    const sinkOf = await started(t);
+    const [one, other] = [sinkOf('one'), sinkOf('other')];
+    await one.connect();
+    assert.equal(await one.cursor(), null);
+    await ship(one, 1, 2);
+    assert.equal((await one.cursor())?.commit, 2);
+    await other.connect();
+    await ship(other, 3);
+    await ship(other, 4);
+    await one.connect();
+    assert.equal((await one.cursor())?.commit, 4);
+    await sinkOf.purge();
+    assert.equal(await one.cursor(), null);
   });
 
   it('calls the last commit durable some minutes after it was acknowledged, whatever wall time shows', async (t) => {

@@ -68,6 +68,10 @@ export class DirectorySink implements Sink {
     return Promise.resolve(newest === undefined ? null : { commit, segment: 0, writer });
   }
 
+  cursor(): Promise<Cursor | null> {
+    return this.connect();
+  }
+
   rewind(commit: number): Promise<number> {
     for (const { name, last } of this.ranges()) if (last > commit) fs.rmSync(join(this.directory, name));
     return Promise.resolve(this.durableCommit);

@@ -15,6 +15,7 @@ import {
 } from '../sink.ts';
 import { createPool, placeOf, sinkError } from './connection.ts';
 import { IDENTITY, REPLACED_TEXT, readIdentity } from './identity.ts';
+import { requireAll } from './kept-out.ts';
 import type { PostgresOptions } from './options.ts';
 import { forgetBehind } from './rewind.ts';
 import { RowStore, withClient } from './row-store.ts';
@@ -64,6 +65,10 @@ export class PostgresSink implements Sink {
     });
   }
 
+  cursor(): Promise<Cursor | null> {
+    return this.inWords(() => withClient(this.pool, (client) => this.readCursor(client)));
+  }
+
   private createStore(layout: RowStore['layout']): RowStore {
     const { logger, registry } = this.context;
     return new RowStore({ layout, options: this.options, logger, registry });
@@ -99,11 +104,13 @@ export class PostgresSink implements Sink {
     const { log } = this.context;
     await this.moveCursor(client, store, range, rows.count);
     await store.copy(client, log, rows);
-    for (const { first, last, reason } of range.damaged)
-      await client.query(
+    for (const { first, last, reason } of range.damaged) {
+      const kept = await client.query(
         'INSERT INTO ms_quarantine (log, first_commit, last_commit, reason) VALUES ($1, $2, $3, $4)',
         [log, first, last, reason],
       );
+      requireAll(kept, 1, 'ms_quarantine');
+    }
     const { command } = await client.query('COMMIT');
     if (command !== 'COMMIT') throw new SinkError('retry', `${this.place}: the transaction was rolled back`);
     this.hasCursor = true;
@@ -138,6 +145,9 @@ export class PostgresSink implements Sink {
     const isSame = store.describes(identity);
     if (isSame && moved!.rowCount === 1) return;
     await client.query('ROLLBACK');
+    const held = isSame ? ((await this.readCursor(client))?.commit ?? null) : null;
+    if (isSame && held === (this.hasCursor ? after : null))
+      requireAll({ rowCount: 0 }, 1, 'ms_cursor or ms_applied');
     const text = isSame ? `the cursor is not at commit ${after} any more` : REPLACED_TEXT;
     throw new SinkError('retry', `${this.place}: ${text}`);
   }

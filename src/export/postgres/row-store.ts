@@ -7,8 +7,8 @@ import { from as copyFrom } from 'pg-copy-streams';
 import type { Registry } from 'prom-client';
 import type { Logger } from '../../base/log.ts';
 import { TURN_BYTES } from '../range-source.ts';
-import { SinkError } from '../sink.ts';
 import { flatChunks, flatPayload, seriesChunks } from './copy-format.ts';
+import { requireAll } from './kept-out.ts';
 import { mergeLedger } from './ledger-merge.ts';
 import type { PostgresOptions } from './options.ts';
 import { Partitions } from './partitions.ts';
@@ -123,11 +123,11 @@ export class RowStore {
       const source = Readable.from(chunks, { highWaterMark: CHUNKS_AHEAD });
       const copy = client.query(copyFrom(COPY[this.layout]));
       await pipeline(source, copy);
-      if (copy.rowCount !== rows.count) throw keptOut(rows.count - copy.rowCount, rows.count);
+      requireAll(copy, rows.count, metricsTable(this.layout));
     }
     const { quarantined } = rows;
     if (quarantined.length === 0) return;
-    await client.query(
+    const kept = await client.query(
       `INSERT INTO ms_quarantine (log, first_commit, last_commit, line, reason, body)
        SELECT $1, commit, commit, line, reason, body
        FROM unnest($2::int8[], $3::int[], $4::text[], $5::bytea[]) AS t (commit, line, reason, body)`,
@@ -139,6 +139,7 @@ export class RowStore {
         quarantined.map(({ body }) => body),
       ],
     );
+    requireAll(kept, quarantined.length, 'ms_quarantine');
   }
 
   /** Makes partitions ahead, ends retention and merges the ledger, where that is due: call it as often as you like. */
@@ -177,13 +178,6 @@ export class RowStore {
     const hasMore = await mergeLedger(client, ledgerAgeMs);
     this.nextLedgerMs = hasMore ? 0 : performance.now() + LEDGER_MS;
   }
-}
-
-function keptOut(missing: number, count: number): SinkError {
-  return new SinkError(
-    'fatal',
-    `a trigger of the database keeps ${missing} of ${count} metrics out: drop it; nothing of this transaction is stored`,
-  );
 }
 
 /** Runs `work` on a connection of the pool, which drops the connection if the work failed. */

@@ -10,6 +10,10 @@ export interface SchemaState {
 }
 
 const UNDEFINED_TABLE = '42P01';
+/** A table or column is there already. */
+const DUPLICATES: readonly string[] = ['42P07', '42701'];
+/** Of several `--init` at once, one after the other looks. */
+const LOCK_INIT = `SELECT pg_advisory_xact_lock(hashtext('metricsstream --init'), 0)`;
 /** Others lack characters of names and tags. SQL_ASCII keeps bytes as they are. */
 const ENCODINGS: readonly string[] = ['UTF8', 'SQL_ASCII'];
 
@@ -78,15 +82,27 @@ export async function createSchema(
 ): Promise<'created' | 'upgraded' | 'found'> {
   await checkEncoding(client, place);
   const found = await findSchema(client);
-  if (found === null) {
-    await client.query(`BEGIN;\n${schemaText(layout ?? 'series')}\nCOMMIT`);
-    return 'created';
-  }
-  const isOld = found.version < SCHEMA_VERSION;
-  if (isOld) {
+  const isOld = found !== null && found.version < SCHEMA_VERSION;
+  let done: 'created' | 'upgraded' | 'found' = 'found';
+  if (found === null) done = await change(client, schemaText(layout ?? 'series'), 'created');
+  else if (isOld) {
     const steps = UPGRADES.slice(found.version - 1).join('\n');
-    await client.query(`BEGIN;\n${steps}\nUPDATE ms_schema SET version = ${SCHEMA_VERSION};\nCOMMIT`);
+    const text = `${steps}\nUPDATE ms_schema SET version = ${SCHEMA_VERSION};`;
+    done = await change(client, text, 'upgraded');
   }
   await readSchema(client, place, layout);
-  return isOld ? 'upgraded' : 'found';
+  return done;
+}
+
+async function change<Done>(client: pg.ClientBase, text: string, done: Done): Promise<Done | 'found'> {
+  try {
+    await client.query(`BEGIN;\n${LOCK_INIT};\n${text}\nCOMMIT`);
+    return done;
+  } catch (error) {
+    await client.query('ROLLBACK');
+    if (!(error instanceof pg.DatabaseError && DUPLICATES.includes(error.code ?? ''))) throw error;
+    // Another `--init` was faster, unless the name belongs to somebody else.
+    if ((await findSchema(client)) === null) throw error;
+    return 'found';
+  }
 }

@@ -7,6 +7,7 @@
 import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import type { Logger } from '../../base/log.ts';
+import { requireAll } from './kept-out.ts';
 import type { CommitLines, NewSeries, Rows, SeriesMaker } from './rows.ts';
 import type { SeriesCache } from './series-cache.ts';
 import { BEGIN } from './transaction.ts';
@@ -121,6 +122,7 @@ export class SeriesTable implements SeriesMaker {
     await client.query('COMMIT');
     this.seriesCreated += rowCount ?? 0;
     await this.find(client, sorted);
+    requireAll({ rowCount: sorted.filter(({ id }) => id > 0).length }, sorted.length, 'ms_series');
   }
 
   private async find(client: pg.ClientBase, batch: readonly Waiting[]): Promise<void> {
