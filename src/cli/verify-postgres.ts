@@ -36,14 +36,16 @@ export async function verifyPostgres(url: URL, { dataDir, json }: VerifySinkOpti
 }
 
 function textOf(result: SinkComparison): string {
-  const { place, cursor, commits, metrics, quarantined, notYetShipped, notCompared, asWhole, problems } =
-    result;
+  const { place, cursor, first, commits, metrics, quarantined } = result;
+  const { notYetShipped, notCompared, asWhole, problems } = result;
   const shown = problems
     .slice(0, PROBLEMS_SHOWN)
     .map(({ place: where, text }) => `DIFFERENT: ${where}: ${text}\n`);
   if (problems.length > shown.length) shown.push(`and ${problems.length - shown.length} more\n`);
   let text = shown.join('');
-  if (asWhole) text += 'the tables were restored from a dump: compared as a whole\n';
+  if (asWhole) text += 'the tables were restored from a dump: its transactions are compared as one\n';
+  if (first > 1)
+    text += `the sink begins at commit ${first}: older ones were not meant for it, or ms_applied has lost them\n`;
   if (notCompared > 0)
     text += `${notCompared} transactions have commits that are damaged or no longer in the log: not compared\n`;
   if (notYetShipped > 0) text += `${notYetShipped} commits are not shipped yet\n`;

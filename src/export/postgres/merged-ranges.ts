@@ -1,11 +1,11 @@
 /**
- * Compares ranges that `ms_applied` has merged: their rows have lost their transactions, so they are what no transaction of
- * the ledger accounts for.
+ * Compares ranges that `ms_applied` has merged, or that a dump restored: their rows have lost their transactions, so they
+ * are what no transaction of the ledger accounts for.
  */
 import type pg from 'pg';
 import type { RangeSum } from './range-sum.ts';
 
-/** Metrics in merged ranges. */
+/** Metrics in such ranges. */
 export interface MergedMetrics {
   readonly own: number;
   readonly others: number;
@@ -23,7 +23,7 @@ export async function readMergedMetrics(client: pg.ClientBase, log: string): Pro
 
 export interface MergedComparison {
   readonly metrics: MergedMetrics;
-  /** Of the log; null if it does not have all commits of the merged ranges any more. */
+  /** Of the log; null if it does not have all commits of these ranges any more. */
   readonly log: RangeSum | null;
   /** Rows of no transaction that is in the ledger. */
   readonly rest: RangeSum;
@@ -38,6 +38,6 @@ export function mergedDifference({ metrics, log, rest, isReduced }: MergedCompar
   const most = own + others;
   if (rest.count > most) return `${rest.count - most} metrics come from no commit of a log`;
   if (rest.count < most && !isReduced)
-    return `the sink lacks ${most - rest.count} of ${most} metrics of merged ranges`;
+    return `the sink lacks ${most - rest.count} of ${most} metrics of merged or restored ranges`;
   return null;
 }

@@ -2,8 +2,8 @@
  * Compares log and tables commit range by commit range: every commit up to the cursor in exactly one range, and the rows
  * of each range equal to the lines of its commits.
  *
- * The rows of a range are those of the transaction that stored it. Where the tables were restored from a dump, the
- * transactions are lost, and all ranges are compared as one.
+ * The rows of a range are those of the transaction that stored it. A restored dump has lost the transactions: its ranges
+ * are compared as one.
  */
 import type pg from 'pg';
 import { CommitReader, type LogCommit, placeAfter, placeText } from '../../storage/commit-reader.ts';
@@ -20,17 +20,16 @@ import {
 } from './ledger.ts';
 import { type MergedMetrics, mergedDifference, readMergedMetrics } from './merged-ranges.ts';
 import type { PostgresOptions } from './options.ts';
-import { RangeSum } from './range-sum.ts';
+import { RangeSum, seriesSum } from './range-sum.ts';
 import { withClient } from './row-store.ts';
 import { type NewSeries, Rows, scanCommit } from './rows.ts';
 import type { Layout } from './schema.ts';
 import { readSchema } from './schema-state.ts';
 import { SeriesCache } from './series-cache.ts';
-import { fingerprintOf, unstorable } from './series-table.ts';
+import { unstorable } from './series-table.ts';
 
 const CACHE_SERIES = 65_536;
 const NEWLINE = 0x0a;
-const FINGERPRINT_BYTES = 6;
 
 interface SinkProblem {
   /** Where in the log. */
@@ -51,7 +50,9 @@ export interface SinkComparison {
   readonly notYetShipped: number;
   /** Transactions with commits that are damaged or no longer in the log. */
   readonly notCompared: number;
-  /** The tables come from a dump: ranges were compared as one. */
+  /** The first commit that the sink holds; 0 if it holds none. */
+  readonly first: number;
+  /** Ranges that have lost their transactions in a restored dump were compared as one. */
   readonly asWhole: boolean;
   readonly problems: readonly SinkProblem[];
 }
@@ -85,7 +86,7 @@ interface Tables {
   readonly cursor: number;
   readonly ranges: readonly AppliedRange[];
   readonly sums: ReadonlyMap<string, RangeSum>;
-  readonly others: ReadonlySet<string>;
+  readonly others: ReadonlyMap<string, number>;
   readonly quarantine: Quarantine;
   readonly merged: MergedMetrics;
 }
@@ -117,6 +118,8 @@ interface Expected {
   readonly sum: RangeSum;
   readonly first: number;
   last: number;
+  /** As the sink has noted. */
+  metrics: number;
   /** Where its first commit is; '' if the log no longer has it. */
   place: string;
   /** Some of its commits are damaged or deleted here. */
@@ -140,7 +143,7 @@ class Comparison {
     make: (cache: SeriesCache, slot: number, { name, type, tags }: NewSeries): void => {
       const reason = unstorable(name, tags);
       if (reason !== null) cache.setPayload(slot, reason);
-      cache.ids[slot] = reason === null ? this.seriesSum(name, type, tags) : 0;
+      cache.ids[slot] = reason === null ? seriesSum(this.tables.layout, name, type, tags) : 0;
     },
   };
 
@@ -148,13 +151,6 @@ class Comparison {
     this.options = options;
     this.tables = tables;
     this.checkRanges();
-  }
-
-  /** Of the fingerprint; 1 where the layout has none, so that nothing looks quarantined. */
-  private seriesSum(name: string, type: string, tags: NewSeries['tags']): number {
-    return this.tables.layout === 'flat'
-      ? 1
-      : fingerprintOf(name, type, tags).readUIntBE(0, FINGERPRINT_BYTES);
   }
 
   /** Each range begins behind the one before, and the last one ends at the cursor. */
@@ -172,11 +168,13 @@ class Comparison {
         );
       last = Math.max(last, range.last);
       const known = this.expected.get(range.transaction);
-      if (known !== undefined) known.last = range.last;
-      else {
-        const { first, last, isMerged } = range;
+      if (known !== undefined) {
+        known.last = range.last;
+        known.metrics += range.metrics;
+      } else {
+        const { first, last, metrics, isMerged } = range;
         const rest = { place: '', isPartial: false, isMerged };
-        this.expected.set(range.transaction, { sum: new RangeSum(), first, last, ...rest });
+        this.expected.set(range.transaction, { sum: new RangeSum(), first, last, metrics, ...rest });
       }
     }
     if (last < cursor)
@@ -287,26 +285,21 @@ class Comparison {
         placeText(commit.segment, commit.offset),
         `line ${line} of commit ${commit.commit} is missing from ms_quarantine: ${reason}`,
       );
-    if (this.tables.layout === 'flat') rows.series.fill(0);
     keepFrom(rows, this.tables.droppedBeforeMs);
     return rows;
   }
 
   result(place: string): SinkComparison {
-    const { sums, ranges } = this.tables;
-    const unmerged = ranges.filter(({ isMerged }) => !isMerged);
-    const asWhole =
-      unmerged.length > 0 && sums.size > 0 && unmerged.every(({ transaction }) => !sums.has(transaction));
-    if (asWhole) this.compareWhole();
-    else this.compareEach();
+    const asWhole = this.compareRows();
     const { commits, metrics, quarantined, notYetShipped, problems } = this;
     const notCompared = [...this.expected.values()].filter(({ isPartial }) => isPartial).length;
     const { log } = this.options;
-    const { cursor } = this.tables;
+    const { cursor, ranges } = this.tables;
     return {
       place,
       log,
       cursor,
+      first: ranges[0]?.first ?? 0,
       commits,
       metrics,
       quarantined,
@@ -317,33 +310,37 @@ class Comparison {
     };
   }
 
-  private compareEach(): void {
+  /** Compares the rows of each transaction, and as one those that lost theirs. Returns whether there are such. */
+  private compareRows(): boolean {
     const { sums, others, merged, droppedBeforeMs } = this.tables;
-    const [ofMerged, rest] = [new RangeSum(), new RangeSum()];
-    let hasMerged = true;
-    for (const [transaction, { sum, first, last, place, isPartial, isMerged }] of this.expected) {
-      if (isMerged) ofMerged.add(sum);
-      if (isMerged && isPartial) hasMerged = false;
-      if (isPartial || isMerged) continue;
-      const difference = sum.difference(sums.get(transaction) ?? new RangeSum());
-      if (difference !== null) this.report(place, `commits ${first} to ${last}: ${difference}`);
-    }
+    const rest = new RangeSum();
     for (const [transaction, sum] of sums)
-      if (!this.expected.has(transaction) && !others.has(transaction)) rest.add(sum);
-    const difference = mergedDifference({
-      ...{ metrics: merged, log: hasMerged ? ofMerged : null, rest },
-      isReduced: droppedBeforeMs !== Number.NEGATIVE_INFINITY,
-    });
+      if (this.expected.has(transaction) === others.has(transaction)) rest.add(sum);
+    // A dump is restored in one transaction for all logs, or in one for each table.
+    const isLost = (transaction: string): boolean =>
+      (this.expected.has(transaction) && others.has(transaction)) ||
+      (rest.count > 0 && !sums.has(transaction));
+    const counts = { own: merged.own, others: merged.others };
+    for (const [transaction, metrics] of others) if (isLost(transaction)) counts.others += metrics;
+    const ofLost = new RangeSum();
+    let [hasAll, asWhole] = [true, false];
+    for (const [transaction, { sum, first, last, metrics, place, isPartial, isMerged }] of this.expected) {
+      if (isMerged || isLost(transaction)) {
+        ofLost.add(sum);
+        hasAll &&= !isPartial;
+        if (isMerged) continue;
+        counts.own += metrics;
+        asWhole = true;
+      } else if (!isPartial) {
+        const difference = sum.difference(sums.get(transaction) ?? new RangeSum());
+        if (difference !== null)
+          this.report(place || 'ms_applied', `commits ${first} to ${last}: ${difference}`);
+      }
+    }
+    const isReduced = droppedBeforeMs !== Number.NEGATIVE_INFINITY;
+    const difference = mergedDifference({ metrics: counts, log: hasAll ? ofLost : null, rest, isReduced });
     if (difference !== null) this.report('the sink', difference);
-  }
-
-  private compareWhole(): void {
-    const log = new RangeSum();
-    const sink = new RangeSum();
-    for (const { sum } of this.expected.values()) log.add(sum);
-    for (const sum of this.tables.sums.values()) sink.add(sum);
-    const difference = log.difference(sink);
-    if (difference !== null) this.report('the whole log', difference);
+    return asWhole;
   }
 }
 
