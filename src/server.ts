@@ -133,7 +133,7 @@ class Server implements RunningServer {
       this.live = this.createLiveFeed(version, this.exposition);
       this.live.start();
       this.acceptThreads = new AcceptThreads(uws.module, config, this.workerData(version, startedMs, uws), {
-        scrape: (accept) => this.exposition!.render(accept),
+        scrape: (form) => this.exposition!.render(form),
         live: this.live,
         parserFallback: (reason) => this.parserFellBack(reason),
         secretFailed: (reason) => this.secretFailed(reason),

@@ -11,7 +11,7 @@ import { monotonicMs } from '../base/clock.ts';
 import { readCursorFiles } from '../storage/cursor-file.ts';
 import { createThreadStats, startThreadStats } from '../telemetry/thread-stats.ts';
 import { describeMetrics } from './metrics.ts';
-import { type MetricsForm, negotiate } from './negotiate.ts';
+import type { MetricsForm } from './negotiate.ts';
 import { FAMILY_SEPARATOR, NodeMetrics } from './node-metrics.ts';
 import { RATE_INTERVAL_MS, RecentRates } from './rates.ts';
 import { Readings, type TelemetrySources } from './readings.ts';
@@ -65,10 +65,8 @@ export class Exposition {
   /**
    * Scrapes that arrive in one turn of the event loop share one rendering at its end, so any number of scrapes costs
    * main at most one rendering of each form per turn.
-   * @param accept the request's Accept header
    */
-  render(accept: string | undefined): Promise<Rendered> {
-    const form = negotiate(accept);
+  render(form: MetricsForm): Promise<Rendered> {
     const shared = this.waiting.get(form);
     if (shared !== undefined) return shared;
     const rendered = turnEnd().then(() => {

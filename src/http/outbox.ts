@@ -14,6 +14,7 @@ import type { Recorder } from '../telemetry/recorder.ts';
 import { Sample } from '../telemetry/sample.ts';
 import type { CountedReason } from '../telemetry/unavailable.ts';
 import type { Exchange } from './exchange.ts';
+import { isLarge, LargeAnswers } from './large-answers.ts';
 import { type Problem, prepareProblem, prepareUnavailable, write } from './response.ts';
 import type { Turn } from './turn.ts';
 
@@ -31,6 +32,7 @@ export class Outbox {
   private readonly gate: Gate;
   private readonly recorder: Recorder;
   private readonly prepared: Exchange[] = [];
+  private readonly large: LargeAnswers;
 
   /** @param turn its end has to call `flush` */
   constructor(turn: Turn, gate: Gate, counters: Float64Array, recorder: Recorder) {
@@ -38,6 +40,7 @@ export class Outbox {
     this.gate = gate;
     this.counters = counters;
     this.recorder = recorder;
+    this.large = new LargeAnswers(counters);
   }
 
   /** Responses that wait for the end of the turn. */
@@ -77,7 +80,7 @@ export class Outbox {
 
   /**
    * Counts and sends a prepared response.
-   * @returns false when it was answered before, or its client is gone
+   * @returns false when it was answered before, its client is gone, or a part of it waits to be read
    */
   send(exchange: Exchange, nowMs: number): boolean {
     if (!exchange.open) return false;
@@ -88,6 +91,7 @@ export class Outbox {
     }
     // The client then sends its next request elsewhere, instead of into a connection that is about to end.
     if (this.gate.draining) exchange.close = true;
+    else if (isLarge(exchange)) return this.large.send(exchange);
     write(exchange);
     return true;
   }

@@ -214,6 +214,13 @@ class RepeatedText {
 const lastHead = new RepeatedText();
 const lastBody = new RepeatedText();
 
+/** Status line and header lines of the prepared response. */
+export const headTextOf = ({ close, head }: Exchange): string | Uint8Array =>
+  close ? closingHead(head) : lastHead.encoded(head);
+
+/** The body of the prepared response. */
+export const bodyOf = ({ body }: Exchange): string | Uint8Array => lastBody.encoded(body);
+
 let writing: Exchange | null = null;
 
 /** Runs inside `cork`; static, so that no response makes a closure. */
@@ -225,8 +232,8 @@ function writeCorked(): void {
     response.writeStatus(`${head}${headerLine('Content-Length', Buffer.byteLength(body))}`);
     response.endWithoutBody();
   } else {
-    response.writeStatus(close ? closingHead(head) : lastHead.encoded(head));
-    response.end(headOnly ? '' : lastBody.encoded(body), close);
+    response.writeStatus(headTextOf(writing!));
+    response.end(headOnly ? '' : bodyOf(writing!), close);
   }
 }
 

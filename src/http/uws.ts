@@ -22,6 +22,11 @@ export interface HttpResponse {
   /** Calls when all that was written has been taken; `handler` returns true. */
   onWritable(handler: (offset: number) => boolean): HttpResponse;
   end(body?: string | ArrayBufferView, closeConnection?: boolean): HttpResponse;
+  /**
+   * A part of a body of `totalSize`, as far as the system's buffers take it; `onWritable` says from where to go on.
+   * @returns whether they took all of it, and whether the body is complete
+   */
+  tryEnd(part: string | ArrayBufferView, totalSize: number): [boolean, boolean];
   endWithoutBody(reportedContentLength?: number, closeConnection?: boolean): HttpResponse;
   close(): HttpResponse;
   onAborted(handler: () => void): HttpResponse;

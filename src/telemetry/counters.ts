@@ -92,6 +92,10 @@ export const WORKER_TABLE = {
     'requests_aborted_total',
     'Requests whose client disconnected before the response.',
   ),
+  responses_unread: counter(
+    'unread_responses_closed_total',
+    'Connections closed because 64 others, too, left a page or a scrape unread.',
+  ),
   metrics_accepted: counter('metrics_accepted_total', 'Metrics acknowledged with 200 or 202.'),
   metrics_unknown: counter('metrics_unknown_total', 'Metrics answered with 504: stored or not.'),
   body_bytes: counter('received_bytes_total', 'Body bytes received, as sent.'),

@@ -9,6 +9,7 @@ import { Worker } from 'node:worker_threads';
 import { tlsFilesOf } from '../auth/credentials.ts';
 import type { TokenSet } from '../auth/token-set.ts';
 import type { Config } from '../config/load.ts';
+import type { MetricsForm } from '../exposition/negotiate.ts';
 import { createAcceptor } from '../http/listener.ts';
 import { portInUse, probePort } from '../http/port-probe.ts';
 import type { Page } from '../http/response.ts';
@@ -36,8 +37,8 @@ const PORT_PICKS_MAX = 20;
 type CertificateReply = Extract<FromWorker, { readonly kind: 'certificate' }>;
 
 export interface AcceptThreadsEvents {
-  /** Renders GET /metrics for an Accept header. */
-  readonly scrape: (accept: string) => Promise<Page>;
+  /** Renders GET /metrics. */
+  readonly scrape: (form: MetricsForm) => Promise<Page>;
   /** Feeds GET /live. */
   readonly live: LiveSource;
   /** A thread runs another parser than that of the phase, for this reason. */
@@ -109,7 +110,7 @@ export class AcceptThreads {
         else if (message.kind === 'parser_fallback') this.events.parserFallback(message.reason);
         else if (message.kind === 'secret_failed') this.events.secretFailed(message.reason);
         else if (message.kind === 'died') this.events.died(message.error);
-        else if (message.kind === 'scrape') this.scrape(thread, message.id, message.accept);
+        else if (message.kind === 'scrape') this.scrape(thread, message.form);
         else if (message.kind === 'live_open') this.openLive(thread, message.id);
         else if (message.kind === 'live_close') this.closeLive(thread);
       });
@@ -162,9 +163,9 @@ export class AcceptThreads {
     return Promise.all(this.threads.map(replyOf));
   }
 
-  private scrape(thread: Worker, id: number, accept: string): void {
-    this.events.scrape(accept).then((page) => {
-      thread.postMessage({ kind: 'scraped', id, page } satisfies ToWorker);
+  private scrape(thread: Worker, form: MetricsForm): void {
+    this.events.scrape(form).then((page) => {
+      thread.postMessage({ kind: 'scraped', form, page } satisfies ToWorker);
     });
   }
 

@@ -13,7 +13,7 @@ import { CompressedCharge } from '../http/compressed-charge.ts';
 import { Listener } from '../http/listener.ts';
 import { LiveStreams } from '../http/live-streams.ts';
 import { Receiver } from '../http/receiver.ts';
-import { announceKeepAlive, type Page } from '../http/response.ts';
+import { announceKeepAlive } from '../http/response.ts';
 import { Routes } from '../http/routes.ts';
 import { loadSameUws } from '../http/uws.ts';
 import type { Limiter } from '../limiter/limiter.ts';
@@ -23,6 +23,7 @@ import { WORKER } from '../telemetry/counters.ts';
 import { Histograms, WORKER_HISTOGRAM_NAMES } from '../telemetry/histogram.ts';
 import { startThreadStats } from '../telemetry/thread-stats.ts';
 import type { FromWorker, IngestWorkerData, RequestThreadData, ToWorker } from './messages.ts';
+import { Scrapes } from './scrapes.ts';
 import { openLimiter, openPipeline, openRecorder } from './serving-context.ts';
 
 const REQUEST_ENTRY = new URL('./request-worker.js', import.meta.url);
@@ -87,8 +88,7 @@ export class IngestThread {
   private readonly listener: Listener;
   private readonly allCounters: readonly Float64Array[];
   private readonly stopThreadStats: () => void;
-  private readonly scrapes = new Map<number, (page: Page) => void>();
-  private scrapeId = 0;
+  private readonly scrapes = new Scrapes((form) => this.post({ kind: 'scrape', form }));
   private tick: NodeJS.Timeout | undefined;
   private receivedSeen = -1;
   private quietFromMs = 0;
@@ -123,7 +123,7 @@ export class IngestThread {
       dispatcher,
       {
         control: new Control(data.memory.control),
-        scrape: (accept) => this.scrape(accept),
+        scrape: (accept) => this.scrapes.page(accept),
         health: () => this.health(),
         livePage: renderLivePage(config.exploreUrl),
         streams: this.streams,
@@ -171,22 +171,12 @@ export class IngestThread {
       case 'discard_certificate':
         return this.listener.discard();
       case 'scraped':
-        this.scrapes.get(message.id)?.(message.page);
-        this.scrapes.delete(message.id);
-        return;
+        return this.scrapes.rendered(message.form, message.page);
       case 'live_opened':
         return this.streams.opened(message.id, message.text);
       case 'live':
         return this.streams.send(message.text);
     }
-  }
-
-  private scrape(accept: string): Promise<Page> {
-    return new Promise((resolve) => {
-      this.scrapeId += 1;
-      this.scrapes.set(this.scrapeId, resolve);
-      this.post({ kind: 'scrape', id: this.scrapeId, accept });
-    });
   }
 
   private health(): Record<string, unknown> {

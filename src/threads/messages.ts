@@ -2,6 +2,7 @@
 import type { TokenSet } from '../auth/token-set.ts';
 import type { Config } from '../config/load.ts';
 import type { ServedRequest } from '../dispatch/served-request.ts';
+import type { MetricsForm } from '../exposition/negotiate.ts';
 import type { Page } from '../http/response.ts';
 import type { WriterMemory } from '../writer/writer.ts';
 
@@ -64,7 +65,7 @@ export type ToWorker =
   | { readonly kind: 'prepare_certificate' }
   | { readonly kind: 'adopt_certificate' }
   | { readonly kind: 'discard_certificate' }
-  | { readonly kind: 'scraped'; readonly id: number; readonly page: Page }
+  | { readonly kind: 'scraped'; readonly form: MetricsForm; readonly page: Page }
   /** The opening text of live stream `id`, and a message for all open streams. */
   | { readonly kind: 'live_opened'; readonly id: number; readonly text: string }
   | { readonly kind: 'live'; readonly text: string };
@@ -80,7 +81,7 @@ export type FromWorker =
   | { readonly kind: 'secret_failed'; readonly reason: string }
   /** A bug: the thread has stopped where it was. */
   | { readonly kind: 'died'; readonly error: Error }
-  | { readonly kind: 'scrape'; readonly id: number; readonly accept: string }
+  | { readonly kind: 'scrape'; readonly form: MetricsForm }
   /** Asks for the opening text of a live stream, and for all messages until `live_close`. */
   | { readonly kind: 'live_open'; readonly id: number }
   | { readonly kind: 'live_close' };

@@ -6,6 +6,7 @@ import { Breaker, createBreakerMemory } from '../../src/breaker/breaker.ts';
 import { Exposition } from '../../src/exposition/exposition.ts';
 import type { MetricDescription } from '../../src/exposition/metric-description.ts';
 import { describeMetrics } from '../../src/exposition/metrics.ts';
+import type { MetricsForm } from '../../src/exposition/negotiate.ts';
 import { openMetricsRegistry } from '../../src/exposition/node-metrics.ts';
 import { Readings, type TelemetrySources } from '../../src/exposition/readings.ts';
 import type { Summary } from '../../src/exposition/summary.ts';
@@ -36,7 +37,6 @@ import { requireTool } from '../support/tools.ts';
 import { mirrorOf } from './prom-client-mirror.ts';
 
 const LIMITS = { requestRate: 10, requestBurst: 3, metricRate: 100, metricBurst: 100, clients: 100 };
-const OPEN_METRICS = 'application/openmetrics-text; version=1.0.0';
 
 /** Sources of two ingest threads and a writer, and the memories that those threads write to. */
 interface Rig {
@@ -137,8 +137,8 @@ function busyRig(): Rig {
 const emptySources = (): TelemetrySources => emptyRig().sources;
 const busySources = (): TelemetrySources => busyRig().sources;
 
-async function render(sources: TelemetrySources, accept?: string) {
-  return new Exposition(sources).render(accept);
+async function render(sources: TelemetrySources, form: MetricsForm = 'text') {
+  return new Exposition(sources).render(form);
 }
 
 /** The samples of a text exposition: line up to the value → value. */
@@ -197,11 +197,11 @@ describe('Prometheus text', () => {
   it('renders the same text twice', async () => {
     const exposition = new Exposition(busySources());
     const own = async () =>
-      [...samples((await exposition.render(undefined)).body)].filter(
+      [...samples((await exposition.render('text')).body)].filter(
         ([name]) => name.startsWith('metricsstream_') && !name.includes('uptime'),
       );
     const first = await own();
-    await exposition.render(OPEN_METRICS);
+    await exposition.render('openmetrics');
     assert.deepEqual(await own(), first);
   });
 
@@ -266,21 +266,21 @@ describe('simultaneous scrapes', () => {
     const { sources } = busyRig();
     const exposition = new Exposition(sources);
     const [one, two, json] = await Promise.all([
-      exposition.render('text/plain'),
-      exposition.render(undefined),
-      exposition.render('application/json'),
+      exposition.render('text'),
+      exposition.render('text'),
+      exposition.render('json'),
     ]);
     assert.equal(one, two);
     assert.notEqual(one.contentType, json.contentType);
     new Float64Array(sources.ingest[0]!.counters)[WORKER.requests_200]! += 1;
-    const later = samples((await exposition.render(undefined)).body);
+    const later = samples((await exposition.render('text')).body);
     assert.equal(later.get('metricsstream_requests_total{status="200"}'), 202);
   });
 });
 
 describe('OpenMetrics', () => {
   it('declares counters without _total, samples them with it, and ends in EOF', async () => {
-    const { body, contentType } = await render(busySources(), OPEN_METRICS);
+    const { body, contentType } = await render(busySources(), 'openmetrics');
     assert.match(contentType, /^application\/openmetrics-text; version=1\.0\.0/);
     assert.ok(body.endsWith('\n# EOF\n'));
     assert.ok(!body.includes('\n\n'));
@@ -299,14 +299,14 @@ describe('OpenMetrics', () => {
     const exposition = new Exposition(busySources());
     const own = (body: string) =>
       [...samples(body)].filter(([name]) => name.startsWith('metricsstream_') && !name.includes('uptime'));
-    const text = own((await exposition.render(undefined)).body);
-    assert.deepEqual(own((await exposition.render(OPEN_METRICS)).body), text);
+    const text = own((await exposition.render('text')).body);
+    assert.deepEqual(own((await exposition.render('openmetrics')).body), text);
   });
 });
 
 describe('JSON summary', () => {
   it('reports requests, latencies, queue, disk and limiter', async () => {
-    const { body, contentType } = await render(busySources(), 'application/json');
+    const { body, contentType } = await render(busySources(), 'json');
     assert.equal(contentType, 'application/json');
     const summary = JSON.parse(body) as Summary;
     assert.equal(summary.requests.answered, 201);
