@@ -8,6 +8,7 @@ import { MS_PER_SECOND } from '../base/units.ts';
 import { type LogPlace, placeAfter } from '../storage/commit-reader.ts';
 import { nodeFileOps } from '../storage/file-ops.ts';
 import { readLogRecord } from '../storage/log-record.ts';
+import { gapText } from '../storage/segment-reader.ts';
 import { Backoff } from './backoff.ts';
 import type { ExportMetrics } from './metrics.ts';
 import { olderLogEnd } from './older-log.ts';
@@ -66,6 +67,7 @@ export class Exporter {
   /** Why retention or partitions ahead fail, or ''. */
   private maintenanceError = '';
   private nextWatchMs = 0;
+  private isEnding = false;
   /** Ends what `stream` waits for, and makes it fail. */
   private interrupt: (error: unknown) => void = () => {};
   /** Aborts when the data directory is gone, or holds another log, whose commit numbers mean other commits. */
@@ -104,6 +106,7 @@ export class Exporter {
       throw error;
     } finally {
       clearInterval(timer);
+      this.isEnding = true;
       this.tickOrEnd();
       await this.sink.close();
     }
@@ -111,10 +114,12 @@ export class Exporter {
 
   private async shipAll(signal: AbortSignal): Promise<void> {
     const backoff = new Backoff();
+    const recorded = readLogRecord(nodeFileOps, this.options.dataDir).record?.commit ?? 0;
     while (!signal.aborted) {
       try {
         const after = await this.connect();
         await this.stream(after, backoff, signal);
+        if (this.options.once && !signal.aborted) this.requireUpTo(recorded);
         return;
       } catch (error) {
         if (!(error instanceof SinkError) || error.verdict !== 'retry') throw error;
@@ -122,6 +127,19 @@ export class Exporter {
         await this.pause(error, backoff, signal);
       }
     }
+  }
+
+  /** No segment behind tells that the last ones are missing; `log.json` does. */
+  private requireUpTo(commit: number): void {
+    const { known, options } = this;
+    const deleted = readLogRecord(nodeFileOps, options.dataDir).record?.deletedCommit ?? 0;
+    const shipped = Math.max(known ?? 0, deleted);
+    if (shipped >= commit || options.acceptMissing) return;
+    throw new MetricsStreamError(
+      'LOG_INCOMPLETE',
+      `log.json: ${gapText(shipped + 1, commit)} at the end of the log, or damaged. Put their segments back, or give ` +
+        '--accept-missing to go on without them.',
+    );
   }
 
   private async pause(error: SinkError, backoff: Backoff, signal: AbortSignal): Promise<void> {
@@ -310,7 +328,7 @@ export class Exporter {
   }
 
   private async maintain(): Promise<void> {
-    if (this.isMaintaining || this.known === null) return;
+    if (this.isMaintaining || this.isEnding || this.known === null) return;
     this.isMaintaining = true;
     await this.watchCursor();
     try {

@@ -19,10 +19,11 @@ const ACK_TIMEOUT_MS = 5_000;
 const API_TIMEOUT_MS = 2_000;
 
 /** The stream no longer ends where this writer's last message ended; read the resume point again. */
-export class StreamMovedBack extends Error {
+export class StreamMoved extends Error {
   constructor(expected: number, found: number) {
-    super(`the stream lost messages: this log's last one was ${expected}, now it is ${found}`);
-    this.name = 'StreamMovedBack';
+    const reason = found <= expected ? 'the stream lost messages' : 'an earlier try was stored after all';
+    super(`${reason}: this log's last message was ${expected}, now it is ${found}`);
+    this.name = 'StreamMoved';
   }
 }
 
@@ -77,7 +78,7 @@ export class LogWriter {
 
   /**
    * Resolves once the stream has stored the message, on a majority of its replicas.
-   * @throws SinkError fenced if another exporter has appended; StreamMovedBack; the client's errors, after which
+   * @throws SinkError fenced if another exporter has appended; StreamMoved; the client's errors, after which
    * the outcome is unknown: open a new writer
    */
   async append(message: CommitMessage): Promise<void> {
@@ -95,7 +96,9 @@ export class LogWriter {
     } catch (error) {
       if (natsCode(error) !== NatsErrorCode.WRONG_LAST_SEQUENCE) throw error;
       const stored = await this.readLast();
-      if (stored.sequence <= sequence) throw new StreamMovedBack(sequence, stored.sequence);
+      // A message whose acknowledgement did not come may be stored late, after the resume point was read again.
+      if (stored.sequence <= sequence || stored.exporter === message.exporter)
+        throw new StreamMoved(sequence, stored.sequence);
       throw new SinkError(
         'fenced',
         `fenced: another exporter ships this log to ${this.stream}: it has stored commit ${stored.extent?.last}; stop one of the two`,
@@ -108,8 +111,12 @@ export class LogWriter {
    * @throws the client's errors
    */
   async isAtEnd(): Promise<boolean> {
-    const { state } = await this.link.guard(() => this.jsm.streams.info(this.stream));
-    return state.first_seq <= this.sequence && this.sequence <= state.last_seq;
+    const subject = subjectOf(this.stream, this.log);
+    const { state } = await this.link.guard(() =>
+      this.jsm.streams.info(this.stream, { subjects_filter: subject }),
+    );
+    const isThere = (state.subjects?.[subject] ?? 0) > 0;
+    return isThere && state.first_seq <= this.sequence && this.sequence <= state.last_seq;
   }
 
   private async readLast(): Promise<StoredLast> {

@@ -100,6 +100,15 @@ describe('tables that somebody has altered', { skip: requirePostgres() }, () => 
     }
   });
 
+  it('are called incomplete where neither log nor sink has the last commits', async () => {
+    const { dataDir, paths } = await record([2, 2], [2]);
+    owner.after(() => fs.rmSync(dataDir, { recursive: true }));
+    const url = await newDatabase();
+    fs.rmSync(paths[1]!);
+    assert.equal((await ship(url, dataDir)).code, 1);
+    assert.deepEqual(await problemsOf(url, dataDir), ['commit 3 is missing in the log and in the sink']);
+  });
+
   it('differ from the log where two rows have exchanged their values', async () => {
     const [url, dataDir] = [await newDatabase(), await recorded(4)];
     await shipped(url, dataDir);

@@ -185,8 +185,7 @@ describe('the exporter', () => {
     await other.ended;
     assert.equal(other.sink.text(), [20, 21, 22].map((id) => line(id)).join(''));
     // Without its last segment, the server continues the log with new numbers.
-    const last = segmentPaths(dataDir).at(-1)!;
-    fs.renameSync(last, `${last}.away`);
+    fs.rmSync(segmentPaths(dataDir).at(-1)!);
     const same = bench.start();
     await same.ended;
     assert.equal(same.sink.text(), commits.join('') + [10, 11, 12].map((id) => line(id)).join(''));
@@ -249,6 +248,19 @@ describe('the exporter', () => {
     await told.ended;
     assert.equal(told.sink.text(), commits[0]! + commits[1]! + commits[4]!);
     assert.deepEqual(told.sink.quarantine, ['3-4: missing']);
+  });
+
+  it('with once, names commits at the end of the log that no segment holds', async (test) => {
+    const { dataDir, paths, commits } = await record([1, 1], [1]);
+    fs.rmSync(paths[1]!);
+    const bench = new Bench(test, dataDir);
+    await assert.rejects(
+      bench.start().ended,
+      failsWith('LOG_INCOMPLETE', /^log\.json: commit 3 is missing at the end of the log.*--accept-missing/),
+    );
+    const told = bench.start({ acceptMissing: true });
+    await told.ended;
+    assert.equal(told.sink.text(), commits[0]! + commits[1]!);
   });
 
   it('ends when another log takes the place of its own', async (test) => {

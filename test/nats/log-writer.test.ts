@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { parseNatsAddress } from '../../src/nats/address.ts';
 import { openNats } from '../../src/nats/connect.ts';
 import { natsErrorText } from '../../src/nats/errors.ts';
-import { LogWriter, StreamMovedBack } from '../../src/nats/log-writer.ts';
+import { LogWriter, StreamMoved } from '../../src/nats/log-writer.ts';
 import type { CommitMessage } from '../../src/nats/message.ts';
 import { initStream } from '../../src/nats/stream.ts';
 import { eventually } from '../support/assertions.ts';
@@ -31,12 +31,12 @@ const PRESENT = fileURLToPath(import.meta.url);
 const STREAM = 'METRICSSTREAM';
 const ADDRESS = parseNatsAddress(`nats://127.0.0.1/${STREAM}`, '--to');
 
-function commit(number: number): CommitMessage {
+function commit(number: number, exporter = randomUUID()): CommitMessage {
   const body = Buffer.from(`{"timestamp":1,"name":"m","value":${number}}\n`);
   return {
     ...{ log: LOG, first: number, last: number, part: 0, parts: 0, lines: 1, commitBytes: [body.length] },
     ...{ firstLine: 0, damage: '' },
-    ...{ readAtMs: Date.now(), exporter: randomUUID(), mayRepeat: false, body },
+    ...{ readAtMs: Date.now(), exporter, mayRepeat: false, body },
   };
 }
 
@@ -96,6 +96,22 @@ describe('the writer of a log', { skip }, () => {
     assert.deepEqual(await stored(server.url), [1, 2]);
   });
 
+  it('is not fenced by its own message, stored after the resume point was read again', async (t) => {
+    const { server, connection } = await started(t);
+    const exporter = randomUUID();
+    const [before, after] = [
+      await LogWriter.open(connection, STREAM, LOG),
+      await LogWriter.open(connection, STREAM, LOG),
+    ];
+    // The acknowledgement of the first try was late, and the message was on its way when `after` read the resume point.
+    await before.append(commit(1, exporter));
+    await assert.rejects(after.append(commit(1, exporter)), StreamMoved);
+    const resumed = await LogWriter.open(connection, STREAM, LOG);
+    assert.equal(resumed.last?.last, 1);
+    await resumed.append(commit(2, exporter));
+    assert.deepEqual(await stored(server.url), [1, 2]);
+  });
+
   it('notices that the stream was rolled back to an older copy, and resumes behind that', async (t) => {
     const { server, connection } = await started(t);
     const writer = await LogWriter.open(connection, STREAM, LOG);
@@ -120,7 +136,7 @@ describe('the writer of a log', { skip }, () => {
         () => assert.fail('it was stored'),
         (error: unknown) => error,
       );
-      return error instanceof StreamMovedBack;
+      return error instanceof StreamMoved;
     });
     const resumed = await LogWriter.open(connection, STREAM, LOG);
     assert.equal(resumed.last?.last, 2);
@@ -271,6 +287,15 @@ describe('errors of NATS', { skip }, () => {
 
   it('name settings of a stream that would lose messages', async (t) => {
     const { server, connection } = await started(t);
+    await withJetStream(server.url, (jsm) => jsm.streams.add({ name: 'ENDED', subjects: ['ended.*'] }));
+    await withJetStream(server.url, async (jsm) => {
+      const { config } = await jsm.streams.info('ENDED');
+      await jsm.streams.update('ENDED', { ...config, sealed: true } as object);
+    });
+    await assert.rejects(LogWriter.open(connection, 'ENDED', LOG), {
+      code: 'CONFIG_INVALID',
+      message: /stream ENDED has .*been sealed, so it can/,
+    });
     await withJetStream(server.url, (jsm) =>
       jsm.streams.update(STREAM, { max_age: 60e9, duplicate_window: 60e9, discard: 'old' as never }),
     );

@@ -30,7 +30,7 @@ async function ship(sink: NatsSink, ...commits: number[]): Promise<void> {
 }
 
 type Sinks = ((writer: string) => NatsSink) & {
-  /** Deletes all messages of the stream, as an operator may. */
+  /** Deletes all messages of the log from the stream, as an operator may. */
   purge(): Promise<unknown>;
 };
 
@@ -50,7 +50,10 @@ async function started(t: TestContext, clock?: () => number): Promise<Sinks> {
     onEnd(t, () => sink.close());
     return sink;
   };
-  const purge = (): Promise<unknown> => withJetStream(url, (jsm) => jsm.streams.purge(address.stream));
+  const purge = (): Promise<unknown> =>
+    withJetStream(url, (jsm) =>
+      jsm.streams.purge(address.stream, { filter: `metricsstream.${context.log}` }),
+    );
   return Object.assign(sinkOf, { purge });
 }
 

@@ -7,6 +7,8 @@
  */
 import type pg from 'pg';
 import { CommitReader, type LogCommit, placeAfter, placeText } from '../../storage/commit-reader.ts';
+import { nodeFileOps } from '../../storage/file-ops.ts';
+import { readLogRecord } from '../../storage/log-record.ts';
 import { gapText } from '../../storage/segment-reader.ts';
 import { lineCount, partsOf } from '../parts.ts';
 import { createPool, placeOf, sinkError } from './connection.ts';
@@ -193,10 +195,13 @@ class Comparison {
   async readLog(): Promise<void> {
     const { dataDir, onProgress } = this.options;
     const { ranges, cursor } = this.tables;
+    const recorded = readLogRecord(nodeFileOps, dataDir).record?.commit ?? 0;
+    let last = cursor;
     const after = (ranges[0]?.first ?? cursor + 1) - 1;
     // Commits before the first range were never meant for this sink.
     const reader = new CommitReader(dataDir, { place: placeAfter(dataDir, after) });
     for await (const item of reader.pass()) {
+      if (item.kind === 'commit') last = Math.max(last, item.commit);
       if (item.kind === 'commit' && item.commit > after) {
         this.firstRead ||= item.commit;
         if (item.commit <= cursor) this.addCommit(item);
@@ -209,6 +214,9 @@ class Comparison {
         if (this.firstRead > 0) this.report(placeText(item.segment, item.offset), `${item.text} in the log`);
       }
     }
+    const deleted = readLogRecord(nodeFileOps, dataDir).record?.deletedCommit ?? 0;
+    last = Math.max(last, deleted);
+    if (recorded > last) this.report('log.json', `${gapText(last + 1, recorded)} in the log and in the sink`);
     const first = this.firstRead || cursor + 1;
     this.markPartial(after + 1, first - 1);
   }
