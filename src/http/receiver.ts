@@ -81,11 +81,13 @@ export class Receiver implements ExchangeOwner, InflaterOwner {
 
   /**
    * Drops the body of a request that is rejected by its headers. uWebSockets.js itself skips a body of known length,
-   * and the connection stays usable. A larger or open one is drained within bounds, and then the connection closes.
+   * and the connection stays usable. A larger or open one is drained within bounds, and then the connection closes. So
+   * is any body before a close: uWebSockets.js would close at once, and the reset would overtake the answer.
    */
   discard(exchange: Exchange, { contentLength }: HeaderScan): void {
     exchange.receivedMs = exchange.startedMs;
-    if (contentLength >= 0 && contentLength <= this.config.maxBodyBytes) return;
+    const closes = exchange.close || this.sink.gate.draining;
+    if (!closes && contentLength >= 0 && contentLength <= this.config.maxBodyBytes) return;
     exchange.streaming = true;
     exchange.response.onData(exchange.onData);
   }

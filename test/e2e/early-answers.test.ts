@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { assertAccepted, assertProblem } from '../support/assertions.ts';
+import { assertAccepted, assertProblem, eventually } from '../support/assertions.ts';
 import { namesBody, uniqueName } from '../support/bodies.ts';
 import { CLIENTS } from '../support/http-clients.ts';
 import { PROXIES, skipReason, startProxy } from '../support/proxies.ts';
@@ -17,6 +17,8 @@ import {
 import { readStored } from '../support/stored.ts';
 
 const LARGE_BYTES = 20 << 20;
+/** Within the limit, and more than a socket holds. */
+const ALLOWED_BYTES = 6 << 20;
 const TOKEN = 'token_0123456789abcdef0123456789abcdef';
 
 const tokens = join(temporaryDirectory({ after }), 'tokens');
@@ -55,6 +57,20 @@ describe('a client that is still sending 20 MiB', () => {
 
 const head = (framing: string, path = '/metrics'): string =>
   `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n${framing}\r\n\r\n`;
+
+describe('a client that is still sending a body of an allowed size', () => {
+  for (const client of CLIENTS) {
+    it(`gets 401 with ${client.name}, even if it closes after each request`, {
+      skip: client.skip,
+    }, async () => {
+      const url = `http://127.0.0.1:${guarded.port}/metrics`;
+      for (const chunked of [false, true]) {
+        const seen = await client.post({ url, bytes: ALLOWED_BYTES, chunked });
+        assert.equal(seen.status, 401, seen.body);
+      }
+    });
+  }
+});
 
 describe('the rest of a rejected body', () => {
   it('is dropped up to 64 MiB; then the server closes', async () => {
@@ -99,6 +115,46 @@ describe('the rest of a rejected body', () => {
     const stored = await connection.request(postRequest(namesBody(name), { headers: authorization }));
     assertAccepted(stored, 1);
     connection.close();
+  });
+
+  it('is dropped before a close too, so that the answer arrives', async () => {
+    for (const [start, status] of [
+      ['POST /metrics', 401],
+      ['POST /nowhere', 404],
+      ['PUT /metrics', 405],
+    ] as const) {
+      const connection = await RawConnection.open(guarded.port);
+      const body = ' '.repeat(ALLOWED_BYTES);
+      const lines = `Host: localhost\r\nConnection: close\r\nContent-Length: ${body.length}`;
+      connection.write(`${start} HTTP/1.1\r\n${lines}\r\n\r\n`);
+      assert.equal((await connection.read()).status, status);
+      assert.equal(connection.closed, false);
+      await connection.writeParts([body]);
+      assert.deepEqual(await connection.next(20_000), { kind: 'closed', dirty: false });
+      connection.close();
+    }
+  });
+
+  it('that begins to arrive while the server drains does not hide the answer', async (t) => {
+    const server = await startServer(t, { args: ['--workers', '1'], dataDir: memoryDirectory(t) });
+    const [holding, asking, sending] = [
+      await RawConnection.open(server.port),
+      await RawConnection.open(server.port),
+      await RawConnection.open(server.port),
+    ];
+    const post = head(`Content-Length: ${ALLOWED_BYTES}`);
+    holding.write(`${post} `);
+    for (const connection of [asking, sending]) await connection.request({ path: '/health' });
+    server.kill('SIGTERM');
+    const isReady = async () => (await asking.request({ path: '/ready' })).status === 200;
+    await eventually('/ready says it', async () => !(await isReady()));
+    sending.write(post);
+    assertProblem(await sending.read(), 503);
+    assert.equal(sending.closed, false);
+    await sending.writeParts([' '.repeat(ALLOWED_BYTES)]);
+    assert.deepEqual(await sending.next(20_000), { kind: 'closed', dirty: false });
+    for (const connection of [holding, asking, sending]) connection.close();
+    assert.deepEqual(await server.exited, { code: 0, signal: null });
   });
 
   it('that is small and chunked keeps the connection if it came with the headers', async () => {
