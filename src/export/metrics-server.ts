@@ -47,6 +47,8 @@ async function answer(
   registry: Exposed,
   health: Health,
 ): Promise<void> {
+  // A cache on the way must not answer for this process.
+  response.setHeader('cache-control', 'no-store');
   if (request.method !== 'GET') {
     response.writeHead(405, { allow: 'GET' }).end();
   } else if (request.url === '/metrics') {

@@ -23,6 +23,8 @@ export class Exchange implements PipelineRequest {
   streaming = false;
   /** The response ends the connection even if the body is still arriving. */
   cutsBody = false;
+  /** 100 (Continue) is written, see response.ts. */
+  continued = false;
   /** Answered, but the body is still arriving, see body-drain.ts. */
   draining = false;
   /** Monotonic ms: headers complete, body complete, end of the pipeline, metrics journaled (0: not reached). */
@@ -81,6 +83,7 @@ export class Exchange implements PipelineRequest {
     this.open = true;
     this.streaming = false;
     this.cutsBody = false;
+    this.continued = false;
     this.startedMs = startedMs;
     this.receivedMs = 0;
     this.journaledMs = 0;

@@ -3,7 +3,7 @@
  *
  * uWebSockets.js calls a route before it has validated how the body is framed, and it accepts a duplicate
  * Content-Length. So this class checks the framing rules of RFC 9112 section 6: at most one Content-Length, never
- * together with Transfer-Encoding, only `chunked`, exactly one Host.
+ * together with Transfer-Encoding, only `chunked`, exactly one Host, which is a host.
  */
 import type { HttpRequest } from './uws.ts';
 
@@ -17,6 +17,14 @@ const LINE_EXTRA_BYTES = 4;
 
 /** `close` as a member of the list (RFC 9110, section 7.6.1). */
 const CLOSE = /(?:^|,)[ \t]*close[ \t]*(?:,|$)/i;
+
+/** uWebSockets.js answers this text itself, and no other way to write it. */
+const CONTINUE_ANSWERED = '100-continue';
+/** The same in any case, maybe among others: JDK's HttpClient sends `100-Continue` (RFC 9110, section 10.1.1). */
+const CONTINUE = /(?:^|,)[ \t]*100-continue[ \t]*(?:,|$)/i;
+
+/** `uri-host [":" port]` (RFC 9110, section 7.2); empty if the target has no authority. */
+const HOST = /^(?:\[[\w.:!$&'()*+,;=~%-]+\]|(?:[\w.!$&'()*+,;=~-]|%[\da-f]{2})*)(?::\d*)?$/i;
 
 /** A header that occurs twice means the list of both values (RFC 9110, section 5.3). */
 const joined = (list: string, value: string): string => (list === '' ? value : `${list}, ${value}`);
@@ -36,12 +44,16 @@ export class HeaderScan {
   idempotencyKey = '';
   /** The client asks for the end of the connection, maybe among other options; uWebSockets.js knows `close` alone. */
   closes = false;
+  /** The client waits for 100 before it sends the body, and uWebSockets.js has not sent it. */
+  awaitsContinue = false;
   /** Why the framing is broken, for the response. */
   problem = '';
   private bytes = 0;
   private hosts = 0;
   private lengths = 0;
   private codings = 0;
+  /** Valid Host of an earlier request: clients repeat it. */
+  private knownHost = '';
   private readonly maxBytes: number;
   private readonly clientHeader: string;
   private readonly visit = (name: string, value: string): void => this.visitLine(name, value);
@@ -50,6 +62,10 @@ export class HeaderScan {
   constructor(maxBytes: number, clientHeader: string) {
     this.maxBytes = maxBytes;
     this.clientHeader = clientHeader;
+  }
+
+  get hasBody(): boolean {
+    return this.contentLength > 0 || this.codings > 0;
   }
 
   scan(request: HttpRequest): FramingVerdict {
@@ -64,6 +80,7 @@ export class HeaderScan {
     this.xForwardedFor = '';
     this.idempotencyKey = '';
     this.closes = false;
+    this.awaitsContinue = false;
     this.problem = '';
     this.bytes = 0;
     this.hosts = 0;
@@ -87,11 +104,15 @@ export class HeaderScan {
     if (nameBytes === this.clientHeader.length && name === this.clientHeader) this.clientKey = value;
     switch (nameBytes) {
       case 4:
-        if (name === 'host') this.hosts++;
+        if (name !== 'host') return;
+        this.hosts++;
+        if (value !== this.knownHost) this.checkHost(value);
         return;
       case 6:
         if (name === 'prefer') this.prefer = joined(this.prefer, value);
         else if (name === 'accept') this.accept = joined(this.accept, value);
+        else if (name === 'expect' && value !== CONTINUE_ANSWERED && CONTINUE.test(value))
+          this.awaitsContinue = true;
         return;
       case 9:
         if (name === 'forwarded') this.forwarded = joined(this.forwarded, value);
@@ -100,7 +121,8 @@ export class HeaderScan {
         if (name === 'connection' && CLOSE.test(value)) this.closes = true;
         return;
       case 12:
-        if (name === 'content-type') this.contentType = value;
+        if (name === 'content-type' && value !== this.contentType)
+          this.contentType = joined(this.contentType, value);
         return;
       case 13:
         if (name === 'authorization') this.authorization = joined(this.authorization, value);
@@ -123,6 +145,11 @@ export class HeaderScan {
         if (name === 'transfer-encoding') this.checkCoding(value);
         return;
     }
+  }
+
+  private checkHost(value: string): void {
+    if (HOST.test(value)) this.knownHost = value;
+    else this.problem = 'Host is not a host';
   }
 
   private checkCoding(value: string): void {

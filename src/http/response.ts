@@ -11,6 +11,7 @@ import type { ItemError, ParseFailure } from '../parser/parser.ts';
 import { type Status, WORKER } from '../telemetry/counters.ts';
 import { type CountedReason, UNAVAILABLE, type UnavailableReason } from '../telemetry/unavailable.ts';
 import type { Exchange } from './exchange.ts';
+import type { HttpResponse } from './uws.ts';
 
 const STATUS_LINES: Readonly<Record<Status, string>> = {
   200: '200 OK',
@@ -221,12 +222,31 @@ export const headTextOf = ({ close, head }: Exchange): string | Uint8Array =>
 /** The body of the prepared response. */
 export const bodyOf = ({ body }: Exchange): string | Uint8Array => lastBody.encoded(body);
 
+/**
+ * Tells the client to send its body, where uWebSockets.js has not. Written as a status of its own, to which
+ * uWebSockets.js adds CRLF. Not for HEAD.
+ */
+export function writeContinue(exchange: Exchange): void {
+  exchange.continued = true;
+  exchange.response.writeStatus(`100 Continue${CRLF}`);
+}
+
+/** After a 100 uWebSockets.js ignores a second status: it gets the status line as the beginning of a header line. */
+function writeSecondHead(response: HttpResponse, head: string): void {
+  const colon = head.indexOf(': ');
+  response.writeHeader(`HTTP/1.1 ${head.slice(0, colon)}`, head.slice(colon + 2));
+}
+
 let writing: Exchange | null = null;
 
 /** Runs inside `cork`; static, so that no response makes a closure. */
 function writeCorked(): void {
-  const { response, head, body, close, headOnly, streaming, cutsBody } = writing!;
-  if (streaming && !cutsBody) response.writeStatus(earlyResponse(head, headOnly ? '' : body));
+  const { response, head, body, close, headOnly, streaming, cutsBody, continued } = writing!;
+  if (continued) {
+    const isEarly = streaming && !cutsBody;
+    writeSecondHead(response, isEarly ? earlyResponse(head, body) : close ? closingHead(head) : head);
+    if (!isEarly) response.end(body, close);
+  } else if (streaming && !cutsBody) response.writeStatus(earlyResponse(head, headOnly ? '' : body));
   else if (headOnly && !close) {
     // If uWebSockets.js gets a length to report, it waits for that body for ever. So write the header line here.
     response.writeStatus(`${head}${headerLine('Content-Length', Buffer.byteLength(body))}`);

@@ -10,7 +10,7 @@ import type { Outbox } from './outbox.ts';
 import type { PeerAddresses } from './peer-addresses.ts';
 import type { Receiver } from './receiver.ts';
 import type { RequestSink } from './request-sink.ts';
-import { headerLine, type Page, prepareText, retryAfterLine } from './response.ts';
+import { headerLine, type Page, prepareText, retryAfterLine, writeContinue } from './response.ts';
 import type { App, HttpRequest, HttpResponse, RouteHandler } from './uws.ts';
 
 export interface RouteSources {
@@ -127,6 +127,8 @@ export class Routes {
     const exchange = this.receiver.open(response);
     const verdict = this.scan.scan(request);
     exchange.close = this.scan.closes;
+    // Also before a refusal, as uWebSockets.js does: Java's client before 20 waits for ever if it gets no 100.
+    if (this.scan.awaitsContinue && this.scan.hasBody && !isRead(request)) writeContinue(exchange);
     if (verdict === FRAMING_OK) return exchange;
     exchange.headOnly = isHead(request);
     if (verdict === HEADERS_TOO_LARGE) {
@@ -160,12 +162,14 @@ export class Routes {
   private serveMetrics(exchange: Exchange): void {
     this.sources.scrape(this.scan.accept).then(({ contentType, body }) => {
       prepareText(exchange, 200, contentType, body);
+      exchange.head += NEGOTIATED_LINES;
       this.outbox.enqueue(exchange);
     });
   }
 
   private serveHealth(exchange: Exchange): void {
     prepareText(exchange, 200, 'application/json', JSON.stringify(this.sources.health()));
+    exchange.head += NOT_CACHED_LINE;
     this.outbox.enqueue(exchange);
   }
 
@@ -174,9 +178,16 @@ export class Routes {
     const reason = this.gate.stateReason ?? starting;
     if (reason !== null) return this.outbox.enqueueProblem(exchange, notReady(reason));
     prepareText(exchange, 200, 'application/json', '{"ready":true}');
+    exchange.head += NOT_CACHED_LINE;
     this.outbox.enqueue(exchange);
   }
 }
+
+/** A cache on the way must not answer for this server: what these routes say is true for the moment only. */
+const NOT_CACHED_LINE = headerLine('Cache-Control', 'no-store');
+const NEGOTIATED_LINES = NOT_CACHED_LINE + headerLine('Vary', 'Accept');
+
+const isRead = (request: HttpRequest): boolean => ['get', 'head'].includes(request.getMethod());
 
 const isHead = (request: HttpRequest): boolean => request.getMethod() === 'head';
 
@@ -186,6 +197,6 @@ function notReady(reason: UnavailableReason) {
     code: 'not_ready',
     detail: `The server does not accept metrics now: ${UNAVAILABLE[reason].detail}`,
     members: { ready: false, reason },
-    lines: retryAfterLine(reason),
+    lines: retryAfterLine(reason) + NOT_CACHED_LINE,
   } as const;
 }

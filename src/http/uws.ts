@@ -17,6 +17,7 @@ export interface HttpRequest {
 
 export interface HttpResponse {
   writeStatus(status: string | Uint8Array): HttpResponse;
+  writeHeader(name: string, value: string): HttpResponse;
   /** A chunk of a body of unknown length; false when the system's buffers did not take what was written before. */
   write(chunk: string): boolean;
   /** Calls when all that was written has been taken; `handler` returns true. */

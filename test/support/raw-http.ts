@@ -266,6 +266,20 @@ export class RawConnection {
     }
   }
 
+  /** Reads the head of a response without a body, such as an interim one. @returns its status */
+  async readHead(timeoutMs = DEFAULT_TIMEOUT_MS): Promise<number> {
+    const deadline = performance.now() + timeoutMs;
+    for (;;) {
+      const head = parseHead(this.received);
+      if (head !== undefined) {
+        this.received = Buffer.from(this.received.subarray(head.bodyStart));
+        return head.status;
+      }
+      if (this.ended) throw new ConnectionClosed(this.errorCode);
+      if (!(await this.changed(deadline))) throw new ResponseTimeout(timeoutMs, this.received);
+    }
+  }
+
   /** The next response, the end of the connection, or silence for `timeoutMs`. */
   async next(timeoutMs: number): Promise<HttpEvent> {
     try {
