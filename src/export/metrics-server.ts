@@ -22,6 +22,9 @@ export interface Health {
   readonly facts?: Readonly<Record<string, unknown>>;
 }
 
+/** Longer than common scrape intervals: Node.js closes after 5 s, just as a scrape after 5 s arrives. */
+const KEEP_ALIVE_MS = 65_000;
+
 /** @throws MetricsStreamError PORT_IN_USE, BIND_FAILED */
 export async function serveMetrics(
   host: string,
@@ -36,10 +39,14 @@ export async function serveMetrics(
       response.writeHead(500).end();
     });
   });
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
   await listen(server, host, port);
   server.unref();
   return { port: (server.address() as AddressInfo).port, close: () => server.close() };
 }
+
+/** Without the parameters that scrapers add; proxies may send the whole address (RFC 9112, section 3.2.2). */
+const pathOf = (target = ''): string => target.replace(/^https?:\/\/[^/?]*|\?.*$/gi, '');
 
 async function answer(
   request: IncomingMessage,
@@ -49,12 +56,13 @@ async function answer(
 ): Promise<void> {
   // A cache on the way must not answer for this process.
   response.setHeader('cache-control', 'no-store');
-  if (request.method !== 'GET') {
-    response.writeHead(405, { allow: 'GET' }).end();
-  } else if (request.url === '/metrics') {
+  const path = pathOf(request.url);
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    response.writeHead(405, { allow: 'GET, HEAD' }).end();
+  } else if (path === '/metrics') {
     const text = await registry.metrics();
     response.writeHead(200, { 'content-type': registry.contentType }).end(text);
-  } else if (request.url === '/health') {
+  } else if (path === '/health') {
     const { problem, facts } = health;
     const status = problem === null ? { status: 'ok' } : { status: 'failing', reason: problem };
     const body = JSON.stringify({ ...status, ...facts });
