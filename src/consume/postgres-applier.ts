@@ -20,6 +20,7 @@ import { beginText } from '../export/postgres/transaction.ts';
 import type { CommitMessage } from '../nats/message.ts';
 import { type Applied, type Applier, ApplyError } from './applier.ts';
 import { type Covered, commitsOf, quarantinedIn, uncovered } from './message-commits.ts';
+import { StoredCommits } from './stored-commits.ts';
 
 /** The value of `ms_cursor.writer`: no exporter has this name. */
 const CONSUME_WRITER = 'consume';
@@ -49,6 +50,7 @@ export class PostgresApplier implements Applier {
   private readonly pool: pg.Pool;
   private store: RowStore | null = null;
   private isConnected = false;
+  private readonly stored = new StoredCommits();
   /** Why retention or partitions ahead fail, or ''. */
   private maintenanceError = '';
   private nextMaintenanceMs = 0;
@@ -62,10 +64,11 @@ export class PostgresApplier implements Applier {
   connect(): Promise<void> {
     return this.inWords(async () => {
       const { options, logger, registry } = this.parts;
-      const { layout, identity } = await withClient(this.pool, async (client) => ({
-        layout: (await readSchema(client, this.place, options.layout)).layout,
-        identity: await readIdentity(client),
-      }));
+      const { layout, identity } = await withClient(this.pool, async (client) => {
+        const { layout } = await readSchema(client, this.place, options.layout);
+        await this.stored.check(client, this.place, logger);
+        return { layout, identity: await readIdentity(client) };
+      });
       this.store ??= new RowStore({ layout, options, logger, registry });
       if (this.store.layout !== layout) {
         throw new ApplyError('fatal', `${this.place}: has another layout than before: start consume again`);
@@ -252,6 +255,7 @@ export class PostgresApplier implements Applier {
     rows: Rows,
   ): Promise<number> {
     const { log } = messages[0]!;
+    const last = Math.max(...messages.map((message) => message.last));
     await store.copy(client, log, rows);
     for (const { first, last, part, firstLine, damage } of messages) {
       if (damage === '') continue;
@@ -266,11 +270,12 @@ export class PostgresApplier implements Applier {
     const moved = await client.query(
       `INSERT INTO ms_cursor AS c (log, commit, segment, writer) VALUES ($1, $2, 0, $3)
        ON CONFLICT (log) DO UPDATE SET commit = greatest(c.commit, $2), writer = $3, at = now()`,
-      [log, Math.max(...messages.map(({ last }) => last)), CONSUME_WRITER],
+      [log, last, CONSUME_WRITER],
     );
     requireAll(moved, 1, 'ms_cursor');
     const { command } = await client.query('COMMIT');
     if (command !== 'COMMIT') throw new ApplyError('retry', `${this.place}: the transaction was rolled back`);
+    this.stored.add(log, last);
     return messages.reduce((sum, { lines }) => sum + lines, 0);
   }
 

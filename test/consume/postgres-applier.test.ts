@@ -278,4 +278,36 @@ describe('the PostgreSQL sink of consume', { skip: requirePostgres() }, () => {
     await postgres.start();
     assert.deepEqual(await applier.apply(messages), { lines: 3, repeated: 0 });
   });
+
+  it('names the commits that a database has lost with its last transactions', async (t) => {
+    const logged: string[] = [];
+    const applier = new PostgresApplier({
+      ...{ url: new URL(postgres.url), options: OPTIONS, registry: new Registry() },
+      logger: pino({ base: null }, { write: (line: string) => void logged.push(line) }),
+    });
+    onEnd(t, () => applier.close());
+    const log = randomUUID();
+    const first = take(3);
+    const [one, two, three] = [0, 1, 2].map((k) => cut(log, [commitOf(first + k, 2)])[0]!);
+    await applier.apply([one!]);
+    await applier.apply([two!]);
+    // As a standby without the last transaction: other connections, and another start.
+    await postgres.query('DELETE FROM ms_applied WHERE log = $1 AND first_commit > $2', [log, first]);
+    await postgres.query('UPDATE ms_cursor SET commit = $2 WHERE log = $1', [log, first]);
+    await postgres.restart();
+    for (let tries = 0; tries < 3; tries++)
+      if (
+        await applier.apply([three!]).then(
+          () => true,
+          () => false,
+        )
+      )
+        break;
+    const errors = logged.filter((line) => line.includes('has lost commits'));
+    assert.equal(errors.length, 1, logged.join(''));
+    assert.match(
+      errors[0]!,
+      new RegExp(`"had":${first + 1},"has":${first}.*--once --from ${first + 1} to the`),
+    );
+  });
 });
