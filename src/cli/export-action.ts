@@ -59,16 +59,19 @@ export async function exportAction(flags: ExportFlags): Promise<number> {
   return ship(kind, to, flags);
 }
 
+const LOWEST_PRIORITY = os.constants.priority.PRIORITY_LOW;
+
 /**
- * A server on this machine then pays less for switches between the two. In Linux each thread has a priority of its own: that
+ * Below the priority that the caller gave. A server on this machine then pays less for switches between the two. In Linux each thread has a priority of its own: that
  * of the garbage collector's threads counts too. Threads that start later inherit it.
  */
 function lowerPriority(): void {
   for (const thread of readdirSync('/proc/self/task')) {
     try {
-      os.setPriority(Number(thread), os.constants.priority.PRIORITY_BELOW_NORMAL);
+      const lower = os.getPriority(Number(thread)) + os.constants.priority.PRIORITY_BELOW_NORMAL;
+      os.setPriority(Number(thread), Math.min(LOWEST_PRIORITY, lower));
     } catch {
-      // Lower already, or gone.
+      // Gone.
     }
   }
 }
