@@ -15,7 +15,7 @@ import { requireAll } from '../export/postgres/kept-out.ts';
 import type { PostgresOptions } from '../export/postgres/options.ts';
 import { RowStore, withClient } from '../export/postgres/row-store.ts';
 import type { Rows } from '../export/postgres/rows.ts';
-import { readSchema } from '../export/postgres/schema-state.ts';
+import { readSchema, warnOfUnlogged } from '../export/postgres/schema-state.ts';
 import { beginText } from '../export/postgres/transaction.ts';
 import type { CommitMessage } from '../nats/message.ts';
 import { type Applied, type Applier, ApplyError } from './applier.ts';
@@ -66,6 +66,7 @@ export class PostgresApplier implements Applier {
       const { options, logger, registry } = this.parts;
       const { layout, identity } = await withClient(this.pool, async (client) => {
         const { layout } = await readSchema(client, this.place, options.layout);
+        await warnOfUnlogged(client, layout, logger);
         await this.stored.check(client, this.place, logger);
         return { layout, identity: await readIdentity(client) };
       });

@@ -295,7 +295,7 @@ export class Exporter {
       if (this.isFileWritable)
         logger.warn(
           { error: (error as Error).message },
-          'cannot write the cursor file: retention may not wait for this sink',
+          'cannot write the cursor file: retention keeps what is shipped from now on, and --status shows an old state',
         );
       this.isFileWritable = false;
     }

@@ -100,6 +100,17 @@ describe('tables that somebody has altered', { skip: requirePostgres() }, () => 
     }
   });
 
+  it('that a crash would empty are named', async () => {
+    const [url, dataDir] = [await newDatabase(), await recorded(1)];
+    await postgres.queryOn(
+      url,
+      'ALTER TABLE ms_sample_default SET UNLOGGED; ALTER TABLE ms_cursor SET UNLOGGED',
+    );
+    const { code, stdout } = await ship(url, dataDir);
+    assert.equal(code, 0);
+    assert.match(stdout, /a crash of the database empties ms_cursor, ms_sample_default: ALTER TABLE/);
+  });
+
   it('are called incomplete where neither log nor sink has the last commits', async () => {
     const { dataDir, paths } = await record([2, 2], [2]);
     owner.after(() => fs.rmSync(dataDir, { recursive: true }));

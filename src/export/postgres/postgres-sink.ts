@@ -20,7 +20,7 @@ import type { PostgresOptions } from './options.ts';
 import { forgetBehind } from './rewind.ts';
 import { RowStore, withClient } from './row-store.ts';
 import type { Rows } from './rows.ts';
-import { readSchema } from './schema-state.ts';
+import { readSchema, warnOfUnlogged } from './schema-state.ts';
 import { beginText } from './transaction.ts';
 
 export class PostgresSink implements Sink {
@@ -45,11 +45,11 @@ export class PostgresSink implements Sink {
 
   async connect(): Promise<Cursor | null> {
     return this.inWords(async () => {
-      const { schema, cursor, identity } = await withClient(this.pool, async (client) => ({
-        schema: await readSchema(client, this.place, this.options.layout),
-        identity: await readIdentity(client),
-        cursor: await this.readCursor(client),
-      }));
+      const { schema, cursor, identity } = await withClient(this.pool, async (client) => {
+        const schema = await readSchema(client, this.place, this.options.layout);
+        await warnOfUnlogged(client, schema.layout, this.context.logger);
+        return { schema, identity: await readIdentity(client), cursor: await this.readCursor(client) };
+      });
       this.store ??= this.createStore(schema.layout);
       if (this.store.layout !== schema.layout)
         throw new SinkError('fatal', `${this.place}: has another layout than before: start export again`);

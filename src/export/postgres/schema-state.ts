@@ -1,7 +1,8 @@
 /** Which tables a database has: reads, creates and checks them. */
 import pg from 'pg';
+import type { Logger } from '../../base/log.ts';
 import { SinkError } from '../sink.ts';
-import { LAYOUTS, type Layout, SCHEMA_VERSION, schemaText, UPGRADES } from './schema.ts';
+import { LAYOUTS, type Layout, metricsTable, SCHEMA_VERSION, schemaText, UPGRADES } from './schema.ts';
 
 export interface SchemaState {
   readonly layout: Layout;
@@ -72,6 +73,21 @@ async function findSchema(client: pg.ClientBase): Promise<FoundSchema | null> {
     if (error instanceof pg.DatabaseError && error.code === UNDEFINED_TABLE) return null;
     throw error;
   }
+}
+
+/** Warns of tables that PostgreSQL empties after its crash: somebody has made them faster so, and would lose metrics. */
+export async function warnOfUnlogged(client: pg.ClientBase, layout: Layout, logger: Logger): Promise<void> {
+  const { rows } = await client.query<{ name: string }>(
+    `SELECT relname AS name FROM pg_class
+     WHERE relpersistence = 'u' AND relkind = 'r'
+       AND (oid IN (SELECT to_regclass(name) FROM unnest($1::text[]) AS t (name))
+            OR oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = to_regclass($2)))
+     ORDER BY 1`,
+    [['ms_schema', 'ms_cursor', 'ms_applied', 'ms_quarantine', 'ms_series'], metricsTable(layout)],
+  );
+  if (rows.length === 0) return;
+  const names = rows.map(({ name }) => name).join(', ');
+  logger.warn(`a crash of the database empties ${names}: ALTER TABLE … SET LOGGED, then run verify --sink`);
 }
 
 /** Creates or upgrades the tables in one transaction. Returns what it did. */
