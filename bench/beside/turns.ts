@@ -22,6 +22,8 @@ interface Setting {
   readonly name: string;
   /** Runs beside the server, on both cores, with its data directory; null: nothing does. */
   readonly command: readonly string[] | null;
+  /** Called before the server starts: for instance moves other processes. */
+  prepare?(): void | Promise<void>;
 }
 
 export interface Turns {
@@ -37,7 +39,8 @@ export interface Turns {
 const workload = createStampedWorkload(BATCH);
 
 /** One load on a new server. @throws when the command has handled nothing of it */
-function measure({ seconds, serverArgs = [], handled }: Turns, { name, command }: Setting) {
+async function measure({ seconds, serverArgs = [], handled }: Turns, { name, command, prepare }: Setting) {
+  await prepare?.();
   const startServer = (dataDir: string) =>
     startChild([...argsOf('written', dataDir), ...serverArgs], SERVER_CORE);
   return withServer(SCRATCH, startServer, async (child, dataDir, directory) => {

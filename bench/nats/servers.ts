@@ -11,6 +11,7 @@ const READY_MS = 20_000;
 
 export interface Nats {
   readonly url: string;
+  readonly pids: readonly number[];
   /** CPU of all servers so far. */
   us(): number;
   stop(): Promise<void>;
@@ -48,7 +49,8 @@ async function startNats(directory: string, size: number): Promise<Nats> {
     await stop();
     throw error;
   }
-  return { url, us: () => servers.reduce((sum, { pid }) => sum + cpuUs(pid!), 0), stop };
+  const pids = servers.map(({ pid }) => pid!);
+  return { url, pids, us: () => pids.reduce((sum, pid) => sum + cpuUs(pid), 0), stop };
 }
 
 function ended(server: ChildProcess): Promise<unknown> {
