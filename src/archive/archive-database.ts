@@ -23,7 +23,11 @@ const CHUNK_ROWS = 2_048;
 const ENUM_VALUES_MAX = 2_048;
 /** A column with more distinct values in a row group stores them as differences, which sorted columns need. */
 const DICTIONARY_VALUES = 1_024;
-const ROW_GROUP_ROWS = 122_880;
+/** DuckDB's vectors; a row group has a whole number of them. */
+const VECTOR_ROWS = 2_048;
+export const ROW_GROUP_ROWS_MAX = 122_880;
+/** A row group is held whole, as one of several copies: a text takes up to twice its bytes. */
+const ROW_GROUP_SHARE = 8;
 /** The key of the metadata in Parquet files. */
 const METADATA_KEY = 'metricsstream';
 
@@ -31,14 +35,16 @@ const COLUMNS = 'time, name, type, tags, value, whole, fraction, divisor, commit
 
 export class ArchiveDatabase {
   private readonly connection: DuckDBConnection;
+  private readonly maxMemoryBytes: number;
   private feed: Rows | null = null;
 
-  private constructor(connection: DuckDBConnection) {
+  private constructor(connection: DuckDBConnection, { maxMemoryBytes }: DatabaseLimits) {
     this.connection = connection;
+    this.maxMemoryBytes = maxMemoryBytes;
   }
 
   static async open(limits: DatabaseLimits): Promise<ArchiveDatabase> {
-    const database = new ArchiveDatabase(await openDuckDB(limits));
+    const database = new ArchiveDatabase(await openDuckDB(limits), limits);
     await database.registerFeeds();
     return database;
   }
@@ -115,29 +121,42 @@ export class ArchiveDatabase {
       `SELECT time, name, type, tags, ${values.join(', ')}, commit FROM ${ROWS_FUNCTION} JOIN series ON id = series`,
       path,
       metadata,
+      this.rowGroupRows(rows.meanLineBytes),
     );
+  }
+
+  private rowGroupRows(lineBytes: number): number {
+    const rows = this.maxMemoryBytes / ROW_GROUP_SHARE / lineBytes;
+    return Math.min(ROW_GROUP_ROWS_MAX, Math.max(1, Math.floor(rows / VECTOR_ROWS)) * VECTOR_ROWS);
   }
 
   /**
    * Writes the rows of several files as one.
    * @param sorted in the order of `DayRows`, or else file after file
    */
-  async merge(paths: readonly string[], path: string, metadata: object, sorted: boolean): Promise<void> {
+  async merge(
+    paths: readonly string[],
+    path: string,
+    metadata: object,
+    rowGroupRows: number,
+    sorted: boolean,
+  ): Promise<void> {
     const order = sorted ? ' ORDER BY name, type, tags::VARCHAR, time, commit' : '';
     await this.copy(
       `SELECT time::TIMESTAMP_MS AS time, * EXCLUDE (time) FROM (SELECT ${COLUMNS} FROM ${filesOf(paths)}${order})`,
       path,
       metadata,
+      rowGroupRows,
     );
   }
 
-  private copy(select: string, path: string, metadata: object): Promise<void> {
+  private copy(select: string, path: string, metadata: object, rowGroupRows: number): Promise<void> {
     const options = [
       'FORMAT parquet',
       'PARQUET_VERSION v2',
       'CODEC zstd',
       `DICTIONARY_SIZE_LIMIT ${DICTIONARY_VALUES}`,
-      `ROW_GROUP_SIZE ${ROW_GROUP_ROWS}`,
+      `ROW_GROUP_SIZE ${rowGroupRows}`,
       `KV_METADATA {${METADATA_KEY}: ${sqlText(JSON.stringify(metadata))}}`,
     ];
     return this.run(`COPY (${select}) TO ${sqlText(path)} (${options.join(', ')})`);

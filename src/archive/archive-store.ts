@@ -82,16 +82,22 @@ export class ArchiveStore {
 
   /**
    * Replaces files of one day by one that holds their rows.
+   * @param rowGroupRows rows that are in memory at once
    * @param sorted false: one after the other, in constant memory
    */
-  async merge(date: string, sources: readonly ArchiveFile[], sorted: boolean): Promise<ArchiveFile> {
+  async merge(
+    date: string,
+    sources: readonly ArchiveFile[],
+    rowGroupRows: number,
+    sorted: boolean,
+  ): Promise<ArchiveFile> {
     const paths = sources.map(({ path }) => this.files.absolute(path));
     const batches: BatchSource[] = [];
     for (const path of paths) batches.push(...(await this.metadataOf(path)).sources);
     const sums = await this.guardedSql(this.files.directory, () => this.database.sums(paths));
     const ranges = unite(sources.map(({ first, last }): CommitRange => [first, last]));
     const merged = await this.write(date, ranges, batches, sums, (path, metadata) =>
-      this.database.merge(paths, path, metadata, sorted),
+      this.database.merge(paths, path, metadata, rowGroupRows, sorted),
     );
     this.replace(sources, [merged]);
     return merged;

@@ -13,7 +13,7 @@ import { readArchivedSegments, writeArchivedSegments } from '../storage/archived
 import { codeOf, isFileError, nodeFileOps as ops } from '../storage/file-ops.ts';
 import { segmentName } from '../storage/segment-name.ts';
 import type { GoodCommit } from '../storage/segment-reader.ts';
-import { ArchiveDatabase } from './archive-database.ts';
+import { ArchiveDatabase, ROW_GROUP_ROWS_MAX } from './archive-database.ts';
 import { ArchiveFiles } from './archive-files.ts';
 import { ArchiveStore } from './archive-store.ts';
 import { Batch } from './batch.ts';
@@ -22,7 +22,7 @@ import { expiredFiles } from './expiry.ts';
 import { loadManifest } from './load-manifest.ts';
 import type { ArchivedSegment, ArchiveFile, Manifest } from './manifest.ts';
 import type { MemoryPlan } from './memory-plan.ts';
-import { nextMerge } from './merge-plan.ts';
+import { type MergePlan, nextMerge } from './merge-plan.ts';
 import { type Reconciled, reconcile } from './reconcile.ts';
 import { closedSegments, isUnchanged, scanSegment } from './segment-scan.ts';
 import { deletableCommit } from './sinks.ts';
@@ -30,6 +30,8 @@ import { fileProblem } from './verify-archive.ts';
 
 /** Sorts are planned to fit into memory; this is room for an estimate that was too low. */
 const SPILL_BYTES = 1 << 30;
+/** Rows of 16 KiB then need 128 MiB. */
+const SMALL_ROW_GROUP_ROWS = 8_192;
 
 export interface ArchiverOptions {
   readonly dataDir: string;
@@ -75,8 +77,8 @@ export class Archiver {
   private readonly batch: Batch;
   /** Segments that were read to their end and whose last commits are in the batch. */
   private finished: ArchivedSegment[] = [];
-  /** Paths of files that are not merged. */
-  private readonly damaged = new Set<string>();
+  /** Paths of files that are not merged: damaged ones, and those that need too much memory. */
+  private readonly unmerged = new Set<string>();
   /** Warnings given, so that each is given once. */
   private readonly warned = new Set<string>();
 
@@ -84,7 +86,7 @@ export class Archiver {
     this.options = options;
     this.events = events;
     this.files = new ArchiveFiles(options.dataDir);
-    this.batch = new Batch(options.memory.batchRows);
+    this.batch = new Batch(options.memory);
   }
 
   /**
@@ -252,13 +254,35 @@ export class Archiver {
 
   private async merge(store: ArchiveStore, signal: AbortSignal): Promise<void> {
     for (;;) {
-      const plan = nextMerge(store.manifest.files.filter(({ path }) => !this.damaged.has(path)));
+      const plan = nextMerge(store.manifest.files.filter(({ path }) => !this.unmerged.has(path)));
       if (plan === null || signal.aborted) return;
       if (this.excludeDamaged(plan.files)) continue;
-      await store.merge(plan.date, plan.files, plan.lines <= this.options.memory.sortRows);
-      this.totals.merges += 1;
+      if (await this.mergeInMemory(store, plan)) this.totals.merges += 1;
+      else this.excludeLarge(plan.files);
       await nextTurn();
     }
+  }
+
+  /** Rows with many tags may need more memory than their number tells. @returns false if there is too little */
+  private async mergeInMemory(store: ArchiveStore, { date, files, lines }: MergePlan): Promise<boolean> {
+    const attempts = [
+      { sorted: lines <= this.options.memory.sortRows, rowGroupRows: ROW_GROUP_ROWS_MAX },
+      { sorted: false, rowGroupRows: SMALL_ROW_GROUP_ROWS },
+    ];
+    for (const { sorted, rowGroupRows } of attempts) {
+      try {
+        await store.merge(date, files, rowGroupRows, sorted);
+        return true;
+      } catch (error) {
+        if (!isOutOfMemory(error)) throw error;
+      }
+    }
+    return false;
+  }
+
+  private excludeLarge(files: readonly ArchiveFile[]): void {
+    for (const { path } of files) this.unmerged.add(path);
+    this.warn(`${files[0]!.path} and its neighbours are not merged: that needs more than --max-memory`);
   }
 
   /**
@@ -271,7 +295,7 @@ export class Archiver {
       const problem = fileProblem(this.options.dataDir, file);
       if (problem === null) continue;
       isDamaged = true;
-      this.damaged.add(file.path);
+      this.unmerged.add(file.path);
       this.warn(`${file.path}: ${problem}; it is left in place and not merged. Restore it from a backup.`);
     }
     return isDamaged;
@@ -298,3 +322,7 @@ export class Archiver {
     this.events.warn(text);
   }
 }
+
+/** DuckDB's text for a statement that needs more than its limit. */
+const isOutOfMemory = (error: unknown): boolean =>
+  error instanceof MetricsStreamError && error.message.includes('Out of Memory Error');

@@ -4,19 +4,25 @@ import type { GoodCommit } from '../storage/segment-reader.ts';
 import { type CommitRange, sizeOf, unite } from './commit-ranges.ts';
 import { MetricRows } from './metric-rows.ts';
 
-/** A table of series larger than this ends a batch: with a new series in each line, rows are not what costs memory. */
-const SERIES_BYTES_MAX = 64 << 20;
+export interface BatchSize {
+  /** Rows of a batch. */
+  readonly batchRows: number;
+  /** A table of series larger than this ends a batch: with a new series in each line, rows are not what costs memory. */
+  readonly seriesBytes: number;
+}
 
 export class Batch {
   readonly rows: MetricRows;
   private readonly rowsMax: number;
+  private readonly seriesBytesMax: number;
   private commits: CommitRange[] = [];
   private sealsCrc = 0;
   private readonly word = Buffer.alloc(4);
 
-  constructor(rowsMax: number) {
-    this.rows = new MetricRows(rowsMax);
-    this.rowsMax = rowsMax;
+  constructor({ batchRows, seriesBytes }: BatchSize) {
+    this.rows = new MetricRows(batchRows);
+    this.rowsMax = batchRows;
+    this.seriesBytesMax = seriesBytes;
   }
 
   get isEmpty(): boolean {
@@ -26,7 +32,7 @@ export class Batch {
   /** True when a commit of so many lines belongs into the next batch. */
   isFullFor(lines: number): boolean {
     const { count, table } = this.rows;
-    return !this.isEmpty && (count + lines > this.rowsMax || table.bytes > SERIES_BYTES_MAX);
+    return !this.isEmpty && (count + lines > this.rowsMax || table.bytes > this.seriesBytesMax);
   }
 
   /**

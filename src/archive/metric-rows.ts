@@ -28,6 +28,7 @@ const NO_DECIMAL_YET = -1;
 
 export class MetricRows {
   count = 0;
+  private lineBytes = 0;
   readonly table = new SeriesTable();
   /** By row. */
   series: Int32Array;
@@ -50,6 +51,11 @@ export class MetricRows {
     this.fraction = new Float64Array(capacity);
   }
 
+  /** Of the rows added, of which there is at least one. */
+  get meanLineBytes(): number {
+    return this.lineBytes / this.count;
+  }
+
   get capacity(): number {
     return this.series.length;
   }
@@ -57,6 +63,7 @@ export class MetricRows {
   /** Keeps the series. */
   clearRows(): void {
     this.count = 0;
+    this.lineBytes = 0;
   }
 
   clear(): void {
@@ -77,7 +84,10 @@ export class MetricRows {
     const end = before + lineCount;
     let at = 0;
     while (at >= 0 && at < lines.length) at = this.count < end ? this.addLine(commit, lines, view, at) : -1;
-    if (at >= 0 && this.count === end) return 0;
+    if (at >= 0 && this.count === end) {
+      this.lineBytes += lines.length;
+      return 0;
+    }
     const line = this.count - before + 1;
     this.count = before;
     return line;

@@ -7,12 +7,13 @@ import { sizeOf } from '../archive/commit-ranges.ts';
 import { lagOf } from '../archive/lag.ts';
 import { lowerPriority } from '../archive/low-priority.ts';
 import type { Manifest } from '../archive/manifest.ts';
-import { memoryPlan } from '../archive/memory-plan.ts';
+import { memoryPlan, memoryWithin } from '../archive/memory-plan.ts';
 import { ArchiveMetrics } from '../archive/metrics.ts';
 import { reportProgress } from '../archive/sinks.ts';
 import { MetricsStreamError } from '../base/errors.ts';
 import { createLogger, type Logger } from '../base/log.ts';
 import { LogOutput } from '../base/log-output.ts';
+import { memoryLimit } from '../base/memory-limit.ts';
 import { MIB, MS_PER_SECOND, US_PER_SECOND } from '../base/units.ts';
 import { logIdOf } from '../export/exporter.ts';
 import { isSinkName } from '../storage/cursor-file.ts';
@@ -42,6 +43,7 @@ interface ArchiveFlags extends ProcessFlags {
 export async function archiveAction(flags: ArchiveFlags): Promise<number> {
   const { dataDir } = flags;
   const requiredSinks = sinkNames(flags.requiredSinks);
+  const memoryBytes = memoryWithin(memoryLimit(), flags.maxMemory);
   // A directory that cannot be read is an error before anything else happens.
   segmentsOf(dataDir);
   process.umask(FILES_UMASK);
@@ -52,7 +54,7 @@ export async function archiveAction(flags: ArchiveFlags): Promise<number> {
     {
       dataDir,
       log: logIdOf(dataDir),
-      memory: memoryPlan(flags.maxMemory),
+      memory: memoryPlan(memoryBytes),
       threads: flags.threads,
       deleteSegments: flags.deleteSegments,
       requiredSinks,

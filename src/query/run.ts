@@ -4,7 +4,6 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import type { Writable } from 'node:stream';
 import type { DuckDBConnection, DuckDBPreparedStatement } from '@duckdb/node-api';
-import { MIB } from '../base/units.ts';
 import { type DuckDBLimits, sqlText } from '../duckdb/duckdb.ts';
 import { HeldFiles, pathOfFd } from './held-files.ts';
 import { watchMemory } from './memory-guard.ts';
@@ -34,11 +33,8 @@ export interface QueryOptions {
 /** @throws MetricsStreamError with one line */
 export async function runQuery(options: QueryOptions): Promise<void> {
   const { limits, temporaryDirectory, format } = options;
-  const mebibytes = Math.round(limits.maxMemoryBytes / MIB);
-  const stopWatching = watchMemory(limits.maxMemoryBytes, () =>
-    options.outOfMemory(
-      `the query needs more memory than --max-memory (${mebibytes} MiB) allows. Give it more, or ask for less`,
-    ),
+  const stopWatching = watchMemory(limits.maxMemoryBytes, (allowance) =>
+    options.outOfMemory(`the query needs more memory than ${allowance}. Give it more, or ask for less`),
   );
   const progress = new ProgressLine(process.stderr, options.showProgress);
   const copies = new HeldFiles(temporaryDirectory);
