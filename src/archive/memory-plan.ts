@@ -35,7 +35,7 @@ export function memoryPlan(maxMemoryBytes: number): MemoryPlan {
 }
 
 /**
- * What the process takes of `maxMemoryBytes`: no more than its limit, or the kernel would kill it without a word.
+ * The part of `maxMemoryBytes` that the process may take: beyond its limit the kernel would kill it without a word.
  * @throws MetricsStreamError CONFIG_INVALID if the limit does not suffice for any plan
  */
 export function memoryWithin({ bytes, source }: MemoryLimit, maxMemoryBytes: number): number {
