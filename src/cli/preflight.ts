@@ -5,6 +5,7 @@ import { ClassNames } from '../auth/class-names.ts';
 import { readCredentials, tlsFilesOf } from '../auth/credentials.ts';
 import { MetricsStreamError, systemErrorText } from '../base/errors.ts';
 import type { Config } from '../config/load.ts';
+import { GIB } from '../config/units.ts';
 import { rejectUnusableCertificate } from '../http/listener.ts';
 import { probePort } from '../http/port-probe.ts';
 import { loadUws } from '../http/uws.ts';
@@ -70,12 +71,16 @@ function invalid(option: string, path: string, problem: string): MetricsStreamEr
 /** Measured: threads open their modules' files at the same time, and keep about 10 descriptors each. */
 const DESCRIPTORS_BASE = 96;
 const DESCRIPTORS_PER_WORKER = 48;
+/** Measured, with a margin: V8 reserves 10 GiB of addresses for each WebAssembly memory, and uses few of them. */
+const ADDRESSES_BASE = 36 * GIB;
+const ADDRESSES_PER_WORKER = 12 * GIB;
 
 /** @throws MetricsStreamError CONFIG_INVALID if the threads could not open their files, or not write them whole */
 export function rejectLowLimits(config: Config): void {
   const limits = readFileSync('/proc/self/limits', 'utf8');
   rejectLowDescriptorLimit(limits, config);
   rejectLowFileSizeLimit(limits, config);
+  rejectLowAddressLimit(limits, config);
 }
 
 /** The soft limit; undefined if there is none. */
@@ -91,6 +96,16 @@ function rejectLowDescriptorLimit(limits: string, { workers }: Config): void {
   throw new MetricsStreamError(
     'CONFIG_INVALID',
     `the limit of open files is ${limit}, --workers ${workers} needs ${needed}; raise it with ulimit -n (LimitNOFILE), or lower --workers`,
+  );
+}
+
+function rejectLowAddressLimit(limits: string, { workers }: Config): void {
+  const limit = limitOf(limits, 'Max address space');
+  const needed = ADDRESSES_BASE + workers * ADDRESSES_PER_WORKER;
+  if (limit === undefined || limit >= needed) return;
+  throw new MetricsStreamError(
+    'CONFIG_INVALID',
+    `the limit of virtual memory is ${Math.floor(limit / GIB)} GiB, --workers ${workers} needs ${needed / GIB} GiB; remove it with ulimit -v unlimited (LimitAS). A control group limits the memory in use`,
   );
 }
 

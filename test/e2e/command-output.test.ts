@@ -154,6 +154,15 @@ describe('a start that cannot succeed ends with one line', () => {
     }
   });
 
+  it('with too little virtual memory', async (t) => {
+    const wrapper = ['sh', '-c', 'ulimit -v 8000000; exec "$0" "$@"'];
+    const args = ['serve', '--port', '0', '--data-dir', temporaryDirectory(t)];
+    const { code, stderr } = await runCli(args, { wrapper });
+    assert.equal(code, 2, stderr);
+    assertOneLine(stderr);
+    assert.match(stderr, /ulimit -v unlimited/);
+  });
+
   it('with too few threads', async (t) => {
     const wrapper = limitedProcesses(t, 16);
     if (wrapper === null) return t.skip('control groups of processes cannot be made here');
