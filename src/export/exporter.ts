@@ -17,6 +17,7 @@ import { type RangeOptions, RangeSource } from './range-source.ts';
 import {
   type CommitRange,
   type Cursor,
+  type Maintenance,
   type PreparedRange,
   type Sink,
   SinkError,
@@ -64,6 +65,7 @@ export class Exporter {
   private isFileWritable = true;
   private nextProgressMs = performance.now() + PROGRESS_MS;
   private isMaintaining = false;
+  private maintenance: Promise<void> = Promise.resolve();
   /** Why retention or partitions ahead fail, or ''. */
   private maintenanceError = '';
   private nextWatchMs = 0;
@@ -99,7 +101,10 @@ export class Exporter {
       await this.shipAll(AbortSignal.any([signal, this.broken.signal]));
       this.broken.signal.throwIfAborted();
       this.progress.state = 'stopped';
-      if (this.options.once) await this.maintain();
+      if (this.options.once) {
+        await this.maintenance;
+        await this.maintain('last');
+      }
     } catch (error) {
       this.progress.state = 'failed';
       this.progress.error = (error as Error).message;
@@ -304,7 +309,7 @@ export class Exporter {
       logger.info({ sink: sink.place }, progress.text);
     }
     this.checkLog();
-    void this.maintain();
+    if (!this.isMaintaining) this.maintenance = this.maintain('beside');
   }
 
   private checkLog(): void {
@@ -327,12 +332,12 @@ export class Exporter {
     this.maintenanceError = text;
   }
 
-  private async maintain(): Promise<void> {
-    if (this.isMaintaining || this.isEnding || this.known === null) return;
+  private async maintain(when: Maintenance): Promise<void> {
+    if (this.isEnding || this.known === null) return;
     this.isMaintaining = true;
     await this.watchCursor();
     try {
-      await this.sink.maintain();
+      await this.sink.maintain(when);
       this.metrics.set('maintenance_failing', 0);
       this.maintenanceError = '';
     } catch (error) {

@@ -46,6 +46,9 @@ export interface PreparedRange {
   readonly quarantinedCount: number;
 }
 
+/** Beside shipping, do what is due; as the last work of this process, also what is due later. */
+export type Maintenance = 'beside' | 'last';
+
 export interface Sink {
   /** Where it is, for people: never with a password. */
   readonly place: string;
@@ -65,8 +68,8 @@ export interface Sink {
   prepare(range: CommitRange): Promise<PreparedRange>;
   /** Reads the cursor again, beside shipping. @returns null if the sink holds nothing of this log. @throws SinkError */
   cursor(): Promise<Cursor | null>;
-  /** Work beside shipping, about once a second. @throws SinkError */
-  maintain(): Promise<void>;
+  /** Called about once a second. @throws SinkError */
+  maintain(when: Maintenance): Promise<void>;
   /** The last commit that survives a crash of the sink: retention may delete the log up to it. */
   readonly durableCommit: number;
   close(): Promise<void>;

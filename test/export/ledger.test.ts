@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import { before, describe, it, type TestContext } from 'node:test';
+import pg from 'pg';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { PostgresApplier } from '../../src/consume/postgres-applier.ts';
@@ -11,6 +12,7 @@ import { initTables } from '../../src/export/postgres/init.ts';
 import { mergeLedger } from '../../src/export/postgres/ledger-merge.ts';
 import { withClient } from '../../src/export/postgres/row-store.ts';
 import type { CommitMessage } from '../../src/nats/message.ts';
+import { eventually } from '../support/assertions.ts';
 import { onEnd, suiteOwner } from '../support/clean-up.ts';
 import { record } from '../support/damage.ts';
 import { initArgs } from '../support/pipeline.ts';
@@ -79,6 +81,22 @@ describe('the ledger of transactions', { skip: requirePostgres() }, () => {
       assert.equal(code, 1, stdout);
       assert.match(stdout, found);
     }
+  });
+
+  it('merges at the end of --once, too, if it began to ship long before', async (t) => {
+    const [url, dataDir] = await Promise.all([newDatabase(), recorded()]);
+    const holder = new pg.Client({ connectionString: url });
+    await holder.connect();
+    onEnd(t, () => holder.end());
+    await holder.query('BEGIN; LOCK TABLE ms_sample IN EXCLUSIVE MODE');
+    const ended = shipped(url, dataDir, '--ledger-age', '1ms');
+    // Its maintenance runs every second.
+    const waiting = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database()
+                     AND wait_event_type = 'Lock' AND now() - query_start > interval '2500 ms'`;
+    await eventually('export has waited', async () => (await postgres.queryOn(url, waiting)).length > 0);
+    await holder.query('ROLLBACK');
+    await ended;
+    assert.equal((await postgres.queryOn(url, RANGES)).length, 1);
   });
 
   it('keeps young ranges apart, and replays from there on; a replay of merged ones is refused', async () => {

@@ -1,13 +1,14 @@
 /** Each phase's benchmark measures both sides, which check their own answers. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, it } from 'node:test';
+import { after, describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import type { BenchModule } from '../../src/learn/bench-module.ts';
 import { LEARN_PHASES, stepFolder } from '../../src/learn/catalogue.ts';
 import { ROOT } from '../../src/learn/workspace.ts';
+import { memoryDirectory } from '../support/server-process.ts';
 
 const BUILD = join(ROOT, 'dist');
 const MEASURE_MS = 5;
@@ -21,6 +22,15 @@ const phases = await Promise.all(
   }),
 );
 
+/** The build, with a place for data in memory: a disk that stalls is answered with 503. */
+function rootInMemory(): string {
+  const root = memoryDirectory({ after });
+  symlinkSync(BUILD, join(root, 'dist'));
+  return root;
+}
+
+const root = rootInMemory();
+
 for (const { phase, module, bench } of phases) {
   describe(`the benchmark of phase ${phase.number}`, () => {
     const sides = bench.columns === undefined ? ['before', 'after'] : ['before', 'after', 'reference'];
@@ -30,7 +40,7 @@ for (const { phase, module, bench } of phases) {
           const child = join(BUILD, 'src/learn/bench-child.js');
           const { status, stdout, stderr } = spawnSync(
             process.execPath,
-            [child, module, name, side, String(MEASURE_MS), ROOT],
+            [child, module, name, side, String(MEASURE_MS), root],
             { encoding: 'utf8' },
           );
           assert.equal(status, 0, stderr);

@@ -8,6 +8,7 @@ import pg from 'pg';
 import {
   type CommitRange,
   type Cursor,
+  type Maintenance,
   type PreparedRange,
   type Sink,
   type SinkContext,
@@ -163,9 +164,10 @@ export class PostgresSink implements Sink {
     return kept;
   }
 
-  async maintain(): Promise<void> {
+  async maintain(when: Maintenance): Promise<void> {
     const { store } = this;
     if (store === null) return;
+    if (when === 'last') store.expire();
     await this.inWords(async () => {
       if (!this.isSynchronous) await this.followFlush();
       await store.maintain(this.pool);

@@ -142,6 +142,11 @@ export class RowStore {
     requireAll(kept, quarantined.length, 'ms_quarantine');
   }
 
+  /** Makes all upkeep due. */
+  expire(): void {
+    this.nextUpkeepMs = this.nextRetentionMs = this.nextLedgerMs = 0;
+  }
+
   /** Makes partitions ahead, ends retention and merges the ledger, where that is due: call it as often as you like. */
   async maintain(pool: pg.Pool): Promise<void> {
     if (performance.now() < this.nextUpkeepMs) {
