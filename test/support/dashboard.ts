@@ -47,13 +47,9 @@ export const isNumber = ({ value }: Series): boolean => value[1] !== 'NaN';
 /** The result of a query, once it has at least one number. */
 export async function findsData(prometheus: Prometheus, expression: string): Promise<readonly Series[]> {
   let found: readonly Series[] = [];
-  await eventually(
-    `data for ${expression}`,
-    async () => {
-      found = await prometheus.query(expression);
-      return found.some(isNumber);
-    },
-    5_000,
-  );
+  await eventually(`data for ${expression}`, async () => {
+    found = await prometheus.query(expression);
+    return found.some(isNumber);
+  });
   return found;
 }

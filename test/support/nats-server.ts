@@ -183,7 +183,10 @@ export async function withJetStream<T>(
   const servers = url.replace(/^nats:\/\//, '').split(',');
   const connection = await connect({ servers, maxReconnectAttempts: -1, timeout: EVENT_TIMEOUT_MS });
   try {
-    return await use(await jetstreamManager(connection, { checkAPI: false }), connection);
+    return await use(
+      await jetstreamManager(connection, { checkAPI: false, timeout: EVENT_TIMEOUT_MS }),
+      connection,
+    );
   } finally {
     await connection.close();
   }

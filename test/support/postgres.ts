@@ -46,7 +46,7 @@ export const asPostgresUser = (
 export const POSTGRES_DEFAULTS: PostgresOptions = {
   layout: null,
   pool: 2,
-  connectTimeoutMs: 5_000,
+  connectTimeoutMs: 60_000,
   statementTimeoutMs: 60_000,
   synchronousCommit: 'on',
   seriesCache: 65_536,
