@@ -6,7 +6,7 @@ import { AckPolicy, type JetStreamManager, type StoredMsg } from '@nats-io/jetst
 import { nanos } from '@nats-io/transport-node';
 import { Trimmer } from '../../src/consume/trimmer.ts';
 import { encodeHeaders } from '../../src/nats/message.ts';
-import { assertAccepted, eventually } from '../support/assertions.ts';
+import { assertAccepted, EVENT_TIMEOUT_MS, eventually } from '../support/assertions.ts';
 import { namesBody, uniqueName } from '../support/bodies.ts';
 import { startNats, withJetStream } from '../support/nats-server.ts';
 import { assertSame, init, requirePipeline, startPipeline, untilRows } from '../support/pipeline.ts';
@@ -33,21 +33,25 @@ describe('a finished message that the sink lacks', { skip: requirePipeline() }, 
     assertAccepted(await post(server.port, namesBody(uniqueName('m'))), 1);
     await server.stop();
     assert.equal((await runCli([...exportArgs(server.dataDir), '--once'])).code, 0);
-    await withJetStream(nats.url, async (jsm) => {
-      await jsm.consumers.add(STREAM, {
-        ...{ durable_name: DURABLE, ack_policy: AckPolicy.Explicit, max_deliver: 1, ack_wait: nanos(100) },
-      });
-      const consumer = await jsm.jetstream().consumers.get(STREAM, DURABLE);
-      const fetched: number[] = [];
-      await eventually('it is given up', async () => {
-        // The server gives a message up when somebody asks for the next one.
-        for await (const { seq } of await consumer.fetch({ max_messages: 1, expires: 1_000 }))
-          fetched.push(seq);
-        const { num_pending, num_ack_pending } = await jsm.consumers.info(STREAM, DURABLE);
-        return num_pending + num_ack_pending === 0;
-      });
-      assert.deepEqual(fetched, [1]);
-    });
+    await withJetStream(
+      nats.url,
+      async (jsm) => {
+        await jsm.consumers.add(STREAM, {
+          ...{ durable_name: DURABLE, ack_policy: AckPolicy.Explicit, max_deliver: 1, ack_wait: nanos(100) },
+        });
+        const consumer = await jsm.jetstream().consumers.get(STREAM, DURABLE);
+        const fetched: number[] = [];
+        await eventually('it is given up', async () => {
+          // The server gives a message up when somebody asks for the next one.
+          for await (const { seq } of await consumer.fetch({ max_messages: 1, expires: 1_000 }))
+            fetched.push(seq);
+          const { num_pending, num_ack_pending } = await jsm.consumers.info(STREAM, DURABLE);
+          return num_pending + num_ack_pending === 0;
+        });
+        assert.deepEqual(fetched, [1]);
+      },
+      EVENT_TIMEOUT_MS,
+    );
     startCli(t, consumeArgs);
     await untilRows(postgres, 1);
     await assertSame(postgres, server.dataDir);

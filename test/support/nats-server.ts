@@ -175,18 +175,20 @@ export async function startNatsCluster(owner: Owner): Promise<NatsCluster> {
   return cluster;
 }
 
+/** A cluster without a leader never answers some requests: asking again is what helps. */
+const API_TIMEOUT_MS = 5_000;
+
 /** Runs `use` with a connection of its own. */
 export async function withJetStream<T>(
   url: string,
   use: (jsm: JetStreamManager, connection: NatsConnection) => Promise<T>,
+  apiTimeoutMs = API_TIMEOUT_MS,
 ): Promise<T> {
   const servers = url.replace(/^nats:\/\//, '').split(',');
   const connection = await connect({ servers, maxReconnectAttempts: -1, timeout: EVENT_TIMEOUT_MS });
   try {
-    return await use(
-      await jetstreamManager(connection, { checkAPI: false, timeout: EVENT_TIMEOUT_MS }),
-      connection,
-    );
+    const jsm = await jetstreamManager(connection, { checkAPI: false, timeout: apiTimeoutMs });
+    return await use(jsm, connection);
   } finally {
     await connection.close();
   }
