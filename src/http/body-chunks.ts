@@ -56,7 +56,7 @@ export function append(chunks: readonly Uint8Array[], length: number, data: Uint
 
 /** A worker's place to put the chunks of one body together. */
 export class BodyAssembly {
-  /** Takes memory only as far as bodies have reached: the system maps pages when they are first written. */
+  /** The system maps a page when it is first written, so this takes as much memory as the largest body so far. */
   private readonly buffer: Uint8Array;
 
   constructor(maxBodyBytes: number) {

@@ -3,7 +3,7 @@
  *
  * uWebSockets.js calls a route before it has validated how the body is framed, and it accepts a duplicate
  * Content-Length. So this class checks the framing rules of RFC 9112 section 6: at most one Content-Length, never
- * together with Transfer-Encoding, only `chunked`, exactly one Host, which is a host.
+ * together with Transfer-Encoding, only `chunked`, exactly one valid Host.
  */
 import type { HttpRequest } from './uws.ts';
 
@@ -149,7 +149,7 @@ export class HeaderScan {
 
   private checkHost(value: string): void {
     if (HOST.test(value)) this.knownHost = value;
-    else this.problem = 'Host is not a host';
+    else this.problem = 'Host is invalid';
   }
 
   private checkCoding(value: string): void {

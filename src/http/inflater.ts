@@ -36,7 +36,7 @@ interface Client {
 const nameOf = ({ clientKey }: Exchange): string => Buffer.from(clientKey).toString('latin1');
 
 export class Inflater {
-  /** Takes memory only as far as bodies have reached. */
+  /** Takes as much memory as the largest body so far. */
   private readonly output: Uint8Array;
   private readonly capacity: number;
   private readonly owner: InflaterOwner;

@@ -24,8 +24,9 @@ export interface HttpResponse {
   onWritable(handler: (offset: number) => boolean): HttpResponse;
   end(body?: string | ArrayBufferView, closeConnection?: boolean): HttpResponse;
   /**
-   * A part of a body of `totalSize`, as far as the system's buffers take it; `onWritable` says from where to go on.
-   * @returns whether they took all of it, and whether the body is complete
+   * Sends what the system's buffers take of `part`, which belongs to a body of `totalSize` bytes. When they have room
+   * again, `onWritable` gives the offset of the next byte.
+   * @returns whether they took the whole part, and whether the body is complete
    */
   tryEnd(part: string | ArrayBufferView, totalSize: number): [boolean, boolean];
   endWithoutBody(reportedContentLength?: number, closeConnection?: boolean): HttpResponse;

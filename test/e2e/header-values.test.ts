@@ -67,7 +67,7 @@ describe('Host', () => {
     for (const host of hosts) assert.equal(await statusFor(host), 404, host);
   });
 
-  it('gets 400 if it is no host', async () => {
+  it('gets 400 if it is invalid', async () => {
     const values = ['a b', 'user@host', 'host:port', 'a:1:2', 'host/path', 'host?', 'host#', '<host>', '%4'];
     for (const host of values) assert.equal(await statusFor(host), 400, host);
   });
