@@ -5,7 +5,6 @@ import { before, describe, it } from 'node:test';
 import { logIdOf } from '../../src/export/exporter.ts';
 import { initTables } from '../../src/export/postgres/init.ts';
 import { Int8Hash } from '../../src/export/postgres/int8-hash.ts';
-import type { Layout } from '../../src/export/postgres/schema.ts';
 import { compareWithPostgres, type SinkComparison } from '../../src/export/postgres/verify.ts';
 import { eventually } from '../support/assertions.ts';
 import { suiteOwner } from '../support/clean-up.ts';
@@ -21,16 +20,10 @@ const DROPS = `CREATE FUNCTION drops() RETURNS trigger LANGUAGE plpgsql AS 'BEGI
 describe('tables that somebody has altered', { skip: requirePostgres() }, () => {
   const owner = suiteOwner();
   let postgres: Postgres;
-  let databases = 0;
   before(async () => {
     postgres = await startPostgres(owner);
   });
 
-  const newDatabase = async (layout: Layout = 'series'): Promise<string> => {
-    const url = await postgres.createDatabase(`altered${++databases}`);
-    await initTables(new URL(url), { ...POSTGRES_DEFAULTS, layout });
-    return url;
-  };
   const recorded = async (...commits: number[]): Promise<string> => {
     const { dataDir } = await record(commits);
     owner.after(() => fs.rmSync(dataDir, { recursive: true }));
@@ -61,7 +54,7 @@ describe('tables that somebody has altered', { skip: requirePostgres() }, () => 
     const tables = ['ms_sample', 'ms_series', 'ms_quarantine', 'ms_cursor', 'ms_applied'];
     await Promise.all(
       tables.map(async (table) => {
-        const url = await newDatabase();
+        const url = await postgres.createTables();
         await postgres.queryOn(
           url,
           `${DROPS} CREATE TRIGGER drops BEFORE INSERT ON ${table} FOR EACH ROW EXECUTE FUNCTION drops()`,
@@ -81,12 +74,12 @@ describe('tables that somebody has altered', { skip: requirePostgres() }, () => 
       (text) => `UPDATE ${text};`,
     );
     for (const restore of [statements, [statements.join('')]]) {
-      const url = await newDatabase();
+      const url = await postgres.createTables();
       for (const dataDir of logs) await shipped(url, dataDir);
       // The rows get other transactions: one for each table, or one for all.
       for (const text of restore) await postgres.queryOn(url, text);
       const rig = new WriterRig({ dataDir: logs[0]! });
-      rig.store(line(100 + databases));
+      rig.store(line(100));
       await rig.stop();
       await shipped(url, logs[0]!);
       for (const dataDir of logs) {
@@ -101,7 +94,7 @@ describe('tables that somebody has altered', { skip: requirePostgres() }, () => 
   });
 
   it('that a crash would empty are named', async () => {
-    const [url, dataDir] = [await newDatabase(), await recorded(1)];
+    const [url, dataDir] = [await postgres.createTables(), await recorded(1)];
     await postgres.queryOn(
       url,
       'ALTER TABLE ms_sample_default SET UNLOGGED; ALTER TABLE ms_cursor SET UNLOGGED',
@@ -114,14 +107,14 @@ describe('tables that somebody has altered', { skip: requirePostgres() }, () => 
   it('are called incomplete where neither log nor sink has the last commits', async () => {
     const { dataDir, paths } = await record([2, 2], [2]);
     owner.after(() => fs.rmSync(dataDir, { recursive: true }));
-    const url = await newDatabase();
+    const url = await postgres.createTables();
     fs.rmSync(paths[1]!);
     assert.equal((await ship(url, dataDir)).code, 1);
     assert.deepEqual(await problemsOf(url, dataDir), ['commit 3 is missing in the log and in the sink']);
   });
 
   it('differ from the log where two rows have exchanged their values', async () => {
-    const [url, dataDir] = [await newDatabase(), await recorded(4)];
+    const [url, dataDir] = [await postgres.createTables(), await recorded(4)];
     await shipped(url, dataDir);
     assert.deepEqual(await problemsOf(url, dataDir), []);
     await postgres.queryOn(
@@ -144,7 +137,7 @@ describe('tables that somebody has altered', { skip: requirePostgres() }, () => 
     const metric = { timestamp: 1_700_000_000_000, name: 'm "x"', value: 1, type: 'gauge', tags };
     const dataDir = await recordLines([[metric, { ...metric, tags: {} }].map((m) => JSON.stringify(m))]);
     owner.after(() => fs.rmSync(dataDir, { recursive: true }));
-    const url = await newDatabase('flat');
+    const url = await postgres.createTables('flat');
     await shipped(url, dataDir);
     assert.deepEqual(await problemsOf(url, dataDir), []);
     await postgres.queryOn(
@@ -183,7 +176,7 @@ describe('tables that somebody has altered', { skip: requirePostgres() }, () => 
   });
 
   it('get their series again when somebody empties ms_series beside a running exporter', async () => {
-    const url = await newDatabase();
+    const url = await postgres.createTables();
     const rig = new WriterRig();
     owner.after(() => fs.rmSync(rig.dataDir, { recursive: true }));
     rig.store(line(1));
@@ -202,7 +195,7 @@ describe('tables that somebody has altered', { skip: requirePostgres() }, () => 
   });
 
   it('are made once by several --init at a time', async () => {
-    const url = await postgres.createDatabase(`altered${++databases}`);
+    const url = await postgres.createDatabase('several_inits');
     const inits = Array.from({ length: INITS }, () => initTables(new URL(url), POSTGRES_DEFAULTS));
     const texts = await Promise.all(inits);
     assert.equal(texts.filter((text) => text.includes(': created ')).length, 1, texts.join('\n'));

@@ -8,7 +8,6 @@ import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { PostgresApplier } from '../../src/consume/postgres-applier.ts';
 import { createPool } from '../../src/export/postgres/connection.ts';
-import { initTables } from '../../src/export/postgres/init.ts';
 import { mergeLedger } from '../../src/export/postgres/ledger-merge.ts';
 import { withClient } from '../../src/export/postgres/row-store.ts';
 import type { CommitMessage } from '../../src/nats/message.ts';
@@ -27,16 +26,10 @@ const RANGES = `SELECT first_commit::int AS first, last_commit::int AS last, par
 describe('the ledger of transactions', { skip: requirePostgres() }, () => {
   const owner = suiteOwner();
   let postgres: Postgres;
-  let databases = 0;
   before(async () => {
     postgres = await startPostgres(owner);
   });
 
-  const newDatabase = async (): Promise<string> => {
-    const url = await postgres.createDatabase(`ledger${++databases}`);
-    await initTables(new URL(url), POSTGRES_DEFAULTS);
-    return url;
-  };
   const recorded = async (): Promise<string> => {
     const { dataDir } = await record(SIZES);
     owner.after(() => fs.rmSync(dataDir, { recursive: true, force: true }));
@@ -62,7 +55,7 @@ describe('the ledger of transactions', { skip: requirePostgres() }, () => {
   };
 
   it('merges ranges older than --ledger-age into one row, and verify still finds every difference', async () => {
-    const [url, dataDir] = await Promise.all([newDatabase(), recorded()]);
+    const [url, dataDir] = await Promise.all([postgres.createTables(), recorded()]);
     await shipped(url, dataDir, '--ledger-age', '1ms');
     const [row, ...others] = await postgres.queryOn(url, RANGES);
     assert.deepEqual(others, []);
@@ -84,7 +77,7 @@ describe('the ledger of transactions', { skip: requirePostgres() }, () => {
   });
 
   it('merges at the end of --once, too, if it began to ship long before', async (t) => {
-    const [url, dataDir] = await Promise.all([newDatabase(), recorded()]);
+    const [url, dataDir] = await Promise.all([postgres.createTables(), recorded()]);
     const holder = new pg.Client({ connectionString: url });
     await holder.connect();
     onEnd(t, () => holder.end());
@@ -100,7 +93,7 @@ describe('the ledger of transactions', { skip: requirePostgres() }, () => {
   });
 
   it('keeps young ranges apart, and replays from there on; a replay of merged ones is refused', async () => {
-    const [url, dataDir] = await Promise.all([newDatabase(), recorded()]);
+    const [url, dataDir] = await Promise.all([postgres.createTables(), recorded()]);
     await shipped(url, dataDir);
     const before = await postgres.queryOn(url, RANGES);
     const { last } = before[2]!;
@@ -120,7 +113,7 @@ describe('the ledger of transactions', { skip: requirePostgres() }, () => {
   });
 
   it('counts the metrics of several merged logs together', async () => {
-    const url = await newDatabase();
+    const url = await postgres.createTables();
     const logs = await Promise.all([recorded(), recorded()]);
     for (const dataDir of logs) await shipped(url, dataDir);
     await age(url);
@@ -162,7 +155,7 @@ describe('the ledger of transactions', { skip: requirePostgres() }, () => {
     };
 
     it('merges neither across a gap nor over a missing part, and recognises what comes again', async (t) => {
-      const url = await newDatabase();
+      const url = await postgres.createTables();
       const applier = applierOf(t, url);
       const all = [
         ...[message(1, 2), message(3, 3, 1, 2), message(3, 3, 2, 2), message(4, 6), message(7, 7)],
@@ -188,7 +181,7 @@ describe('the ledger of transactions', { skip: requirePostgres() }, () => {
   });
 
   it('is upgraded by --init, which every command asks for', async () => {
-    const [url, dataDir] = await Promise.all([newDatabase(), recorded()]);
+    const [url, dataDir] = await Promise.all([postgres.createTables(), recorded()]);
     await postgres.queryOn(
       url,
       'ALTER TABLE ms_applied DROP COLUMN parts, DROP COLUMN ranges; UPDATE ms_schema SET version = 1',

@@ -4,8 +4,7 @@ import fs from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { logIdOf } from '../../src/export/exporter.ts';
-import { initTables } from '../../src/export/postgres/init.ts';
-import { LAYOUTS, type Layout } from '../../src/export/postgres/schema.ts';
+import { LAYOUTS } from '../../src/export/postgres/schema.ts';
 import { compareWithPostgres, type SinkComparison } from '../../src/export/postgres/verify.ts';
 import { eventually } from '../support/assertions.ts';
 import { suiteOwner } from '../support/clean-up.ts';
@@ -27,16 +26,11 @@ const metric = (fields: object): string =>
 describe('export to PostgreSQL', { skip: requirePostgres() }, () => {
   const owner = suiteOwner();
   let postgres: Postgres;
-  let databases = 0;
+  let copies = 0;
   before(async () => {
     postgres = await startPostgres(owner);
   });
 
-  const newDatabase = async (layout: Layout = 'series'): Promise<string> => {
-    const url = await postgres.createDatabase(`db${++databases}`);
-    await initTables(new URL(url), { ...POSTGRES_DEFAULTS, layout });
-    return url;
-  };
   const tryToShip = (url: string, dataDir: string, ...args: string[]): Promise<CliResult> =>
     runCli(['export', '--to', url, '--data-dir', dataDir, '--once', ...args]);
   const ship = async (url: string, dataDir: string, ...args: string[]): Promise<void> => {
@@ -72,7 +66,7 @@ describe('export to PostgreSQL', { skip: requirePostgres() }, () => {
         '{"timestamp":1700000000004,"name":"cpu","value":1.7976931348623157E+308,"type":"gauge"}',
       ];
       const dataDir = removed(await recordLines([lines.slice(0, 3), lines.slice(3)]));
-      const url = await newDatabase(layout);
+      const url = await postgres.createTables(layout);
       await ship(url, dataDir);
       const rows = await postgres.queryOn(
         url,
@@ -99,7 +93,7 @@ describe('export to PostgreSQL', { skip: requirePostgres() }, () => {
   it('verify names the place of lost, doubled, changed and foreign metrics', async () => {
     const { dataDir } = await record(...[1, 2].map(() => Array.from({ length: 20 }, () => 3)));
     removed(dataDir);
-    const url = await newDatabase();
+    const url = await postgres.createTables();
     await ship(url, dataDir, '--range-bytes', '1k');
     await assertEqual(url, dataDir);
     const damages: readonly (readonly [string, RegExp])[] = [
@@ -133,7 +127,7 @@ describe('export to PostgreSQL', { skip: requirePostgres() }, () => {
       ],
     ];
     for (const [damage, report] of damages) {
-      const copy = `copy${++databases}`;
+      const copy = `copy${++copies}`;
       await postgres.query(`CREATE DATABASE ${copy} TEMPLATE ${new URL(url).pathname.slice(1)}`);
       await postgres.queryOn(postgres.urlOf(copy), damage);
       const { problems } = await compare(postgres.urlOf(copy), dataDir);
@@ -142,7 +136,7 @@ describe('export to PostgreSQL', { skip: requirePostgres() }, () => {
     const { code, stdout } = await runCli([
       'verify',
       '--sink',
-      postgres.urlOf(`copy${databases}`),
+      postgres.urlOf(`copy${copies}`),
       '--data-dir',
       dataDir,
     ]);
@@ -162,7 +156,7 @@ describe('export to PostgreSQL', { skip: requirePostgres() }, () => {
     ];
     const dataDir = removed(await recordLines([[lines[0]!], lines.slice(1)]));
     for (const layout of LAYOUTS) {
-      const url = await newDatabase(layout);
+      const url = await postgres.createTables(layout);
       await ship(url, dataDir);
       assert.equal(await counted(url), 2);
       const rows = await postgres.queryOn<{ body: Buffer }>(
@@ -192,7 +186,7 @@ describe('export to PostgreSQL', { skip: requirePostgres() }, () => {
     const dataDir = removed(
       await recordLines([requests, [metric({ name: 'other' }), requests[3]!, requests[17]!]]),
     );
-    const url = await newDatabase();
+    const url = await postgres.createTables();
     const { code, stdout } = await tryToShip(url, dataDir, '--series-per-name', '10', '--series-cache', '8');
     assert.equal(code, 0, stdout);
     const reason = /"m" has used up its 10 series: the tag "request" has \d+ values/;
@@ -211,7 +205,7 @@ describe('export to PostgreSQL', { skip: requirePostgres() }, () => {
   it('replaces what it holds from a commit on, and refuses a later start', async () => {
     const { dataDir } = await record(Array.from({ length: 30 }, () => 2));
     removed(dataDir);
-    const url = await newDatabase();
+    const url = await postgres.createTables();
     await ship(url, dataDir, '--range-bytes', '1k');
     const refused = await runCli(['export', '--to', url, '--data-dir', dataDir, '--from', '10']);
     assert.equal(refused.code, 2, refused.stdout);
@@ -237,12 +231,12 @@ describe('export to PostgreSQL', { skip: requirePostgres() }, () => {
       ['4', 2],
       ['2021-01-01', 3],
     ] as const) {
-      const url = await newDatabase();
+      const url = await postgres.createTables();
       await ship(url, dataDir, '--from', from);
       assert.equal(await counted(url), metrics);
       await assertEqual(url, dataDir);
     }
-    const { code, stderr } = await tryToShip(await newDatabase(), dataDir, '--from', 'yesterday');
+    const { code, stderr } = await tryToShip(await postgres.createTables(), dataDir, '--from', 'yesterday');
     assert.equal(code, 2);
     assert.match(stderr, /--from yesterday: give a commit number, or a time such as/);
   });
@@ -251,7 +245,7 @@ describe('export to PostgreSQL', { skip: requirePostgres() }, () => {
     const today = Math.floor(Date.now() / DAY_MS) * DAY_MS;
     const days = [0, 1, 40, 800].map((ago) => today - ago * DAY_MS + HOUR_MS);
     const dataDir = removed(await recordLines(days.map((timestamp) => [metric({ timestamp })])));
-    const url = await newDatabase();
+    const url = await postgres.createTables();
     await ship(url, dataDir);
     const rows = await postgres.queryOn<{ name: string }>(
       url,
@@ -276,7 +270,7 @@ describe('export to PostgreSQL', { skip: requirePostgres() }, () => {
     const recorded = await record([1, 1, 1, 1], [1]);
     removed(recorded.dataDir);
     damageCommit(recorded, 0, 1);
-    const url = await newDatabase();
+    const url = await postgres.createTables();
     await ship(url, recorded.dataDir, '--range-bytes', '1k');
     assert.deepEqual(
       await postgres.queryOn(url, 'SELECT first_commit, last_commit, line, reason FROM ms_quarantine'),
@@ -291,13 +285,13 @@ describe('export to PostgreSQL', { skip: requirePostgres() }, () => {
   it('says in one line why it cannot ship, and ships nothing', async () => {
     const { dataDir } = await record([1]);
     removed(dataDir);
-    const url = await newDatabase();
+    const url = await postgres.createTables();
     await postgres.query(`CREATE ROLE locked LOGIN PASSWORD 'right'`);
     await postgres.query('CREATE ROLE reader LOGIN');
     const hba = join(postgres.dataDir, 'pg_hba.conf');
     fs.writeFileSync(hba, `host all locked 127.0.0.1/32 scram-sha-256\n${fs.readFileSync(hba, 'utf8')}`);
     await postgres.query('SELECT pg_reload_conf()');
-    const newer = await newDatabase();
+    const newer = await postgres.createTables();
     await postgres.queryOn(newer, 'UPDATE ms_schema SET version = 99');
     const as = (user: string) => url.replace('postgres@', `${user}@`);
     const cases: readonly (readonly [string, number, RegExp])[] = [
@@ -348,7 +342,7 @@ describe('export to PostgreSQL', { skip: requirePostgres() }, () => {
   it('exposes the metrics that docs/scale-out.md lists, and its health', async () => {
     const { dataDir } = await record([2, 1]);
     removed(dataDir);
-    const url = await newDatabase();
+    const url = await postgres.createTables();
     const port = await freePort();
     const exporter = startCli(owner, [
       'export',
@@ -382,7 +376,7 @@ describe('export to PostgreSQL', { skip: requirePostgres() }, () => {
 
   it('syncs the log before it ships it', { skip: requireTool('strace') }, async () => {
     const dataDir = removed(await recordLines([[line(1).trimEnd()]]));
-    const url = await newDatabase();
+    const url = await postgres.createTables();
     const trace = join(temporaryDirectory(owner), 'trace');
     const { code, stderr } = await runCli(['export', '--to', url, '--data-dir', dataDir, '--once'], {
       wrapper: ['strace', '-f', '-y', '-s', '12', '-e', 'trace=fdatasync,write,writev', '-o', trace],

@@ -3,7 +3,9 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
+import { initTables } from '../../src/export/postgres/init.ts';
 import type { PostgresOptions } from '../../src/export/postgres/options.ts';
+import type { Layout } from '../../src/export/postgres/schema.ts';
 import { EVENT_TIMEOUT_MS, eventually } from './assertions.ts';
 import { type Owner, onEnd } from './clean-up.ts';
 import { freePort } from './free-port.ts';
@@ -70,6 +72,7 @@ export class Postgres {
   private readonly settings: readonly string[];
   private readonly wrapper: readonly string[];
   private server: ChildProcess | null = null;
+  private databases = 0;
 
   constructor(dataDir: string, port: number, settings: readonly string[], wrapper: readonly string[]) {
     this.dataDir = dataDir;
@@ -150,6 +153,13 @@ export class Postgres {
   async createDatabase(name: string): Promise<string> {
     await this.query(`CREATE DATABASE ${name}`);
     return this.urlOf(name);
+  }
+
+  /** A new database with the tables of `export`. */
+  async createTables(layout: Layout = 'series'): Promise<string> {
+    const url = await this.createDatabase(`tables${++this.databases}`);
+    await initTables(new URL(url), { ...POSTGRES_DEFAULTS, layout });
+    return url;
   }
 
   urlOf(database: string): string {
