@@ -43,9 +43,9 @@ interface ArchiveFlags extends ProcessFlags {
 export async function archiveAction(flags: ArchiveFlags): Promise<number> {
   const { dataDir } = flags;
   const requiredSinks = sinkNames(flags.requiredSinks);
-  const memoryBytes = memoryWithin(memoryLimit(), flags.maxMemory);
   // A directory that cannot be read is an error before anything else happens.
   segmentsOf(dataDir);
+  const memoryBytes = memoryWithin(memoryLimit(), flags.maxMemory);
   process.umask(FILES_UMASK);
   if (flags.priority === 'low') lowerPriority();
   const output = new LogOutput(null);

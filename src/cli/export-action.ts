@@ -1,10 +1,10 @@
 /** Runs `metricsstream export`. */
 import { randomBytes } from 'node:crypto';
-import { readdirSync } from 'node:fs';
 import os from 'node:os';
 import { MetricsStreamError } from '../base/errors.ts';
 import { createLogger } from '../base/log.ts';
 import { LogOutput } from '../base/log-output.ts';
+import { lowerThreadPriority } from '../base/thread-priority.ts';
 import { Exporter, type ExporterOptions } from '../export/exporter.ts';
 import { ExportMetrics } from '../export/metrics.ts';
 import { startOf } from '../export/start.ts';
@@ -59,25 +59,11 @@ export async function exportAction(flags: ExportFlags): Promise<number> {
   return ship(kind, to, flags);
 }
 
-const LOWEST_PRIORITY = os.constants.priority.PRIORITY_LOW;
-
-/**
- * Below the priority that the caller gave. A server on this machine then pays less for switches between the two. In Linux each thread has a priority of its own: that
- * of the garbage collector's threads counts too. Threads that start later inherit it.
- */
-function lowerPriority(): void {
-  for (const thread of readdirSync('/proc/self/task')) {
-    try {
-      const lower = os.getPriority(Number(thread)) + os.constants.priority.PRIORITY_BELOW_NORMAL;
-      os.setPriority(Number(thread), Math.min(LOWEST_PRIORITY, lower));
-    } catch {
-      // Gone.
-    }
-  }
-}
+/** A server on this machine then pays less for switches between the two. */
+const STEPS_BELOW_CALLER = os.constants.priority.PRIORITY_BELOW_NORMAL;
 
 async function ship(kind: SinkKind, to: string, flags: ExportFlags): Promise<number> {
-  if (flags.priority === 'low') lowerPriority();
+  if (flags.priority === 'low') lowerThreadPriority(STEPS_BELOW_CALLER);
   const options = await exporterOptions(kind, flags);
   const output = new LogOutput(null);
   const logger = createLogger(flags.logLevel, output, false);
