@@ -1,4 +1,4 @@
-/** The checks of `config --check`: everything that `serve` would refuse at its start, without leaving a trace. */
+/** The checks of `config --check`: what `serve` would refuse before it opens the log. They leave no trace. */
 import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { ClassNames } from '../auth/class-names.ts';

@@ -33,7 +33,7 @@ export type MetricType = (typeof METRIC_TYPES)[number];
 export const CLASSES = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15] as const;
 export type ClassIndex = (typeof CLASSES)[number];
 
-/** Why metrics were not accepted. `invalid_item` counts metrics, the other reasons count requests. */
+/** Why metrics were not accepted. `malformed` and `too_large` count requests where the number of metrics is unknown. */
 export const REJECT_REASONS = [
   'malformed',
   'invalid_item',
@@ -100,7 +100,7 @@ export const WORKER_TABLE = {
   metrics_unknown: counter('metrics_unknown_total', 'Metrics answered with 504: stored or not.'),
   body_bytes: counter('received_bytes_total', 'Body bytes received, as sent.'),
   decoded_bytes: counter('decoded_bytes_total', 'Body bytes after decompression.'),
-  limited_requests: counter('limited_requests_total', 'Requests refused with 429.'),
+  limited_requests: counter('limited_requests_total', 'Requests refused with 429 by the request limit.'),
   limited_metrics: counter('limited_metrics_total', 'Metrics refused with 429 by the metric limit.'),
   idempotency_stored: counter(
     'idempotency_keys_stored_total',
@@ -219,7 +219,10 @@ export const WRITER_TABLE = {
   wal_records: counter('wal_records_total', 'Records made durable in the write-ahead log.'),
   wal_fill_now: gauge('wal_fill_ratio', 'Share of the fullest write-ahead file not yet synced in segments.'),
   write_errors: counter('write_errors_total', 'Writes that failed.'),
-  sync_errors: counter('sync_errors_total', 'Calls of fdatasync that failed.'),
+  sync_errors: counter(
+    'sync_errors_total',
+    'Syncs of a file or the directory, and writes to the write-ahead log, that failed.',
+  ),
   rotation_failures: counter('rotation_failures_total', 'Failed attempts to create a new segment.'),
   segments_created: counter('segments_created_total', 'Segment files created.'),
   segments_deleted: counter('segments_deleted_total', 'Segment files deleted by retention.'),

@@ -46,7 +46,7 @@ export interface Samples {
   readonly slowest: SlowRequest | null;
   /** Durations in nanoseconds of the requests that reached the stage. */
   stage(stage: SampledStage): HistogramReading;
-  /** Durations in nanoseconds of whole requests, first byte to response, of one class of status. */
+  /** Durations in nanoseconds of whole requests, end of the headers to response, of one class of status. */
   requests(statusClass: StatusClass): HistogramReading;
 }
 

@@ -15,6 +15,6 @@ export class Sample {
   parseNs = 0;
   encodeNs = 0;
   queueNs = 0;
-  /** Nanoseconds from the first byte to the response. */
+  /** Nanoseconds from the end of the headers to the response. */
   totalNs = 0;
 }

@@ -6,7 +6,7 @@
  * base        code, main thread and writer, limiter, buffers of connections
  * each thread V8 heap and stack; the parser's input, and its scratch space for keys with escapes
  * each lane   a journal ring
- * each worker one body put together, one compressed, one decompressed
+ * each worker one body put together, one compressed, one decompressed, and room for one more
  * bodies      --inflight-body-bytes, for all workers together
  * keys        the table of idempotency keys
  * ```

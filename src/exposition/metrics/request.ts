@@ -16,7 +16,7 @@ export function requestMetrics(readings: Readings): MetricDescription[] {
     histogram('request_body_bytes', 'Bytes of complete bodies, after decompression.', 1, SIZES, () => [
       { reading: readings.workerHistogram('body_bytes') },
     ]),
-    histogram('request_metrics', 'Metrics in each stored request.', 1, COUNTS, () => [
+    histogram('request_metrics', 'Items of each journaled request, valid and invalid.', 1, COUNTS, () => [
       { reading: readings.workerHistogram('batch_metrics') },
     ]),
     scalar(
