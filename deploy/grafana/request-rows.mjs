@@ -142,7 +142,7 @@ const pipeline = [
   ]),
   lines(
     'Commits and syncs',
-    'One commit groups all that waits; with --ack synced each is followed by a sync.',
+    'One commit groups all that waits. Without the write-ahead log, --ack synced syncs each.',
     'ops',
     [
       query(sumRate('commits_total'), 'commits'),

@@ -79,9 +79,10 @@ describe('the unit', () => {
     assert.match(users, new RegExp(`^u +${settings('User')[0]} `, 'm'));
   });
 
-  it('checks the configuration with the program that it starts', () => {
-    const [start = ''] = settings('ExecStart');
-    assert.deepEqual(settings('ExecStartPre'), [start.replace(/ serve$/, ' config --check')]);
+  it('stays down when the server refuses its configuration, which names options that exist', () => {
+    assert.deepEqual(settings('RestartPreventExitStatus'), ['2']);
+    // After a failed one systemd restarts the unit, whatever the exit code was.
+    assert.deepEqual(settings('ExecStartPre'), []);
     for (const [, variable] of unit.matchAll(/^Environment=(METRICSSTREAM_\w+)=/gm)) {
       assert.ok(
         OPTION_KEYS.some((key) => specOf(key).variable === variable),
