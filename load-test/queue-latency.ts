@@ -13,6 +13,8 @@ const BUCKET = /^metricsstream_\w+_queue_latency_seconds_bucket\{.*?le="([^"]+)"
 const WAITING =
   /^metricsstream_(?:export_lag_bytes|consume_(?:pending|unacknowledged)_messages)(?:\{.*?\})? (\S+)$/gm;
 const POLL_MS = 200;
+/** Both processes update these gauges once a second; some more for the update itself. */
+const GAUGE_AGE_MAX_MS = 1_500;
 const MS_PER_SECOND = 1e3;
 
 interface Reading {
@@ -73,16 +75,27 @@ export class QueueWatch {
 
   /** Waits until the queues are empty, at most `withinMs`. */
   async finish(withinMs: number): Promise<QueueLatency[]> {
-    const deadline = performance.now() + withinMs;
-    let after = await Promise.all(this.urls.map(read));
-    while (!after.every(({ isDrained }) => isDrained) && performance.now() < deadline) {
-      await delay(POLL_MS);
-      after = await Promise.all(this.urls.map(read));
-    }
+    const after = await this.drained(performance.now() + withinMs);
     return after.map(({ process, buckets }, k) => ({
       process,
       latency: summaryOf(this.before[k]!.buckets, buckets),
     }));
+  }
+
+  /**
+   * A gauge of 0 may be older than the last requests. And once the first process has passed them on, the gauge of the next one
+   * may be older than that. So all stay 0 for the age of a gauge, once for each process.
+   */
+  private async drained(deadline: number): Promise<Reading[]> {
+    const enoughMs = GAUGE_AGE_MAX_MS * this.urls.length;
+    let drainedSinceMs = performance.now();
+    for (;;) {
+      const askedMs = performance.now();
+      const readings = await Promise.all(this.urls.map(read));
+      if (!readings.every(({ isDrained }) => isDrained)) drainedSinceMs = performance.now();
+      if (askedMs - drainedSinceMs >= enoughMs || askedMs >= deadline) return readings;
+      await delay(POLL_MS);
+    }
   }
 }
 
