@@ -6,7 +6,7 @@ import { AckPolicy, type JetStreamManager, type StoredMsg } from '@nats-io/jetst
 import { nanos } from '@nats-io/transport-node';
 import { Trimmer } from '../../src/consume/trimmer.ts';
 import { encodeHeaders } from '../../src/nats/message.ts';
-import { assertAccepted, EVENT_TIMEOUT_MS, eventually } from '../support/assertions.ts';
+import { assertAccepted, eventually } from '../support/assertions.ts';
 import { namesBody, uniqueName } from '../support/bodies.ts';
 import { startNats, withJetStream } from '../support/nats-server.ts';
 import { assertSame, init, requirePipeline, startPipeline, untilRows } from '../support/pipeline.ts';
@@ -33,25 +33,21 @@ describe('a finished message that the sink lacks', { skip: requirePipeline() }, 
     assertAccepted(await post(server.port, namesBody(uniqueName('m'))), 1);
     await server.stop();
     assert.equal((await runCli([...exportArgs(server.dataDir), '--once'])).code, 0);
-    await withJetStream(
-      nats.url,
-      async (jsm) => {
-        await jsm.consumers.add(STREAM, {
-          ...{ durable_name: DURABLE, ack_policy: AckPolicy.Explicit, max_deliver: 1, ack_wait: nanos(100) },
-        });
-        const consumer = await jsm.jetstream().consumers.get(STREAM, DURABLE);
-        const fetched: number[] = [];
-        await eventually('it is given up', async () => {
-          // The server gives a message up when somebody asks for the next one.
-          for await (const { seq } of await consumer.fetch({ max_messages: 1, expires: 1_000 }))
-            fetched.push(seq);
-          const { num_pending, num_ack_pending } = await jsm.consumers.info(STREAM, DURABLE);
-          return num_pending + num_ack_pending === 0;
-        });
-        assert.deepEqual(fetched, [1]);
-      },
-      EVENT_TIMEOUT_MS,
-    );
+    await withJetStream(nats.url, async (jsm) => {
+      await jsm.consumers.add(STREAM, {
+        ...{ durable_name: DURABLE, ack_policy: AckPolicy.Explicit, max_deliver: 1, ack_wait: nanos(100) },
+      });
+      const consumer = await jsm.jetstream().consumers.get(STREAM, DURABLE);
+      const fetched: number[] = [];
+      await eventually('it is given up', async () => {
+        // The server gives a message up when somebody asks for the next one.
+        for await (const { seq } of await consumer.fetch({ max_messages: 1, expires: 1_000 }))
+          fetched.push(seq);
+        const { num_pending, num_ack_pending } = await jsm.consumers.info(STREAM, DURABLE);
+        return num_pending + num_ack_pending === 0;
+      });
+      assert.deepEqual(fetched, [1]);
+    });
     startCli(t, consumeArgs);
     await untilRows(postgres, 1);
     await assertSame(postgres, server.dataDir);
@@ -98,8 +94,11 @@ describe('a stream that is deleted and made again under export and consume', {
       await send();
       await untilRows(postgres, k);
     }
+    // An exporter that finds no stream ends, and this one may look just now.
+    exporter.kill('SIGSTOP');
     await withJetStream(nats.url, (jsm) => jsm.streams.delete(STREAM));
     await init(nats.url);
+    exporter.kill('SIGCONT');
     await send();
     await exporter.until((lines) => lines.some((line) => line.includes('the sink has lost commits')));
     await consumer.until((lines) => lines.some((line) => line.includes('made the consumer again')));

@@ -19,6 +19,7 @@ import {
   type ServerProcess,
   startCli,
   startServer,
+  temporaryDirectory,
   WITH_WAL,
 } from '../support/server-process.ts';
 
@@ -87,7 +88,7 @@ class Rig {
     const { owner } = this;
     const [postgres, nats, server] = await Promise.all([
       startPostgres(owner),
-      startNats(owner),
+      startNats(owner, { storeDir: temporaryDirectory(owner, 'metricsstream-nats-') }),
       startServer(owner, { args: ['--workers', '1', '--rate-limit', '0'], env: WITH_WAL }),
     ]);
     Object.assign(this, { postgres, nats, server });
@@ -150,6 +151,12 @@ class Rig {
     return sample;
   }
 
+  /** Until a sample shows what was not shipped, which exporters report once a second. */
+  async lagging(stopped: Stopped): Promise<void> {
+    const sink = stopped === 'database' ? 'postgres' : 'nats';
+    await eventually('the lag rises', async () => (await this.sample()).lagBytes[sink] > 0);
+  }
+
   /** Until all rows are there. Rows count, since exporters report once a second. */
   async drained(accepted: number): Promise<void> {
     const counts = async (): Promise<number> => Math.min(...(await this.rows()));
@@ -191,6 +198,7 @@ export async function runOutage(owner: Owner, options: OutageOptions): Promise<O
   const before = withBaseline ? await load(seconds) : null;
   await rig.stop(stopped);
   const during = await load(seconds);
+  await rig.lagging(stopped);
   await rig.restore(stopped);
   const restoredMs = performance.now();
   let accepted = warmUp.acceptedMetrics + (before?.acceptedMetrics ?? 0) + during.acceptedMetrics;

@@ -1,6 +1,6 @@
 /**
- * Debian's nats-server on loopback with its own JetStream directory: one server, or a cluster of three. Servers keep their
- * ports and directories across `kill` and `start`.
+ * Debian's nats-server on loopback with its own JetStream directory: one server in memory, or a cluster of three on the disk.
+ * Servers keep their ports and directories across `kill` and `start`.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { cpSync, rmSync, writeFileSync } from 'node:fs';
@@ -10,14 +10,16 @@ import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { EVENT_TIMEOUT_MS, eventually } from './assertions.ts';
 import { type Owner, onEnd } from './clean-up.ts';
 import { freePort } from './free-port.ts';
-import { temporaryDirectory } from './server-process.ts';
+import { memoryDirectory, temporaryDirectory } from './server-process.ts';
 
 const CLUSTER_SIZE = 3;
+/** The server reserves the limits of its streams. Its default depends on the free space, which memory has less of. */
+const FILE_STORE_MAX_BYTES = 2 ** 40;
 
 export interface NatsOptions {
   /** Further text of the configuration file, such as `authorization { … }`. */
   readonly config?: string;
-  /** Default: a temporary directory. */
+  /** Default: in memory, because clients give up after seconds, and JetStream's requests wait for its disk. */
   readonly storeDir?: string;
   readonly jetStream?: boolean;
   /** Default: 127.0.0.1. */
@@ -100,7 +102,8 @@ function create(owner: Owner, name: string, port: number, options: NatsOptions, 
   const directory = temporaryDirectory(owner, 'metricsstream-nats-');
   const storeDir = options.storeDir ?? join(directory, 'jetstream');
   const configPath = join(directory, 'nats.conf');
-  const jetStream = options.jetStream === false ? '' : `jetstream { store_dir: "${storeDir}" }\n`;
+  const settings = `store_dir: "${storeDir}", max_file_store: ${FILE_STORE_MAX_BYTES}`;
+  const jetStream = options.jetStream === false ? '' : `jetstream { ${settings} }\n`;
   writeFileSync(
     configPath,
     `server_name: ${name}\nhost: ${options.host ?? '127.0.0.1'}\nport: ${port}\n${jetStream}${more}${options.config ?? ''}\n`,
@@ -118,7 +121,8 @@ export async function startNats(
   options: NatsOptions = {},
 ): Promise<NatsServer & { readonly url: string }> {
   const port = await freePort();
-  const server = create(owner, 'single', port, options, '');
+  const storeDir = options.storeDir ?? join(memoryDirectory(owner), 'jetstream');
+  const server = create(owner, 'single', port, { ...options, storeDir }, '');
   await server.start();
   return Object.assign(server, { url: `nats://127.0.0.1:${port}` });
 }
@@ -176,18 +180,19 @@ export async function startNatsCluster(owner: Owner): Promise<NatsCluster> {
 }
 
 /** A cluster without a leader never answers some requests: asking again is what helps. */
-const API_TIMEOUT_MS = 5_000;
+const CLUSTER_API_TIMEOUT_MS = 5_000;
 
 /** Runs `use` with a connection of its own. */
 export async function withJetStream<T>(
   url: string,
   use: (jsm: JetStreamManager, connection: NatsConnection) => Promise<T>,
-  apiTimeoutMs = API_TIMEOUT_MS,
 ): Promise<T> {
   const servers = url.replace(/^nats:\/\//, '').split(',');
   const connection = await connect({ servers, maxReconnectAttempts: -1, timeout: EVENT_TIMEOUT_MS });
+  // A single server elects nothing, so it answers as soon as its disk does.
+  const timeout = servers.length > 1 ? CLUSTER_API_TIMEOUT_MS : EVENT_TIMEOUT_MS;
   try {
-    const jsm = await jetstreamManager(connection, { checkAPI: false, timeout: apiTimeoutMs });
+    const jsm = await jetstreamManager(connection, { checkAPI: false, timeout });
     return await use(jsm, connection);
   } finally {
     await connection.close();
