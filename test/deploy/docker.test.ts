@@ -10,7 +10,7 @@ import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ROOT, readDeployed, runTool } from '../support/deploy-files.ts';
 import { fetchOnce } from '../support/raw-http.ts';
-import { temporaryDirectory } from '../support/server-process.ts';
+import { PATIENT_ENVIRONMENT, temporaryDirectory } from '../support/server-process.ts';
 import { BUG_FILE_VARIABLE } from '../support/thread-bug.ts';
 import { requireTool } from '../support/tools.ts';
 
@@ -161,7 +161,10 @@ class Image {
     const command = [...wrapper, program, ...entryArgs, ...(JSON.parse(only(runtime, 'CMD')) as string[])];
     const child = spawn(command[0]!, command.slice(1), {
       cwd: this.app,
-      env: { ...this.env, METRICSSTREAM_HOST: '127.0.0.1', METRICSSTREAM_PORT: '0', ...more },
+      env: {
+        ...{ ...this.env, ...PATIENT_ENVIRONMENT },
+        ...{ METRICSSTREAM_HOST: '127.0.0.1', METRICSSTREAM_PORT: '0', ...more },
+      },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let output = '';

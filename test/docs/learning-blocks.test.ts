@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { ROOT } from '../support/deploy-files.ts';
 import { freePort } from '../support/free-port.ts';
-import { temporaryDirectory } from '../support/server-process.ts';
+import { PATIENT_ENVIRONMENT, temporaryDirectory } from '../support/server-process.ts';
 import { hasProgram } from '../support/tools.ts';
 import { type Block, blocksOf } from './blocks.ts';
 import { isCheckedElsewhere, smokeForm } from './smoke-form.ts';
@@ -45,7 +45,8 @@ async function runBlock(t: TestContext, block: string, earlier: readonly Block[]
   const port = await freePort();
   const ready = `ready() { until curl -sf -o /dev/null http://127.0.0.1:${port}/ready; do sleep 0.1; done; }`;
   const script = `set -e\n${ready}\n${smokeForm(text, port)}\n`;
-  const child = spawn('bash', ['-c', script], { cwd: projectCopy(t), detached: true });
+  const env = { ...process.env, ...PATIENT_ENVIRONMENT };
+  const child = spawn('bash', ['-c', script], { cwd: projectCopy(t), env, detached: true });
   const endGroup = () => {
     try {
       process.kill(-child.pid!, 'SIGKILL');

@@ -11,7 +11,7 @@ import { onEnd } from '../support/clean-up.ts';
 import { Scrape } from '../support/exposition.ts';
 import { freePort } from '../support/free-port.ts';
 import { fetchOnce, post } from '../support/raw-http.ts';
-import { startServer, temporaryDirectory } from '../support/server-process.ts';
+import { PATIENT_ENVIRONMENT, startServer, temporaryDirectory } from '../support/server-process.ts';
 import { requireTool } from '../support/tools.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
@@ -41,7 +41,7 @@ async function start(t: TestContext, stdio: StdioOptions, wrapper: readonly stri
   ];
   const [program = '', ...args] =
     wrapper.length === 0 ? serve : [...wrapper, serve.map((part) => `'${part}'`).join(' '), '/dev/null'];
-  const child = spawn(program, args, { stdio });
+  const child = spawn(program, args, { stdio, env: { ...process.env, ...PATIENT_ENVIRONMENT } });
   const exited = new Promise<number | null>((resolve) => child.once('close', (code) => resolve(code)));
   onEnd(t, async () => {
     child.kill('SIGKILL');

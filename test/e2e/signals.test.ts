@@ -9,7 +9,7 @@ import { assertAccepted, eventually } from '../support/assertions.ts';
 import { namesBody, uniqueName } from '../support/bodies.ts';
 import { onEnd } from '../support/clean-up.ts';
 import { post } from '../support/raw-http.ts';
-import { startServer, temporaryDirectory } from '../support/server-process.ts';
+import { PATIENT_ENVIRONMENT, startServer, temporaryDirectory } from '../support/server-process.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
 const CLEAN_EXIT = { code: 0, signal: null };
@@ -43,7 +43,8 @@ function isCaught(pid: number, signal: NodeJS.Signals): boolean {
 /** A server that has just installed its listeners and loaded nothing else. */
 async function startEarly(t: TestContext) {
   const args = [MAIN, 'serve', '--port', '0', '--workers', '1', '--data-dir', temporaryDirectory(t)];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const env = { ...process.env, ...PATIENT_ENVIRONMENT };
+  const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (text: string) => {

@@ -15,10 +15,10 @@ const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
 const START_TIMEOUT_MS = 60_000;
 
 /**
- * Limits that a stalled disk or a busy machine does not reach, for tests about something else. A test about one of them
- * passes its own option, which takes precedence.
+ * Limits that a stalled disk or a busy machine does not reach, for tests about something else. `startServer` passes them; so
+ * does a test that spawns a server itself. A test about one of them passes its own option, which takes precedence.
  */
-const PATIENT_ENVIRONMENT = {
+export const PATIENT_ENVIRONMENT = {
   METRICSSTREAM_REQUEST_TIMEOUT_MS: '60s',
   METRICSSTREAM_SYNC_TIMEOUT_MS: '60s',
   METRICSSTREAM_DRAIN_TIMEOUT_MS: '60s',
@@ -98,8 +98,8 @@ const MEMORY_FILE_SYSTEM = '/dev/shm';
 const MEMORY_MIN_BYTES = 256 << 20;
 
 /**
- * A directory in memory, whose writes and syncs take no longer than a test injects: for tests about time limits. Falls back
- * to a temporary directory if the machine has too little of it.
+ * A directory in memory, whose writes and syncs take no longer than a test injects: for time limits of a test or of the
+ * product. Falls back to a temporary directory if the machine has too little of it.
  */
 export function memoryDirectory(owner: Owner): string {
   if (!existsSync(MEMORY_FILE_SYSTEM)) return temporaryDirectory(owner);
