@@ -4,10 +4,14 @@ import { after, describe, it } from 'node:test';
 import { assertAccepted, assertProblem } from '../support/assertions.ts';
 import { namesBody, uniqueName } from '../support/bodies.ts';
 import { fetchOnce, post, RawConnection } from '../support/raw-http.ts';
-import { startServer } from '../support/server-process.ts';
+import { memoryDirectory, startServer } from '../support/server-process.ts';
 import { countNames, readStored } from '../support/stored.ts';
 
-const server = await startServer({ after }, { args: ['--workers', '2', '--body-timeout-ms', '2s'] });
+const owner = { after };
+const server = await startServer(owner, {
+  args: ['--workers', '2', '--body-timeout-ms', '2s'],
+  dataDir: memoryDirectory(owner),
+});
 /** Far below the server's own timeouts: a response that needs one of them counts as silence. */
 const AT_ONCE_MS = 5_000;
 

@@ -1,12 +1,16 @@
 /** The steps of phase 0, which measure: they ask for a prediction and compare it with a measurement. */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { describe, it } from 'node:test';
+import { after, describe, it } from 'node:test';
 import { phaseNamed, stepsOf } from '../../src/learn/catalogue.ts';
 import { StepFailure } from '../../src/learn/failure.ts';
 import type { StepModule } from '../../src/learn/step-module.ts';
 import { ROOT } from '../../src/learn/workspace.ts';
+import { memoryDirectory } from '../support/server-process.ts';
 import { compare } from './phase-0/lab.ts';
+
+// The labs' servers keep their data there: a disk that stalls is answered with 503, which ends a lab.
+process.env.TMPDIR = memoryDirectory({ after });
 
 /** Predictions that no machine fulfils. */
 const WRONG: Readonly<Record<string, number>> = { '0.1': 1000, '0.2': 5, '0.3': 5, '0.4': 0.01 };

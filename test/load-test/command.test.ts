@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { LoadResult } from '../../load-test/plan.ts';
 import type { ScenarioResult } from '../../load-test/scenarios/scenario.ts';
-import { startServer, temporaryDirectory } from '../support/server-process.ts';
+import { memoryDirectory, startServer, temporaryDirectory } from '../support/server-process.ts';
 import { accepted, answer, startScriptedServer } from './scripted-server.ts';
 
 const MAIN = fileURLToPath(new URL('../../load-test/main.js', import.meta.url));
@@ -18,13 +18,19 @@ interface Ended {
   readonly stderr: string;
 }
 
-/** @param onError is given what was written to stderr so far, and may send a signal */
+interface RunOptions {
+  /** Is given what was written to stderr so far, and may send a signal. */
+  readonly onError?: (text: string, kill: (signal: NodeJS.Signals) => void) => void;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
 function runLoadCommand(
   args: readonly (string | number)[],
-  onError: (text: string, kill: (signal: NodeJS.Signals) => void) => void = () => {},
+  { onError = () => {}, env = {} }: RunOptions = {},
 ): Promise<Ended> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [MAIN, ...args.map(String)], {
+      env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
       timeout: TIMEOUT_MS,
       killSignal: 'SIGKILL',
@@ -100,10 +106,12 @@ describe('load', { concurrency: 3 }, () => {
   it('ends at the first Ctrl-C with a table of its measurements', async (context) => {
     const { port } = await startServer(context, { args: ['--workers', '1'] });
     let killed = false;
-    const { code, stdout } = await runLoadCommand([port, 2, 100_000, 10], (text, kill) => {
-      if (killed || !/ sent /.test(text)) return;
-      killed = true;
-      kill('SIGINT');
+    const { code, stdout } = await runLoadCommand([port, 2, 100_000, 10], {
+      onError: (text, kill) => {
+        if (killed || !/ sent /.test(text)) return;
+        killed = true;
+        kill('SIGINT');
+      },
     });
     assert.equal(code, 130, stdout);
     assert.match(stdout, /ended early/);
@@ -160,7 +168,9 @@ describe('a scenario', { concurrency: 3 }, () => {
     const file = join(directory, 'slow.json');
     const page = join(directory, 'slow.html');
     const options = ['--duration', '1s', '--json', file, '--report', page];
-    const { code, stdout, stderr } = await runLoadCommand(['--scenario', 'slow-disk', ...options]);
+    // The scenario's server has ordinary time limits, and only the injected delay may count.
+    const env = { TMPDIR: memoryDirectory(context) };
+    const { code, stdout, stderr } = await runLoadCommand(['--scenario', 'slow-disk', ...options], { env });
     assert.equal(code, 0, stdout + stderr);
     assert.match(stdout, /All expectations hold/);
     const result = JSON.parse(readFileSync(file, 'utf8')) as ScenarioResult;
