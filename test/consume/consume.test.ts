@@ -13,7 +13,7 @@ import { freePort } from '../support/free-port.ts';
 import { withJetStream } from '../support/nats-server.ts';
 import { assertSame, requirePipeline, rowCount, startPipeline, untilRows } from '../support/pipeline.ts';
 import { fetchOnce, post } from '../support/raw-http.ts';
-import { runCli, startCli, startServer } from '../support/server-process.ts';
+import { memoryDirectory, runCli, startCli, startServer } from '../support/server-process.ts';
 
 const skip = requirePipeline();
 
@@ -46,9 +46,10 @@ describe('consume', { skip }, () => {
     const rules = readDeployed('prometheus', 'alerts.yml').match(/metricsstream_consume_\w+/g) ?? [];
     assert.ok(rules.length > 3);
     for (const name of rules) assert.ok(names.includes(name), name);
-    const health = await fetchOnce(Number(port), { path: '/health' });
-    assert.equal(health.status, 200, health.body.toString());
-    assert.equal((health.json().workers as unknown[]).length, 4);
+    await eventually('it is healthy, with four workers', async () => {
+      const health = await fetchOnce(Number(port), { path: '/health' });
+      return health.status === 200 && (health.json().workers as unknown[]).length === 4;
+    });
     consume.kill('SIGTERM');
     assert.deepEqual(await consume.exited, { code: 0, signal: null });
     const left = await withJetStream(nats.url, (jsm) => jsm.consumers.info('METRICSSTREAM', 'metricsstream'));
@@ -90,10 +91,12 @@ describe('consume', { skip }, () => {
     await consume.until((lines) =>
       lines.some((line) => line.includes('0 messages with 0 metrics stored, 1 messages wait')),
     );
-    const waiting = await postgres.query(
-      "SELECT FROM pg_stat_activity WHERE application_name = 'metricsstream consume' AND wait_event_type = 'Lock'",
-    );
-    assert.equal(waiting.length, 1);
+    await eventually('its transaction waits for the lock', async () => {
+      const waiting = await postgres.query(
+        "SELECT FROM pg_stat_activity WHERE application_name = 'metricsstream consume' AND wait_event_type = 'Lock'",
+      );
+      return waiting.length === 1;
+    });
     await holder.query('ROLLBACK');
     await untilRows(postgres, 1);
   });
@@ -135,7 +138,8 @@ describe('consume', { skip }, () => {
 
   it('shows its queue latency in a load test beside that of the API', async (t) => {
     const { postgres, consumeArgs, exportArgs } = await startPipeline(t);
-    const server = await startServer(t, { args: ['--workers', '1'] });
+    // Requests must arrive one by one, also while the disk stalls: export samples its latency once a second.
+    const server = await startServer(t, { args: ['--workers', '1'], dataDir: memoryDirectory(t) });
     const port = async (args: readonly string[]): Promise<string> => {
       const { lines, until } = startCli(t, [...args, '--metrics-port', '0']);
       const isServing = (line: string): boolean => line.includes('serving metrics');
@@ -146,13 +150,13 @@ describe('consume', { skip }, () => {
       '--queue-metrics',
       `http://127.0.0.1:${number}/metrics`,
     ]);
-    const load = ['load', String(server.port), '2', '100', '10', '--batch', '5'];
+    const load = ['load', String(server.port), '2', '200', '10', '--batch', '5'];
     const { code, stdout, stderr } = await runCli([...load, ...urls]);
     assert.equal(code, 0, stderr);
-    assert.match(stdout, /API \(due → 2xx answer\) +200 /);
+    assert.match(stdout, /API \(due → 2xx answer\) +400 /);
     assert.match(stdout, /queue \(log → export\), at most +[1-9]/);
     assert.match(stdout, /queue \(log → consume\), at most +[1-9]/);
-    await untilRows(postgres, 1_000);
+    await untilRows(postgres, 2_000);
     const wrong = await runCli([...load, '--queue-metrics', 'http://127.0.0.1:1/']);
     assert.equal(wrong.code, 1);
     assert.match(wrong.stderr, /--queue-metrics http:\/\/127\.0\.0\.1:1\/: /);

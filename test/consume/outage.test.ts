@@ -251,7 +251,9 @@ describe('the way through NATS', { skip: requirePipeline() }, () => {
     assert.equal(missing.code, 1);
     assert.match(missing.stderr, /^metricsstream: the stream OTHER does not exist; create it: .*\n$/);
     const empty = await postgres.createDatabase('empty');
-    const tables = await runCli(['consume', '--from', nats.url, '--to', empty]);
+    // The first connection to a database makes PostgreSQL write files.
+    const patience = ['--connect-timeout', '60s'];
+    const tables = await runCli(['consume', '--from', nats.url, '--to', empty, ...patience]);
     assert.equal(tables.code, 1);
     assert.match(
       tables.stderr,

@@ -171,7 +171,7 @@ describe('the live page', { skip: requireTool('chromium') }, () => {
 
   it('is readable on a phone and in the dark: no sideways scrolling, large text, enough contrast', async (t) => {
     const server = await startServer(t, {
-      args: ['--workers', '1', '--client-id', 'header:x-client', '--rate-limit', '1', '--rate-burst', '1'],
+      args: ['--workers', '1', '--client-id', 'header:x-client', '--rate-limit', '0.01', '--rate-burst', '1'],
     });
     const { page } = await openPage(browser, server);
     for (let k = 0; k < 5; k++) await send(server, 'greedy', 30);

@@ -309,7 +309,8 @@ describe('export to PostgreSQL', { skip: requirePostgres() }, () => {
       [url.replace('127.0.0.1', 'no such host'), 2, /give PostgreSQL as postgres:/],
     ];
     for (const [to, expected, pattern] of cases) {
-      const { code, stdout, stderr } = await tryToShip(to, dataDir);
+      // The first connection to a database makes PostgreSQL write files.
+      const { code, stdout, stderr } = await tryToShip(to, dataDir, '--connect-timeout', '60s');
       assert.equal(code, expected, `${to}\n${stdout}${stderr}`);
       assert.match(stderr, pattern);
       assert.equal(stderr.trim().split('\n').length, 1, stderr);
