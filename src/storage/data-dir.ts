@@ -17,6 +17,7 @@ import {
   DirectoryIdentity,
   directoryChange,
   type FileId,
+  sameFile,
 } from './directory-identity.ts';
 import { type FlockResult, isNamed, lockDirectory, lockOwnerFile, OWNER_FILE } from './directory-lock.ts';
 import { codeOf, nodeFileOps } from './file-ops.ts';
@@ -42,6 +43,7 @@ export interface WatchEvents {
 
 /** The locks of one directory. */
 interface Hold {
+  readonly id: FileId;
   readonly directoryFd: number | null;
   ownerFd: number | null;
   /** Why flock(2) does not protect the directory, or null. */
@@ -57,7 +59,12 @@ export async function acquireDataDir(path: string): Promise<DataDirLock> {
   makeUsable(path);
   const owner: Owner = { pid: process.pid, host: os.hostname(), startedAt: new Date().toISOString() };
   const text = `${JSON.stringify(owner)}\n`;
-  return new DataDirLock(path, text, await hold(path, text));
+  const first = await hold(path, text);
+  if (first !== null) return new DataDirLock(path, text, first);
+  throw new MetricsStreamError(
+    'DATA_DIR_UNUSABLE',
+    `the data directory ${path} was replaced while the server locked it. Start the server again.`,
+  );
 }
 
 export class DataDirLock {
@@ -65,6 +72,7 @@ export class DataDirLock {
   readonly directory: SharedArrayBuffer;
   private readonly path: string;
   private readonly ownerText: string;
+  /** The last one is of the directory in use. The others stay: their directories may come back. */
   private readonly holds: Hold[];
   private readonly identity: DirectoryIdentity;
   private timer: NodeJS.Timeout | undefined;
@@ -77,6 +85,7 @@ export class DataDirLock {
     this.holds = [first];
     this.directory = createDirectoryIdentity(nodeFileOps, path);
     this.identity = new DirectoryIdentity(this.directory);
+    this.identity.publish(first.id);
   }
 
   /** Why servers in other namespaces are not kept out, or null. */
@@ -133,7 +142,8 @@ export class DataDirLock {
     const key = `${found.dev} ${found.ino}`;
     if (key === this.rejected) return;
     const reason = (await this.tryFollow(log, found)) ?? '';
-    if (reason === '') return;
+    // If the path has changed again, the reason may be that of neither directory.
+    if (reason === '' || directoryChange(nodeFileOps, this.path, found) !== null) return;
     this.rejected = key;
     events.warn(`${this.path} leads to another directory, which is not used: ${reason}`);
   }
@@ -143,12 +153,21 @@ export class DataDirLock {
     try {
       const reason = this.unsuitable(log, found);
       if (reason !== null) return reason;
-      this.holds.push(await hold(this.path, this.ownerText));
-      this.identity.publish(found);
+      const next = this.removeHold(found) ?? (await hold(this.path, this.ownerText));
+      // Replaced once more: the next check decides about the directory that is there then.
+      if (next === null) return null;
+      this.holds.push(next);
+      this.identity.publish(next.id);
       return null;
     } catch (error) {
       return error instanceof MetricsStreamError ? error.message : codeOf(error);
     }
+  }
+
+  /** This process holds a directory that it has left: locking it again would find it owned. */
+  private removeHold(directory: FileId): Hold | null {
+    const index = this.holds.findIndex(({ id }) => sameFile(id, directory));
+    return index === -1 ? null : this.holds.splice(index, 1)[0]!;
   }
 
   private unsuitable(log: string, { dev }: FileId): string | null {
@@ -180,7 +199,9 @@ function removeOwner(file: string): void {
   }
 }
 
-async function hold(path: string, ownerText: string): Promise<Hold> {
+/** Null if the path has led to another directory meanwhile. */
+async function hold(path: string, ownerText: string): Promise<Hold | null> {
+  const id = fs.statSync(path);
   const releaseSocket = await lockSocket(path, ownerText);
   let directory: FlockResult | null = null;
   try {
@@ -192,12 +213,22 @@ async function hold(path: string, ownerText: string): Promise<Hold> {
     const ownerFd = file.kind === 'locked' ? file.fd : null;
     const unprotected =
       directory.kind === 'unavailable' && file.kind === 'unavailable' ? directory.reason : null;
-    return { directoryFd, ownerFd, unprotected, releaseSocket };
+    const held: Hold = { id, directoryFd, ownerFd, unprotected, releaseSocket };
+    if (leadsTo(path, held)) return held;
+    directory = null;
+    await releaseHold(held);
+    return null;
   } catch (error) {
     if (directory?.kind === 'locked') fs.closeSync(directory.fd);
     await releaseSocket();
     throw error;
   }
+}
+
+/** Whether the path leads to the directory of all these locks. */
+function leadsTo(path: string, { id, directoryFd }: Hold): boolean {
+  if (directoryFd !== null && !sameFile(fs.fstatSync(directoryFd), id)) return false;
+  return directoryChange(nodeFileOps, path, id) === null;
 }
 
 async function lockSocket(path: string, ownerText: string): Promise<() => Promise<void>> {

@@ -166,6 +166,43 @@ test('a directory removed and recreated is locked again when it is empty, or hol
   }
 });
 
+test('a directory that was left for another one is used again when it comes back', async () => {
+  const dataDir = temporaryDirectory();
+  const { log } = recover(nodeFileOps, dataDir);
+  const { lock, warnings } = await watch(dataDir, log);
+  const away = `${dataDir}-away`;
+  for (const round of ['first', 'second']) {
+    const first = fs.statSync(dataDir);
+    fs.renameSync(dataDir, away);
+    fs.mkdirSync(dataDir);
+    const published = () => sameFile(ownedBy(lock), fs.statSync(dataDir));
+    await eventually(`the new directory is published, ${round} time`, published);
+    fs.rmSync(dataDir, { recursive: true });
+    fs.renameSync(away, dataDir);
+    await eventually(`the old one is published again, ${round} time`, published);
+    assert.ok(sameFile(ownedBy(lock), first));
+  }
+  assert.deepEqual(warnings, []);
+  await assert.rejects(acquireDataDir(dataDir), /in use by process/);
+  await lock.release();
+  assert.equal(fs.existsSync(join(dataDir, 'OWNER')), false);
+  await (await acquireDataDir(dataDir)).release();
+  fs.rmSync(dataDir, { recursive: true });
+});
+
+test('a directory replaced while it is locked is not used, and its locks are released', async () => {
+  const dataDir = temporaryDirectory();
+  const away = `${dataDir}-away`;
+  const acquired = acquireDataDir(dataDir);
+  fs.renameSync(dataDir, away);
+  fs.mkdirSync(dataDir);
+  await assert.rejects(acquired, /was replaced while the server locked it/);
+  for (const path of [dataDir, away]) {
+    await (await acquireDataDir(path)).release();
+    fs.rmSync(path, { recursive: true });
+  }
+});
+
 test('a directory with another log, or locked by another process, is not used, and logged once', async () => {
   for (const content of ['another log', 'segments without a record', 'another owner']) {
     const dataDir = temporaryDirectory();
