@@ -64,6 +64,8 @@ export class Exchange implements PipelineRequest {
   head = '';
   body = '';
   close = false;
+  /** uWebSockets.js closes the connection after the response, however it is written. */
+  closesAlone = false;
   /** Neighbours in the list of bodies being received, oldest first. */
   older: Exchange | null = null;
   newer: Exchange | null = null;
@@ -104,6 +106,7 @@ export class Exchange implements PipelineRequest {
     this.remaining = -1;
     this.status = 200;
     this.close = false;
+    this.closesAlone = false;
   }
 
   /** Gives an answered exchange back to its owner. */

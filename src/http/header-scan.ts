@@ -17,6 +17,7 @@ const LINE_EXTRA_BYTES = 4;
 
 /** `close` as a member of the list (RFC 9110, section 7.6.1). */
 const CLOSE = /(?:^|,)[ \t]*close[ \t]*(?:,|$)/i;
+const CLOSE_ALONE_BYTES = 'close'.length;
 
 /** uWebSockets.js answers this text itself, and no other way to write it. */
 const CONTINUE_ANSWERED = '100-continue';
@@ -42,8 +43,10 @@ export class HeaderScan {
   forwarded = '';
   xForwardedFor = '';
   idempotencyKey = '';
-  /** The client asks for the end of the connection, maybe among other options; uWebSockets.js knows `close` alone. */
+  /** The client asks for the end of the connection, maybe among other options. */
   closes = false;
+  /** uWebSockets.js closes it by itself: its rule is a first Connection header of five bytes. */
+  closesAlone = false;
   /** The client waits for 100 before it sends the body, and uWebSockets.js has not sent it. */
   awaitsContinue = false;
   /** Why the framing is broken, for the response. */
@@ -87,6 +90,7 @@ export class HeaderScan {
     this.lengths = 0;
     this.codings = 0;
     request.forEach(this.visit);
+    this.closesAlone = this.closes && request.getHeader('connection').length === CLOSE_ALONE_BYTES;
     if (this.bytes > this.maxBytes) return HEADERS_TOO_LARGE;
     if (this.hosts !== 1)
       this.problem = this.hosts === 0 ? 'Host is missing' : 'Host is given more than once';

@@ -32,31 +32,50 @@ export class LargeAnswers {
   /** Begins the prepared response of an open exchange. @returns true if it is complete; otherwise it releases it later */
   send(exchange: Exchange): boolean {
     exchange.open = false;
-    const { response } = exchange;
+    const { response, close, closesAlone } = exchange;
+    if (close && !closesAlone) return this.sendAndClose(exchange, Buffer.from(exchange.body));
     const body = bodyOf(exchange);
     const size = Buffer.byteLength(body);
     let isComplete = false;
     response.cork(() => {
-      const head = headTextOf(exchange);
-      // uWebSockets.js closes the connection, since the request asked for it, but does not say so here.
-      response.writeStatus(exchange.close ? `${head}${headerLine('Connection', 'close')}` : head);
+      writeHead(exchange);
       [, isComplete] = response.tryEnd(body, size);
     });
-    if (!isComplete) this.keep(exchange, typeof body === 'string' ? Buffer.from(body) : body);
+    if (!isComplete) this.keep(exchange, typeof body === 'string' ? Buffer.from(body) : body, size);
     return isComplete;
   }
 
-  private keep(exchange: Exchange, bytes: Uint8Array): void {
+  /**
+   * `tryEnd` cannot ask uWebSockets.js to close. The first call announces its size as Content-Length, and the last one
+   * decides whether the response is complete. So one byte that never comes keeps it open, until it is closed here.
+   */
+  private sendAndClose(exchange: Exchange, bytes: Uint8Array): boolean {
+    const { response } = exchange;
+    const size = bytes.length + 1;
+    let isTaken = false;
+    response.cork(() => {
+      writeHead(exchange);
+      response.tryEnd(bytes.subarray(0, 1), bytes.length);
+      [isTaken] = response.tryEnd(bytes.subarray(1), size);
+    });
+    if (isTaken) response.close();
+    else this.keep(exchange, bytes, size);
+    return isTaken;
+  }
+
+  private keep(exchange: Exchange, bytes: Uint8Array, size: number): void {
     const { response } = exchange;
     this.unread.add(exchange);
     // Replaces the handler that every request gets: the exchange counts as answered.
     response.onAborted(() => this.unread.delete(exchange));
     response.onWritable((offset) => {
-      const [isTaken, isComplete] = response.tryEnd(bytes.subarray(offset), bytes.length);
+      const [isTaken, isComplete] = response.tryEnd(bytes.subarray(offset), size);
       if (isComplete) {
         this.unread.delete(exchange);
         exchange.release();
       }
+      // uWebSockets.js still needs the connection after this call.
+      else if (isTaken) setImmediate(() => this.close(exchange));
       return isTaken;
     });
     if (this.unread.size <= this.unreadMax) return;
@@ -64,4 +83,17 @@ export class LargeAnswers {
     this.counters[WORKER.responses_unread]! += 1;
     oldest!.response.close();
   }
+
+  /** Closes the connection of a response that the system's buffers have taken. */
+  private close(exchange: Exchange): void {
+    if (!this.unread.delete(exchange)) return;
+    exchange.response.close();
+    exchange.release();
+  }
+}
+
+function writeHead(exchange: Exchange): void {
+  const head = headTextOf(exchange);
+  // uWebSockets.js adds this line in `end` only.
+  exchange.response.writeStatus(exchange.close ? `${head}${headerLine('Connection', 'close')}` : head);
 }

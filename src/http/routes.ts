@@ -127,6 +127,7 @@ export class Routes {
     const exchange = this.receiver.open(response);
     const verdict = this.scan.scan(request);
     exchange.close = this.scan.closes;
+    exchange.closesAlone = this.scan.closesAlone;
     // Also before a refusal, as uWebSockets.js does: Java's client before 20 waits for ever if it gets no 100.
     if (this.scan.awaitsContinue && this.scan.hasBody && !isRead(request)) writeContinue(exchange);
     if (verdict === FRAMING_OK) return exchange;

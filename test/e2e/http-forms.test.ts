@@ -183,7 +183,7 @@ describe('Connection: close', () => {
   for (const [index, form] of forms.entries()) {
     const isMeant = index < 5;
     it(`${isMeant ? 'ends' : 'does not end'} the connection when written as "${form}"`, async () => {
-      for (const start of ['GET /health', 'GET /nowhere', 'DELETE /metrics']) {
+      for (const start of ['GET /health', 'GET /nowhere', 'DELETE /metrics', 'GET /metrics', 'GET /']) {
         const connection = await RawConnection.open(server.port);
         connection.write(`${start} HTTP/1.1\r\nHost: localhost\r\nConnection: ${form}\r\n\r\n`);
         const response = await connection.read();

@@ -15,8 +15,8 @@ const UNREAD_MAX = 4;
 /** More than the system's buffers of a connection take; each byte tells where it is. */
 const BODY = Array.from({ length: MIB }, (_, k) => `é${String(k % 1_000_000).padStart(6, '0')}`).join('');
 
-/** One answer on a real app of uWebSockets.js. */
-function openApp(owner: Owner) {
+/** One answer on a real app of uWebSockets.js, to requests with this Connection header. */
+function openApp(owner: Owner, connection: string) {
   const counters = new Float64Array(createCounterBlock(WORKER_SLOTS));
   const large = new LargeAnswers(counters, UNREAD_MAX);
   let released = 0;
@@ -33,6 +33,7 @@ function openApp(owner: Owner) {
     const exchange = exchanges.acquire(response, 0);
     response.onAborted(exchange.onAborted);
     exchange.close = true;
+    exchange.closesAlone = connection === 'close';
     prepareText(exchange, 200, 'text/plain', BODY);
     assert.ok(isLarge(exchange));
     setImmediate(() => large.send(exchange));
@@ -48,7 +49,7 @@ function openApp(owner: Owner) {
     // A reset, if the server gives the answer up.
     socket.on('error', () => {});
     await once(socket, 'connect');
-    socket.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+    socket.write(`GET / HTTP/1.1\r\nHost: x\r\nConnection: ${connection}\r\n\r\n`);
     return socket;
   };
   return {
@@ -70,30 +71,32 @@ async function readAll(socket: Socket): Promise<string> {
   return Buffer.concat(parts).toString();
 }
 
-describe('large answers', () => {
-  it('reach a client that begins to read late, whole', async (t) => {
-    const app = openApp(t);
-    const socket = await app.leave();
-    assert.equal(app.released(), 0);
-    const [head, body] = (await readAll(socket)).split('\r\n\r\n');
-    assert.match(head!, /\r\nConnection: close\r\n/);
-    assert.match(head!, new RegExp(`\r\nContent-Length: ${Buffer.byteLength(BODY)}$`));
-    assert.ok(body === BODY);
-    assert.equal(app.released(), 1);
-  });
+for (const connection of ['close', 'TE, close']) {
+  describe(`large answers to "Connection: ${connection}"`, () => {
+    it('reach a client that begins to read late, whole, and end its connection', async (t) => {
+      const app = openApp(t, connection);
+      const socket = await app.leave();
+      assert.equal(app.released(), 0);
+      const [head, body] = (await readAll(socket)).split('\r\n\r\n');
+      assert.match(head!, /\r\nConnection: close\r\n/);
+      assert.match(head!, new RegExp(`\r\nContent-Length: ${Buffer.byteLength(BODY)}$`));
+      assert.ok(body === BODY);
+      assert.equal(app.released(), 1);
+    });
 
-  it('give up the one that has waited longest when too many wait', async (t) => {
-    const app = openApp(t);
-    const sockets: Socket[] = [];
-    for (let k = 0; k < UNREAD_MAX; k++) sockets.push(await app.leave());
-    assert.equal(app.closed(), 0);
-    // A client that has gone makes room.
-    sockets.pop()!.resetAndDestroy();
-    sockets.push(await app.ask(), await app.ask());
-    await eventually('one is given up', () => app.closed() === 1);
-    assert.ok((await readAll(sockets[1]!)).endsWith(BODY.slice(-100)));
-    await assert.rejects(
-      readAll(sockets[0]!).then((text) => assert.ok(text.endsWith(BODY.slice(-100)), 'cut short')),
-    );
+    it('give up the one that has waited longest when too many wait', async (t) => {
+      const app = openApp(t, connection);
+      const sockets: Socket[] = [];
+      for (let k = 0; k < UNREAD_MAX; k++) sockets.push(await app.leave());
+      assert.equal(app.closed(), 0);
+      // A client that has gone makes room.
+      sockets.pop()!.resetAndDestroy();
+      sockets.push(await app.ask(), await app.ask());
+      await eventually('one is given up', () => app.closed() === 1);
+      assert.ok((await readAll(sockets[1]!)).endsWith(BODY.slice(-100)));
+      await assert.rejects(
+        readAll(sockets[0]!).then((text) => assert.ok(text.endsWith(BODY.slice(-100)), 'cut short')),
+      );
+    });
   });
-});
+}
