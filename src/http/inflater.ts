@@ -12,7 +12,7 @@
 import type { Exchange } from './exchange.ts';
 import { type Inflated, inflate } from './inflate.ts';
 
-/** Has the bodies, and learns the fate of each that was pushed; `inflated` or `dropped`, never both. */
+/** Has the bodies, and learns the fate of each that it does not take back; `inflated` or `dropped`, never both. */
 export interface InflaterOwner {
   /** The body in one piece, which must stay as it is until `inflated`. */
   compressed(exchange: Exchange): Uint8Array;
@@ -43,6 +43,8 @@ export class Inflater {
   private readonly clients = new Map<string, Client>();
   private waiting = 0;
   private running: Exchange | null = null;
+  /** The owner has taken it back: its result is of no use. */
+  private isRunningRemoved = false;
   /** `servedBytes` of the client served last, when its body began: newcomers start here. */
   private clockBytes = 0;
 
@@ -97,11 +99,13 @@ export class Inflater {
     }
   }
 
-  /** Empties the queue. @returns the bodies that waited; the one being decompressed goes on */
+  /** Forgets all bodies, also the one being decompressed. @returns these bodies */
   removeAll(): Exchange[] {
     const all = [...this.clients.values()].flatMap(({ waiting }) => waiting.splice(0));
     this.waiting = 0;
-    return all;
+    if (this.running === null || this.isRunningRemoved) return all;
+    this.isRunningRemoved = true;
+    return [this.running, ...all];
   }
 
   private drop(exchange: Exchange): void {
@@ -123,6 +127,7 @@ export class Inflater {
     const exchange = client.waiting.shift()!;
     this.waiting -= 1;
     this.running = exchange;
+    this.isRunningRemoved = false;
     this.clockBytes = client.servedBytes;
     const compressed = this.owner.compressed(exchange);
     inflate(compressed, this.output, (result) => {
@@ -130,7 +135,7 @@ export class Inflater {
       // A broken body may have cost as much as the largest one.
       const bytes = typeof result === 'string' ? this.output.length : result.length;
       client.servedBytes += Math.max(bytes, COST_MIN_BYTES);
-      this.owner.inflated(exchange, result);
+      if (!this.isRunningRemoved) this.owner.inflated(exchange, result);
       if (this.running === null) this.next();
     });
   }

@@ -297,11 +297,14 @@ export class Receiver implements ExchangeOwner, InflaterOwner {
     }
   }
 
-  /** Refuses every body that is still arriving or waits for decompression, at the end of a drain. */
+  /** Refuses every body that is still arriving or not decompressed yet, at the end of a drain. */
   refuseAll(): void {
     this.drain.closeAll();
     for (let next = this.receiving.oldest; next !== null; next = this.receiving.oldest) this.refuseLate(next);
-    for (const exchange of this.inflater.removeAll()) this.refuseLate(exchange);
+    for (const exchange of this.inflater.removeAll()) {
+      // The client of the body being decompressed may have gone.
+      if (exchange.open) this.refuseLate(exchange);
+    }
   }
 
   private refuseLate(exchange: Exchange): void {

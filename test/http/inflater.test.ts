@@ -138,4 +138,14 @@ describe('the inflater', () => {
     assert.deepEqual(await rig.logged(2), ['a1', 'a3']);
     assert.equal(rig.inflater.pending, 0);
   });
+
+  it('gives back all bodies, also the one being decompressed, each once', async () => {
+    const rig = new Rig(10);
+    const pushed = ['a1', 'a2', 'b1'].map((name) => rig.push(name, large));
+    assert.deepEqual(new Set(rig.inflater.removeAll()), new Set(pushed));
+    assert.deepEqual(rig.inflater.removeAll(), []);
+    rig.push('a3');
+    assert.deepEqual(await rig.logged(1), ['a3']);
+    assert.equal(rig.inflater.pending, 0);
+  });
 });
