@@ -2,7 +2,6 @@
 import fs from 'node:fs';
 import { join } from 'node:path';
 import zlib from 'node:zlib';
-import { makeDirectories } from '../base/directories.ts';
 import { ARCHIVE_DIRECTORY, hexOf } from './manifest.ts';
 
 const PARTITION = /^date=(\d{4}-\d{2}-\d{2}|other)$/;
@@ -52,9 +51,9 @@ export class ArchiveFiles {
     return join(this.directory, `${path.slice(0, at)}.${path.slice(at)}${UNFINISHED}`);
   }
 
-  /** Creates the archive, durably. */
+  /** Creates the archive, durably; not the data directory: a server would go on in one that appears where its own was. */
   create(): void {
-    makeDirectories(this.directory, 0o750);
+    if (!fs.existsSync(this.directory)) fs.mkdirSync(this.directory, { mode: 0o750 });
     syncDirectory(join(this.directory, '..'));
   }
 

@@ -10,7 +10,7 @@ import type { Manifest } from '../archive/manifest.ts';
 import { memoryPlan, memoryWithin } from '../archive/memory-plan.ts';
 import { ArchiveMetrics } from '../archive/metrics.ts';
 import { reportProgress } from '../archive/sinks.ts';
-import { MetricsStreamError } from '../base/errors.ts';
+import { MetricsStreamError, systemErrorText } from '../base/errors.ts';
 import { createLogger, type Logger } from '../base/log.ts';
 import { LogOutput } from '../base/log-output.ts';
 import { memoryLimit } from '../base/memory-limit.ts';
@@ -18,6 +18,7 @@ import { MIB, MS_PER_SECOND, US_PER_SECOND } from '../base/units.ts';
 import { logIdOf } from '../export/exporter.ts';
 import { isSinkName } from '../storage/cursor-file.ts';
 import { segmentsOf } from '../storage/data-dir.ts';
+import { isFileError } from '../storage/file-ops.ts';
 import { exposeProcess, stopOnSignal } from './process.ts';
 import type { ProcessFlags } from './process-options.ts';
 
@@ -103,6 +104,8 @@ class Service {
   private readonly stop: AbortSignal;
   /** Why the last pass failed, or null. */
   problem: string | null = null;
+  /** Whether the last report of the lag succeeded. */
+  private isLagReported = true;
 
   constructor(flags: ArchiveFlags, archiver: Archiver, logger: Logger) {
     this.flags = flags;
@@ -181,9 +184,21 @@ class Service {
     this.logger[level]({ ...done, ...cost, archive: archived }, nothing ? 'nothing to archive' : 'archived');
   }
 
+  /** A failure is logged only: it neither undoes a pass nor ends the service, and the next pass reports again. */
   private reportLag(dataDir: string, manifest: Manifest | null): void {
-    const lag = lagOf(dataDir, manifest);
-    this.metrics.set({ lag_segments: lag.segments, lag_bytes: lag.bytes, lag_seconds: lag.seconds });
-    if (manifest !== null) reportProgress(dataDir, manifest, lag);
+    try {
+      const lag = lagOf(dataDir, manifest);
+      this.metrics.set({ lag_segments: lag.segments, lag_bytes: lag.bytes, lag_seconds: lag.seconds });
+      if (manifest !== null) reportProgress(dataDir, manifest, lag);
+      this.isLagReported = true;
+    } catch (error) {
+      if (!(error instanceof MetricsStreamError || isFileError(error))) throw error;
+      if (this.isLagReported)
+        this.logger.warn(
+          { error: systemErrorText(error) },
+          'cannot report how far the archive is: with --required-sinks archive, a server keeps what is archived from now on',
+        );
+      this.isLagReported = false;
+    }
   }
 }

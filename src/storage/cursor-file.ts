@@ -6,7 +6,6 @@
  */
 import fs from 'node:fs';
 import { join } from 'node:path';
-import { makeDirectories } from '../base/directories.ts';
 
 const DIRECTORY = 'exports';
 const SUFFIX = '.json';
@@ -44,10 +43,14 @@ export function isSinkName(name: string): boolean {
   return SINK_NAME.test(name);
 }
 
-/** Replaces the file: a reader sees the old text or the new one. @throws system errors */
+/**
+ * Replaces the file: a reader sees the old text or the new one. Creates its directory, but not the data directory: a
+ * server would go on in one that appears where its own was.
+ * @throws system errors
+ */
 export function writeCursorFile(dataDir: string, cursor: CursorFile): void {
   const directory = join(dataDir, DIRECTORY);
-  makeDirectories(directory, 0o750);
+  if (!fs.existsSync(directory)) fs.mkdirSync(directory, { mode: 0o750 });
   const path = join(directory, cursor.sink + SUFFIX);
   const next = `${path}.new`;
   fs.writeFileSync(next, `${JSON.stringify(cursor)}\n`, { mode: 0o640 });

@@ -78,6 +78,31 @@ describe('metricsstream archive', () => {
     assert.equal(code, 0, text);
   });
 
+  it('goes on when its cursor file cannot be written, or the data directory is away', async () => {
+    const rig = new ArchiveRig(owner);
+    await rig.store(texts.slice(0, 2));
+    const cursorFile = join(rig.dataDir, 'exports', 'archive.json');
+    // In the place of the file that is renamed.
+    fs.mkdirSync(`${cursorFile}.new`, { recursive: true });
+    const args = ['--interval', '100ms', '--priority', 'normal', '--log-level', 'debug'];
+    const archiver = startCli(owner, ['archive', '--data-dir', rig.dataDir, ...args]);
+    const count = (text: string) => archiver.lines.filter((line) => line.includes(text)).length;
+    await archiver.until(() => count('nothing to archive') > 1);
+    assert.equal(count('cannot report how far the archive is'), 1);
+    fs.rmdirSync(`${cursorFile}.new`);
+    await eventually('the cursor file is written', () => fs.existsSync(cursorFile));
+    const away = `${rig.dataDir}-away`;
+    fs.renameSync(rig.dataDir, away);
+    await archiver.until(() => count('ARCHIVE_FAILED') > 1);
+    assert.equal(fs.existsSync(rig.dataDir), false);
+    fs.renameSync(away, rig.dataDir);
+    await rig.store(texts.slice(2));
+    await eventually('all is archived', () => rig.manifest().archivedLines > 4 * 200);
+    archiver.kill('SIGTERM');
+    assert.deepEqual(await archiver.exited, { code: 0, signal: null });
+    assert.equal((await verify(rig.dataDir)).code, 0);
+  });
+
   it('documents its metrics', async () => {
     const { registry } = new ArchiveMetrics({
       ...{ commits: 0, lines: 0, sourceBytes: 0, writtenBytes: 0 },
