@@ -82,7 +82,14 @@ async function publishAll(link: NatsLink, body: Uint8Array, lines: number, messa
   for (let number = 1; number <= messages; number++)
     await writer.append({
       ...{ log, first: number, last: number, part: 0, parts: 0, lines, firstLine: 0, damage: '' },
-      ...{ commitBytes: [body.length], readAtMs: 0, exporter: 'bench', mayRepeat: false, body },
+      ...{
+        commitBytes: [body.length],
+        sealCrc32: null,
+        readAtMs: 0,
+        exporter: 'bench',
+        mayRepeat: false,
+        body,
+      },
     });
 }
 

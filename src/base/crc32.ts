@@ -27,3 +27,8 @@ const update = load();
 export function crc32(bytes: Uint8Array, value = 0): number {
   return update(bytes, value);
 }
+
+/** Eight hexadecimal digits. */
+export function crcText(crc: number): string {
+  return (crc + 0x100000000).toString(16).slice(1);
+}

@@ -270,7 +270,7 @@ export class PostgresApplier implements Applier {
     // Last, because transactions of the same log wait for each other from here on.
     const moved = await client.query(
       `INSERT INTO ms_cursor AS c (log, commit, segment, writer) VALUES ($1, $2, 0, $3)
-       ON CONFLICT (log) DO UPDATE SET commit = greatest(c.commit, $2), writer = $3, at = now()`,
+       ON CONFLICT (log) DO UPDATE SET commit = greatest(c.commit, $2), segment = 0, writer = $3, at = now()`,
       [log, last, CONSUME_WRITER],
     );
     requireAll(moved, 1, 'ms_cursor');

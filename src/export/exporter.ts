@@ -11,12 +11,13 @@ import { readLogRecord } from '../storage/log-record.ts';
 import { gapText } from '../storage/segment-reader.ts';
 import { Backoff } from './backoff.ts';
 import type { ExportMetrics } from './metrics.ts';
-import { olderLogEnd } from './older-log.ts';
+import { findCursor, type HeldCommit, heldBy, isInPlace } from './older-log.ts';
 import { Progress } from './progress.ts';
 import { type RangeOptions, RangeSource } from './range-source.ts';
 import {
   type CommitRange,
   type Cursor,
+  lastCommit,
   type Maintenance,
   type PreparedRange,
   type Sink,
@@ -60,8 +61,10 @@ export class Exporter {
   private readonly progress: Progress;
   /** The last cursor that the sink was known to have; null before the first connection. */
   private known: number | null = null;
-  /** Where the log continues behind `known`, if this process has shipped it. */
-  private knownEnd: LogPlace | null = null;
+  /** The commit `known` in the log; null if the log does not hold it. */
+  private held: HeldCommit | null = null;
+  /** False while the sink's last commit may be another log's: retention must keep what the sink seems to hold. */
+  private isLogOfSink = true;
   private isFileWritable = true;
   private nextProgressMs = performance.now() + PROGRESS_MS;
   private isMaintaining = false;
@@ -170,7 +173,7 @@ export class Exporter {
   private async connect(): Promise<number> {
     const { sink, known, options } = this;
     const cursor = await sink.connect();
-    if (cursor !== null) await this.checkCursor(cursor);
+    let held = cursor === null ? null : await this.checkCursor(cursor);
     this.progress.cursorRead(cursor?.writer ?? '');
     let commit = cursor?.commit ?? options.start ?? 0;
     if (known === null) {
@@ -178,17 +181,19 @@ export class Exporter {
         { sink: sink.place, log: this.log, commit },
         'connected; the sink holds the log up to this commit',
       );
-      if (cursor !== null && options.start !== null) commit = await this.rewind(commit, options.start);
+      if (cursor !== null && options.start !== null) {
+        commit = await this.rewind(commit, options.start);
+        held = null;
+      }
     } else if (commit < known) {
       this.metrics.add('resent_commits', known - commit);
       this.logger.warn({ had: known, has: commit }, 'the sink has lost commits: sending them again');
     }
-    // Without it, all of the commit's segment would count as lag.
-    const place = commit === known ? this.knownEnd : null;
     this.known = commit;
+    this.held = held;
     this.nextWatchMs = performance.now() + (this.options.watchMs ?? WATCH_MS);
     this.progress.state = 'waiting';
-    this.progress.connected(commit, place ?? placeAfter(options.dataDir, commit));
+    this.progress.connected(commit, held ?? placeAfter(options.dataDir, commit));
     return commit;
   }
 
@@ -210,18 +215,14 @@ export class Exporter {
     return commit;
   }
 
-  private async checkCursor({ commit, writer }: Cursor): Promise<void> {
+  /** The cursor's commit in the log; null if the log does not hold it. */
+  private async checkCursor(cursor: Cursor): Promise<HeldCommit | null> {
     const { known, options, log, sink } = this;
-    const { dataDir } = options;
-    const end = await olderLogEnd(dataDir, commit);
-    if (end !== null)
-      throw new SinkError(
-        'fatal',
-        `${sink.place}: holds the log up to commit ${commit}, but ${dataDir} ends at commit ${end}: it was restored from an ` +
-          'older copy, so new commits would have the numbers of others. Stop the server, remove log.json and .log.json ' +
-          `there, and start it: the log gets a new id. Then export --from ${end + 1}, or from the first commit since.`,
-      );
-    if (known === null || commit <= known || writer === options.writer) return;
+    const { commit, writer } = cursor;
+    this.isLogOfSink = false;
+    const held = await findCursor(options.dataDir, cursor, sink.place);
+    this.isLogOfSink = true;
+    if (known === null || commit <= known || writer === options.writer) return held;
     throw new SinkError(
       'fenced',
       `fenced: exporter ${writer} has moved the cursor of log ${log} from commit ${known} to ${commit}. ` +
@@ -235,7 +236,7 @@ export class Exporter {
     // Once for all ranges: in Node 20 a signal keeps an entry for each signal that was derived from it.
     const ended = AbortSignal.any([signal, failure.signal]);
     this.interrupt = (error) => failure.abort(error);
-    const source = new RangeSource(this.options, after);
+    const source = new RangeSource(this.options, after, this.held);
     let shipping: Promise<void> = Promise.resolve();
     // Skipped commits and damage lie between the cursor and the end of the log.
     const atEnd = (place: LogPlace): void => {
@@ -268,7 +269,8 @@ export class Exporter {
     this.progress.state = 'shipping';
     await prepared.ship();
     this.known = range.last;
-    this.knownEnd = range.end;
+    const last = lastCommit(range);
+    this.held = last === null ? null : heldBy(last);
     this.recovered();
     backoff.reset();
     this.progress.state = 'waiting';
@@ -294,7 +296,7 @@ export class Exporter {
     progress.sample();
     progress.checkFile();
     try {
-      progress.writeFile(sink.durableCommit);
+      progress.writeFile(this.isLogOfSink ? sink.durableCommit : 0);
       this.isFileWritable = true;
     } catch (error) {
       if (this.isFileWritable)
@@ -349,21 +351,26 @@ export class Exporter {
 
   /**
    * While nothing is shipped, only this notices that the sink has lost commits: a standby without the last ones took over, or
-   * somebody restored a backup.
+   * somebody restored a backup. Or they restored the log: the reader does not return to segments that it has read.
    */
   private async watchCursor(): Promise<void> {
     const { known, sink, options, progress } = this;
     if (options.once || progress.state !== 'waiting' || performance.now() < this.nextWatchMs) return;
     this.nextWatchMs = performance.now() + (options.watchMs ?? WATCH_MS);
     let failure: unknown = null;
+    let { held } = this;
     try {
-      const held = (await sink.cursor())?.commit ?? options.start ?? 0;
-      if (held !== known)
+      const cursor = await sink.cursor();
+      if ((cursor?.commit ?? options.start ?? 0) !== known)
         failure = new SinkError('retry', `${sink.place}: the cursor is not at commit ${known} any more`);
+      else if (cursor !== null && held !== null && !isInPlace(options.dataDir, held))
+        held = await this.checkCursor(cursor);
     } catch (error) {
       failure = error;
     }
     // If something was shipped meanwhile, that has told as much.
-    if (failure !== null && this.known === known && progress.state === 'waiting') this.interrupt(failure);
+    if (this.known !== known || progress.state !== 'waiting') return;
+    this.held = held;
+    if (failure !== null) this.interrupt(failure);
   }
 }

@@ -82,12 +82,16 @@ export class RangeSource {
   private pass: AsyncGenerator<LogItem, void> | null = null;
   private after: number;
 
-  /** @param after the last commit that the sink holds; 0 begins with the oldest commit there is */
-  constructor(options: RangeOptions, after: number) {
+  /**
+   * @param after the last commit that the sink holds; 0 begins with the oldest commit there is
+   * @param end where it ends; null if the log does not hold it
+   */
+  constructor(options: RangeOptions, after: number, end: LogPlace | null) {
     this.options = options;
     this.after = after;
-    const place = placeAfter(options.dataDir, after);
-    this.reader = new CommitReader(options.dataDir, { place, after, sync: true });
+    const { dataDir } = options;
+    const from = end === null ? { place: placeAfter(dataDir, after), after } : { place: end, follows: after };
+    this.reader = new CommitReader(dataDir, { ...from, sync: true });
   }
 
   /**

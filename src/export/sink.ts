@@ -13,8 +13,10 @@ import type { LogCommit, LogDamage, LogPlace } from '../storage/commit-reader.ts
 export interface Cursor {
   /** The last commit that the sink holds. */
   readonly commit: number;
-  /** The segment that holds it; a hint. */
+  /** The last segment that may hold it; 0 if the sink does not know it. */
   readonly segment: number;
+  /** Of its seal: another log that went on from an older copy has another one. Null if the sink does not know it. */
+  readonly crc32: number | null;
   /** The exporter that stored it, as named in `SinkContext`. */
   readonly writer: string;
 }
@@ -33,6 +35,12 @@ export interface CommitRange {
   readonly lineCount: number;
   /** Bytes of all lines. */
   readonly bytes: number;
+}
+
+/** The range's last commit; null if that one is damaged. */
+export function lastCommit({ commits, last }: CommitRange): LogCommit | null {
+  const commit = commits.at(-1);
+  return commit?.commit === last ? commit : null;
 }
 
 /** A range in the sink's own form; prepared while the range before it is on its way. */

@@ -11,7 +11,7 @@ import { MetricsStreamError } from '../base/errors.ts';
 import { SinkError } from '../export/sink.ts';
 import type { NatsLink } from './connect.ts';
 import { NatsErrorCode, natsCode } from './errors.ts';
-import { type CommitMessage, decodeExtent, type Extent, encodeHeaders } from './message.ts';
+import { type CommitMessage, decodeExtent, decodeSeal, type Extent, encodeHeaders } from './message.ts';
 import { bodyMaxBytes, checkStream, subjectOf } from './stream.ts';
 
 /** A late acknowledgement only costs the requests that read the resume point again. */
@@ -30,13 +30,19 @@ export class StreamMoved extends Error {
 interface StoredLast {
   readonly sequence: number;
   readonly extent: Extent | null;
+  /** As in its message. */
+  readonly sealCrc32: number | null;
   readonly exporter: string;
   readonly storedAtMs: number;
 }
 
+const NOTHING: StoredLast = { sequence: 0, extent: null, sealCrc32: null, exporter: '', storedAtMs: 0 };
+
 export class LogWriter {
   /** The last stored message of this log, or null before the first. */
   last: Extent | null = null;
+  /** Of the last stored message. */
+  sealCrc32: number | null = null;
   /** Of the last message found by `open`: the exporter that sent it, and when the stream stored it. */
   exporter = '';
   storedAtMs = 0;
@@ -71,6 +77,7 @@ export class LogWriter {
     const stored = await writer.readLast();
     writer.sequence = stored.sequence;
     writer.last = stored.extent;
+    writer.sealCrc32 = stored.sealCrc32;
     writer.exporter = stored.exporter;
     writer.storedAtMs = stored.storedAtMs;
     return writer;
@@ -93,6 +100,7 @@ export class LogWriter {
       );
       this.sequence = ack.seq;
       this.last = message;
+      this.sealCrc32 = message.sealCrc32;
     } catch (error) {
       if (natsCode(error) !== NatsErrorCode.WRONG_LAST_SEQUENCE) throw error;
       const stored = await this.readLast();
@@ -123,11 +131,12 @@ export class LogWriter {
     const message = await this.link.guard(() =>
       this.jsm.streams.getMessage(this.stream, { last_by_subj: subjectOf(this.stream, this.log) }),
     );
-    if (message === null) return { sequence: 0, extent: null, exporter: '', storedAtMs: 0 };
+    if (message === null) return NOTHING;
     const { header, seq: sequence } = message;
     const extent = decodeExtent(header);
     if (typeof extent !== 'string') {
-      return { sequence, extent, exporter: header.get('Ms-Exporter'), storedAtMs: message.time.getTime() };
+      const [sealCrc32, exporter] = [decodeSeal(header), header.get('Ms-Exporter')];
+      return { sequence, extent, sealCrc32, exporter, storedAtMs: message.time.getTime() };
     }
     throw new MetricsStreamError(
       'CONFIG_INVALID',

@@ -14,6 +14,8 @@
  * | Ms-Lines        | number of lines                                                    |
  * | Ms-First-Line   | lines of the commit in the parts before this one                   |
  * | Ms-Crc32        | CRC-32 of the body, 8 hexadecimal digits                           |
+ * | Ms-Seal         | CRC of the last commit's seal in the log, in the same form; absent |
+ * |                 | if that commit is damaged there                                    |
  * | Ms-Commit-Bytes | body bytes of each commit, separated by commas                     |
  * | Ms-Read-At      | Unix ms at which the exporter read the first commit                |
  * | Ms-Exporter     | UUID of the exporter process                                       |
@@ -25,6 +27,7 @@
  */
 import zlib from 'node:zlib';
 import { headers, type MsgHdrs } from '@nats-io/transport-node';
+import { crcText } from '../base/crc32.ts';
 import { lineCount } from '../export/parts.ts';
 
 /** Bounds the header Ms-Commit-Bytes to some 7 KiB. */
@@ -57,6 +60,8 @@ export interface CommitMessage extends Extent {
   readonly damage: string;
   /** Bytes of `body` for each commit from `first` on. */
   readonly commitBytes: readonly number[];
+  /** CRC of the last commit's seal; null without one. */
+  readonly sealCrc32: number | null;
   readonly readAtMs: number;
   readonly exporter: string;
   readonly mayRepeat: boolean;
@@ -65,7 +70,7 @@ export interface CommitMessage extends Extent {
 
 export function encodeHeaders(message: CommitMessage): MsgHdrs {
   const { log, first, last, part, parts, lines, firstLine, damage } = message;
-  const { commitBytes, readAtMs, exporter, mayRepeat, body } = message;
+  const { commitBytes, sealCrc32, readAtMs, exporter, mayRepeat, body } = message;
   const set = headers();
   set.set('Ms-Format', FORMAT);
   set.set('Ms-Log', log);
@@ -75,7 +80,8 @@ export function encodeHeaders(message: CommitMessage): MsgHdrs {
   set.set('Ms-Lines', String(lines));
   if (part > 0) set.set('Ms-First-Line', String(firstLine));
   if (damage !== '') set.set('Ms-Damage', damage.replaceAll(/\s+/g, ' '));
-  set.set('Ms-Crc32', crcText(body));
+  set.set('Ms-Crc32', crcOf(body));
+  if (sealCrc32 !== null) set.set('Ms-Seal', crcText(sealCrc32));
   set.set('Ms-Commit-Bytes', commitBytes.join(','));
   set.set('Ms-Read-At', String(readAtMs));
   set.set('Ms-Exporter', exporter);
@@ -83,8 +89,14 @@ export function encodeHeaders(message: CommitMessage): MsgHdrs {
   return set;
 }
 
-function crcText(body: Uint8Array): string {
-  return (zlib.crc32(body) + 0x100000000).toString(16).slice(1);
+function crcOf(body: Uint8Array): string {
+  return crcText(zlib.crc32(body));
+}
+
+/** Null without the header: exporters of an older version send none. */
+export function decodeSeal(set: MsgHdrs): number | null {
+  const text = set.get('Ms-Seal');
+  return CRC.test(text) ? Number.parseInt(text, 16) : null;
 }
 
 /** The message, checked, or the reason why it is not one of ours. Costs two passes over the body. */
@@ -93,7 +105,7 @@ export function decodeMessage(set: MsgHdrs | undefined, body: Uint8Array): Commi
   if (typeof extent === 'string' || set === undefined) return extent as string;
   const crc = set.get('Ms-Crc32');
   if (!CRC.test(crc)) return 'it has no Ms-Crc32 header';
-  if (crc !== crcText(body)) return `its CRC is ${crcText(body)}, the header says ${crc}`;
+  if (crc !== crcOf(body)) return `its CRC is ${crcOf(body)}, the header says ${crc}`;
   const damage = set.get('Ms-Damage');
   const commitBytes = damage === '' ? set.get('Ms-Commit-Bytes').split(',').map(Number) : [];
   const commits = damage === '' ? extent.last - extent.first + 1 : 0;
@@ -116,6 +128,7 @@ export function decodeMessage(set: MsgHdrs | undefined, body: Uint8Array): Commi
     firstLine: Number(firstLine),
     damage,
     commitBytes,
+    sealCrc32: decodeSeal(set),
     readAtMs: Number(readAt),
     exporter: set.get('Ms-Exporter'),
     mayRepeat: set.get('Ms-Replay') === '1',

@@ -59,6 +59,7 @@ function wholeCommits(group: readonly LogCommit[], origin: Origin): CommitMessag
     ...PLAIN,
     first: only!.commit,
     last: group.at(-1)!.commit,
+    sealCrc32: group.at(-1)!.crc32,
     lines: group.reduce((sum, commit) => sum + commit.lineCount, 0),
     commitBytes: group.map(({ lines }) => lines.length),
     body: group.length === 1 ? only!.lines : Buffer.concat(group.map(({ lines }) => lines)),
@@ -66,13 +67,17 @@ function wholeCommits(group: readonly LogCommit[], origin: Origin): CommitMessag
 }
 
 /** A part above the limit is one long line. It must not stop the log, so the message only says that it is missing. */
-function partsOfCommit({ commit, lines }: LogCommit, origin: Origin, bodyMaxBytes: number): CommitMessage[] {
+function partsOfCommit(
+  { commit, crc32: sealCrc32, lines }: LogCommit,
+  origin: Origin,
+  bodyMaxBytes: number,
+): CommitMessage[] {
   const parts = partsOf(lines);
   let firstLine = 0;
   return parts.map((body, k) => {
     const part = { ...origin, ...PLAIN, first: commit, last: commit, part: k + 1, parts: parts.length };
     const lines = lineCount(body);
-    const message = { ...part, lines, firstLine, commitBytes: [body.length], body };
+    const message = { ...part, lines, firstLine, commitBytes: [body.length], sealCrc32, body };
     firstLine += lines;
     if (body.length <= bodyMaxBytes) return message;
     const damage = `a metric of ${body.length} bytes, above the limit of the stream for one message`;
@@ -82,6 +87,6 @@ function partsOfCommit({ commit, lines }: LogCommit, origin: Origin, bodyMaxByte
 
 function hole({ first, last, reason }: LogDamage, origin: Origin): CommitMessage {
   return {
-    ...{ ...origin, ...PLAIN, ...EMPTY, first, last, damage: reason },
+    ...{ ...origin, ...PLAIN, ...EMPTY, first, last, sealCrc32: null, damage: reason },
   };
 }

@@ -76,7 +76,7 @@ export class NatsSink implements Sink {
       throw this.sinkError(error);
     }
     this.mayRepeatUpTo = logEnd(dataDir).commit || Number.POSITIVE_INFINITY;
-    const { last, exporter, storedAtMs } = this.writer;
+    const { last, storedAtMs } = this.writer;
     if (last === null) {
       this.durableCommit = this.shippedCommit = 0;
       this.marks.length = 0;
@@ -84,9 +84,10 @@ export class NatsSink implements Sink {
     }
     const isRewound = this.rewound?.sequence === this.writer.sequence;
     if (isRewound) this.writer.last = null;
-    const commit = isRewound ? this.rewound!.commit : wholeCommit(last);
-    this.rewindMarks(commit, this.clock() - Math.max(0, Date.now() - storedAtMs));
-    return { commit, segment: 0, writer: exporter };
+    const cursor = cursorOf(this.writer, last);
+    const held = isRewound ? { ...cursor, commit: this.rewound!.commit, crc32: null } : cursor;
+    this.rewindMarks(held.commit, this.clock() - Math.max(0, Date.now() - storedAtMs));
+    return held;
   }
 
   /** A server that came back may have an older copy of the stream, and other logs may have filled it up since. */
@@ -95,9 +96,9 @@ export class NatsSink implements Sink {
     const { session } = link!;
     try {
       const isSame = session === this.session && (await writer!.isAtEnd());
-      const { last, exporter } = isSame ? writer! : await this.openWriter(link!);
+      const found = isSame ? writer! : await this.openWriter(link!);
       this.session = session;
-      return last === null ? null : { commit: wholeCommit(last), segment: 0, writer: exporter };
+      return found.last === null ? null : cursorOf(found, found.last);
     } catch (error) {
       throw this.sinkError(error);
     }
@@ -188,9 +189,11 @@ export class NatsSink implements Sink {
   }
 }
 
-/** The last commit that the stream holds wholly. */
-function wholeCommit({ last, part, parts }: Extent): number {
-  return part < parts ? last - 1 : last;
+/** The last commit that the stream holds wholly. Of the one before the parts of another, it does not tell the seal. */
+function cursorOf({ exporter, sealCrc32 }: LogWriter, { last, part, parts }: Extent): Cursor {
+  const isWhole = part >= parts;
+  const commit = isWhole ? last : last - 1;
+  return { commit, segment: 0, crc32: isWhole ? sealCrc32 : null, writer: exporter };
 }
 
 /** After a failure amid a large commit, its first parts are in the stream already. */

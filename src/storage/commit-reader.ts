@@ -34,6 +34,8 @@ interface Placed {
 export interface LogCommit extends Placed {
   readonly kind: 'commit';
   readonly commit: number;
+  /** Of its seal. */
+  readonly crc32: number;
   /** Bytes in the file, with the seal. */
   readonly bytes: number;
   readonly lineCount: number;
@@ -79,6 +81,8 @@ export interface CommitReaderOptions {
   readonly place?: LogPlace;
   /** Skip commits up to this number, and report a gap unless the next one follows. 0: the first may be any. */
   readonly after?: number;
+  /** The commit that ends at `place`: skip none, and report a gap unless the one after it comes next. */
+  readonly follows?: number;
   /** Make commits durable before they come out. */
   readonly sync?: boolean;
 }
@@ -98,11 +102,14 @@ export class CommitReader {
   /** Damage behind the last good commit: in the open segment it may be a write in progress. */
   private pending: Omit<LogDamage, 'first' | 'last'> | null = null;
 
-  constructor(dataDir: string, { place, after = 0, sync = false }: CommitReaderOptions = {}) {
+  constructor(
+    dataDir: string,
+    { place, after = 0, follows = after, sync = false }: CommitReaderOptions = {},
+  ) {
     this.dataDir = dataDir;
     this.sync = sync;
     this.after = after;
-    this.sequence.last = after;
+    this.sequence.last = follows;
     this.segment = place?.segment ?? segmentsOf(dataDir)[0] ?? 0;
     this.offset = place?.offset ?? 0;
   }
@@ -180,7 +187,7 @@ export class CommitReader {
   /** The commit, after whatever is wrong before it. */
   private async *follow(fd: number, item: GoodCommit, end: number): AsyncGenerator<LogItem, void> {
     const { segment } = this;
-    const { commit, offset, bytes, lines: lineCount } = item;
+    const { commit, crc32, offset, bytes, lines: lineCount } = item;
     const before = this.sequence.last;
     if (offset === 0 && before > 0 && commit > before + 1) this.pending ??= this.setAside();
     const wasDamaged = this.pending !== null;
@@ -198,7 +205,7 @@ export class CommitReader {
       const reason = 'it changed while being read';
       yield { kind: 'damaged', segment, offset, bytes, reason, first: commit, last: commit };
     } else {
-      yield { kind: 'commit', segment, offset, commit, bytes, lineCount, lines };
+      yield { kind: 'commit', segment, offset, commit, crc32, bytes, lineCount, lines };
     }
   }
 

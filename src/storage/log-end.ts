@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { join } from 'node:path';
 import { segmentsOf } from './data-dir.ts';
 import { isFileError, nodeFileOps as ops } from './file-ops.ts';
-import { lastSealedCommit, SEAL_MAX_BYTES } from './seal.ts';
+import { lastSeal, lastSealedCommit, SEAL_MAX_BYTES, type SealReader } from './seal.ts';
 import { segmentName } from './segment-name.ts';
 
 export interface LogEnd {
@@ -35,6 +35,23 @@ function endOf(dataDir: string, segment: number): LogEnd | null {
       const tail = Buffer.alloc(Math.min(bytes, 4 * SEAL_MAX_BYTES));
       const read = ops.read(fd, tail, 0, tail.length, bytes - tail.length);
       return { segment, bytes, commit: lastSealedCommit(tail.subarray(0, read)), writtenMs };
+    } finally {
+      ops.close(fd);
+    }
+  } catch (error) {
+    if (!isFileError(error)) throw error;
+    return null;
+  }
+}
+
+/** The seal that ends at an offset of a segment; null if none ends there any more. It reads nothing else. */
+export function sealBefore(dataDir: string, segment: number, end: number): SealReader | null {
+  try {
+    const fd = ops.open(join(dataDir, segmentName(segment)), constants.O_RDONLY);
+    try {
+      const tail = Buffer.alloc(Math.min(end, SEAL_MAX_BYTES));
+      const read = ops.read(fd, tail, 0, tail.length, end - tail.length);
+      return read < tail.length ? null : lastSeal(tail);
     } finally {
       ops.close(fd);
     }

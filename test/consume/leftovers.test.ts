@@ -117,7 +117,7 @@ describe('the trimmer', { skip: requireTool('nats-server') }, () => {
       const body = Buffer.from('{}\n');
       const headers = encodeHeaders({
         ...{ log, first: commit, last: commit, part: 0, parts: 0, lines: 1, firstLine: 0, damage: '' },
-        ...{ commitBytes: [3], readAtMs: 0, exporter: 'test', mayRepeat: false, body },
+        ...{ commitBytes: [3], sealCrc32: null, readAtMs: 0, exporter: 'test', mayRepeat: false, body },
       });
       await jsm.jetstream().publish(`metricsstream.${log}`, body, { headers });
     }

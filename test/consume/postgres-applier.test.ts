@@ -38,7 +38,8 @@ function commitOf(number: number, lineCount: number): LogCommit {
         `{"timestamp":1700000000000,"name":"m","value":${number * 10_000 + k},"type":"gauge","tags":{"p":"${PADDING}"}}\n`,
     ).join(''),
   );
-  return { kind: 'commit', segment: 1, offset: 0, commit: number, bytes: lines.length, lineCount, lines };
+  const place = { segment: 1, offset: 0, bytes: lines.length };
+  return { kind: 'commit', commit: number, crc32: 0, ...place, lineCount, lines };
 }
 
 function cut(log: string, commits: readonly LogCommit[]): CommitMessage[] {
@@ -277,6 +278,15 @@ describe('the PostgreSQL sink of consume', { skip: requirePostgres() }, () => {
     });
     await postgres.start();
     assert.deepEqual(await applier.apply(messages), { lines: 3, repeated: 0 });
+  });
+
+  it('moves a cursor of export without its segment, which is that of another commit', async (t) => {
+    const log = randomUUID();
+    const first = take(2);
+    await postgres.query(`INSERT INTO ms_cursor VALUES ($1, $2, 7, 'export')`, [log, first]);
+    await applierOf(t).apply(cut(log, [commitOf(first + 1, 1)]));
+    const cursor = 'SELECT commit::int, segment::int FROM ms_cursor WHERE log = $1';
+    assert.deepEqual(await postgres.query(cursor, [log]), [{ commit: first + 1, segment: 0 }]);
   });
 
   it('names the commits that a database has lost with its last transactions', async (t) => {

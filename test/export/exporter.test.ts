@@ -1,79 +1,19 @@
 /** The loop that ships the log, over real segments and a sink of files that fails on request. */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
-import { describe, it, type TestContext } from 'node:test';
-import { pino } from 'pino';
-import { Exporter, type ExporterOptions, logIdOf } from '../../src/export/exporter.ts';
+import { describe, it } from 'node:test';
+import { Exporter, logIdOf } from '../../src/export/exporter.ts';
 import { ExportMetrics } from '../../src/export/metrics.ts';
 import { SinkError } from '../../src/export/sink.ts';
 import { readCursorFile } from '../../src/storage/cursor-file.ts';
 import { eventually } from '../support/assertions.ts';
-import { damageCommit, record, segmentPaths } from '../support/damage.ts';
+import { damageCommit, record } from '../support/damage.ts';
 import { DirectorySink } from '../support/directory-sink.ts';
+import { Bench, failsWith, OPTIONS, SILENT } from '../support/exporter-bench.ts';
 import { line, temporaryDirectory, WriterRig } from '../support/writer-rig.ts';
-
-const SILENT = pino({ level: 'silent' });
-const OPTIONS: Omit<ExporterOptions, 'dataDir'> = {
-  name: 'files',
-  writer: 'one',
-  rangeBytes: 4_096,
-  rangeAgeMs: 20,
-  once: true,
-  acceptMissing: false,
-  start: null,
-};
-
-interface Run {
-  readonly sink: DirectorySink;
-  readonly metrics: ExportMetrics;
-  readonly ended: Promise<void>;
-  stop(): Promise<void>;
-}
-
-class Bench {
-  readonly dataDir: string;
-  readonly sinkDir = temporaryDirectory();
-
-  constructor(test: TestContext, dataDir: string) {
-    this.dataDir = dataDir;
-    test.after(() => {
-      for (const directory of [dataDir, this.sinkDir]) fs.rmSync(directory, { recursive: true });
-    });
-  }
-
-  start(options: Partial<ExporterOptions> = {}): Run {
-    const metrics = new ExportMetrics('files');
-    let sink: DirectorySink | undefined;
-    const exporter = new Exporter(
-      { ...OPTIONS, dataDir: this.dataDir, ...options },
-      (context) => {
-        sink = new DirectorySink(this.sinkDir, context);
-        return sink;
-      },
-      SILENT,
-      metrics,
-    );
-    const stop = new AbortController();
-    // The caller may set failures first.
-    const ended = Promise.resolve().then(() => exporter.run(stop.signal));
-    ended.catch(() => {});
-    return {
-      sink: sink!,
-      metrics,
-      ended,
-      stop: () => {
-        stop.abort();
-        return ended;
-      },
-    };
-  }
-}
 
 const many = (runs: number, commits: number): number[][] =>
   Array.from({ length: runs }, (_, run) => Array.from({ length: commits }, (_, k) => 1 + ((run + k) % 5)));
-
-const failsWith = (code: string, pattern: RegExp) => (error: Error & { code?: string }) =>
-  error.code === code && pattern.test(error.message);
 
 describe('the exporter', () => {
   it('ships every commit once and in order, in ranges without gaps, and a second run ships nothing', async (test) => {
@@ -163,32 +103,6 @@ describe('the exporter', () => {
     await eventually('shipped again', () => run.sink.text() === whole);
     await run.stop();
     assert.match(await run.metrics.registry.metrics(), /resent_commits_total\{sink="files"\} [1-9]/);
-  });
-
-  it('refuses a log that was restored from an older copy than the sink, until it has an id of its own', async (test) => {
-    const { dataDir, commits } = await record([1, 1]);
-    const bench = new Bench(test, dataDir);
-    const old = `${dataDir}-old`;
-    fs.cpSync(dataDir, old, { recursive: true });
-    const appended = async (to: string, id: number): Promise<void> => {
-      const rig = new WriterRig({ dataDir: to });
-      for (let k = 0; k < 3; k++) rig.store(line(id + k));
-      await rig.stop();
-    };
-    await appended(dataDir, 10);
-    await bench.start().ended;
-    const refusal = /holds the log up to commit 5, but .* ends at commit 2: .*id\. Then export --from 3/;
-    await assert.rejects(bench.start({ dataDir: old }).ended, failsWith('SINK_FAILED', refusal));
-    for (const name of ['log.json', '.log.json']) fs.rmSync(`${old}/${name}`);
-    await appended(old, 20);
-    const other = new Bench(test, old).start({ start: 2 });
-    await other.ended;
-    assert.equal(other.sink.text(), [20, 21, 22].map((id) => line(id)).join(''));
-    // Without its last segment, the server continues the log with new numbers.
-    fs.rmSync(segmentPaths(dataDir).at(-1)!);
-    const same = bench.start();
-    await same.ended;
-    assert.equal(same.sink.text(), commits.join('') + [10, 11, 12].map((id) => line(id)).join(''));
   });
 
   it('is fenced when another exporter has moved the cursor, and names it', async (test) => {

@@ -148,6 +148,7 @@ describe('the ledger of transactions', { skip: requirePostgres() }, () => {
           lines: commits,
           firstLine: part === 0 ? 0 : part - 1,
           damage: '',
+          sealCrc32: null,
         },
         ...{ commitBytes: Array.from({ length: commits }, () => body.length), readAtMs: 0, exporter: 'test' },
         ...{ mayRepeat: true, body: Buffer.concat(Array.from({ length: commits }, () => body)) },
@@ -184,15 +185,17 @@ describe('the ledger of transactions', { skip: requirePostgres() }, () => {
     const [url, dataDir] = await Promise.all([postgres.createTables(), recorded()]);
     await postgres.queryOn(
       url,
-      'ALTER TABLE ms_applied DROP COLUMN parts, DROP COLUMN ranges; UPDATE ms_schema SET version = 1',
+      `ALTER TABLE ms_applied DROP COLUMN parts, DROP COLUMN ranges;
+       ALTER TABLE ms_cursor DROP COLUMN seal;
+       UPDATE ms_schema SET version = 1`,
     );
     const old = await ship(url, dataDir);
     assert.equal(old.code, 1);
     assert.match(
       old.stderr,
-      /has tables of version 1, this program works with version 2: upgrade them with --init\n$/,
+      /has tables of version 1, this program works with version 3: upgrade them with --init\n$/,
     );
-    for (const done of [/upgraded the tables to version 2/, /already has the tables of version 2/]) {
+    for (const done of [/upgraded the tables to version 3/, /already has the tables of version 3/]) {
       const { code, stdout } = await runCli(initArgs(url));
       assert.equal(code, 0);
       assert.match(stdout, done);

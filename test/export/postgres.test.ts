@@ -303,7 +303,7 @@ describe('export to PostgreSQL', { skip: requirePostgres() }, () => {
       [as('locked:wrong'), 1, /password authentication failed for user "locked": set PGPASSWORD/],
       [postgres.urlOf('absent'), 1, /database "absent" does not exist: create it with createdb/],
       [await postgres.createDatabase('bare'), 1, /has no tables of metricsstream: create them with --init/],
-      [newer, 1, /has tables of version 99, this program works with version 2: update metricsstream/],
+      [newer, 1, /has tables of version 99, this program works with version 3: update metricsstream/],
       [as('reader'), 1, /permission denied for table ms_schema: grant it to this user/],
       ['mysql://127.0.0.1/x', 2, /--to: give a URL of the form postgres:/],
       [url.replace('127.0.0.1', 'no such host'), 2, /give PostgreSQL as postgres:/],
@@ -327,7 +327,7 @@ describe('export to PostgreSQL', { skip: requirePostgres() }, () => {
     const url = await postgres.createDatabase('printed');
     await postgres.queryOn(url, printed);
     const again = await runCli(initArgs(url));
-    assert.match(again.stdout, /already has the tables of version 2 with the layout flat\n$/);
+    assert.match(again.stdout, /already has the tables of version 3 with the layout flat\n$/);
     const { dataDir } = await record([1]);
     removed(dataDir);
     const none = await runCli(['export', '--status', '--data-dir', dataDir]);

@@ -25,7 +25,7 @@ const textOf = ({ timestamp, name, value, type, tags }: Line): string => {
 function commitOf(lines: readonly string[]): LogCommit {
   const text = Buffer.from(lines.join(''));
   const place = { segment: 1, offset: 0, bytes: text.length };
-  return { kind: 'commit', commit: 1, ...place, lineCount: lines.length, lines: text };
+  return { kind: 'commit', commit: 1, crc32: 0, ...place, lineCount: lines.length, lines: text };
 }
 
 /** Scans into rows whose series are indexes of `seen`, which lists every series that was made. */

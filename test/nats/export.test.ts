@@ -1,15 +1,19 @@
 /** `export --to nats://…` as operators run it: a server, the command, and a real nats-server. */
 import assert from 'node:assert/strict';
+import { cpSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { StoredMsg } from '@nats-io/jetstream';
 import { decodeMessage } from '../../src/nats/message.ts';
 import { assertAccepted } from '../support/assertions.ts';
 import { bodyOf, metric } from '../support/bodies.ts';
+import { onEnd } from '../support/clean-up.ts';
 import { startNats, withJetStream } from '../support/nats-server.ts';
 import { post } from '../support/raw-http.ts';
 import { runCli, startCli, startServer, temporaryDirectory } from '../support/server-process.ts';
 import { readStored } from '../support/stored.ts';
 import { requireTool } from '../support/tools.ts';
+import { line, WriterRig } from '../support/writer-rig.ts';
 
 const skip = requireTool('nats-server');
 const STREAM = 'METRICSSTREAM';
@@ -60,6 +64,26 @@ describe('export to NATS', { skip }, () => {
     const second = await runCli(args);
     assert.equal(second.code, 0, second.stderr);
     assert.equal((await messagesIn(nats.url)).length, messages.length);
+  });
+
+  it('ends if the log went on from an older copy than the stream', async (t) => {
+    const nats = await startNats(t);
+    assert.equal((await runCli(['export', '--to', nats.url, '--init'])).code, 0);
+    const rig = new WriterRig();
+    onEnd(t, () => rig.remove());
+    const copy = join(temporaryDirectory(t), 'copy');
+    rig.store(line(0));
+    cpSync(rig.dataDir, copy, { recursive: true });
+    for (const id of [1, 2]) rig.store(line(id));
+    await rig.stop();
+    const again = new WriterRig({ dataDir: copy });
+    for (const id of [11, 12, 13]) again.store(line(id));
+    await again.stop();
+    const ship = (dataDir: string) => runCli(['export', '--to', nats.url, '--data-dir', dataDir, '--once']);
+    assert.equal((await ship(rig.dataDir)).code, 0);
+    const { code, stderr } = await ship(copy);
+    assert.equal(code, 1, stderr);
+    assert.match(stderr, /holds the log up to commit 3, but .* has another commit of this number/);
   });
 
   it('goes on amid a large commit after a failure there', async (t) => {

@@ -35,7 +35,7 @@ function commit(number: number, exporter = randomUUID()): CommitMessage {
   const body = Buffer.from(`{"timestamp":1,"name":"m","value":${number}}\n`);
   return {
     ...{ log: LOG, first: number, last: number, part: 0, parts: 0, lines: 1, commitBytes: [body.length] },
-    ...{ firstLine: 0, damage: '' },
+    ...{ firstLine: 0, damage: '', sealCrc32: null },
     ...{ readAtMs: Date.now(), exporter, mayRepeat: false, body },
   };
 }

@@ -13,7 +13,7 @@ function messageOf(commits: readonly string[], more: Partial<CommitMessage> = {}
   return {
     ...{ log: LOG, first: 7, last: 6 + commits.length, part: 0, parts: 0, lines: lineCount(body) },
     commitBytes: commits.map((lines) => Buffer.byteLength(lines)),
-    ...{ firstLine: 0, damage: '' },
+    ...{ firstLine: 0, damage: '', sealCrc32: 0x89abcdef },
     ...{ readAtMs: 1_700_000_000_000, exporter: 'e', mayRepeat: false, body },
     ...more,
   };
@@ -67,6 +67,11 @@ describe('a message', () => {
     assert.match(String(decodeMessage(encodeHeaders(message), message.body)), /Ms-Commit-Bytes/);
   });
 
+  it('need not tell the seal: exporters of an older version do not', () => {
+    const message = messageOf(['{"a":1}\n'], { sealCrc32: null });
+    assert.deepEqual(decodeMessage(encodeHeaders(message), message.body), message);
+  });
+
   it('without headers is refused', () => {
     assert.equal(decodeMessage(undefined, Buffer.from('x')), 'it has no headers');
   });
@@ -77,7 +82,7 @@ describe('the messages of a range', () => {
     const lines = Buffer.from('{}\n');
     const place = { segment: 1, offset: 0, bytes: lines.length };
     const commits = [1, 2, 7, 8].map(
-      (commit) => ({ kind: 'commit', commit, ...place, lineCount: 1, lines }) as const,
+      (commit) => ({ kind: 'commit', commit, crc32: commit, ...place, lineCount: 1, lines }) as const,
     );
     const damaged = [
       [3, 3],
@@ -89,13 +94,13 @@ describe('the messages of a range', () => {
     const range = { after: 0, last: 9, end: place, commits, damaged, lineCount: 4, bytes: 12 };
     const messages = messagesOf(range, { log: LOG, exporter: 'e', readAtMs: 0, bodyMaxBytes: PART_BYTES });
     assert.deepEqual(
-      messages.map(({ first, last, damage }) => [first, last, damage]),
+      messages.map(({ first, last, damage, sealCrc32 }) => [first, last, damage, sealCrc32]),
       [
-        [1, 2, ''],
-        [3, 3, 'r'],
-        [4, 6, 'r'],
-        [7, 8, ''],
-        [9, 9, 'r'],
+        [1, 2, '', 2],
+        [3, 3, 'r', null],
+        [4, 6, 'r', null],
+        [7, 8, '', 8],
+        [9, 9, 'r', null],
       ],
     );
   });

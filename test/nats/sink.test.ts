@@ -20,7 +20,15 @@ const MINUTE_MS = 60_000;
 function rangeOf(commit: number): CommitRange {
   const lines = Buffer.from('{}\n');
   const place = { segment: 1, offset: 0 };
-  const one = { kind: 'commit', commit, ...place, bytes: lines.length, lineCount: 1, lines } as const;
+  const one = {
+    kind: 'commit',
+    commit,
+    crc32: 100 + commit,
+    ...place,
+    bytes: lines.length,
+    lineCount: 1,
+    lines,
+  } as const;
   const sizes = { lineCount: 1, bytes: lines.length };
   return { after: commit - 1, last: commit, end: place, commits: [one], damaged: [], ...sizes };
 }
@@ -66,9 +74,9 @@ describe('the stream as a sink', { skip: requireTool('nats-server') }, () => {
     const second = sinkOf('second');
     assert.equal((await second.connect())?.commit, 3);
     assert.equal(await second.rewind(1), 1);
-    assert.equal((await second.connect())?.commit, 1);
+    assert.deepEqual(await second.connect(), { commit: 1, segment: 0, crc32: null, writer: 'first' });
     await ship(second, 2);
-    assert.deepEqual(await second.connect(), { commit: 2, segment: 0, writer: 'second' });
+    assert.deepEqual(await second.connect(), { commit: 2, segment: 0, crc32: 102, writer: 'second' });
   });
 
   it('tells what the stream holds beside shipping, also after a purge', async (t) => {
@@ -78,6 +86,7 @@ describe('the stream as a sink', { skip: requireTool('nats-server') }, () => {
     assert.equal(await one.cursor(), null);
     await ship(one, 1, 2);
     assert.equal((await one.cursor())?.commit, 2);
+    assert.equal((await one.cursor())?.crc32, 102);
     await other.connect();
     await ship(other, 3);
     await ship(other, 4);

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import {
   type CommitRange,
   type Cursor,
+  lastCommit,
+  type Maintenance,
   type PreparedRange,
   type Sink,
   type SinkContext,
@@ -13,11 +15,15 @@ import {
 /** Where a try fails: before or after the range is stored. */
 type Failure = 'before' | 'after' | null;
 
-const NAME = /^(\d+)-(\d+)-(.+)\.ndjson$/;
+const NO_SEAL = 'none';
+/** `after-last-segment-crc-writer.ndjson` */
+const NAME = /^(\d+)-(\d+)-(\d+)-(\d+|none)-(.+)\.ndjson$/;
 
 interface StoredRange {
   readonly after: number;
   readonly last: number;
+  readonly segment: number;
+  readonly crc32: number | null;
   readonly writer: string;
   readonly name: string;
 }
@@ -28,6 +34,10 @@ export class DirectorySink implements Sink {
   nextFailure: () => Failure = () => null;
   /** Commits recorded as damaged, as `first-last: reason`. */
   readonly quarantine: string[] = [];
+  /** False for a sink that does not know the seal of its last commit. */
+  knowsSeals = true;
+  /** What `maintain` was called for. */
+  readonly maintained: Maintenance[] = [];
   private readonly directory: string;
   private readonly writer: string;
 
@@ -42,7 +52,10 @@ export class DirectorySink implements Sink {
       .readdirSync(this.directory)
       .map((name) => NAME.exec(name))
       .filter((match) => match !== null)
-      .map(([name, after, last, writer = '']) => ({ name, after: Number(after), last: Number(last), writer }))
+      .map(([name, after, last, segment, crc, writer = '']) => ({
+        ...{ name, after: Number(after), last: Number(last), segment: Number(segment), writer },
+        crc32: crc === NO_SEAL ? null : Number(crc),
+      }))
       .sort((a, b) => a.last - b.last);
   }
 
@@ -64,8 +77,9 @@ export class DirectorySink implements Sink {
 
   connect(): Promise<Cursor | null> {
     const newest = this.ranges().at(-1);
-    const { last: commit = 0, writer = '' } = newest ?? {};
-    return Promise.resolve(newest === undefined ? null : { commit, segment: 0, writer });
+    if (newest === undefined) return Promise.resolve(null);
+    const { last: commit, segment, crc32, writer } = newest;
+    return Promise.resolve({ commit, segment, crc32: this.knowsSeals ? crc32 : null, writer });
   }
 
   cursor(): Promise<Cursor | null> {
@@ -81,19 +95,22 @@ export class DirectorySink implements Sink {
     return Promise.resolve({ quarantinedCount: 0, ship: () => this.ship(range) });
   }
 
-  private async ship({ after, last, commits, damaged }: CommitRange): Promise<void> {
+  private async ship(range: CommitRange): Promise<void> {
+    const { after, last, end, commits, damaged } = range;
     const failure = this.nextFailure();
     if (failure === 'before') throw new SinkError('retry', 'it failed before it stored');
     const held = (await this.connect())?.commit;
     if (held !== undefined && held !== after) throw new SinkError('retry', 'the cursor has moved');
-    const path = join(this.directory, `${after}-${last}-${this.writer}.ndjson`);
+    const seal = lastCommit(range)?.crc32 ?? NO_SEAL;
+    const path = join(this.directory, `${after}-${last}-${end.segment}-${seal}-${this.writer}.ndjson`);
     fs.writeFileSync(`${path}.new`, Buffer.concat(commits.map(({ lines }) => lines)));
     fs.renameSync(`${path}.new`, path);
     for (const { first, last: to, reason } of damaged) this.quarantine.push(`${first}-${to}: ${reason}`);
     if (failure === 'after') throw new SinkError('retry', 'it failed after it stored');
   }
 
-  maintain(): Promise<void> {
+  maintain(when: Maintenance): Promise<void> {
+    this.maintained.push(when);
     return Promise.resolve();
   }
 

@@ -15,6 +15,7 @@ import {
   SinkError,
 } from '../sink.ts';
 import { createPool, placeOf, sinkError } from './connection.ts';
+import { readCursor, sealLiteral } from './cursor.ts';
 import { IDENTITY, REPLACED_TEXT, readIdentity } from './identity.ts';
 import { requireAll } from './kept-out.ts';
 import type { PostgresOptions } from './options.ts';
@@ -45,11 +46,12 @@ export class PostgresSink implements Sink {
   }
 
   async connect(): Promise<Cursor | null> {
+    const { log } = this.context;
     return this.inWords(async () => {
       const { schema, cursor, identity } = await withClient(this.pool, async (client) => {
         const schema = await readSchema(client, this.place, this.options.layout);
         await warnOfUnlogged(client, schema.layout, this.context.logger);
-        return { schema, identity: await readIdentity(client), cursor: await this.readCursor(client) };
+        return { schema, identity: await readIdentity(client), cursor: await readCursor(client, log) };
       });
       this.store ??= this.createStore(schema.layout);
       if (this.store.layout !== schema.layout)
@@ -67,7 +69,7 @@ export class PostgresSink implements Sink {
   }
 
   cursor(): Promise<Cursor | null> {
-    return this.inWords(() => withClient(this.pool, (client) => this.readCursor(client)));
+    return this.inWords(() => withClient(this.pool, (client) => readCursor(client, this.context.log)));
   }
 
   private createStore(layout: RowStore['layout']): RowStore {
@@ -77,17 +79,6 @@ export class PostgresSink implements Sink {
 
   private get isSynchronous(): boolean {
     return this.options.synchronousCommit === 'on';
-  }
-
-  private async readCursor(client: pg.ClientBase): Promise<Cursor | null> {
-    const { rows } = await client.query<{ commit: string; segment: string; writer: string }>(
-      'SELECT commit, segment, writer FROM ms_cursor WHERE log = $1',
-      [this.context.log],
-    );
-    const [row] = rows;
-    return row === undefined
-      ? null
-      : { commit: Number(row.commit), segment: Number(row.segment), writer: row.writer };
   }
 
   async prepare(range: CommitRange): Promise<PreparedRange> {
@@ -129,10 +120,12 @@ export class PostgresSink implements Sink {
     const { after, last, end } = range;
     const log = pg.escapeLiteral(this.context.log);
     const writer = pg.escapeLiteral(this.context.writer);
+    const seal = sealLiteral(range);
     const move = this.hasCursor
-      ? `UPDATE ms_cursor SET commit = ${last}, segment = ${end.segment}, writer = ${writer}, at = now()
+      ? `UPDATE ms_cursor SET commit = ${last}, segment = ${end.segment}, seal = ${seal}, writer = ${writer}, at = now()
          WHERE log = ${log} AND commit = ${after} RETURNING log`
-      : `INSERT INTO ms_cursor (log, commit, segment, writer) VALUES (${log}, ${last}, ${end.segment}, ${writer})
+      : `INSERT INTO ms_cursor (log, commit, segment, seal, writer)
+         VALUES (${log}, ${last}, ${end.segment}, ${seal}, ${writer})
          ON CONFLICT DO NOTHING RETURNING log`;
     const results = (await client.query(
       `${beginText(this.options)};
@@ -146,7 +139,7 @@ export class PostgresSink implements Sink {
     const isSame = store.describes(identity);
     if (isSame && moved!.rowCount === 1) return;
     await client.query('ROLLBACK');
-    const held = isSame ? ((await this.readCursor(client))?.commit ?? null) : null;
+    const held = isSame ? ((await readCursor(client, this.context.log))?.commit ?? null) : null;
     if (isSame && held === (this.hasCursor ? after : null))
       requireAll({ rowCount: 0 }, 1, 'ms_cursor or ms_applied');
     const text = isSame ? `the cursor is not at commit ${after} any more` : REPLACED_TEXT;

@@ -9,7 +9,7 @@ export type Layout = 'series' | 'flat';
 export const LAYOUTS: readonly Layout[] = ['series', 'flat'];
 
 /** Of the tables. A program works with exactly its own version. */
-export const SCHEMA_VERSION = 2;
+export const SCHEMA_VERSION = 3;
 
 /** The partitioned table of the metrics. */
 export function metricsTable(layout: Layout): string {
@@ -32,7 +32,9 @@ CREATE TABLE ms_cursor (
   commit int8 NOT NULL,
   segment int8 NOT NULL,
   writer text NOT NULL,
-  at timestamptz NOT NULL DEFAULT now()
+  at timestamptz NOT NULL DEFAULT now(),
+  -- A commit and the CRC of its seal in the log. Proves the cursor while it names the same commit.
+  seal text
 );
 
 -- One row for each range of commits that a transaction stored. Rows of a transaction have the same xmin, which leads from each
@@ -110,6 +112,7 @@ CREATE VIEW ms_metrics AS SELECT time, name, type, tags, value FROM ms_flat;
 /** The statements that lead from each version to the next one, from version 1 on. */
 export const UPGRADES: readonly string[] = [
   `ALTER TABLE ms_applied ADD COLUMN parts int NOT NULL DEFAULT 0, ADD COLUMN ranges int8 NOT NULL DEFAULT 1;`,
+  'ALTER TABLE ms_cursor ADD COLUMN seal text;',
 ];
 
 /** The statements that create the tables, for people and for `--init`. */
