@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { before, describe, it } from 'node:test';
+import { readCursorFile } from '../../src/storage/cursor-file.ts';
 import { suiteOwner } from '../support/clean-up.ts';
-import { segmentPaths } from '../support/damage.ts';
+import { record, segmentPaths } from '../support/damage.ts';
 import { type Postgres, requirePostgres, startPostgres } from '../support/postgres.ts';
 import { type CliResult, runCli } from '../support/server-process.ts';
 import { line, WriterRig } from '../support/writer-rig.ts';
@@ -65,5 +66,15 @@ describe('the cursor in PostgreSQL', { skip: requirePostgres() }, () => {
     await shipped(url, dataDir);
     const [moved] = await postgres.queryOn<{ seal: string }>(url, 'SELECT seal FROM ms_cursor');
     assert.match(moved!.seal, /^6:[0-9a-f]{8}$/);
+  });
+
+  it('is durable at the end of a run, also with asynchronous commits', async () => {
+    const { dataDir } = await record([1, 2], [1]);
+    removed(dataDir);
+    const url = await postgres.createTables();
+    for (let run = 0; run < 2; run++) {
+      await shipped(url, dataDir, '--synchronous-commit', 'off');
+      assert.equal(readCursorFile(dataDir, 'postgres')?.commit, 3);
+    }
   });
 });

@@ -162,7 +162,7 @@ export class PostgresSink implements Sink {
     if (store === null) return;
     if (when === 'last') store.expire();
     await this.inWords(async () => {
-      if (!this.isSynchronous) await this.followFlush();
+      if (!this.isSynchronous) await (when === 'last' ? this.flush() : this.followFlush());
       await store.maintain(this.pool);
     });
   }
@@ -180,6 +180,20 @@ export class PostgresSink implements Sink {
     if (unflushed !== null && flushed !== true) return;
     if (unflushed !== null) this.durableCommit = unflushed.commit;
     this.unflushed = { commit: shippedCommit, lsn: written };
+  }
+
+  /** A synchronous commit flushes everything before it. It writes nothing where the database has lost commits since. */
+  private async flush(): Promise<void> {
+    const { context, options, shippedCommit } = this;
+    await withClient(this.pool, async (client) => {
+      await client.query(beginText({ ...options, synchronousCommit: 'on' }));
+      const written = await client.query('UPDATE ms_cursor SET at = at WHERE log = $1 AND commit >= $2', [
+        context.log,
+        shippedCommit,
+      ]);
+      const { command } = await client.query('COMMIT');
+      if (command === 'COMMIT' && written.rowCount === 1) this.durableCommit = shippedCommit;
+    });
   }
 
   private async inWords<Result>(work: () => Promise<Result>): Promise<Result> {
