@@ -104,7 +104,7 @@ export class Exporter {
       await this.shipAll(AbortSignal.any([signal, this.broken.signal]));
       this.broken.signal.throwIfAborted();
       this.progress.state = 'stopped';
-      if (this.options.once) {
+      if (this.options.once && !signal.aborted) {
         await this.maintenance;
         await this.maintain('last');
       }
@@ -343,8 +343,8 @@ export class Exporter {
       this.metrics.set('maintenance_failing', 0);
       this.maintenanceError = '';
     } catch (error) {
-      // Shipping goes on: retention and partitions ahead do not decide about it.
-      this.maintenanceFailed((error as Error).message);
+      // Shipping goes on: retention and partitions ahead do not decide about it. The end closes the sink under it.
+      if (!this.isEnding) this.maintenanceFailed((error as Error).message);
     }
     this.isMaintaining = false;
   }

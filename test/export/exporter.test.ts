@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { describe, it } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Exporter, logIdOf } from '../../src/export/exporter.ts';
 import { ExportMetrics } from '../../src/export/metrics.ts';
 import { SinkError } from '../../src/export/sink.ts';
@@ -242,6 +243,35 @@ describe('the exporter', () => {
     fs.renameSync(dataDir, `${dataDir}-away`);
     await assert.rejects(run.ended, failsWith('DATA_DIR_UNUSABLE', /cannot read the data directory/));
     fs.renameSync(`${dataDir}-away`, dataDir);
+  });
+
+  it('does all upkeep at the end, but none after a signal', async (test) => {
+    const { dataDir } = await record(...many(2, 40));
+    const bench = new Bench(test, dataDir);
+    const stopped = bench.start();
+    stopped.sink.nextFailure = () => {
+      void stopped.stop();
+      return null;
+    };
+    await stopped.ended;
+    assert.equal(stopped.sink.ranges().length, 1);
+    assert.ok(!stopped.sink.maintained.includes('last'));
+    const whole = bench.start();
+    await whole.ended;
+    assert.equal(whole.sink.maintained.at(-1), 'last');
+  });
+
+  it('does not complain of upkeep that its own end interrupts', async (test) => {
+    const { dataDir } = await record([1]);
+    const run = new Bench(test, dataDir).start({ once: false });
+    run.sink.nextMaintenance = () =>
+      run.sink.closed.then(() => {
+        throw new SinkError('retry', 'closed');
+      });
+    await eventually('upkeep has begun', () => run.sink.maintained.length > 0);
+    await run.stop();
+    await nextTurn();
+    assert.match(await run.metrics.registry.metrics(), /maintenance_failing\{sink="files"\} 0\n/);
   });
 
   it('refuses a directory without a log', () => {

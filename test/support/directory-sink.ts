@@ -38,12 +38,19 @@ export class DirectorySink implements Sink {
   knowsSeals = true;
   /** What `maintain` was called for. */
   readonly maintained: Maintenance[] = [];
+  nextMaintenance: () => Promise<void> = () => Promise.resolve();
+  /** Resolves when the exporter has closed the sink. */
+  readonly closed: Promise<void>;
+  private onClose: () => void = () => {};
   private readonly directory: string;
   private readonly writer: string;
 
   constructor(directory: string, { writer }: SinkContext) {
     this.directory = this.place = directory;
     this.writer = writer;
+    this.closed = new Promise((resolve) => {
+      this.onClose = resolve;
+    });
   }
 
   /** In the order of the log. */
@@ -111,10 +118,11 @@ export class DirectorySink implements Sink {
 
   maintain(when: Maintenance): Promise<void> {
     this.maintained.push(when);
-    return Promise.resolve();
+    return this.nextMaintenance();
   }
 
   close(): Promise<void> {
+    this.onClose();
     return Promise.resolve();
   }
 }
