@@ -7,14 +7,15 @@ import type { SinkFactory } from '../export/sink.ts';
 import { quantityOption } from './flag-values.ts';
 import type { Flags, SinkKind, VerifySinkOptions } from './sink-kind.ts';
 
-const CONNECTIONS_MAX = 16;
+/** One ships a range while another prepares the next. */
+const CONNECTIONS = [2, 16] as const;
 const HOUR_MS = 3_600_000;
 const DECADE_MS = 3_650 * 24 * HOUR_MS;
 
 const HEADING = 'PostgreSQL:';
 
 function addOptions(command: Command): void {
-  const connections = quantityOption('--pool <n>', 'connections at most', 'count', '2', [1, CONNECTIONS_MAX]);
+  const connections = quantityOption('--pool <n>', 'connections at most', 'count', '2', CONNECTIONS);
   command.addOption(connections.helpGroup(HEADING));
   addPostgresOptions(command);
 }

@@ -77,4 +77,10 @@ describe('the cursor in PostgreSQL', { skip: requirePostgres() }, () => {
       assert.equal(readCursorFile(dataDir, 'postgres')?.commit, 3);
     }
   });
+
+  it('needs two connections', async () => {
+    const { code, stderr } = await ship(postgres.url, 'nowhere', '--pool', '1');
+    assert.equal(code, 2, stderr);
+    assert.match(stderr, /--pool.*allowed: 2 to 16/);
+  });
 });
