@@ -16,7 +16,8 @@ import { segmentName } from './segment-name.ts';
 import { CommitSequence, type GoodCommit, readLines, readSegment } from './segment-reader.ts';
 import { isSetAsideName } from './set-aside.ts';
 
-const fdatasync = promisify(fs.fdatasync);
+/** Looked up at each call: a test counts them. */
+const fdatasync = promisify((fd: number, done: fs.NoParamCallback) => fs.fdatasync(fd, done));
 /** A pass costs more than a commit: one pass reads all commits of this time. */
 const GATHER_MS = 10;
 
@@ -166,6 +167,8 @@ export class CommitReader {
 
   private async *readFile(fd: number): AsyncGenerator<LogItem, void> {
     const { segment } = this;
+    // A failed write may have been cut back since the sync: only commits stay.
+    this.syncedBytes = Math.min(this.syncedBytes, this.offset);
     // Damage seen in the last pass is found again if it is still there.
     if (this.pending?.segment === segment) this.pending = null;
     for (const item of readSegment(ops, fd, this.offset)) {

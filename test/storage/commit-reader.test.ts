@@ -44,6 +44,21 @@ describe('the commit reader', () => {
     fs.rmSync(dataDir, { recursive: true });
   });
 
+  it('syncs a commit that takes the place of a failed write, which the sync before had covered', async (test) => {
+    const { dataDir, commits, paths } = await record([1, 1]);
+    const whole = fs.readFileSync(paths[0]!);
+    const { from } = commitRanges(whole)[1]!;
+    fs.writeFileSync(paths[0]!, Buffer.alloc(2 * whole.length, 'x').fill(whole.subarray(0, from), 0, from));
+    const syncs = test.mock.method(fs, 'fdatasync');
+    const reader = new CommitReader(dataDir, { sync: true });
+    assert.equal(textOf(await itemsOf(reader)), commits[0]);
+    assert.equal(syncs.mock.callCount(), 1);
+    fs.writeFileSync(paths[0]!, whole);
+    assert.equal(textOf(await itemsOf(reader)), commits[1]);
+    assert.equal(syncs.mock.callCount(), 2);
+    fs.rmSync(dataDir, { recursive: true });
+  });
+
   it('reports damage with the commits it hides, also where a start has set the file aside', async () => {
     const { dataDir, commits, paths } = await record([1, 1, 1]);
     const bytes = fs.readFileSync(paths[0]!);
