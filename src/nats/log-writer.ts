@@ -33,6 +33,7 @@ interface StoredLast {
   /** As in its message. */
   readonly sealCrc32: number | null;
   readonly exporter: string;
+  /** Unix ms by the clock of the server. */
   readonly storedAtMs: number;
 }
 
@@ -43,9 +44,9 @@ export class LogWriter {
   last: Extent | null = null;
   /** Of the last stored message. */
   sealCrc32: number | null = null;
-  /** Of the last message found by `open`: the exporter that sent it, and when the stream stored it. */
+  /** Of the last message found by `open`: the exporter that sent it, and for how long it was stored at least, in ms. */
   exporter = '';
-  storedAtMs = 0;
+  storedForMs = 0;
   /** Of one message. */
   bodyMaxBytes = 0;
   private readonly link: NatsLink;
@@ -79,7 +80,9 @@ export class LogWriter {
     writer.last = stored.extent;
     writer.sealCrc32 = stored.sealCrc32;
     writer.exporter = stored.exporter;
-    writer.storedAtMs = stored.storedAtMs;
+    // Both times are of the server's clock, which this machine's may be far from. Servers before 2.10 do not tell theirs.
+    const ageMs = Date.parse(info.ts ?? '') - stored.storedAtMs;
+    writer.storedForMs = ageMs > 0 ? ageMs : 0;
     return writer;
   }
 

@@ -76,7 +76,7 @@ export class NatsSink implements Sink {
       throw this.sinkError(error);
     }
     this.mayRepeatUpTo = logEnd(dataDir).commit || Number.POSITIVE_INFINITY;
-    const { last, storedAtMs } = this.writer;
+    const { last, storedForMs } = this.writer;
     if (last === null) {
       this.durableCommit = this.shippedCommit = 0;
       this.marks.length = 0;
@@ -86,7 +86,7 @@ export class NatsSink implements Sink {
     if (isRewound) this.writer.last = null;
     const cursor = cursorOf(this.writer, last);
     const held = isRewound ? { ...cursor, commit: this.rewound!.commit, crc32: null } : cursor;
-    this.rewindMarks(held.commit, this.clock() - Math.max(0, Date.now() - storedAtMs));
+    this.rewindMarks(held.commit, this.clock() - storedForMs);
     return held;
   }
 

@@ -113,4 +113,15 @@ describe('the stream as a sink', { skip: requireTool('nats-server') }, () => {
     await sink.maintain();
     assert.equal(sink.durableCommit, 3);
   });
+
+  it('does not call a message old because the clock of this machine is ahead', async (t) => {
+    const sinkOf = await started(t);
+    const first = sinkOf('first');
+    await first.connect();
+    await ship(first, 1);
+    t.mock.timers.enable({ apis: ['Date'], now: Date.now() + 10 * MINUTE_MS });
+    const second = sinkOf('second');
+    assert.equal((await second.connect())?.commit, 1);
+    assert.equal(second.durableCommit, 0);
+  });
 });
