@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** Entry of the process: handles signals before it loads anything else. */
+import { closeLostTerminalsAtExit } from './cli/lost-terminals.ts';
 import { Signals, startsServer } from './cli/signals.ts';
 
 /** One line where the modules themselves cannot be loaded. */
@@ -10,6 +11,7 @@ function failToLoad(error: NodeJS.ErrnoException): never {
   process.exit(1);
 }
 
+closeLostTerminalsAtExit();
 const signals = new Signals(startsServer(process.argv.slice(2)));
 const { run } = await import('./cli/program.ts').catch(failToLoad);
 await run(signals);

@@ -1,7 +1,7 @@
 /** A log that cannot be written never stops or delays the server. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
-import { openSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync } from 'node:fs';
+import { existsSync, openSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -11,7 +11,12 @@ import { onEnd } from '../support/clean-up.ts';
 import { Scrape } from '../support/exposition.ts';
 import { freePort } from '../support/free-port.ts';
 import { fetchOnce, post } from '../support/raw-http.ts';
-import { PATIENT_ENVIRONMENT, startServer, temporaryDirectory } from '../support/server-process.ts';
+import {
+  memoryDirectory,
+  PATIENT_ENVIRONMENT,
+  startServer,
+  temporaryDirectory,
+} from '../support/server-process.ts';
 import { requireTool } from '../support/tools.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
@@ -25,7 +30,11 @@ interface Running {
 }
 
 /** A server whose output goes elsewhere. */
-async function start(t: TestContext, stdio: StdioOptions, wrapper: readonly string[] = []): Promise<Running> {
+async function start(
+  t: TestContext,
+  stdio: StdioOptions,
+  wrapped?: (command: string) => string[],
+): Promise<Running> {
   const port = await freePort();
   const dataDir = temporaryDirectory(t);
   const serve = [
@@ -40,7 +49,7 @@ async function start(t: TestContext, stdio: StdioOptions, wrapper: readonly stri
     dataDir,
   ];
   const [program = '', ...args] =
-    wrapper.length === 0 ? serve : [...wrapper, serve.map((part) => `'${part}'`).join(' '), '/dev/null'];
+    wrapped === undefined ? serve : wrapped(serve.map((part) => `'${part}'`).join(' '));
   const child = spawn(program, args, { stdio, env: { ...process.env, ...PATIENT_ENVIRONMENT } });
   const exited = new Promise<number | null>((resolve) => child.once('close', (code) => resolve(code)));
   onEnd(t, async () => {
@@ -105,9 +114,15 @@ describe('a log that cannot be written', () => {
     assert.equal(await exited, 0);
   });
 
-  it('because its terminal was closed is counted', { skip: requireTool('script', 'bsdutils') }, async (t) => {
+  it('because its terminal was closed is counted, and the end is in good order', {
+    skip: requireTool('script', 'bsdutils'),
+  }, async (t) => {
     // `script` runs the server on a terminal of its own, which closes when `script` is killed.
-    const { child, port } = await start(t, ['ignore', 'ignore', 'ignore'], ['script', '-qfc']);
+    const ended = join(memoryDirectory(t), 'ended');
+    const { child, port } = await start(t, ['ignore', 'ignore', 'ignore'], (command) => {
+      const reported = `trap : HUP; ${command}; echo $? > '${ended}'`;
+      return ['script', '-qfc', reported, '/dev/null'];
+    });
     const pid = serverOn(port);
     onEnd(t, () => {
       try {
@@ -123,7 +138,11 @@ describe('a log that cannot be written', () => {
     });
     await assertServes(port);
     process.kill(pid, 'SIGTERM');
-    await eventually('it ends', () => !readdirSync('/proc').includes(String(pid)));
+    await eventually(
+      'its shell reports the exit code',
+      () => existsSync(ended) && readFileSync(ended).length > 0,
+    );
+    assert.equal(readFileSync(ended, 'utf8'), '0\n');
   });
 });
 
