@@ -21,6 +21,7 @@ import { restoreKeys } from './idempotency/restore.ts';
 import { LiveFeed } from './live/feed.ts';
 import { loadDispatch, loadLimiter, loadTelemetry, loadWriter, phaseOf, slotsOf } from './phases.ts';
 import { settleWal } from './settle-wal.ts';
+import { waitForWriter } from './slow-stop.ts';
 import { acquireDataDir, type DataDirLock } from './storage/data-dir.ts';
 import { nodeFileOps } from './storage/file-ops.ts';
 import { countRecovery } from './storage/recovery.ts';
@@ -347,7 +348,7 @@ class Server implements RunningServer {
     const stopped = new Promise<void>((resolve) => this.writer!.once('exit', () => resolve()));
     this.control.stopWriter();
     new Bell(this.memories.bell).ring();
-    return stopped;
+    return waitForWriter(stopped, this.config.ack, this.log);
   }
 
   /** If a thread dies, the process ends: nobody can trust what the thread owned, and the next start recovers. */

@@ -20,6 +20,8 @@ export interface DiskFaults {
   readonly syncDelayBytes?: number;
   /** Each data sync takes this much longer for each MiB written since the last. */
   readonly syncMsPerMib?: number;
+  /** Each data sync waits until this file is gone. */
+  readonly syncHangsWhile?: string;
   /** Each data sync fails with this code. */
   readonly syncError?: string;
   readonly failAt?: FailAt;
@@ -129,7 +131,12 @@ export class FaultPlan {
     this.unsyncedBytes = 0;
     const delayMs = syncDelayMs * Math.max(1, bytes / syncDelayBytes) + (syncMsPerMib * bytes) / MIB;
     const error = this.strike('sync', faults) ?? faults.syncError;
-    return error === undefined ? { delayMs } : { delayMs, error };
+    const { syncHangsWhile: hangsWhile } = faults;
+    return {
+      delayMs,
+      ...(hangsWhile === undefined ? {} : { hangsWhile }),
+      ...(error === undefined ? {} : { error }),
+    };
   }
 
   /** The code to fail with if this is the one call that was to fail, or null. */

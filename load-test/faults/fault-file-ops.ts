@@ -1,9 +1,12 @@
 /** Real file operations with faults in front: a hook decides before each call whether it fails, stores less or waits. */
+import { existsSync } from 'node:fs';
 import { type FileOps, type FileStatus, nodeFileOps } from '../../src/storage/file-ops.ts';
 
 /** The real operations, also where the preload replaces those of the process. */
 const real: FileOps = { ...nodeFileOps };
 const EIO = 5;
+/** How often a call that hangs looks whether it may continue. */
+const HANG_CHECK_MS = 10;
 
 export type Call = keyof FileOps;
 
@@ -14,6 +17,8 @@ export interface Fault {
   /** Most bytes that a write stores. */
   readonly atMost?: number;
   readonly delayMs?: number;
+  /** The call waits until this file is gone. */
+  readonly hangsWhile?: string;
 }
 
 export function systemError(code: string, syscall: string): Error {
@@ -48,8 +53,9 @@ export class FaultFileOps implements FileOps {
 
   /** Waits, throws, or returns how many bytes the call may store. */
   private enter(call: Call, bytes = 0): number {
-    const { error, atMost = Number.POSITIVE_INFINITY, delayMs = 0 } = this.decide(call, bytes);
+    const { error, atMost = Number.POSITIVE_INFINITY, delayMs = 0, hangsWhile } = this.decide(call, bytes);
     if (delayMs > 0) sleep(delayMs);
+    while (hangsWhile !== undefined && existsSync(hangsWhile)) sleep(HANG_CHECK_MS);
     if (error !== undefined) throw systemError(error, call);
     return atMost;
   }
@@ -81,11 +87,13 @@ export class FaultFileOps implements FileOps {
     real.fdatasync(fd);
   }
   fdatasyncInBackground(fd: number, done: (error: Error | null) => void): void {
-    const { error, delayMs = 0 } = this.decide('fdatasyncInBackground');
-    setTimeout(() => {
-      if (error === undefined) real.fdatasyncInBackground(fd, done);
+    const { error, delayMs = 0, hangsWhile } = this.decide('fdatasyncInBackground');
+    const proceed = () => {
+      if (hangsWhile !== undefined && existsSync(hangsWhile)) setTimeout(proceed, HANG_CHECK_MS);
+      else if (error === undefined) real.fdatasyncInBackground(fd, done);
       else done(systemError(error, 'fdatasync'));
-    }, delayMs);
+    };
+    setTimeout(proceed, delayMs);
   }
   fsync(fd: number): void {
     this.enter('fsync');

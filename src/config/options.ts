@@ -297,7 +297,13 @@ export const OPTIONS = z.object({
     TIMEOUT_MAX_MS,
     'sync after which storage counts as stalled and its breaker opens',
   ),
-  drainTimeoutMs: bounded('duration', '5s', 100, TIMEOUT_MAX_MS, 'longest orderly shutdown'),
+  drainTimeoutMs: bounded(
+    'duration',
+    '5s',
+    100,
+    TIMEOUT_MAX_MS,
+    'time that a stop gives requests in flight; the last write and sync follow, as long as the disk needs',
+  ),
   targetDelayMs: bounded(
     'duration',
     '50ms',

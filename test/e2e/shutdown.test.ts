@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { assertAccepted, assertProblem, eventually } from '../support/assertions.ts';
@@ -137,6 +138,44 @@ describe('SIGTERM', () => {
     server.kill('SIGINT');
     assert.deepEqual(await server.exited, CLEAN_EXIT);
   });
+});
+
+/** Answers to a request whose sync hangs, and the end of the warning. */
+const WITH_HUNG_DISK = [
+  { ack: 'synced', status: 504, losing: /loses nothing that was acknowledged$/ },
+  { ack: 'written', status: 200, losing: /only if the machine fails too$/ },
+  { ack: 'received', status: 202, losing: /may lose acknowledged metrics$/ },
+] as const;
+
+describe('SIGTERM while a sync hangs', () => {
+  for (const { ack, status, losing } of WITH_HUNG_DISK) {
+    it(`warns after the drain time under --ack ${ack}, waits for the disk, stores and exits 0`, async (t) => {
+      const faults = new FaultSwitch(t);
+      const server = await startServer(t, {
+        args: ['--phase', '6', '--workers', '1', '--ack', ack, '--drain-timeout-ms', '100ms'],
+        env: faults.env,
+        dataDir: memoryDirectory(t),
+      });
+      const release = faults.hangSyncs();
+      const name = uniqueName('hung');
+      const connection = await RawConnection.open(server.port);
+      connection.send(postRequest(namesBody(name)));
+      await eventually('the line is written', () => countNames(readStored(server.dataDir)).has(name));
+      server.kill('SIGTERM');
+      assert.equal((await connection.read()).status, status);
+      connection.close();
+      const warning = await server.logged(({ msg = '' }) => msg.startsWith('waiting for the disk'));
+      assert.equal(warning.level, 'warn');
+      assert.match(warning.msg ?? '', /a second signal ends at once/);
+      assert.match(warning.msg ?? '', losing);
+      assert.ok(existsSync(`/proc/${server.pid}`), 'ended before the disk answered');
+      release();
+      assert.deepEqual(await server.exited, CLEAN_EXIT);
+      assert.equal(server.logs.filter(({ msg }) => msg === warning.msg).length, 1);
+      assert.equal(countNames(readStored(server.dataDir)).get(name), 1);
+      assert.equal((await verify(server.dataDir)).code, 0);
+    });
+  }
 });
 
 describe('SIGINT', () => {

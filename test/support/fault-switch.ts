@@ -30,6 +30,17 @@ export class FaultSwitch {
     return () => existsSync(struckPath);
   }
 
+  /** Makes every sync from now on wait for the function returned. */
+  hangSyncs(): () => void {
+    const syncHangsWhile = `${this.path}.hangs`;
+    writeFileSync(syncHangsWhile, '');
+    this.set({ syncHangsWhile });
+    return () => {
+      this.clear();
+      rmSync(syncHangsWhile);
+    };
+  }
+
   clear(): void {
     rmSync(this.path, { force: true });
   }
