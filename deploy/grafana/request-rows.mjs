@@ -216,7 +216,12 @@ const errors = [
       query(statuses('401'), 'authorise'),
       query(statuses('429'), 'limit'),
       query(statuses('400'), 'parse'),
-      query(reasons('queue_full|body_bytes_full|journal_full|overloaded|limiter_busy'), 'admit'),
+      query(
+        reasons(
+          'queue_full|body_bytes_full|decompression_full|journal_full|idempotency_full|overloaded|limiter_busy',
+        ),
+        'admit',
+      ),
       query(`${reasons('disk_failed|breaker_open')} + ${statuses('504')}`, 'store'),
       query(reasons('draining'), 'drain'),
       query(sumRate('requests_aborted_total'), 'client went away'),

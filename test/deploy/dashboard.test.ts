@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { ArchiveTotals } from '../../src/archive/archiver.ts';
 import { ArchiveMetrics } from '../../src/archive/metrics.ts';
+import { COUNTED_REASONS } from '../../src/telemetry/unavailable.ts';
 import { eventually } from '../support/assertions.ts';
 import { bodyOf, ndjsonBody, uniqueName } from '../support/bodies.ts';
 import { reportCursor } from '../support/cursor-report.ts';
@@ -43,6 +44,12 @@ describe('the dashboard', () => {
         }
       }
     }
+  });
+
+  it('counts every reason of a 503 in one stage of the errors', () => {
+    const { targets = [] } = panels.find(({ title }) => title === 'Errors by stage')!;
+    const shown = targets.flatMap(({ expr }) => /reason=~"([^"]+)"/.exec(expr)?.[1]?.split('|') ?? []);
+    assert.deepEqual(shown.sort(), [...COUNTED_REASONS].sort());
   });
 
   it('chooses data source, job and instance by variables', () => {
