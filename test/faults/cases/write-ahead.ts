@@ -16,6 +16,20 @@ async function start(owner: Parameters<FaultCase['run']>[0], wal: Wal, faults: F
   return run;
 }
 
+/** Records of the write-ahead log. The copier counts them, which may itself be waiting for the disk. */
+async function recordsCounted(port: number): Promise<number> {
+  let records = 0;
+  await eventually(
+    'the copier counts records',
+    async () => {
+      records = (await Scrape.of(port)).sum('metricsstream_wal_records_total');
+      return records > 0;
+    },
+    30_000,
+  );
+  return records;
+}
+
 const FAILING: Readonly<Record<Form, readonly number[]>> = {
   short: [3],
   long: Array.from({ length: 20 }, (_, k) => k + 1),
@@ -62,7 +76,7 @@ function shortCase(wal: Wal): FaultCase {
       await new Promise((resolve) => setTimeout(resolve, LOAD_MS[form]));
       await eventually('metrics are acknowledged', () => load.ledger.acknowledged > 0, 30_000);
       await run.stopLoads();
-      run.tries = (await Scrape.of(run.server.port)).sum('metricsstream_wal_records_total');
+      run.tries = await recordsCounted(run.server.port);
       assert.equal(answered(503, load) + answered(504, load), 0, statusText([load]));
       return run.finish('tries are the records');
     },
@@ -81,7 +95,7 @@ function slowCase(wal: Wal): FaultCase {
       const load = run.startLoad();
       await new Promise((resolve) => setTimeout(resolve, LOAD_MS[form]));
       await eventually('metrics are acknowledged', () => load.ledger.acknowledged > 0, 30_000);
-      run.tries = (await Scrape.of(run.server.port)).sum('metricsstream_wal_records_total');
+      run.tries = await recordsCounted(run.server.port);
       run.server.kill('SIGKILL');
       await run.endsInFailure();
       const note = `${statusText([load])}; tries are the records`;
