@@ -113,6 +113,7 @@ export class CommitReader {
     this.sequence.last = follows;
     this.segment = place?.segment ?? segmentsOf(dataDir)[0] ?? 0;
     this.offset = place?.offset ?? 0;
+    this.seenBytes = this.offset;
   }
 
   /** The end of what was read. */

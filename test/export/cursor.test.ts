@@ -66,6 +66,13 @@ describe('the cursor in PostgreSQL', { skip: requirePostgres() }, () => {
     await shipped(url, dataDir);
     const [moved] = await postgres.queryOn<{ seal: string }>(url, 'SELECT seal FROM ms_cursor');
     assert.match(moved!.seal, /^6:[0-9a-f]{8}$/);
+    // A range that ended in a damaged commit has no CRC, and somebody has moved the cursor since.
+    await postgres.queryOn(url, `UPDATE ms_cursor SET seal = '5:', segment = 0`);
+    await append(dataDir, 31);
+    await shipped(url, dataDir);
+    // The commit itself was damaged: only the segments can be compared.
+    await postgres.queryOn(url, `UPDATE ms_cursor SET seal = commit || ':'`);
+    await shipped(url, dataDir);
   });
 
   it('is durable at the end of a run, also with asynchronous commits', async () => {

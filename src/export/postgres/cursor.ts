@@ -8,10 +8,10 @@ import { type CommitRange, type Cursor, lastCommit } from '../sink.ts';
 
 const HEXADECIMAL = 16;
 
-/** Of the range's last commit, as SQL. */
+/** Of the range's last commit, as SQL; without a CRC if that commit is damaged. */
 export function sealLiteral(range: CommitRange): string {
   const last = lastCommit(range);
-  return last === null ? 'NULL' : `'${last.commit}:${crcText(last.crc32)}'`;
+  return `'${range.last}:${last === null ? '' : crcText(last.crc32)}'`;
 }
 
 export async function readCursor(client: pg.ClientBase, log: string): Promise<Cursor | null> {
@@ -25,5 +25,9 @@ export async function readCursor(client: pg.ClientBase, log: string): Promise<Cu
   if (seal === null) return { ...cursor, segment: Number(segment), crc32: null };
   const [sealed, crc = ''] = seal.split(':');
   if (sealed !== commit) return { ...cursor, segment: 0, crc32: null };
-  return { ...cursor, segment: Number(segment), crc32: Number.parseInt(crc, HEXADECIMAL) };
+  return {
+    ...cursor,
+    segment: Number(segment),
+    crc32: crc === '' ? null : Number.parseInt(crc, HEXADECIMAL),
+  };
 }

@@ -112,7 +112,9 @@ CREATE VIEW ms_metrics AS SELECT time, name, type, tags, value FROM ms_flat;
 /** The statements that lead from each version to the next one, from version 1 on. */
 export const UPGRADES: readonly string[] = [
   `ALTER TABLE ms_applied ADD COLUMN parts int NOT NULL DEFAULT 0, ADD COLUMN ranges int8 NOT NULL DEFAULT 1;`,
-  'ALTER TABLE ms_cursor ADD COLUMN seal text;',
+  // `consume` of version 2 moved the commit and left the segment.
+  `ALTER TABLE ms_cursor ADD COLUMN seal text;
+   UPDATE ms_cursor SET segment = 0 WHERE writer = 'consume';`,
 ];
 
 /** The statements that create the tables, for people and for `--init`. */
