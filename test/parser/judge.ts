@@ -13,7 +13,7 @@ import { type ReferenceMetric, type ReferenceResult, referenceJson, referenceLin
 
 /** In the order of their codes. */
 const TYPES = ['gauge', 'counter', 'histogram', 'summary'] as const;
-/** No generated body has this timestamp. */
+/** When every body was received: the timestamp of metrics that have none. */
 export const RECEIPT_MS = 1_234_567_890_123;
 const OFFSET = 64;
 const out = Buffer.alloc(4 << 20);
@@ -35,8 +35,16 @@ export function linesOf(parser: Parser): string {
   return out.toString('latin1', OFFSET, end);
 }
 
-/** The accepted metrics as objects, decoded from their lines. */
+/** The accepted metrics as objects, with timestamp null where that is the time of receipt. For bodies without that timestamp. */
 export function metricsOf(parser: Parser): ReferenceMetric[] {
+  return storedMetrics(parser).map((metric) => ({
+    ...metric,
+    timestamp: metric.timestamp === RECEIPT_MS ? null : metric.timestamp,
+  }));
+}
+
+/** The accepted metrics as objects, decoded from their lines. */
+function storedMetrics(parser: Parser): ReferenceMetric[] {
   const lines = Buffer.from(linesOf(parser), 'latin1').toString('utf8').split('\n');
   assert.equal(lines.pop(), '');
   assert.equal(lines.length, parser.accepted);
@@ -58,7 +66,7 @@ function metricOf(line: string): ReferenceMetric {
     name,
     value,
     type,
-    timestamp: timestamp === RECEIPT_MS ? null : timestamp,
+    timestamp,
     tags: Object.entries(tags),
   };
 }
@@ -102,7 +110,8 @@ export function judge(parser: Parser, body: Buffer, format: BodyFormat): Referen
   assert.equal(parser.seen, expected.seen);
   assert.equal(parser.rejected, expected.errors.length);
   assert.equal(parser.accepted, expected.metrics.length);
-  assert.deepEqual(sorted(metricsOf(parser)), sorted(expected.metrics));
+  const stored = expected.metrics.map((metric) => ({ ...metric, timestamp: metric.timestamp ?? RECEIPT_MS }));
+  assert.deepEqual(sorted(storedMetrics(parser)), sorted(stored));
   const errors = parser.errors();
   assert.equal(errors.length, Math.min(expected.errors.length, ERRORS_MAX));
   for (const [at, error] of errors.entries()) {

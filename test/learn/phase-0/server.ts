@@ -3,6 +3,9 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { launch, untilListening } from '../../../load-test/server-process.ts';
 
+/** A disk that stalls while it is measured makes a figure worse; it fails no request. */
+const PATIENCE = ['--request-timeout-ms', '60s', '--sync-timeout-ms', '60s', '--target-delay-ms', '60s'];
+
 interface ServerShape {
   readonly root: string;
   readonly phase: string;
@@ -29,6 +32,7 @@ export async function withServer<T>(
     ack,
     '--phase',
     phase,
+    ...PATIENCE,
   ];
   const server = launch([process.execPath, join(root, 'dist/src/main.js'), 'serve', ...options], {
     env: { ...process.env, ...env },
