@@ -1,8 +1,12 @@
-/** Opens the log of a data directory: recovers the segments, replays the write-ahead log, and renews its files. */
+/**
+ * Opens the log of a data directory: makes durable what no sync covered, recovers the segments, replays the write-ahead
+ * log, and renews its files.
+ */
 import { randomInt } from 'node:crypto';
 import type { FileOps } from '../storage/file-ops.ts';
 import { RESERVED_COMMITS, readLogRecord, writeLogRecord } from '../storage/log-record.ts';
 import { explained, type RecoveryReport, recover } from '../storage/recovery.ts';
+import { rewriteUnsynced } from '../storage/unsynced.ts';
 import type { Generation } from './record.ts';
 import {
   type ReplayReport,
@@ -46,6 +50,8 @@ export function openLog(ops: FileOps, dataDir: string, lanes: Lanes | null): Ope
 }
 
 function openFiles(ops: FileOps, dataDir: string, lanes: Lanes | null): OpenedLog {
+  // All that follows relies on the segments: in the end the write-ahead files give up what the segments hold.
+  rewriteUnsynced(ops, dataDir);
   const logs = readWal(ops, dataDir);
   const repairedBytes = repairUnsynced(ops, dataDir, logs);
   const recovered = recover(ops, dataDir);
