@@ -205,7 +205,8 @@ export class CommitLog {
     else this.events.writeFailed(code);
   }
 
-  private isFullFor(bytes: number, nowMs: number): boolean {
+  /** True when a commit of that size needs another segment. */
+  isFullFor(bytes: number, nowMs: number): boolean {
     const { state } = this;
     if (state.sequence === 0) return true;
     if (state.bytes === 0) return false;

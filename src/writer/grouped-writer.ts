@@ -108,7 +108,10 @@ export class GroupedWriter implements RunningWriter {
         this.segments.prepareNext();
         this.retain();
       },
-      synced: () => this.source.synced(),
+      // Beside a background sync, that one may get the error that belongs to this one: the next sync counts.
+      synced: () => {
+        if (!this.background.running) this.source.synced();
+      },
       // The next turn starts the sync.
       syncIsDue: () => {},
     };
@@ -133,14 +136,24 @@ export class GroupedWriter implements RunningWriter {
     if (nowMs >= this.maintenanceMs) this.maintain(nowMs);
     if (!this.hasFailed) this.retryAndSync(nowMs);
     const { source, buffer } = this;
-    buffer.clear();
-    source.gather(buffer, nowMs);
+    if (buffer.lines === 0) source.gather(buffer, nowMs);
     if (buffer.lines === 0) return false;
+    // The group stays for a later turn, also if this one should be the last.
+    if (this.mustWait(nowMs)) return this.parts.control.writerShouldStop;
     const outcome = this.log.store(buffer, nowMs, source.mark());
     if (outcome === STORED) source.stored(buffer.bytes, this.log.lastStoreMs);
     if (outcome === REFUSED && source.losesRefused) this.log.countRefused(buffer.lines);
     source.settle(outcome, nowMs);
+    buffer.clear();
     return true;
+  }
+
+  /**
+   * A rotation syncs, too, and the kernel reports a failed write-back only once for each descriptor. Beside a background
+   * sync that has failed it would succeed, and call lost bytes durable.
+   */
+  private mustWait(nowMs: number): boolean {
+    return this.background.running && !this.hasFailed && this.log.isFullFor(this.buffer.bytes, nowMs);
   }
 
   private get hasFailed(): boolean {
@@ -193,7 +206,7 @@ export class GroupedWriter implements RunningWriter {
     this.upkeep.watch(log, nowMs);
     this.segments.prepareNext();
     // A segment that aged without a commit is closed; the next commit creates another.
-    if (log.isAged(nowMs) && log.sync()) log.close();
+    if (!this.background.running && log.isAged(nowMs) && log.sync()) log.close();
     this.retain();
   }
 

@@ -84,18 +84,63 @@ test('many unsynced bytes are synced before the interval is over, and again when
   rig.remove();
 });
 
+test('a rotation waits for the background sync, which may get an error in its place', async () => {
+  for (const stops of [false, true]) {
+    const ops = new FaultFileOps();
+    ops.fault = (call) => (call === 'fdatasyncInBackground' ? { delayMs: 50 } : undefined);
+    const rig = new WriterRig({ ops, config: { ack: 'written', segmentBytes: 1_000, syncIntervalMs: 10 } });
+    rig.store(line(1, 900));
+    rig.turn(20);
+    const cursor = rig.put(line(2, 900));
+    for (let turn = 0; turn < 3; turn++) rig.turn();
+    assert.equal(rig.outcome(cursor), null);
+    assert.deepEqual([ops.count('fdatasyncInBackground'), ops.count('fdatasync')], [1, 0]);
+    if (!stops) {
+      await rig.until(() => rig.count('syncs') === 1);
+      rig.turn();
+      assert.equal(rig.outcome(cursor), STORED);
+    }
+    await rig.stop();
+    assert.equal(rig.outcome(cursor), STORED);
+    assert.equal(rig.storedText(), line(1, 900) + line(2, 900));
+    assert.equal(rig.segments().length, 2);
+    assert.equal((await verified(rig.dataDir)).code, 0);
+    rig.remove();
+  }
+});
+
+test('a rotation that waits is refused when the background sync fails', async () => {
+  const ops = new FaultFileOps();
+  const rig = new WriterRig({ ops, config: { ack: 'written', segmentBytes: 1_000, syncIntervalMs: 10 } });
+  rig.store(line(1, 900));
+  ops.fault = (call) => (call === 'fdatasyncInBackground' ? { error: 'EIO' } : undefined);
+  rig.turn(20);
+  const cursor = rig.put(line(2, 900));
+  rig.turn();
+  await rig.until(() => rig.fatal().length === 1);
+  rig.turn();
+  assert.equal(rig.outcome(cursor), REFUSED);
+  assert.deepEqual(
+    rig.fatal().map(({ doubtful }) => [doubtful?.segment, doubtful?.lines]),
+    [[join(rig.dataDir, 'metrics-00000001.ndjson'), 1]],
+  );
+  await rig.stop();
+  assert.equal(ops.count('fdatasync'), 0);
+  rig.remove();
+});
+
 test('a segment is not closed under a background sync that still uses it', async () => {
   const ops = new FaultFileOps();
   ops.fault = (call) => (call === 'fdatasyncInBackground' ? { delayMs: 50 } : undefined);
-  const rig = new WriterRig({ ops, config: { ack: 'written', segmentBytes: 1_000, syncIntervalMs: 10 } });
-  rig.store(line(1, 900));
+  const rig = new WriterRig({ ops, config: { ack: 'written', syncIntervalMs: 10 } });
+  rig.store(line(1));
   rig.turn(20);
-  // Rotates while the sync is under way; its descriptor must be the same file's to the end.
-  for (let id = 2; id < 20; id++) assert.equal(rig.store(line(id, 900)), STORED);
-  await rig.until(() => ops.count('fdatasyncInBackground') === 1);
+  fs.rmSync(join(rig.dataDir, rig.segments()[0]!));
+  // Begins other segments while the sync is under way; its descriptor must be the same file's to the end.
+  for (let id = 2; id < 20; id++) assert.equal(rig.store(line(id)), STORED);
+  assert.deepEqual(rig.segments(), ['metrics-00000002.ndjson']);
   await rig.stop();
   assert.equal(rig.count('sync_errors'), 0);
-  assert.equal((await verified(rig.dataDir)).code, 0);
   rig.remove();
 });
 

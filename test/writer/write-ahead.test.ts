@@ -3,10 +3,14 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { before, it } from 'node:test';
+import { DISK_FAILED } from '../../src/base/control.ts';
 import { nodeFileOps } from '../../src/storage/file-ops.ts';
-import { createWalFile } from '../../src/wal/wal-file.ts';
+import { openLog } from '../../src/wal/open-log.ts';
+import { createWalFile, readHeader } from '../../src/wal/wal-file.ts';
 import { writeWalSettings } from '../../src/writer/write-ahead/wal-settings.ts';
 import { createMemory, createWriter, openJournal } from '../../src/writer/write-ahead/write-ahead.ts';
+import { CachedDisk } from '../support/cached-disk.ts';
+import { readStored } from '../support/stored.ts';
 import { line, type TestedWriter, WriterRig } from '../support/writer-rig.ts';
 
 const GENERATION = 7;
@@ -77,4 +81,39 @@ it('creates its file anew if others cut it, and leaves that of another server al
   assert.ok(segment.startsWith(text.slice(0, -2)));
   rig.remove();
   fs.rmSync(`${dataDir}-away`, { recursive: true });
+});
+
+it('frees no record whose segment a failed background sync leaves in doubt', async () => {
+  for (const [change, segmentBytes] of [
+    ['full', 1_000],
+    ['deleted', 10_000],
+  ] as const) {
+    const dataDir = fs.mkdtempSync(join(process.cwd(), '.artifacts', 'wal-'));
+    const disk = new CachedDisk();
+    const config = { segmentBytes, syncIntervalMs: 10 };
+    const rig = new WriterRig({ tested: writeAhead, dataDir, ops: disk, config });
+    const segment = join(dataDir, 'metrics-00000001.ndjson');
+    rig.put(line(1, 900));
+    rig.turn();
+    const nth = disk.count('fdatasync') + 1;
+    disk.fault = (call, count) => (call === 'fdatasync' && count === nth ? { error: 'EIO' } : undefined);
+    // The disk has lost the segment now, and the writer learns that in a later turn of the event loop.
+    rig.turn(20);
+    if (change === 'deleted') fs.rmSync(segment);
+    rig.put(line(2, 900));
+    for (let turn = 0; turn < 3; turn++) rig.turn(100);
+    assert.equal(readHeader(nodeFileOps, join(dataDir, '.wal-0.bin')).checkpoint, 0, change);
+    await rig.until(() => rig.control.disk === DISK_FAILED);
+    if (change === 'full') assert.equal(rig.fatal()[0]?.doubtful?.segment, segment);
+    await rig.stop();
+    openLog(disk, dataDir, null);
+    const left = disk.diskOf(dataDir);
+    // The seal of the second line says that the deleted segment holds the first.
+    assert.deepEqual(
+      readStored(left).map(({ value }) => value),
+      change === 'full' ? [1, 2] : [2],
+    );
+    rig.remove();
+    fs.rmSync(left, { recursive: true });
+  }
 });
