@@ -2,9 +2,9 @@
  * A lane of the write-ahead log: the journal of one serving thread, whose commits go to the lane's own file.
  *
  * Lines are encoded in place, on block boundaries of the lane's memory, so a commit is one direct write of that
- * memory and nothing is copied. While writes are in flight, what is committed gathers into the next record; records
- * beyond the back-end's depth wait in order. Only the contiguous finished prefix is acknowledged and handed to the
- * copier (copier.ts), which appends it to the segments.
+ * memory and nothing is copied. While writes are in flight, what is committed gathers into the next record. Only the
+ * contiguous finished prefix is acknowledged and handed to the copier (copier.ts), which appends it to the segments.
+ * Records beyond the back-end's depth behind that prefix wait in order, so replay can tell damage from a lost write.
  *
  * A write that fails is final, like a failed sync: whether its blocks are on disk is unknown, so records in flight
  * are UNKNOWN, those not yet submitted are REFUSED, and nothing more is accepted.
@@ -199,13 +199,15 @@ export class Lane implements Journal {
 
   private advance(): void {
     if (this.hasFailed) return;
-    const isFree = this.inFlight < this.writer.depth && this.submitted === this.closed;
+    const isFree = this.submitted - this.acknowledged < this.writer.depth && this.submitted === this.closed;
     if (isFree && this.handedOver === this.head) this.closeRecord();
     this.submit();
   }
 
   private submit(): void {
-    while (this.submitted < this.closed && this.inFlight < this.writer.depth && !this.hasFailed) {
+    // Writes that finished behind an unfinished one count as well.
+    const window = this.writer.depth;
+    while (this.submitted < this.closed && this.submitted - this.acknowledged < window && !this.hasFailed) {
       if (!this.fileIsCurrent() || this.copierIsBehind()) return;
       const sequence = this.submitted + 1;
       const bytes = recordBytes(this.views.words[entryOf(sequence) + ENTRY_BYTES]!);

@@ -5,16 +5,16 @@
  * lies between them: blocks of earlier generations, overwritten tails, torn writes. The records that follow the last
  * copied one without a gap were acknowledged, or may have been, and are replayed in order.
  *
- * A gap ends the log, unless records behind it prove that it was once whole: at most `DEPTH_MAX` writes are in flight,
- * so a record further behind was submitted after the missing one had been acknowledged. Then the missing records are
- * counted as damaged, and the replay goes on behind them.
+ * A gap ends the log, unless records behind it prove that it was once whole: a lane submits a record only while fewer than
+ * `DEPTH_MAX` before it are unacknowledged. So one further behind was submitted after the missing one had been acknowledged.
+ * Then the missing records are counted as damaged, and the replay goes on behind them.
  */
 import { constants } from 'node:fs';
 import type { FileOps } from '../storage/file-ops.ts';
 import { BLOCK_BYTES, RECORD_HEADER_BYTES, readRecordHeader, recordBytes, recordIsWhole } from './record.ts';
 import { decodeHeader, type WalHeader } from './wal-file.ts';
 
-/** The most writes that any back-end has in flight. */
+/** The most records that any back-end has submitted and not acknowledged. */
 export const DEPTH_MAX = 4;
 const READ_BYTES = 1 << 20;
 
@@ -136,7 +136,7 @@ export function planReplay(records: readonly FoundRecord[], copied: number): Rep
   let expected = copied + 1;
   for (const record of waiting) {
     const missing = record.sequence - expected;
-    // Whoever submitted `last` had seen everything but the writes in flight beside it acknowledged.
+    // Whoever submitted `last` had seen everything but the records just before it acknowledged.
     if (missing > 0 && last - expected < DEPTH_MAX) break;
     damaged += missing;
     replayed.push(record);

@@ -2,11 +2,13 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { before, describe, it } from 'node:test';
 import { FULL, REFUSED, STORED, UNKNOWN } from '../../src/journal/journal.ts';
+import { nodeFileOps } from '../../src/storage/file-ops.ts';
 import type { OpenBlockWriter } from '../../src/wal/block-writer.ts';
 import { openBlockingWriter } from '../../src/wal/blocking-writer.ts';
 import { openAioWriter, openUringWriter } from '../../src/wal/kernel-writer.ts';
 import { openPoolWriter } from '../../src/wal/pool-writer.ts';
 import { BLOCK_BYTES } from '../../src/wal/record.ts';
+import { planReplay, readLaneLog } from '../../src/wal/replay.ts';
 import { eventually } from '../support/assertions.ts';
 import { addonIsMissing, EIO, heldRig, LaneRig } from './rig.ts';
 
@@ -93,6 +95,27 @@ describe('a lane', () => {
     for (const write of writer.held.splice(0)) write.run();
     assert.equal(rig.copyAll(), '0\n1\n2\n3\n4\n5\n6\n7\n8\n');
     assert.equal(rig.consumer.taken, 5);
+    rig.remove();
+  });
+
+  it('writes nothing further than the depth behind a record that is not acknowledged', () => {
+    const { rig, writer } = heldRig();
+    let sent = '';
+    for (let id = 0; id < 8; id++) {
+      sent += `${id}\n`;
+      rig.commit(`${id}\n`);
+      rig.lane.publish();
+      // All but the first finish.
+      for (const write of writer.held.splice(1)) write.run();
+    }
+    // A power loss here loses the first record, and nothing was answered.
+    const { damaged, dropped } = planReplay(readLaneLog(nodeFileOps, rig.path).records, 0);
+    assert.deepEqual({ damaged, dropped }, { damaged: 0, dropped: 3 });
+    for (const write of writer.held.splice(0)) write.run();
+    assert.equal(rig.copyAll(), '0\n1\n2\n3\n');
+    for (const write of writer.held.splice(0)) write.run();
+    assert.equal(rig.copyAll(), '4\n5\n6\n7\n');
+    assert.equal(rig.onDisk(), sent);
     rig.remove();
   });
 
