@@ -2,6 +2,7 @@
 import fs from 'node:fs';
 import { join } from 'node:path';
 import zlib from 'node:zlib';
+import { makeDirectory } from '../base/directories.ts';
 import { ARCHIVE_DIRECTORY, hexOf } from './manifest.ts';
 
 const PARTITION = /^date=(\d{4}-\d{2}-\d{2}|other)$/;
@@ -53,7 +54,7 @@ export class ArchiveFiles {
 
   /** Creates the archive, durably; not the data directory: a server would go on in one that appears where its own was. */
   create(): void {
-    if (!fs.existsSync(this.directory)) fs.mkdirSync(this.directory, { mode: 0o750 });
+    makeDirectory(this.directory, 0o750);
     syncDirectory(join(this.directory, '..'));
   }
 
@@ -61,7 +62,7 @@ export class ArchiveFiles {
   createPartition(path: string): void {
     const partition = join(this.absolute(path), '..');
     if (fs.existsSync(partition)) return;
-    fs.mkdirSync(partition, { mode: 0o750 });
+    makeDirectory(partition, 0o750);
     syncDirectory(this.directory);
   }
 

@@ -6,6 +6,7 @@
  */
 import fs from 'node:fs';
 import { join } from 'node:path';
+import { makeDirectory } from '../base/directories.ts';
 
 const DIRECTORY = 'exports';
 const SUFFIX = '.json';
@@ -50,7 +51,7 @@ export function isSinkName(name: string): boolean {
  */
 export function writeCursorFile(dataDir: string, cursor: CursorFile): void {
   const directory = join(dataDir, DIRECTORY);
-  if (!fs.existsSync(directory)) fs.mkdirSync(directory, { mode: 0o750 });
+  if (!fs.existsSync(directory)) makeDirectory(directory, 0o750);
   const path = join(directory, cursor.sink + SUFFIX);
   const next = `${path}.new`;
   fs.writeFileSync(next, `${JSON.stringify(cursor)}\n`, { mode: 0o640 });
