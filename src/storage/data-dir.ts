@@ -199,29 +199,46 @@ function removeOwner(file: string): void {
   }
 }
 
-/** Null if the path has led to another directory meanwhile. */
+/**
+ * Acquires the locks of the directory at `path`. Null if the path has led to another directory meanwhile.
+ * @throws MetricsStreamError DATA_DIR_UNUSABLE or DATA_DIR_OWNED
+ */
 async function hold(path: string, ownerText: string): Promise<Hold | null> {
+  try {
+    return await lock(path, ownerText);
+  } catch (error) {
+    if (error instanceof MetricsStreamError) throw error;
+    const text = `cannot lock the data directory ${path}: ${codeOf(error)}`;
+    throw new MetricsStreamError('DATA_DIR_UNUSABLE', text, { cause: error });
+  }
+}
+
+async function lock(path: string, ownerText: string): Promise<Hold | null> {
   const id = fs.statSync(path);
   const releaseSocket = await lockSocket(path, ownerText);
-  let directory: FlockResult | null = null;
+  const locked: number[] = [];
+  const descriptorOf = (result: FlockResult): number | null => {
+    if (result.kind === 'conflict') throw ownedError(path, ownerInFile(path));
+    if (result.kind === 'unavailable') return null;
+    locked.push(result.fd);
+    return result.fd;
+  };
+  let held: Hold | null = null;
   try {
-    directory = lockDirectory(path);
-    if (directory.kind === 'conflict') throw ownedError(path, ownerInFile(path));
+    const directory = lockDirectory(path);
+    const directoryFd = descriptorOf(directory);
     const file = lockAndWriteOwner(path, ownerText);
-    if (file.kind === 'conflict') throw ownedError(path, ownerInFile(path));
-    const directoryFd = directory.kind === 'locked' ? directory.fd : null;
-    const ownerFd = file.kind === 'locked' ? file.fd : null;
+    const ownerFd = descriptorOf(file);
     const unprotected =
       directory.kind === 'unavailable' && file.kind === 'unavailable' ? directory.reason : null;
-    const held: Hold = { id, directoryFd, ownerFd, unprotected, releaseSocket };
-    if (leadsTo(path, held)) return held;
-    directory = null;
-    await releaseHold(held);
-    return null;
-  } catch (error) {
-    if (directory?.kind === 'locked') fs.closeSync(directory.fd);
-    await releaseSocket();
-    throw error;
+    const next: Hold = { id, directoryFd, ownerFd, unprotected, releaseSocket };
+    if (leadsTo(path, next)) held = next;
+    return held;
+  } finally {
+    if (held === null) {
+      for (const fd of locked) fs.closeSync(fd);
+      await releaseSocket();
+    }
   }
 }
 
@@ -235,11 +252,7 @@ async function lockSocket(path: string, ownerText: string): Promise<() => Promis
   try {
     return await acquireLock(lockNameOf(path), ownerText);
   } catch (error) {
-    const code = codeOf(error);
-    if (code === 'EADDRINUSE') throw ownedError(path, await ownerOf(path));
-    throw new MetricsStreamError('DATA_DIR_UNUSABLE', `cannot lock the data directory ${path}: ${code}`, {
-      cause: error,
-    });
+    throw codeOf(error) === 'EADDRINUSE' ? ownedError(path, await ownerOf(path)) : error;
   }
 }
 

@@ -272,3 +272,35 @@ test('a directory of the name OWNER prevents neither start nor end', async () =>
   await (await acquireDataDir(dataDir)).release();
   fs.rmSync(dataDir, { recursive: true });
 });
+
+test('a directory that vanishes while it is locked is an error with its code', async (t) => {
+  const dataDir = join(temporaryDirectory(), 'data');
+  const access = fs.accessSync;
+  t.mock.method(fs, 'accessSync', (...args: Parameters<typeof access>) => {
+    access(...args);
+    fs.rmSync(dataDir, { recursive: true });
+  });
+  await assert.rejects(acquireDataDir(dataDir), (error: MetricsStreamError) => {
+    assert.equal(error.code, 'DATA_DIR_UNUSABLE');
+    assert.match(error.message, /cannot lock the data directory .*: ENOENT/);
+    return true;
+  });
+  fs.rmSync(join(dataDir, '..'), { recursive: true });
+});
+
+test('a file system that fails during the lock leaves nothing locked', async (t) => {
+  const dataDir = temporaryDirectory();
+  const fstat = fs.fstatSync;
+  const failing = t.mock.method(fs, 'fstatSync', (fd: number) => {
+    const status = fstat(fd);
+    // As NFS does after the server has lost the directory.
+    if (status.isDirectory())
+      throw Object.assign(new Error('stale file handle'), { code: 'ESTALE', errno: -116 });
+    return status;
+  });
+  await assert.rejects(acquireDataDir(dataDir), /cannot lock the data directory .*: ESTALE/);
+  assert.ok(failing.mock.callCount() > 0);
+  failing.mock.restore();
+  await (await acquireDataDir(dataDir)).release();
+  fs.rmSync(dataDir, { recursive: true });
+});
