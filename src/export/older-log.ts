@@ -1,6 +1,6 @@
 /**
- * Finds a log that was restored from an older copy than its sink. The server gives its next commits numbers that the sink
- * already holds, so they would count as shipped.
+ * Finds a log that was restored from an older copy than its sink, or that lost commits with a disk. The server gives its next
+ * commits numbers that the sink already holds, so they would count as shipped.
  */
 import { CommitReader, type LogCommit, type LogPlace, placeAfter } from '../storage/commit-reader.ts';
 import { segmentsOf } from '../storage/data-dir.ts';
@@ -52,9 +52,9 @@ export async function findCursor(
 function olderLog(place: string, commit: number, found: string, from: string): SinkError {
   return new SinkError(
     'fatal',
-    `${place}: holds the log up to commit ${commit}, but ${found}: it was restored from an older copy, so new commits ` +
-      'get the numbers of others. Stop the server, remove log.json and .log.json there, and start it: the log gets a ' +
-      `new id. Then export --from ${from} since.`,
+    `${place}: holds the log up to commit ${commit}, but ${found}: it was restored from an older copy, or a failed ` +
+      'disk took commits back. So new commits get the numbers of others. Stop the server, remove log.json and ' +
+      `.log.json there, and start it: the log gets a new id. Then export --from ${from} since.`,
   );
 }
 
