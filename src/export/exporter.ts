@@ -11,7 +11,7 @@ import { readLogRecord } from '../storage/log-record.ts';
 import { gapText } from '../storage/segment-reader.ts';
 import { Backoff } from './backoff.ts';
 import type { ExportMetrics } from './metrics.ts';
-import { findCursor, type HeldCommit, heldBy, isInPlace } from './older-log.ts';
+import { findCursor, type HeldCommit, heldBy, isInPlace, LogEndsEarly } from './older-log.ts';
 import { Progress } from './progress.ts';
 import { type RangeOptions, RangeSource } from './range-source.ts';
 import {
@@ -28,6 +28,8 @@ import {
 const TICK_MS = MS_PER_SECOND;
 const PROGRESS_MS = 10 * MS_PER_SECOND;
 const WATCH_MS = 10 * MS_PER_SECOND;
+/** A server follows a data directory that was replaced in half of this time. */
+const SECOND_LOOK_MS = 3 * MS_PER_SECOND;
 /** With `once`, a person or a script waits for the end: give up on a sink that stays away. */
 const ONCE_RETRIES = 8;
 
@@ -38,7 +40,7 @@ export interface ExporterOptions extends RangeOptions {
   readonly writer: string;
   /** Begin behind this commit; null: behind the last one that the sink holds. */
   readonly start: number | null;
-  /** How often the cursor is read while nothing is shipped; another time for tests. */
+  /** How often the cursor is read while nothing is shipped, second looks included; another time for tests. */
   readonly watchMs?: number;
 }
 
@@ -269,6 +271,7 @@ export class Exporter {
     this.progress.state = 'shipping';
     await prepared.ship();
     this.known = range.last;
+    this.isLogOfSink = true;
     const last = lastCommit(range);
     this.held = last === null ? null : heldBy(last);
     this.recovered();
@@ -352,11 +355,13 @@ export class Exporter {
   /**
    * While nothing is shipped, only this notices that the sink has lost commits: a standby without the last ones took over, or
    * somebody restored a backup. Or they restored the log: the reader does not return to segments that it has read.
+   * A log that ends early must do so at a second look.
    */
   private async watchCursor(): Promise<void> {
     const { known, sink, options, progress } = this;
     if (options.once || progress.state !== 'waiting' || performance.now() < this.nextWatchMs) return;
     this.nextWatchMs = performance.now() + (options.watchMs ?? WATCH_MS);
+    const isSecondLook = !this.isLogOfSink;
     let failure: unknown = null;
     let { held } = this;
     try {
@@ -365,11 +370,16 @@ export class Exporter {
         failure = new SinkError('retry', `${sink.place}: the cursor is not at commit ${known} any more`);
       else if (cursor !== null && held !== null && !isInPlace(options.dataDir, held))
         held = await this.checkCursor(cursor);
+      else this.isLogOfSink = true;
     } catch (error) {
       failure = error;
     }
     // If something was shipped meanwhile, that has told as much.
     if (this.known !== known || progress.state !== 'waiting') return;
+    if (failure instanceof LogEndsEarly && !isSecondLook) {
+      this.nextWatchMs = performance.now() + (options.watchMs ?? SECOND_LOOK_MS);
+      return;
+    }
     this.held = held;
     if (failure !== null) this.interrupt(failure);
   }

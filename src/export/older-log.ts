@@ -9,6 +9,12 @@ import { logEnd, sealBefore } from '../storage/log-end.ts';
 import { readLogRecord } from '../storage/log-record.ts';
 import { type Cursor, SinkError } from './sink.ts';
 
+/**
+ * The log ends before the sink. It seems so for a moment, too, while the path of the data directory leads to a copy that the
+ * server has not followed yet.
+ */
+export class LogEndsEarly extends SinkError {}
+
 /** A commit in the log, and where it ends. */
 export interface HeldCommit extends LogPlace {
   readonly commit: number;
@@ -29,7 +35,7 @@ export function isInPlace(dataDir: string, { segment, offset, commit, crc32 }: H
 /**
  * The sink's last commit in the log. Null if the log does not hold it, such as after retention: then nothing tells two
  * logs apart that have both gone on behind it.
- * @throws SinkError fatal if the log has another commit of this number, or ends before it with nothing missing
+ * @throws SinkError fatal if the log has another commit of this number, LogEndsEarly if it ends before it with nothing missing
  */
 export async function findCursor(
   dataDir: string,
@@ -40,21 +46,22 @@ export async function findCursor(
   if (found === null) {
     const end = await olderLogEnd(dataDir, commit);
     if (end === null) return null;
-    throw olderLog(place, commit, `${dataDir} ends at commit ${end}`, `${end + 1}, or from the first commit`);
+    const from = `${end + 1}, or from the first commit`;
+    throw new LogEndsEarly('fatal', olderLog(place, commit, `${dataDir} ends at commit ${end}`, from));
   }
   // Tables of an older version have no CRC. A start begins a new segment, so a copy that went on is ahead in segments, unless
   // the log had begun one as well.
   const isOther = crc32 === null ? segment > 0 && found.segment > segment : found.crc32 !== crc32;
   if (!isOther) return heldBy(found);
-  throw olderLog(place, commit, `${dataDir} has another commit of this number`, 'the first commit');
+  const text = olderLog(place, commit, `${dataDir} has another commit of this number`, 'the first commit');
+  throw new SinkError('fatal', text);
 }
 
-function olderLog(place: string, commit: number, found: string, from: string): SinkError {
-  return new SinkError(
-    'fatal',
+function olderLog(place: string, commit: number, found: string, from: string): string {
+  return (
     `${place}: holds the log up to commit ${commit}, but ${found}: it was restored from an older copy, or a failed ` +
-      'disk took commits back. So new commits get the numbers of others. Stop the server, remove log.json and ' +
-      `.log.json there, and start it: the log gets a new id. Then export --from ${from} since.`,
+    'disk took commits back. So new commits get the numbers of others. Stop the server, remove log.json and ' +
+    `.log.json there, and start it: the log gets a new id. Then export --from ${from} since.`
   );
 }
 

@@ -32,6 +32,29 @@ async function forked(test: TestContext): Promise<{ dataDir: string; copy: strin
   return { dataDir, copy };
 }
 
+/** A log of five commits, open, and what puts a copy with the first two in its place, and back. */
+function exchangeable(test: TestContext) {
+  const rig = new WriterRig();
+  const { dataDir } = rig;
+  const [copy, other] = [`${dataDir}-copy`, `${dataDir}-other`];
+  for (const id of [0, 1]) rig.store(line(id));
+  fs.cpSync(dataDir, copy, { recursive: true });
+  test.after(() => fs.rmSync(copy, { recursive: true }));
+  for (const id of [2, 3, 4]) rig.store(line(id));
+  const exchange = () => {
+    fs.renameSync(dataDir, other);
+    fs.renameSync(copy, dataDir);
+    fs.renameSync(other, copy);
+  };
+  return { rig, dataDir, exchange };
+}
+
+/** The server locks the directory that is there now, and continues in it. */
+function followed(rig: WriterRig): void {
+  rig.directory.publish(fs.statSync(rig.dataDir));
+  rig.turn(2_000);
+}
+
 /** In one turn of the event loop: no exporter sees the directory without files. */
 function restore(dataDir: string, copy: string): void {
   fs.rmSync(dataDir, { recursive: true });
@@ -97,6 +120,45 @@ describe('the exporter of a log that was restored from an older copy', () => {
     await eventually('shipped', () => run.sink.ranges().at(-1)?.last === 5);
     restore(dataDir, copy);
     await assert.rejects(run.ended, failsWith('SINK_FAILED', /but .* ends at commit 2: /));
+  });
+
+  it('goes on while the server has not yet followed a copy in the place of its directory', async (test) => {
+    const { rig, dataDir, exchange } = exchangeable(test);
+    const run = new Bench(test, dataDir).start({ once: false, watchMs: 1 });
+    await eventually('shipped', () => run.sink.ranges().at(-1)?.last === 5);
+    const follow = () => followed(rig);
+    const looks = [exchange, exchange, exchange, follow, () => rig.store(line(5))];
+    run.sink.beforeCursor = () => looks.shift()?.();
+    await Promise.race([run.ended, eventually('shipped', () => run.sink.ranges().at(-1)?.last === 6)]);
+    assert.deepEqual(looks, []);
+    assert.equal(run.sink.text(), [0, 1, 2, 3, 4, 5].map((id) => line(id)).join(''));
+    await run.stop();
+    await rig.stop();
+  });
+
+  it('trusts a log again that it has shipped from, although that seemed to end early', async (test) => {
+    const { rig, dataDir, exchange } = exchangeable(test);
+    const run = new Bench(test, dataDir).start({ once: false, watchMs: 1 });
+    await eventually('shipped', () => run.sink.ranges().at(-1)?.last === 5);
+    let looks = 0;
+    run.sink.beforeCursor = () => {
+      if (looks++ === 0) exchange();
+    };
+    // There is no second look before it ends.
+    const maintained = new Promise<void>((resolve) => {
+      run.sink.nextMaintenance = async () => {
+        if (looks === 0 || rig.segments().length > 1) return;
+        await eventually('retention keeps all', () => readCursorFile(dataDir, 'files')?.commit === 0);
+        followed(rig);
+        rig.store(line(5));
+        await eventually('retention may go on', () => readCursorFile(dataDir, 'files')?.commit === 6);
+        resolve();
+      };
+    });
+    await Promise.race([run.ended, maintained]);
+    assert.equal(looks, 1);
+    await run.stop();
+    await rig.stop();
   });
 
   it('ends at the first new commit that it reads, although it has shipped none before', async (test) => {

@@ -36,6 +36,8 @@ export class DirectorySink implements Sink {
   readonly quarantine: string[] = [];
   /** False for a sink that does not know the seal of its last commit. */
   knowsSeals = true;
+  /** Called before each look at the cursor. */
+  beforeCursor: () => void = () => {};
   /** What `maintain` was called for. */
   readonly maintained: Maintenance[] = [];
   nextMaintenance: () => Promise<void> = () => Promise.resolve();
@@ -90,6 +92,7 @@ export class DirectorySink implements Sink {
   }
 
   cursor(): Promise<Cursor | null> {
+    this.beforeCursor();
     return this.connect();
   }
 
