@@ -1,5 +1,5 @@
 /** Reads tokens and certificate at the start and on request, and passes valid ones to the threads. Runs in main. */
-import { statSync } from 'node:fs';
+import { type Stats, statSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '../base/log.ts';
 import type { Config } from '../config/load.ts';
@@ -100,13 +100,22 @@ export class CredentialKeeper {
   }
 }
 
-/** Differs after a file was written. A missing file is reported when it is read. */
+/** Differs after a file was written. */
 function stateOf(paths: readonly string[]): { readonly text: string; readonly changedMs: number } {
-  const stats = paths.map((path) => statSync(path, { throwIfNoEntry: false }));
+  const stats = paths.map(statsOf);
   return {
     text: stats.map((file) => `${file?.ino} ${file?.size} ${file?.mtimeMs}`).join(),
     changedMs: Math.max(...stats.map((file) => file?.mtimeMs ?? 0)),
   };
+}
+
+/** Undefined for a file that is missing or out of reach: reading it reports the reason. */
+function statsOf(path: string): Stats | undefined {
+  try {
+    return statSync(path);
+  } catch {
+    return undefined;
+  }
 }
 
 /** The authentication of POST, for the log. */
