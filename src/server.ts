@@ -17,7 +17,7 @@ import { Exposition } from './exposition/exposition.ts';
 import { rejectUnusableCertificate } from './http/listener.ts';
 import { probePort } from './http/port-probe.ts';
 import { loadUws, type Uws } from './http/uws.ts';
-import { restoreKeys } from './idempotency/restore.ts';
+import { KEYS_FORGOTTEN, restoreKeys } from './idempotency/restore.ts';
 import { LiveFeed } from './live/feed.ts';
 import { loadDispatch, loadLimiter, loadTelemetry, loadWriter, phaseOf, slotsOf } from './phases.ts';
 import { settleWal } from './settle-wal.ts';
@@ -124,8 +124,7 @@ class Server implements RunningServer {
       this.lock = await acquireDataDir(config.dataDir);
       this.opened = this.openLog();
       countRecovery(memories.writerCounters, this.opened.recovery);
-      const keys = restoreKeys(nodeFileOps, memories.idempotency, memories.writerCounters, config);
-      if (keys.segments > 0) this.log.info(keys, 'read idempotency keys back from the segments');
+      this.restoreKeys();
       await this.startWriter();
       this.watchDirectory(this.lock);
       this.watchStalls();
@@ -146,6 +145,13 @@ class Server implements RunningServer {
       await this.lock?.release();
       throw error;
     }
+  }
+
+  private restoreKeys(): void {
+    const { idempotency, writerCounters } = this.memories;
+    const { unread, ...facts } = restoreKeys(nodeFileOps, idempotency, writerCounters, this.config);
+    if (facts.segments > 0) this.log.info(facts, 'read idempotency keys back from the segments');
+    if (unread.length > 0) this.log.warn({ segments: unread }, KEYS_FORGOTTEN);
   }
 
   private openLog(): OpenedLog {

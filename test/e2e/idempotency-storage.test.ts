@@ -1,7 +1,7 @@
 /** Idempotency keys while storage stalls or refuses, after a restart, and in a full table. */
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, chownSync, mkdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { assertAccepted, assertProblem, assertRetryAfter, eventually } from '../support/assertions.ts';
 import { namesBody, uniqueName } from '../support/bodies.ts';
@@ -13,6 +13,12 @@ import { memoryDirectory, StartFailed, startServer, temporaryDirectory } from '.
 import { segmentPaths } from '../support/stored.ts';
 
 const PREFIX = 'metricsstream_idempotency_';
+const NOBODY = 65_534;
+/** Root reads any file, so a server that must not read one runs as another user. */
+const AS_NOBODY =
+  process.getuid?.() === 0
+    ? ['setpriv', '--reuid', String(NOBODY), '--regid', String(NOBODY), '--clear-groups']
+    : [];
 
 for (const phase of ['2', '6']) {
   describe(`a request that storage keeps waiting, phase ${phase}`, () => {
@@ -144,6 +150,29 @@ describe('after a restart', () => {
     for (const name of names)
       replayed.push((await sendKeyed(after, name, namesBody(name))).header('idempotency-replayed'));
     assert.deepEqual(replayed, ['true', undefined, 'true']);
+  });
+
+  it('keys in a closed segment that cannot be read are forgotten, and a warning names it', async (t) => {
+    const dataDir = temporaryDirectory(t);
+    if (AS_NOBODY.length > 0) chownSync(dataDir, NOBODY, NOBODY);
+    const bodies = ['first', 'second'].map((name) => namesBody(uniqueName(name)));
+    for (const [k, body] of bodies.entries()) {
+      const server = await startServer(t, { dataDir, wrapper: AS_NOBODY });
+      assertAccepted(await sendKeyed(server, `key-${k}`, body), 1);
+      await server.stop();
+    }
+    const [closed = ''] = segmentPaths(dataDir);
+    chmodSync(closed, 0);
+    const server = await startServer(t, { dataDir, wrapper: AS_NOBODY });
+    const warning = await server.logged(({ msg }) =>
+      /keys in these segments are forgotten/.test(String(msg)),
+    );
+    assert.equal(warning.level, 'warn');
+    assert.deepEqual(warning.segments, [`${basename(closed)}: permission denied (EACCES)`]);
+    const replayed = [];
+    for (const [k, body] of bodies.entries())
+      replayed.push((await sendKeyed(server, `key-${k}`, body)).header('idempotency-replayed'));
+    assert.deepEqual(replayed, [undefined, 'true']);
   });
 
   it('a directory without keys is not searched for them', async (t) => {
