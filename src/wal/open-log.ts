@@ -16,6 +16,7 @@ import {
   replayWal,
   setAsideUnreadable,
 } from './recovery.ts';
+import { removeUnfinishedWal } from './wal-file.ts';
 
 /** Bounds of crypto.randomInt: its range is below 2^48. */
 const GENERATION_MAX = 2 ** 48 - 1;
@@ -52,6 +53,8 @@ export function openLog(ops: FileOps, dataDir: string, lanes: Lanes | null): Ope
 function openFiles(ops: FileOps, dataDir: string, lanes: Lanes | null): OpenedLog {
   // All that follows relies on the segments: in the end the write-ahead files give up what the segments hold.
   rewriteUnsynced(ops, dataDir);
+  // First: the rest may need the space.
+  removeUnfinishedWal(ops, dataDir);
   const logs = readWal(ops, dataDir);
   const repairedBytes = repairUnsynced(ops, dataDir, logs);
   const recovered = recover(ops, dataDir);

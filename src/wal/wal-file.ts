@@ -12,7 +12,7 @@
 import fs, { constants } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from '../base/crc32.ts';
-import type { FileOps } from '../storage/file-ops.ts';
+import { type FileOps, isFileError } from '../storage/file-ops.ts';
 import { BLOCK_BYTES, type Generation } from './record.ts';
 
 const HEADER_MAGIC = 0x4641_57ff;
@@ -23,6 +23,8 @@ const COPY_OFFSET = BLOCK_BYTES / 2;
 const TWO_32 = 2 ** 32;
 const FILL_BYTES = 1 << 20;
 const NAME = /^\.wal-(\d{1,4})\.bin$/;
+/** Files that were being created. */
+const UNFINISHED_NAME = /^\.wal-\d{1,4}\.bin\.new$/;
 
 export interface WalHeader {
   readonly lane: number;
@@ -87,12 +89,24 @@ function decodeCopy(block: Buffer): WalHeader | null {
 /**
  * Makes the lane's file: every block written, file and name durable. Replaces one that exists.
  * @param fileBytes a multiple of BLOCK_BYTES
+ * @throws the file system's error; it leaves no part of a new file, which would keep a full disk full
  */
 export function createWalFile(ops: FileOps, dataDir: string, fileBytes: number, header: WalHeader): void {
   const path = walPath(dataDir, header.lane);
   const temporary = `${path}.new`;
   if (ops.exists(temporary)) ops.unlink(temporary);
-  const fd = ops.open(temporary, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL);
+  try {
+    writeWhole(ops, temporary, fileBytes, header);
+    ops.rename(temporary, path);
+  } catch (error) {
+    unlinkQuietly(ops, temporary);
+    throw error;
+  }
+  syncDirectory(ops, dataDir);
+}
+
+function writeWhole(ops: FileOps, path: string, fileBytes: number, header: WalHeader): void {
+  const fd = ops.open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL);
   try {
     const zeros = Buffer.alloc(FILL_BYTES);
     for (let at = 0; at < fileBytes; )
@@ -102,8 +116,22 @@ export function createWalFile(ops: FileOps, dataDir: string, fileBytes: number, 
   } finally {
     ops.close(fd);
   }
-  ops.rename(temporary, path);
-  syncDirectory(ops, dataDir);
+}
+
+/** Removes what a process left that was killed while it created a file. */
+export function removeUnfinishedWal(ops: FileOps, dataDir: string): void {
+  for (const name of ops.readdir(dataDir)) {
+    if (UNFINISHED_NAME.test(name)) unlinkQuietly(ops, join(dataDir, name));
+  }
+}
+
+/** A file that stays costs space only. */
+function unlinkQuietly(ops: FileOps, path: string): void {
+  try {
+    ops.unlink(path);
+  } catch (error) {
+    if (!isFileError(error)) throw error;
+  }
 }
 
 export function syncDirectory(ops: FileOps, path: string): void {

@@ -3,7 +3,8 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
-import { nodeFileOps } from '../../src/storage/file-ops.ts';
+import { FaultFileOps } from '../../load-test/faults/fault-file-ops.ts';
+import { type FileOps, nodeFileOps } from '../../src/storage/file-ops.ts';
 import { segmentName } from '../../src/storage/segment-name.ts';
 import { openLog } from '../../src/wal/open-log.ts';
 import { BLOCK_BYTES } from '../../src/wal/record.ts';
@@ -17,8 +18,11 @@ import { GENERATION } from './rig.ts';
 
 before(() => fs.mkdirSync('.artifacts', { recursive: true }));
 
-const start = (dataDir: string, generation = GENERATION + 1) =>
-  openLog(nodeFileOps, dataDir, { count: 1, generation, fileBytes: 64 * BLOCK_BYTES });
+const start = (dataDir: string, generation = GENERATION + 1, ops: FileOps = nodeFileOps) =>
+  openLog(ops, dataDir, { count: 1, generation, fileBytes: 64 * BLOCK_BYTES });
+
+const walFiles = (dataDir: string): string[] =>
+  fs.readdirSync(dataDir).filter((name) => name.startsWith('.wal'));
 
 const valuesIn = (dataDir: string): number[] => readStored(dataDir).map(({ value }) => value);
 
@@ -60,6 +64,28 @@ describe('opening a log', () => {
     const { dataDir } = killed({ records: 3, copied: 0 });
     assert.equal(start(dataDir).replay.records, 3);
     await assertWhole(dataDir, 3);
+    fs.rmSync(dataDir, { recursive: true });
+  });
+
+  it('leaves no part of a file for which the disk has no room', () => {
+    const { dataDir, rig } = killed({ records: 0, copied: 0 });
+    fs.unlinkSync(rig.path);
+    const ops = new FaultFileOps();
+    ops.fault = (call, nth) => (call === 'write' && nth > 1 ? { error: 'ENOSPC' } : undefined);
+    assert.throws(() => start(dataDir, GENERATION + 1, ops), /ENOSPC/);
+    assert.deepEqual(walFiles(dataDir), []);
+    fs.rmSync(dataDir, { recursive: true });
+  });
+
+  it('removes files whose creation was interrupted, also without a write-ahead log', () => {
+    const { dataDir } = killed({ records: 0, copied: 0 });
+    const unfinished = join(dataDir, '.wal-3.bin.new');
+    fs.writeFileSync(unfinished, Buffer.alloc(BLOCK_BYTES));
+    start(dataDir);
+    assert.deepEqual(walFiles(dataDir), ['.wal-0.bin']);
+    fs.writeFileSync(unfinished, Buffer.alloc(BLOCK_BYTES));
+    openLog(nodeFileOps, dataDir, null);
+    assert.deepEqual(walFiles(dataDir), []);
     fs.rmSync(dataDir, { recursive: true });
   });
 

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { before, it } from 'node:test';
+import { FaultFileOps } from '../../load-test/faults/fault-file-ops.ts';
 import { DISK_FAILED } from '../../src/base/control.ts';
 import { nodeFileOps } from '../../src/storage/file-ops.ts';
 import { openLog } from '../../src/wal/open-log.ts';
@@ -117,3 +118,56 @@ it('frees no record whose segment a failed background sync leaves in doubt', asy
     fs.rmSync(left, { recursive: true });
   }
 });
+
+/** The log lines about the write-ahead file so far, as reason or text. */
+const fileReports = (rig: WriterRig): string[] =>
+  rig.messages.flatMap((message) =>
+    message.kind === 'log' && /write-ahead file/.test(message.text)
+      ? [String(message.fields.reason ?? message.text)]
+      : [],
+  );
+
+for (const [lack, limit, reason] of [
+  [
+    'leaves too little free space',
+    (ops: FaultFileOps) => {
+      ops.free = FILE_BYTES + MIB - 1;
+    },
+    /^fewer than 68157440 bytes are free, .*make room$/,
+  ],
+  [
+    'meets the end of the disk',
+    (ops: FaultFileOps) => {
+      let fills = 0;
+      ops.fault = (call, _nth, bytes) =>
+        call === 'write' && bytes === MIB && ++fills > 3 ? { error: 'ENOSPC' } : undefined;
+    },
+    /ENOSPC/,
+  ],
+] as const) {
+  it(`waits with a new file that ${lack}, fills nothing, and says so once`, async () => {
+    const dataDir = fs.mkdtempSync(join(process.cwd(), '.artifacts', 'wal-'));
+    const ops = new FaultFileOps();
+    const rig = new WriterRig({ tested: writeAhead, dataDir, ops, config: { minFreeBytes: MIB } });
+    const walFiles = () => fs.readdirSync(dataDir).filter((name) => name.startsWith('.wal'));
+    limit(ops);
+    fs.unlinkSync(join(dataDir, '.wal-0.bin'));
+    for (let turn = 0; turn < 3; turn++) {
+      rig.turn(TICK_MS);
+      assert.deepEqual(walFiles(), []);
+    }
+    assert.equal(fileReports(rig).length, 1);
+    assert.match(fileReports(rig)[0]!, reason);
+    ops.free = null;
+    ops.fault = () => undefined;
+    rig.turn(TICK_MS);
+    assert.deepEqual(walFiles(), ['.wal-0.bin']);
+    assert.match(fileReports(rig)[1]!, /created it anew$/);
+    const text = line(1);
+    rig.put(text);
+    rig.turn(TICK_MS);
+    assert.equal(rig.storedText(), text);
+    await rig.stop();
+    rig.remove();
+  });
+}

@@ -6,6 +6,7 @@
  * the records they hold for reuse (the *checkpoint*).
  */
 import { type Control, DISK_FAILED } from '../../base/control.ts';
+import { systemErrorText } from '../../base/errors.ts';
 import { type Outcome, STORED } from '../../journal/journal.ts';
 import type { CommitBuffer } from '../../storage/commit-buffer.ts';
 import { directoryChange } from '../../storage/directory-identity.ts';
@@ -25,6 +26,10 @@ const GATHER_MS = 20;
 /** A commit that the segments did not accept is offered again after so long. */
 const RETRY_MS = 100;
 
+const REMOVED = 'a write-ahead file was removed, replaced or cut';
+const EXPOSED =
+  'cannot be created anew: until it is, a crash or power loss can take metrics acknowledged a moment before';
+
 export class LaneSource implements CommitSource {
   readonly losesRefused = false;
   private readonly parts: WriterParts;
@@ -42,6 +47,8 @@ export class LaneSource implements CommitSource {
   private isStalled = false;
   private firstLane = 0;
   private failureIsReported = false;
+  /** Lanes whose file is gone and cannot be created anew, and why. */
+  private readonly missing = new Map<number, string>();
 
   constructor(parts: WriterParts) {
     this.parts = parts;
@@ -135,9 +142,9 @@ export class LaneSource implements CommitSource {
     }
   }
 
-  /** True when a producer's file runs full. */
+  /** True when a producer's file runs full, or is gone: then only synced segments are durable. */
   syncIsWanted(): boolean {
-    let isWanted = false;
+    let isWanted = this.missing.size > 0;
     for (const lane of this.lanes) if (lane.checkpointIsWanted()) isWanted = true;
     return isWanted;
   }
@@ -192,24 +199,46 @@ export class LaneSource implements CommitSource {
 
   /** A file that others removed, replaced or cut is created anew; the producer opens it before its next write. */
   private replaceIfGone(lane: number): void {
-    const { ops, config, report, directory } = this.parts;
-    if (this.failureIsReported || this.identityOf(lane) === this.identities[lane]) return;
-    if (directoryChange(ops, config.dataDir, directory.get()) !== null) return;
-    const path = walPath(config.dataDir, lane);
-    try {
-      createWalFile(ops, config.dataDir, this.settings.fileBytes, this.headerOf(lane));
-    } catch (error) {
-      if (!isFileError(error)) throw error;
+    const { ops, config, directory } = this.parts;
+    if (this.failureIsReported) return;
+    if (this.identityOf(lane) === this.identities[lane]) {
+      this.missing.delete(lane);
       return;
     }
+    if (directoryChange(ops, config.dataDir, directory.get()) !== null) return;
+    const reason = this.createAnew(lane);
+    if (reason !== null) {
+      if (this.missing.get(lane) !== reason) this.reportFile(lane, { reason }, `${REMOVED}, and ${EXPOSED}`);
+      this.missing.set(lane, reason);
+      return;
+    }
+    this.missing.delete(lane);
     this.identities[lane] = this.identityOf(lane);
     this.lanes[lane]!.replaceFile();
-    report({
-      kind: 'log',
-      level: 'error',
-      fields: { file: path },
-      text: 'a write-ahead file was removed, replaced or cut; created it anew',
-    });
+    this.reportFile(lane, {}, `${REMOVED}; created it anew`);
+  }
+
+  /** Why the lane's file cannot be created, or null. */
+  private createAnew(lane: number): string | null {
+    const { ops, config } = this.parts;
+    const { fileBytes } = this.settings;
+    const neededBytes = fileBytes + config.minFreeBytes;
+    try {
+      // The former file occupies its space while the lane has it open.
+      if (ops.freeBytes(config.dataDir) < neededBytes)
+        return `fewer than ${neededBytes} bytes are free, which the file and --min-free-bytes need; make room`;
+      createWalFile(ops, config.dataDir, fileBytes, this.headerOf(lane));
+      return null;
+    } catch (error) {
+      if (!isFileError(error)) throw error;
+      return systemErrorText(error);
+    }
+  }
+
+  private reportFile(lane: number, fields: Readonly<Record<string, unknown>>, text: string): void {
+    const { config, report } = this.parts;
+    const file = walPath(config.dataDir, lane);
+    report({ kind: 'log', level: 'error', fields: { file, ...fields }, text });
   }
 
   /** A write to a lane's file failed: nothing more is acknowledged, and the process has to end. */
