@@ -101,11 +101,19 @@ export function explained<Result>(dataDir: string, work: () => Result): Result {
     const { path = dataDir } = error as NodeJS.ErrnoException;
     throw new MetricsStreamError(
       'DATA_DIR_UNUSABLE',
-      `cannot recover the data directory: ${codeOf(error)}, ${path}. This process runs as user ${process.getuid?.()} ` +
-        'and must be able to read and write every file there: check their type, owner and mode.',
+      `cannot recover the data directory: ${codeOf(error)}, ${path}. ${remedyOf(error)}`,
       { cause: error },
     );
   }
+}
+
+function remedyOf(error: unknown): string {
+  if (isDiskFull(error))
+    return 'The disk or its quota is full. Everything acknowledged is kept: free space there, and start again.';
+  return (
+    `This process runs as user ${process.getuid?.()} and must be able to read and write every file there: ` +
+    'check their type, owner and mode.'
+  );
 }
 
 function recoverDirectory(ops: FileOps, dataDir: string): RecoveryReport {

@@ -51,10 +51,10 @@ export function openLog(ops: FileOps, dataDir: string, lanes: Lanes | null): Ope
 }
 
 function openFiles(ops: FileOps, dataDir: string, lanes: Lanes | null): OpenedLog {
-  // All that follows relies on the segments: in the end the write-ahead files give up what the segments hold.
-  rewriteUnsynced(ops, dataDir);
   // First: the rest may need the space.
   removeUnfinishedWal(ops, dataDir);
+  // All that follows relies on the segments: in the end the write-ahead files give up what the segments hold.
+  rewriteUnsynced(ops, dataDir);
   const logs = readWal(ops, dataDir);
   const repairedBytes = repairUnsynced(ops, dataDir, logs);
   const recovered = recover(ops, dataDir);

@@ -67,12 +67,25 @@ describe('opening a log', () => {
     fs.rmSync(dataDir, { recursive: true });
   });
 
+  it('on a full disk says so, and replays once there is room', async () => {
+    const { dataDir } = killed({ records: 3, copied: 0 });
+    const ops = new FaultFileOps();
+    ops.fault = (call) => (call === 'writev' || call === 'write' ? { error: 'ENOSPC' } : undefined);
+    assert.throws(
+      () => start(dataDir, GENERATION + 1, ops),
+      /ENOSPC.*The disk or its quota is full\. Everything acknowledged is kept: free space/,
+    );
+    assert.equal(start(dataDir).replay.records, 3);
+    await assertWhole(dataDir, 3);
+    fs.rmSync(dataDir, { recursive: true });
+  });
+
   it('leaves no part of a file for which the disk has no room', () => {
     const { dataDir, rig } = killed({ records: 0, copied: 0 });
     fs.unlinkSync(rig.path);
     const ops = new FaultFileOps();
     ops.fault = (call, nth) => (call === 'write' && nth > 1 ? { error: 'ENOSPC' } : undefined);
-    assert.throws(() => start(dataDir, GENERATION + 1, ops), /ENOSPC/);
+    assert.throws(() => start(dataDir, GENERATION + 1, ops), /ENOSPC.*free space/);
     assert.deepEqual(walFiles(dataDir), []);
     fs.rmSync(dataDir, { recursive: true });
   });
