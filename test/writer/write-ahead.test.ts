@@ -129,11 +129,11 @@ const fileReports = (rig: WriterRig): string[] =>
 
 for (const [lack, limit, reason] of [
   [
-    'leaves too little free space',
+    'has no room',
     (ops: FaultFileOps) => {
-      ops.free = FILE_BYTES + MIB - 1;
+      ops.free = FILE_BYTES - 1;
     },
-    /^fewer than 68157440 bytes are free, .*make room$/,
+    /^fewer than 67108864 bytes are free, .*make room$/,
   ],
   [
     'meets the end of the disk',

@@ -222,11 +222,10 @@ export class LaneSource implements CommitSource {
   private createAnew(lane: number): string | null {
     const { ops, config } = this.parts;
     const { fileBytes } = this.settings;
-    const neededBytes = fileBytes + config.minFreeBytes;
     try {
-      // The former file occupies its space while the lane has it open.
-      if (ops.freeBytes(config.dataDir) < neededBytes)
-        return `fewer than ${neededBytes} bytes are free, which the file and --min-free-bytes need; make room`;
+      // The reserve of --min-free-bytes may be used: the former file gives its space back once the lane has closed it.
+      if (ops.freeBytes(config.dataDir) < fileBytes)
+        return `fewer than ${fileBytes} bytes are free, which the file needs; make room`;
       createWalFile(ops, config.dataDir, fileBytes, this.headerOf(lane));
       return null;
     } catch (error) {
