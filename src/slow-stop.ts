@@ -1,4 +1,4 @@
-/** Says what a process waits for that stops slowly. */
+/** Waits for the last writes of a stop, and says so if they take long. */
 import type { Logger } from './base/log.ts';
 import type { Config } from './config/load.ts';
 

@@ -144,7 +144,7 @@ describe('the exporter of a log that was restored from an older copy', () => {
     run.sink.beforeCursor = () => {
       if (looks++ === 0) exchange();
     };
-    // There is no second look before it ends.
+    // Export looks a second time only after this maintenance.
     const maintained = new Promise<void>((resolve) => {
       run.sink.nextMaintenance = async () => {
         if (looks === 0 || rig.segments().length > 1) return;

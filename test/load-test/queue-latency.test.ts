@@ -11,7 +11,7 @@ const SHIPPED_MS = 500;
 const WAITS_MS = 1_900;
 const STORED_MS = 2_900;
 
-/** The exposition of a process, as far as a load reads it. */
+/** The metrics of a process that a load reads. */
 function exposition(process: string, gauge: string, waiting: number, count: number): string {
   const histogram = `metricsstream_${process}_queue_latency_seconds`;
   return [
