@@ -66,6 +66,11 @@ export class Gate {
     return reason ?? (this.breaker.acquirePermit(nowMs) ? null : 'breaker_open');
   }
 
+  /** A body that `atBody` let pass at `nowMs` was refused for what it holds. */
+  refusedLater(nowMs: number): void {
+    this.breaker.returnPermit(nowMs);
+  }
+
   private get boundReason(): CountedReason | null {
     //> 6.5 the state comes before the queue
     //: return this.queue.isFull ? 'queue_full' : this.stateReason;

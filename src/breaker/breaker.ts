@@ -146,6 +146,8 @@ const TRANSITION_TEXTS = [
 ] as const;
 
 /** One thread's access to the breaker. Methods that change its state call `onTransition` afterwards. */
+const periodOf = (nowMs: number): number => Math.floor(nowMs / PERMIT_PERIOD_MS) | 0;
+
 export class Breaker {
   /** Called after a transition that this object caused, outside the lock. */
   onTransition: (transition: Transition) => void = () => {};
@@ -246,7 +248,7 @@ export class Breaker {
 
   /**
    * Whether a request may proceed to the stage. Call it once per request, after every other check. Closed: always. Half
-   * open: PERMITS in each PERMIT_PERIOD_MS, because a trial may still be refused elsewhere and never report an outcome.
+   * open: PERMITS in each PERMIT_PERIOD_MS, because the client of a trial may go away, and no outcome is reported then.
    */
   acquirePermit(nowMs: number): boolean {
     const { state } = this;
@@ -255,6 +257,15 @@ export class Breaker {
     const taken = this.stateNow === HALF_OPEN ? this.useTrial(nowMs) : this.stateNow === CLOSED;
     this.unlock();
     return taken;
+  }
+
+  /** The request with a permit of `nowMs` was refused before it reached the stage: another one may have the permit. */
+  returnPermit(nowMs: number): void {
+    if (this.state !== HALF_OPEN || !lock(this.words, LOCK, PERMIT_LOCK_BOUND_MS)) return;
+    const { words } = this;
+    const isRunning = this.stateNow === HALF_OPEN && words[PERMIT_PERIOD] === periodOf(nowMs);
+    if (isRunning) words[PERMITS_USED] = Math.max(0, words[PERMITS_USED]! - 1);
+    this.unlock();
   }
 
   /** The syncing thread calls this and `syncEnded` around each sync. */
@@ -321,7 +332,7 @@ export class Breaker {
 
   private useTrial(nowMs: number): boolean {
     const { words } = this;
-    const period = Math.floor(nowMs / PERMIT_PERIOD_MS) | 0;
+    const period = periodOf(nowMs);
     // The clocks of two threads may disagree about the end of a period, so periods only advance.
     if (difference(period, words[PERMIT_PERIOD]!) > 0) {
       words[PERMIT_PERIOD] = period;

@@ -40,6 +40,7 @@ class Sequential implements Dispatcher {
     const reason = this.gate.atBody(exchange.receivedMs);
     if (reason !== null) return outbox.enqueueUnavailable(exchange, reason);
     if (intake.process(exchange, body, exchange.receivedMs, Date.now())) this.store(exchange);
+    else this.gate.refusedLater(exchange.receivedMs);
     outbox.enqueue(exchange);
   }
 

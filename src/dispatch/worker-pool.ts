@@ -81,7 +81,10 @@ class PoolWorker implements Dispatcher {
     if (reason !== null) return outbox.enqueueUnavailable(exchange, reason);
     const isJournaled = intake.process(exchange, body, exchange.receivedMs, this.turn.unixMs());
     this.processedMs = exchange.processedMs;
-    if (!isJournaled) return outbox.enqueue(exchange);
+    if (!isJournaled) {
+      this.gate.refusedLater(exchange.receivedMs);
+      return outbox.enqueue(exchange);
+    }
     this.cursor = exchange.cursor;
     this.hasGrown = true;
     if (this.gatheredFromMs === 0) this.gatheredFromMs = exchange.receivedMs;

@@ -90,4 +90,10 @@ export class BreakerModel {
     this.permits.push(period);
     return true;
   }
+
+  returnPermit(nowMs: number): void {
+    if (this.state !== HALF_OPEN) return;
+    const taken = this.permits.lastIndexOf(Math.floor(nowMs / PERMIT_PERIOD_MS));
+    if (taken !== -1) this.permits.splice(taken, 1);
+  }
 }

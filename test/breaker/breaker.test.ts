@@ -176,6 +176,22 @@ describe('a half-open breaker', () => {
     assert.equal(rig.breaker.state, HALF_OPEN);
   });
 
+  it('gives the permit of a refused request to another, in the same second', () => {
+    const rig = rigOf();
+    halfOpen(rig, 10_000);
+    const { breaker } = rig;
+    for (let k = 0; k < 100; k++) {
+      assert.ok(breaker.acquirePermit(10_100));
+      breaker.returnPermit(10_100);
+    }
+    // A permit given back without having been taken makes no further ones.
+    breaker.returnPermit(10_100);
+    const taken = Array.from({ length: 100 }, () => breaker.acquirePermit(10_200)).filter(Boolean);
+    assert.equal(taken.length, PERMITS);
+    breaker.returnPermit(10_200 + PERMIT_PERIOD_MS);
+    assert.equal(breaker.acquirePermit(10_300), false);
+  });
+
   it('closes with the first stored commit, and forgets earlier failures', () => {
     const rig = rigOf();
     rig.fail(0, 5);
@@ -289,6 +305,9 @@ describe('any sequence of events', () => {
           model.postpone(nowMs);
         } else if (dice < 0.45) {
           assert.equal(rig.breaker.acquirePermit(nowMs), model.acquirePermit(nowMs), label);
+        } else if (dice < 0.5) {
+          rig.breaker.returnPermit(nowMs);
+          model.returnPermit(nowMs);
         } else if (random() < failing) {
           rig.fail(nowMs);
           model.failed(nowMs);
