@@ -118,9 +118,10 @@ class ThreadPerRequest implements Dispatcher {
     if (!this.lanes.waiting.delete(exchange)) return;
     this.updateGauges();
     exchange.status = answer.status;
+    if (answer.status < 500 && answer.status >= 400) this.gate.refusedLater(exchange.receivedMs);
     exchange.head = answer.head;
     exchange.body = answer.body;
-    exchange.close = answer.close;
+    exchange.close ||= answer.close;
     exchange.recorded = true;
     this.outbox.enqueue(exchange);
   }

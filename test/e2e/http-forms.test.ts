@@ -196,6 +196,24 @@ describe('Connection: close', () => {
   }
 });
 
+describe('Connection: close among other options, with a metric', () => {
+  for (const phase of ['0', '1', '6']) {
+    it(`ends the connection after the answer in phase ${phase}`, async (t) => {
+      const { port } = await startServer(t, {
+        args: ['--phase', phase, '--workers', '1'],
+        dataDir: memoryDirectory(t),
+      });
+      const connection = await RawConnection.open(port);
+      connection.write(message(uniqueName('last'), { lines: 'Connection: TE, close\r\n' }));
+      const response = await connection.read();
+      assertAccepted(response, 1);
+      assert.equal(response.header('keep-alive'), undefined);
+      assert.ok(await connection.waitClosed(AT_ONCE_MS));
+      connection.close();
+    });
+  }
+});
+
 describe('limits of the HTTP library', () => {
   const chunked = (payload: string) =>
     `POST /metrics HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n${payload}`;
