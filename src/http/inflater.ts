@@ -2,7 +2,7 @@
  * Decompresses gzip bodies on the thread pool, one at a time per worker, fairly between clients.
  *
  * - Memory: one decompressed body per worker at a time, always in the same place, and a bounded queue.
- * - Next: the client that was served least, counted in decompressed bytes. A client with large bodies therefore delays
+ * - Next: the client that was served least, counted in bytes of work. A client with large bodies therefore delays
  *   another by one body at most. A client that returns starts where the others are now, as in start-time fair queueing
  *   (Goyal, Vin, Cheng, SIGCOMM 1996).
  * - Full queue: the client with the longest queue loses its newest body (longest queue drop: Suter et al., 1998), so a
@@ -29,7 +29,7 @@ const IDLE_CLIENTS_MAX = 1_024;
 
 interface Client {
   readonly waiting: Exchange[];
-  /** Decompressed bytes on the scale of `clockBytes`. */
+  /** Bytes of work on the scale of `clockBytes`: of each body the larger form, since a large one may hold next to nothing. */
   servedBytes: number;
 }
 
@@ -130,11 +130,12 @@ export class Inflater {
     this.isRunningRemoved = false;
     this.clockBytes = client.servedBytes;
     const compressed = this.owner.compressed(exchange);
+    const leastBytes = Math.max(compressed.length, COST_MIN_BYTES);
     inflate(compressed, this.output, (result) => {
       this.running = null;
       // A broken body may have cost as much as the largest one.
       const bytes = typeof result === 'string' ? this.output.length : result.length;
-      client.servedBytes += Math.max(bytes, COST_MIN_BYTES);
+      client.servedBytes += Math.max(bytes, leastBytes);
       if (!this.isRunningRemoved) this.owner.inflated(exchange, result);
       if (this.running === null) this.next();
     });

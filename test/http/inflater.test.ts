@@ -87,6 +87,14 @@ describe('the inflater', () => {
     ]);
   });
 
+  it('counts a large body that holds next to nothing by its own length', async () => {
+    const rig = new Rig(20);
+    const hollow = Buffer.concat(Array<Buffer>(5_000).fill(gzipSync('')));
+    for (const name of ['a1', 'a2', 'a3']) rig.push(name, Buffer.concat([hollow, gzipSync('a')]));
+    for (const name of ['b1', 'b2', 'b3', 'b4', 'b5']) rig.push(name);
+    assert.deepEqual(await rig.logged(8), ['a1', 'b1', 'b2', 'b3', 'b4', 'b5', 'a2', 'a3']);
+  });
+
   it('gives a client that comes back no credit for the time it was away', async () => {
     const rig = new Rig(20);
     rig.push('a1', large);
