@@ -17,15 +17,25 @@ function parseNode(text: string): Hop {
   return parseIpAddress(withPort === null ? text : withPort[1]!);
 }
 
-const hopsOfXForwardedFor = (value: string): Hop[] => value.split(',').map((node) => parseNode(node.trim()));
+/** The elements of `X-Forwarded-For`, nearest proxy first: a client may have put thousands to the left of it. */
+function* nodesOfXForwardedFor(value: string): Generator<string> {
+  for (let end = value.length; end !== -1; ) {
+    const comma = end === 0 ? -1 : value.lastIndexOf(',', end - 1);
+    yield value.slice(comma + 1, end).trim();
+    end = comma;
+  }
+}
 
 /** One parameter of `Forwarded` with what follows it: `name=token`, or `name="quoted"`. */
 const PARAMETER =
   /[ \t]*([!#$%&'*+.^_`|~0-9a-z-]+)=([!#$%&'*+.^_`|~0-9a-z-]+|"(?:[^"\\]|\\.)*")[ \t]*([;,]|$)/iy;
 
-/** @returns null if the value does not follow the grammar: then no part of it can be trusted */
-function hopsOfForwarded(value: string): Hop[] | null {
-  const hops: Hop[] = [];
+/**
+ * The `for` of each element of `Forwarded`, nearest proxy first; null where it has none.
+ * @returns null if the value does not follow the grammar: then no part of it can be trusted
+ */
+function nodesOfForwarded(value: string): (string | null)[] | null {
+  const nodes: (string | null)[] = [];
   let node: string | null = null;
   PARAMETER.lastIndex = 0;
   while (PARAMETER.lastIndex < value.length) {
@@ -37,22 +47,22 @@ function hopsOfForwarded(value: string): Hop[] | null {
       node = text.startsWith('"') ? text.slice(1, -1).replace(/\\(.)/g, '$1') : text;
     }
     if (separator === ';') continue;
-    hops.push(node === null ? null : parseNode(node));
+    nodes.push(node);
     node = null;
   }
-  return hops;
+  return nodes.reverse();
 }
 
 /**
- * Walks from the nearest proxy towards the client.
+ * Walks from the nearest proxy towards the client, and parses no address beyond it.
  * @param peer the address of the connection, a trusted proxy
  * @returns the right-most untrusted address; if all are trusted, the left-most; if a proxy reports no valid address,
  *   the address of that proxy, so that its clients share one identity and cannot invent others
  */
-function walk(hops: readonly Hop[], trusted: IpRanges, peer: Uint8Array): Uint8Array {
+function walk(nodes: Iterable<string | null>, trusted: IpRanges, peer: Uint8Array): Uint8Array {
   let nearest = peer;
-  for (let i = hops.length - 1; i >= 0; i--) {
-    const hop = hops[i]!;
+  for (const node of nodes) {
+    const hop = node === null ? null : parseNode(node);
     if (hop === null) return nearest;
     nearest = hop;
     if (!trusted.has(hop)) return nearest;
@@ -82,9 +92,9 @@ export function clientAddress(
   const peer = unmapped(remote);
   if (!trusted.has(peer)) return peer;
   if (forwarded === '' && xForwardedFor === '') return peer;
-  if (forwarded === '') return walk(hopsOfXForwardedFor(xForwardedFor), trusted, peer);
-  const hops = hopsOfForwarded(forwarded);
-  const client = hops === null ? peer : walk(hops, trusted, peer);
+  if (forwarded === '') return walk(nodesOfXForwardedFor(xForwardedFor), trusted, peer);
+  const nodes = nodesOfForwarded(forwarded);
+  const client = nodes === null ? peer : walk(nodes, trusted, peer);
   if (xForwardedFor === '') return client;
-  return isEqual(client, walk(hopsOfXForwardedFor(xForwardedFor), trusted, peer)) ? client : peer;
+  return isEqual(client, walk(nodesOfXForwardedFor(xForwardedFor), trusted, peer)) ? client : peer;
 }
