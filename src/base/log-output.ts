@@ -127,6 +127,11 @@ export class LogOutput {
     this.target = path === null ? stdoutTarget() : openFile(path);
   }
 
+  /** Whether the log has a name under which it can be opened again. */
+  get hasName(): boolean {
+    return this.target.path !== null;
+  }
+
   /** @param text one or more whole lines */
   write(text: string): void {
     const line = Buffer.from(text);
@@ -283,8 +288,8 @@ export class LogOutput {
   }
 
   private failed(chunk: Buffer): void {
-    this.lose(countLines(chunk));
+    // A newline of our own in front ends a line that was counted when its rest failed.
+    this.lose(countLines(chunk) - (chunk[0] === NEWLINE ? 1 : 0));
     this.needsNewline = this.isMidLine;
-    this.isMidLine = false;
   }
 }

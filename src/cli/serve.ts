@@ -148,6 +148,7 @@ class SignalHandler implements SignalActions {
   reopenLog(signal: NodeJS.Signals): void {
     const problem = this.output.reopen();
     if (problem === null) this.log.info({ signal }, 'reopened the log');
+    else if (this.output.hasName) this.log.warn({ signal, reason: problem }, 'the log stays in its old file');
     else this.log.debug({ signal, reason: problem }, 'kept the log open');
   }
 

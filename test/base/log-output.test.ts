@@ -101,6 +101,24 @@ describe('the log output', () => {
     assert.equal(drain(second), 'three\n');
   });
 
+  it('begins a new line after several lost ones, the first of which was written in part', async (t) => {
+    const path = pipeIn(t);
+    const first = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const output = new LogOutput(path);
+    // More than a pipe holds.
+    output.write(`${'a'.repeat(100_000)}\n`);
+    closeSync(first);
+    await eventually('the rest of the line is lost', () => output.lostLines === 1);
+    output.write('lost\n');
+    assert.equal(output.lostLines, 2);
+    const second = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    onEnd(t, () => closeSync(second));
+    assert.match(drain(second), /^a+$/);
+    output.write('whole\n');
+    assert.equal(drain(second), '\nwhole\n');
+    assert.equal(output.lostLines, 2);
+  });
+
   it('opens its file again after it was renamed, and keeps the old one if that fails', async (t) => {
     const path = join(temporaryDirectory(t), 'log');
     const output = new LogOutput(path);

@@ -1,8 +1,17 @@
 /** A log that cannot be written never stops or delays the server. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
-import { existsSync, openSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { assertAccepted, eventually } from '../support/assertions.ts';
@@ -185,6 +194,20 @@ describe('a log that logrotate has renamed', () => {
       }
     });
     assert.match(readFileSync(`${path}.1`, 'utf8'), /"listening"/);
+  });
+
+  it('stays open with a warning if its name cannot be opened', async (t) => {
+    const directory = temporaryDirectory(t);
+    const path = join(directory, 'logs', 'server.log');
+    mkdirSync(dirname(path));
+    const { child, port } = await start(t, ['ignore', openSync(path, 'a'), 'ignore']);
+    const moved = join(directory, 'moved');
+    renameSync(dirname(path), moved);
+    child.kill('SIGUSR2');
+    await eventually('the old file has the warning', () =>
+      /"level":"warn".*"the log stays in its old file"/.test(readFileSync(join(moved, 'server.log'), 'utf8')),
+    );
+    await assertServes(port);
   });
 
   it('is opened again when standard output is that file', async (t) => {
