@@ -2,9 +2,8 @@
 import { type Stats, statSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '../base/log.ts';
-import type { Config } from '../config/load.ts';
 import { ClassNames } from './class-names.ts';
-import { type Credentials, readCredentials } from './credentials.ts';
+import { type CredentialFiles, type Credentials, readCredentials } from './credentials.ts';
 import type { TokenSet } from './token-set.ts';
 
 /** A file that changed this recently may still be written. */
@@ -23,13 +22,13 @@ export class CredentialKeeper {
   readonly classes = new ClassNames();
   /** Last valid credentials. */
   current: Credentials;
-  private readonly config: Config;
+  private readonly config: CredentialFiles;
   private readonly log: Logger;
   private running = false;
   private requested = false;
 
   /** @throws MetricsStreamError CONFIG_INVALID */
-  constructor(config: Config, log: Logger) {
+  constructor(config: CredentialFiles, log: Logger) {
     this.config = config;
     this.log = log;
     this.current = readCredentials(config, this.classes);
@@ -76,8 +75,10 @@ export class CredentialKeeper {
     } catch (error) {
       return (error as Error).message;
     }
+    // The threads keep an earlier certificate for its connections, so the same one again would only cost memory.
+    const isNew = next.tls !== null && next.tls.digest !== this.current.tls?.digest;
     // The certificate first: threads may refuse it, but they cannot refuse tokens.
-    const refused = next.tls === null ? null : await users.replaceCertificate();
+    const refused = isNew ? await users.replaceCertificate() : null;
     if (refused !== null) return refused;
     if (next.tokens !== null) users.setTokens(next.tokens);
     this.current = next;

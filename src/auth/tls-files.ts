@@ -2,7 +2,7 @@
  * Certificate and key of HTTPS, checked before uWebSockets.js opens them: its own error does not say which of the two is
  * wrong, or why.
  */
-import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { createHash, createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import { MetricsStreamError, systemErrorText } from '../base/errors.ts';
 import { readSmallFile, type SmallFile } from '../base/small-file.ts';
@@ -16,6 +16,8 @@ export interface TlsFacts {
   /** Distinguished name of the first certificate. */
   readonly subject: string;
   readonly expiresAt: Date;
+  /** Of the bytes of both files. */
+  readonly digest: string;
 }
 
 /** A chain of dozens of certificates. */
@@ -112,5 +114,6 @@ export function checkTls({ certFile, keyFile }: TlsFiles, warn: (text: string) =
   if (new Date(first.validFrom).getTime() > Date.now()) {
     warn(`--tls-cert ${certFile} is not valid before ${first.validFrom}: clients reject it until then`);
   }
-  return { subject: first.subject.replaceAll('\n', ', '), expiresAt };
+  const digest = createHash('sha256').update(cert).update(key).digest('hex');
+  return { subject: first.subject.replaceAll('\n', ', '), expiresAt, digest };
 }
