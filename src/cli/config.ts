@@ -21,8 +21,9 @@ interface ConfigCommandOptions {
  * Null if this user cannot write there.
  */
 async function walChoice(config: Config): Promise<WalChoice | null> {
-  const dataDir = existingDirectory(config.dataDir);
+  let dataDir: string;
   try {
+    dataDir = existingDirectory(config.dataDir);
     accessSync(dataDir, constants.W_OK | constants.X_OK);
   } catch {
     return null;

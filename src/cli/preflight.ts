@@ -1,5 +1,5 @@
 /** The checks of `config --check`: what `serve` would refuse before it opens the log. They leave no trace. */
-import { accessSync, constants, readFileSync, statSync } from 'node:fs';
+import { accessSync, constants, lstatSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { ClassNames } from '../auth/class-names.ts';
 import { readCredentials, tlsFilesOf } from '../auth/credentials.ts';
@@ -26,12 +26,19 @@ export async function checkStart(config: Config): Promise<readonly string[]> {
   return warnings;
 }
 
-/** The deepest directory of a path that exists; a start would create the rest in it. */
+/**
+ * The deepest directory of a path that exists; a start would create the rest in it.
+ * @throws Error if a part of the path is a link to nothing
+ */
 export function existingDirectory(path: string): string {
   for (let directory = resolve(path); ; directory = dirname(directory)) {
     if (statSync(directory, { throwIfNoEntry: false }) !== undefined) return directory;
+    if (isLink(directory)) throw new Error(`${directory} is a link to a directory that does not exist`);
   }
 }
+
+const isLink = (path: string): boolean =>
+  lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
 
 function checkDirectory(option: string, path: string): void {
   try {
@@ -48,12 +55,16 @@ function checkLogFile(path: string): void {
   try {
     const stats = statSync(path, { throwIfNoEntry: false });
     if (stats?.isDirectory()) throw new Error('is a directory; name a file');
-    if (stats === undefined) accessSync(dirname(resolve(path)), constants.W_OK | constants.X_OK);
+    if (stats === undefined) accessSync(dirname(createdAs(path)), constants.W_OK | constants.X_OK);
     else accessSync(path, constants.W_OK);
   } catch (error) {
     throw invalid('--log-file', path, systemErrorText(error));
   }
 }
+
+/** The path of the file that opening `path` would create: a link may name it. */
+const createdAs = (path: string): string =>
+  isLink(path) ? resolve(dirname(path), readlinkSync(path)) : resolve(path);
 
 async function checkAddress({ host, port }: Config): Promise<void> {
   try {

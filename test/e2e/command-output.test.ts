@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, openSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { assertAccepted } from '../support/assertions.ts';
@@ -210,8 +210,12 @@ describe('config --check', () => {
   it('refuses what serve refuses', async (t) => {
     const file = join(temporaryDirectory(t), 'file');
     writeFileSync(file, 'x');
+    const link = join(dirname(file), 'link');
+    symlinkSync(join(dirname(file), 'away', 'data'), link);
     for (const args of [
       ['--data-dir', file],
+      ['--data-dir', link],
+      ['--log-file', link],
       ['--data-dir', join(file, 'below')],
       ['--log-file', temporaryDirectory(t)],
       ['--log-file', join(file, 'log')],
