@@ -12,7 +12,7 @@ import {
 import { type OptionKey, specOf } from '../config/options.ts';
 import type { DispatcherModule } from '../dispatch/dispatcher.ts';
 import { loadDispatch, slotsOf } from '../phases.ts';
-import { plannedBytes } from '../threads/memory-plan.ts';
+import { limiterBytes, plannedBytes } from '../threads/memory-plan.ts';
 
 export interface MemoryPlan {
   readonly plannedBytes: number;
@@ -67,11 +67,17 @@ function* candidates(
   });
 }
 
+/** The limiter's tables are worth naming from here on; with the default number of clients they are smaller. */
+const LIMITER_NAMED_BYTES = 32 * MIB;
+
 function refuse(config: Config, dispatch: DispatcherModule, limit: MemoryLimit): never {
   const option = threadsOption(config, dispatch);
   const lower = [
     ...(config[option] > 1 ? [`${specOf(option).flag} ${config[option]}`] : []),
     `${specOf('maxBodyBytes').flag} ${config.maxBodyBytes}`,
+    ...(limiterBytes(config) > LIMITER_NAMED_BYTES
+      ? [`${specOf('limiterClients').flag} ${config.limiterClients}`]
+      : []),
   ];
   const needed = mebibytes(plannedBytes(config, dispatch));
   throw new MetricsStreamError(

@@ -3,7 +3,8 @@
  * anything is allocated.
  *
  * ```
- * base        code, main thread and writer, limiter, buffers of connections
+ * base        code, main thread and writer, buffers of connections
+ * limiter     its tables of clients
  * each thread V8 heap and stack; the parser's input, and its scratch space for keys with escapes
  * each lane   a journal ring
  * each worker one body put together, one compressed, one decompressed, and room for one more
@@ -20,8 +21,16 @@ import { keyTableConfigOf } from '../config/slices.ts';
 import type { DispatcherModule } from '../dispatch/dispatcher.ts';
 import { keyTableBytes } from '../idempotency/table.ts';
 
-const BASE_BYTES = 88 * MIB;
+const BASE_BYTES = 82.5 * MIB;
+/** Of one table. The lock-free tables take the most of all implementations: sets of 16 ways for 6.5 clients each. */
+const LIMITER_CLIENT_BYTES = 88;
 const THREAD_BYTES = 32 * MIB;
+
+/** Bytes of the tables of clients: one for each limit. */
+export function limiterBytes({ rateLimit, metricRateLimit, limiterClients }: Config): number {
+  const tables = Number(rateLimit > 0) + Number(metricRateLimit > 0);
+  return tables * limiterClients * LIMITER_CLIENT_BYTES;
+}
 
 /** Bytes of the worst case. */
 export function plannedBytes(config: Config, dispatch: DispatcherModule): number {
@@ -34,6 +43,7 @@ export function plannedBytes(config: Config, dispatch: DispatcherModule): number
   const perWorker = 4 * maxBodyBytes;
   return (
     BASE_BYTES +
+    limiterBytes(config) +
     (workers + requestThreads) * perThread +
     lanes * journalBytes +
     workers * perWorker +

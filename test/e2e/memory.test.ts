@@ -122,7 +122,11 @@ describe('in 512 MiB the server', { skip: refusal }, () => {
   for (const [args, option] of [
     [['--workers', '16'], /lower --workers 16 or --max-body-bytes/],
     [['--phase', '1', '--request-threads', '32'], /lower --request-threads 32 or --max-body-bytes/],
-    [['--max-body-bytes', '64m'], /lower --max-body-bytes/],
+    [['--max-body-bytes', '64m'], /lower --max-body-bytes \d+, or/],
+    [
+      ['--rate-limit', '1k', '--limiter-clients', '4194304'],
+      /lower --max-body-bytes \d+ or --limiter-clients \d+, or/,
+    ],
   ] as const) {
     it(`refuses ${args.join(' ')} with one line`, async (t) => {
       await assert.rejects(startLimited(t, 2, args), (error: unknown) => {
