@@ -28,7 +28,7 @@ const SLOWEST_FIRST = [
 ];
 /** Tests mostly wait: for timers, for disks that they make slow, for processes that start. */
 const FILES_AT_ONCE = Number(process.env.METRICSSTREAM_TEST_FILES_AT_ONCE) || 2 * availableParallelism();
-const FILE_TIMEOUT_MS = 15 * 60_000;
+const FILE_TIMEOUT_MS = 12 * 60_000;
 const SLOWEST_SHOWN = 25;
 
 function lint() {

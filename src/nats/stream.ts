@@ -13,6 +13,7 @@ import {
   type StreamConfig,
   type StreamInfo,
 } from '@nats-io/jetstream';
+import { TimeoutError } from '@nats-io/transport-node';
 import { MetricsStreamError } from '../base/errors.ts';
 import { PART_BYTES } from '../export/parts.ts';
 import { SinkError } from '../export/sink.ts';
@@ -30,7 +31,9 @@ const SAFE_REPLICAS = 3;
 const QUARANTINE_SHARE = 1 / 8;
 const QUARANTINE_LEAST_BYTES = 64 << 20;
 /** Servers sync a new stream to their disks, and a disk may stand still for seconds. */
-const INIT_TIMEOUT_MS = 15_000;
+const REQUEST_TIMEOUT_MS = 5_000;
+/** A cluster that changes its leader never answers some requests. Asking again does no harm, and then it answers. */
+const REQUEST_TRIES = 5;
 /** Headers of a message: at most 8 KiB, and some for those of the server. */
 const HEADERS_MAX_BYTES = 16 << 10;
 
@@ -64,7 +67,7 @@ export async function initStream(
 ): Promise<string[]> {
   const { stream } = address;
   try {
-    const jsm = await jetstreamManager(link.connection, { checkAPI: false, timeout: INIT_TIMEOUT_MS });
+    const jsm = await jetstreamManager(link.connection, { checkAPI: false, timeout: REQUEST_TIMEOUT_MS });
     const info = await addOrUpdate(jsm, stream, settings);
     const { replicas, maxBytes } = settings;
     const share = Math.max(QUARANTINE_LEAST_BYTES, Math.floor(maxBytes * QUARANTINE_SHARE));
@@ -85,10 +88,20 @@ async function addOrUpdate(
 ): Promise<StreamInfo> {
   const config = configOf(name, settings);
   try {
-    return await jsm.streams.update(name, config);
+    return await askAgain(() => jsm.streams.update(name, config));
   } catch (error) {
     if (natsCode(error) !== NatsErrorCode.STREAM_NOT_FOUND) throw error;
-    return jsm.streams.add({ name, ...config });
+    return askAgain(() => jsm.streams.add({ name, ...config }));
+  }
+}
+
+async function askAgain<Answer>(request: () => Promise<Answer>): Promise<Answer> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await request();
+    } catch (error) {
+      if (!(error instanceof TimeoutError) || tries === REQUEST_TRIES) throw error;
+    }
   }
 }
 

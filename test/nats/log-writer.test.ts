@@ -42,8 +42,12 @@ function commit(number: number, exporter = randomUUID()): CommitMessage {
 
 async function init(url: string, settings: { readonly replicas: number; readonly maxBytes: number }) {
   const link = await openNats(parseNatsAddress(url, '--to'), {}, 'test');
-  await initStream(link, ADDRESS, settings);
-  await link.close();
+  try {
+    await initStream(link, ADDRESS, settings);
+  } finally {
+    // An open connection would keep this process alive after a failure.
+    await link.close();
+  }
 }
 
 async function connectTo(t: TestContext, url: string) {
@@ -191,8 +195,19 @@ describe('the writer of a log', { skip }, () => {
         number = (writer.last?.last ?? 0) + 1;
       }
     }
+    let found: number[] = [];
+    // A request may get no answer while the cluster changes its leader.
+    await eventually('the stream is read', () =>
+      stored(cluster.url).then(
+        (numbers) => {
+          found = numbers;
+          return true;
+        },
+        () => false,
+      ),
+    );
     assert.deepEqual(
-      await stored(cluster.url),
+      found,
       Array.from({ length: 40 }, (_, k) => k + 1),
     );
   });
