@@ -60,8 +60,17 @@ export function rejectUnusableCertificate(module: Uws['module'], tls: TlsFiles |
 
 /** `MAX_LOW_PRIO_SOCKETS_PER_LOOP_ITERATION` of uSockets. */
 const HANDSHAKES_A_TURN = 5;
+/** A usual limit of open files: 1,024 by default, more in services. */
+const DESCRIPTORS_ASSUMED = 65_536;
 
-const openDescriptors = (): number => readdirSync('/proc/self/fd').length;
+function openDescriptors(): number {
+  try {
+    return readdirSync('/proc/self/fd').length;
+  } catch {
+    // Not even one more can be opened.
+    return DESCRIPTORS_ASSUMED;
+  }
+}
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
