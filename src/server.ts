@@ -314,7 +314,7 @@ class Server implements RunningServer {
   private secretFailed(reason: string): void {
     this.log.error(
       { reason },
-      'requests with an Idempotency-Key get 503: the file .idempotency-secret in the data directory can be neither read nor created; repair or delete it',
+      'requests with an Idempotency-Key get 503 until .idempotency-secret in the data directory can be read or created',
     );
   }
 
