@@ -8,7 +8,7 @@ import { constants } from 'node:fs';
 import { join } from 'node:path';
 import { monotonicMs } from '../base/clock.ts';
 import { readArchivedSegments } from './archived-segments.ts';
-import { codeOf, type FileOps } from './file-ops.ts';
+import { codeOf, type FileOps, isFileError } from './file-ops.ts';
 import { lastSealedCommit, SEAL_MAX_BYTES } from './seal.ts';
 import { listSegments, segmentName } from './segment-name.ts';
 import type { SinkGateConfig } from './sink-gate.ts';
@@ -61,19 +61,20 @@ export class ClosedSegments {
     return join(this.config.dataDir, segmentName(sequence));
   }
 
-  /** @param ageMaxMs of its last write  @returns false if the file is missing */
-  private add(sequence: number, ageMaxMs: number): boolean {
+  /**
+   * Leaves out what is not a file, and a file whose status cannot be read: the next inspection tries again.
+   * @param ageMaxMs of its last write
+   */
+  private add(sequence: number, ageMaxMs: number): void {
     try {
       const status = this.ops.stat(this.pathOf(sequence));
-      if (!status.isFile()) return false;
+      if (!status.isFile()) return;
       const { size: bytes, mtimeMs } = status;
       const writtenMs = monotonicTimeOf(mtimeMs, ageMaxMs);
       this.newest = Math.max(this.newest, sequence);
       this.segments.set(sequence, { sequence, bytes, mtimeMs, writtenMs, undeletable: '' });
-      return true;
     } catch (error) {
-      if (codeOf(error) !== 'ENOENT') throw error;
-      return false;
+      if (!isFileError(error)) throw error;
     }
   }
 

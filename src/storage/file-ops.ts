@@ -102,6 +102,28 @@ function replaceFile(path: string, text: string): void {
   }
 }
 
+/** Opens a file for `work`, whose errors then name it. */
+export function withFile<Result>(
+  ops: FileOps,
+  path: string,
+  flags: number,
+  work: (fd: number) => Result,
+): Result {
+  const fd = ops.open(path, flags);
+  try {
+    return work(fd);
+  } catch (error) {
+    throw withPath(error, path);
+  } finally {
+    ops.close(fd);
+  }
+}
+
+/** Adds the path to an error of a descriptor, which does not name its file. */
+export function withPath(error: unknown, path: string): Error {
+  return Object.assign(error as Error, { path });
+}
+
 export function codeOf(error: unknown): string {
   return (error as NodeJS.ErrnoException | undefined)?.code ?? 'UNKNOWN';
 }

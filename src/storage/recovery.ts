@@ -18,7 +18,7 @@ import { join } from 'node:path';
 import { MetricsStreamError } from '../base/errors.ts';
 import { WRITER } from '../telemetry/counters.ts';
 import { readArchivedSegments } from './archived-segments.ts';
-import { codeOf, type FileOps, isFileError } from './file-ops.ts';
+import { codeOf, type FileOps, isFileError, withFile } from './file-ops.ts';
 import { type LogRecord, RESERVED_COMMITS, readLogRecord, writeLogRecord } from './log-record.ts';
 import { listSegmentFiles, listSegments, SEQUENCE_MAX, segmentName } from './segment-name.ts';
 import { readSegment } from './segment-reader.ts';
@@ -71,6 +71,9 @@ export function needsAttention(report: RecoveryReport): boolean {
   );
 }
 
+/** The disk failed, or the server of a network file system. */
+const DISK_ERRORS = ['EIO', 'ENOTCONN', 'ESTALE', 'ETIMEDOUT'];
+
 interface Tally {
   goodCommits: number;
   goodLines: number;
@@ -110,6 +113,11 @@ export function explained<Result>(dataDir: string, work: () => Result): Result {
 function remedyOf(error: unknown): string {
   if (isDiskFull(error))
     return 'The disk or its quota is full. Everything acknowledged is kept: free space there, and start again.';
+  if (DISK_ERRORS.includes(codeOf(error)))
+    return (
+      'The disk failed there: see the log of the kernel, and start again once it works. If it never does, put a copy ' +
+      'made with ddrescue in the place of the file: metrics in blocks that cannot be read are lost.'
+    );
   return (
     `This process runs as user ${process.getuid?.()} and must be able to read and write every file there: ` +
     'check their type, owner and mode.'
@@ -252,25 +260,17 @@ function emptyTally(): Tally {
 function cutTail(ops: FileOps, path: string, tally: Tally): number {
   const truncatedBytes = ops.stat(path).size - tally.goodEnd;
   // A sync needs no permission to write: operators protect closed segments with `chattr +i` or `chmod a-w`.
-  const fd = ops.open(path, truncatedBytes > 0 ? constants.O_RDWR : constants.O_RDONLY);
-  try {
+  withFile(ops, path, truncatedBytes > 0 ? constants.O_RDWR : constants.O_RDONLY, (fd) => {
     if (truncatedBytes > 0) ops.truncate(fd, tally.goodEnd);
     ops.fsync(fd);
-  } finally {
-    ops.close(fd);
-  }
+  });
   // The process ended while it wrote the first commit.
   if (tally.goodCommits === 0 && tally.damagedBytes === 0) ops.unlink(path);
   return truncatedBytes;
 }
 
 function readFile(ops: FileOps, path: string): Tally {
-  const fd = ops.open(path, constants.O_RDONLY);
-  try {
-    return readAll(ops, fd);
-  } finally {
-    ops.close(fd);
-  }
+  return withFile(ops, path, constants.O_RDONLY, (fd) => readAll(ops, fd));
 }
 
 function readAll(ops: FileOps, fd: number): Tally {

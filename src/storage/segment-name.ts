@@ -1,6 +1,6 @@
 /** Names of segment files: `metrics-<sequence>.ndjson`, the sequence padded to eight digits so that names sort. */
 import { join } from 'node:path';
-import { codeOf, type FileOps } from './file-ops.ts';
+import { codeOf, type FileOps, isFileError } from './file-ops.ts';
 
 const SEQUENCE_DIGITS = 8;
 const NAME = /^metrics-(\d{8,15})\.ndjson$/;
@@ -31,14 +31,27 @@ export function listSegments(ops: FileOps, dataDir: string): number[] {
     .sort((a, b) => a - b);
 }
 
-/** Lists regular files only: someone may have put a directory, a pipe or a dangling link under the name of a segment. */
+/** Lists files only: someone may have put a directory, a pipe or a dangling link under the name of a segment. */
 export function listSegmentFiles(ops: FileOps, dataDir: string): number[] {
   return listSegments(ops, dataDir).filter((sequence) =>
-    isRegularFile(ops, join(dataDir, segmentName(sequence))),
+    mayBeFile(ops, join(dataDir, segmentName(sequence))),
   );
 }
 
-/** False also for a link to a place that is not there now, such as an archive that is not mounted. */
+/** True also if the status cannot be read: a caller that needs the content gets the error. */
+function mayBeFile(ops: FileOps, path: string): boolean {
+  try {
+    return isRegularFile(ops, path);
+  } catch (error) {
+    if (!isFileError(error)) throw error;
+    return true;
+  }
+}
+
+/**
+ * False also for a link to a place that is not there now, such as an archive that is not mounted.
+ * @throws the file system's error if the status cannot be read
+ */
 export function isRegularFile(ops: FileOps, path: string): boolean {
   try {
     return ops.stat(path).isFile();

@@ -11,7 +11,7 @@
 import { constants } from 'node:fs';
 import { join } from 'node:path';
 import { MetricsStreamError } from '../base/errors.ts';
-import type { FileOps } from './file-ops.ts';
+import { type FileOps, withFile } from './file-ops.ts';
 import { readLogRecord } from './log-record.ts';
 import { listSegmentFiles, segmentName } from './segment-name.ts';
 import { readSegment } from './segment-reader.ts';
@@ -44,8 +44,7 @@ function unsyncedRange(ops: FileOps, path: string, durable: number): Range {
   let from = 0;
   let to = 0;
   let isCovered = true;
-  const fd = ops.open(path, constants.O_RDONLY);
-  try {
+  withFile(ops, path, constants.O_RDONLY, (fd) => {
     for (const item of readSegment(ops, fd)) {
       if (item.kind === 'torn') continue;
       to = item.offset + item.bytes;
@@ -53,23 +52,15 @@ function unsyncedRange(ops: FileOps, path: string, durable: number): Range {
       isCovered &&= item.commit <= durable;
       if (isCovered) from = to;
     }
-  } finally {
-    ops.close(fd);
-  }
+  });
   return { from, to };
 }
 
 function rewrite(ops: FileOps, path: string, range: Range): void {
-  const fd = ops.open(path, constants.O_RDWR);
-  try {
+  withFile(ops, path, constants.O_RDWR, (fd) => {
     writeAgain(ops, fd, range);
     ops.fsync(fd);
-  } catch (error) {
-    // An error of a descriptor does not name its file.
-    throw Object.assign(error as Error, { path });
-  } finally {
-    ops.close(fd);
-  }
+  });
 }
 
 function writeAgain(ops: FileOps, fd: number, { from, to }: Range): void {

@@ -10,7 +10,7 @@
 import { constants } from 'node:fs';
 import { join } from 'node:path';
 import { CommitBuffer } from '../storage/commit-buffer.ts';
-import type { FileOps } from '../storage/file-ops.ts';
+import { type FileOps, withFile, withPath } from '../storage/file-ops.ts';
 import { openNew, Segment } from '../storage/segment.ts';
 import { isRegularFile, listSegmentFiles, segmentName } from '../storage/segment-name.ts';
 import { type GoodCommit, readSegment } from '../storage/segment-reader.ts';
@@ -68,6 +68,8 @@ function* segmentItems(ops: FileOps, path: string) {
   const fd = ops.open(path, constants.O_RDONLY);
   try {
     yield* readSegment(ops, fd);
+  } catch (error) {
+    throw withPath(error, path);
   } finally {
     ops.close(fd);
   }
@@ -102,13 +104,10 @@ export function repairUnsynced(ops: FileOps, dataDir: string, logs: readonly Wal
   before ??= lastMark(ops, dataDir, segments.slice(0, -1));
   if (!holdsAllBetween(logs, before, last)) return 0;
   const bytes = ops.stat(path).size - damageAt;
-  const fd = ops.open(path, constants.O_RDWR);
-  try {
+  withFile(ops, path, constants.O_RDWR, (fd) => {
     ops.truncate(fd, damageAt);
     ops.fsync(fd);
-  } finally {
-    ops.close(fd);
-  }
+  });
   return bytes;
 }
 
@@ -209,7 +208,7 @@ class ReplayWriter {
     try {
       buffer.clear();
       for (const record of records) {
-        buffer.add(readLines(this.ops, fd, record), 0, record.bytes, record.lines);
+        buffer.add(readLines(this.ops, fd, log.path, record), 0, record.bytes, record.lines);
         sequences[log.lane] = record.sequence;
         if (buffer.bytes >= COMMIT_BYTES) this.commit(formatMark(generation, sequences));
       }
@@ -237,12 +236,16 @@ class ReplayWriter {
   }
 }
 
-function readLines(ops: FileOps, fd: number, { offset, bytes }: FoundRecord): Buffer {
+function readLines(ops: FileOps, fd: number, path: string, { offset, bytes }: FoundRecord): Buffer {
   const lines = Buffer.allocUnsafe(bytes);
-  for (let at = 0; at < bytes; ) {
-    const read = ops.read(fd, lines, at, bytes - at, offset + RECORD_HEADER_BYTES + at);
-    if (read === 0) throw new Error(`the write-ahead file got shorter while it was read at ${offset + at}`);
-    at += read;
+  try {
+    for (let at = 0; at < bytes; ) {
+      const read = ops.read(fd, lines, at, bytes - at, offset + RECORD_HEADER_BYTES + at);
+      if (read === 0) throw new Error(`the write-ahead file got shorter while it was read at ${offset + at}`);
+      at += read;
+    }
+  } catch (error) {
+    throw withPath(error, path);
   }
   return lines;
 }

@@ -10,7 +10,7 @@
  * Then the missing records are counted as damaged, and the replay goes on behind them.
  */
 import { constants } from 'node:fs';
-import type { FileOps } from '../storage/file-ops.ts';
+import { type FileOps, withFile } from '../storage/file-ops.ts';
 import { BLOCK_BYTES, RECORD_HEADER_BYTES, readRecordHeader, recordBytes, recordIsWhole } from './record.ts';
 import { decodeHeader, type WalHeader } from './wal-file.ts';
 
@@ -43,17 +43,18 @@ export interface ReplayPlan {
   readonly dropped: number;
 }
 
+/**
+ * @throws the file system's error, whatever block cannot be read: it may hold the last acknowledged record, and then no
+ * gap would show
+ */
 export function readLaneLog(ops: FileOps, path: string): LaneLog {
-  const fd = ops.open(path, constants.O_RDONLY);
-  try {
+  return withFile(ops, path, constants.O_RDONLY, (fd) => {
     const block = Buffer.alloc(BLOCK_BYTES);
     const read = ops.read(fd, block, 0, BLOCK_BYTES, 0);
     const header = decodeHeader(block.subarray(0, read));
     if (header === null) return { header, records: [] };
     return { header, records: findRecords(ops, fd, ops.stat(path).size, header) };
-  } finally {
-    ops.close(fd);
-  }
+  });
 }
 
 function findRecords(ops: FileOps, fd: number, fileBytes: number, header: WalHeader): FoundRecord[] {

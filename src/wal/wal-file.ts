@@ -12,7 +12,7 @@
 import fs, { constants } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from '../base/crc32.ts';
-import { type FileOps, isFileError } from '../storage/file-ops.ts';
+import { type FileOps, isFileError, withFile } from '../storage/file-ops.ts';
 import { BLOCK_BYTES, type Generation } from './record.ts';
 
 const HEADER_MAGIC = 0x4641_57ff;
@@ -145,13 +145,10 @@ export function syncDirectory(ops: FileOps, path: string): void {
 
 /** Writes the header of a file that exists; durable when `sync` says so. */
 export function writeHeader(ops: FileOps, path: string, header: WalHeader, sync: boolean): void {
-  const fd = ops.open(path, constants.O_RDWR);
-  try {
+  withFile(ops, path, constants.O_RDWR, (fd) => {
     ops.write(fd, encodeHeader(header), 0, BLOCK_BYTES, 0);
     if (sync) ops.fdatasync(fd);
-  } finally {
-    ops.close(fd);
-  }
+  });
 }
 
 /** @throws the system's error when the file cannot be read, or an Error when block 0 is not a header */

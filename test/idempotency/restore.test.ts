@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { FaultFileOps } from '../../load-test/faults/fault-file-ops.ts';
+import { FaultFileOps, systemError } from '../../load-test/faults/fault-file-ops.ts';
 import { STAMP_BYTES, writeStamp } from '../../src/encoder/request-stamp.ts';
 import { REPLAY } from '../../src/idempotency/codes.ts';
 import { restoreKeys } from '../../src/idempotency/restore.ts';
@@ -74,6 +74,17 @@ describe('keys in segments', () => {
     const { keys, segments, unread, remembered } = restore(ops);
     assert.deepEqual(unread, [`${segmentName(2)}: input/output error (EIO)`]);
     assert.deepEqual({ keys, segments, remembered }, { keys: 2, segments: 2, remembered: [1, 3] });
+  });
+
+  it('are forgotten with a segment whose status cannot be read, which is reported', () => {
+    const ops = new FaultFileOps();
+    ops.stat = (path) => {
+      if (path.endsWith(segmentName(2))) throw systemError('EIO', 'stat');
+      return nodeFileOps.stat(path);
+    };
+    const { unread, remembered } = restore(ops);
+    assert.deepEqual(unread, [`${segmentName(2)}: input/output error (EIO)`]);
+    assert.deepEqual(remembered, [1, 3]);
   });
 
   it('are forgotten with a segment that is deleted after it was listed', () => {

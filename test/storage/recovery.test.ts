@@ -228,6 +228,31 @@ describe('files that cannot be read', () => {
     fs.rmSync(dataDir, { recursive: true });
   });
 
+  it('are an error that names the file also if the disk fails while it is read', async () => {
+    const { dataDir } = await record([1]);
+    const ops = new FaultFileOps();
+    // Both copies of the log record are read before.
+    ops.fault = (call, nth) => (call === 'read' && nth > 2 ? { error: 'EIO' } : undefined);
+    assert.throws(() => recover(ops, dataDir), /EIO, .*metrics-00000001\.ndjson\. The disk failed there: /);
+    fs.rmSync(dataDir, { recursive: true });
+  });
+
+  it('prevent neither start nor retention if they are closed and the disk does not give their status', async () => {
+    const { dataDir, paths } = await record([1], [1], [1]);
+    const ops = new FaultFileOps();
+    ops.stat = (path) => {
+      if (path === paths[0]) throw Object.assign(systemError('EIO', 'stat'), { path });
+      return nodeFileOps.stat(path);
+    };
+    assert.equal(recover(ops, dataDir).nextCommit, 4);
+    const rig = new WriterRig({ dataDir, ops, config: { retentionBytes: 1 } });
+    rig.store(line(99));
+    rig.turn(1_100);
+    assert.deepEqual(rig.segments(), ['metrics-00000001.ndjson', 'metrics-00000004.ndjson']);
+    await rig.stop();
+    rig.remove();
+  });
+
   it('a number that no segment could follow is an error that names the file', () => {
     const dataDir = temporaryDirectory();
     const path = join(dataDir, 'metrics-999999999999999.ndjson');
@@ -259,6 +284,18 @@ describe('files that cannot be read', () => {
     assert.equal(code, 1);
     assert.match(text, /metrics-00000003\.ndjson: DAMAGED at byte 0: it cannot be read: ESPIPE/);
     assert.match((await tailed(dataDir)).text, /"value":99/);
+    fs.rmSync(dataDir, { recursive: true });
+  });
+
+  it('a link to itself is skipped, also by the writer', async () => {
+    const dataDir = temporaryDirectory();
+    const name = 'metrics-00000002.ndjson';
+    fs.symlinkSync(name, join(dataDir, name));
+    assert.equal(recover(nodeFileOps, dataDir).nextSegment, 3);
+    await storeOne(dataDir);
+    const { code, text } = await verified(dataDir);
+    assert.equal(code, 1);
+    assert.match(text, /metrics-00000002\.ndjson: DAMAGED at byte 0: it cannot be read: ELOOP/);
     fs.rmSync(dataDir, { recursive: true });
   });
 

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
-import { FaultFileOps } from '../../load-test/faults/fault-file-ops.ts';
+import { FaultFileOps, systemError } from '../../load-test/faults/fault-file-ops.ts';
 import { type FileOps, nodeFileOps } from '../../src/storage/file-ops.ts';
 import { segmentName } from '../../src/storage/segment-name.ts';
 import { openLog } from '../../src/wal/open-log.ts';
@@ -77,6 +77,38 @@ describe('opening a log', () => {
     );
     assert.equal(start(dataDir).replay.records, 3);
     await assertWhole(dataDir, 3);
+    fs.rmSync(dataDir, { recursive: true });
+  });
+
+  it('names a file that the disk cannot read, and replays it once the disk can', async () => {
+    const { dataDir, rig } = killed({ records: 3, copied: 0 });
+    const ops = new FaultFileOps();
+    const { open } = ops;
+    let opened = '';
+    ops.open = (path, flags, mode) => {
+      opened = path;
+      return open.call(ops, path, flags, mode);
+    };
+    ops.fault = (call) => (call === 'read' && opened === rig.path ? { error: 'EIO' } : undefined);
+    assert.throws(
+      () => start(dataDir, GENERATION + 1, ops),
+      /EIO, \S*\.wal-0\.bin\. The disk failed there: .*ddrescue/,
+    );
+    assert.equal(start(dataDir).replay.records, 3);
+    await assertWhole(dataDir, 3);
+    fs.rmSync(dataDir, { recursive: true });
+  });
+
+  it('replays nothing twice if the disk does not give the status of the segment that says how far it is', async () => {
+    const { dataDir, segment } = killed({ records: 4, copied: 2 });
+    fs.writeFileSync(join(dataDir, segmentName(2)), line(3).slice(0, 20));
+    const ops = new FaultFileOps();
+    ops.stat = (path) => {
+      if (path === segment) throw systemError('EIO', 'stat');
+      return nodeFileOps.stat(path);
+    };
+    assert.equal(start(dataDir, GENERATION + 1, ops).replay.records, 2);
+    await assertWhole(dataDir, 4);
     fs.rmSync(dataDir, { recursive: true });
   });
 
