@@ -8,13 +8,13 @@ import { constants } from 'node:fs';
 import { join } from 'node:path';
 import { MetricsStreamError } from '../base/errors.ts';
 import { directoryChange, type FileId, sameFile } from './directory-identity.ts';
-import { codeOf } from './file-ops.ts';
-import { type AppendContext, type OpenFile, openNew, Segment } from './segment.ts';
+import { codeOf, isFileError } from './file-ops.ts';
+import { type AppendContext, isUnwritable, type OpenFile, openNew, Segment } from './segment.ts';
 import { segmentName } from './segment-name.ts';
 import type { Spares } from './spares.ts';
 
 /** Bytes that this process did not write follow the last commit. */
-export const EXTENDED = 'extended by another process';
+const EXTENDED = 'extended by another process';
 
 const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY;
 
@@ -102,6 +102,19 @@ export class SegmentStore {
     if (ino !== open.inode) return 'replaced by another file';
     if (size < open.bytes) return size === 0 ? 'emptied' : 'truncated';
     return size > open.bytes ? EXTENDED : null;
+  }
+
+  /** How another process took a commit that was just appended, or null. @throws the file system's error if the file is gone */
+  loss(open: OpenSegment): string | null {
+    try {
+      const how = this.damage(open);
+      // Bytes behind the commit do not touch it; the next one finds them.
+      return how === EXTENDED ? null : how;
+    } catch (error) {
+      if (!isFileError(error) || isUnwritable(error)) throw error;
+      // The commit is in the file: refused, it would be stored twice. An error that lasts refuses the next one.
+      return null;
+    }
   }
 
   /** Whether this thread has the open segment's file open. */

@@ -50,8 +50,8 @@ export class Spares {
 
   /** Opens missing spares, also for those that other processes deleted or wrote to. False when the system refused one. */
   fill(): boolean {
-    for (const spare of [...this.files]) if (!this.isUsable(spare)) this.drop(spare);
     try {
+      for (const spare of [...this.files]) if (!this.isUsable(spare)) this.drop(spare);
       while (this.files.length < this.count) {
         this.files.push(openNew(this.ops, join(this.dataDir, spareName(this.nextNumber))));
         this.nextNumber++;

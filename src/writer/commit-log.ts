@@ -24,7 +24,7 @@ import { codeOf, type FileOps, isFileError } from '../storage/file-ops.ts';
 import type { RecoveryReport } from '../storage/recovery.ts';
 import { isUnwritable, UndoFailed } from '../storage/segment.ts';
 import { segmentName } from '../storage/segment-name.ts';
-import { DirectoryLost, DirectorySyncFailed, EXTENDED, type SegmentStore } from '../storage/segment-store.ts';
+import { DirectoryLost, DirectorySyncFailed, type SegmentStore } from '../storage/segment-store.ts';
 import { isDiskFull, lackOfSpace, SPACE_CHECK_BYTES, SPACE_CHECK_MS } from '../storage/space-guard.ts';
 import { WRITER } from '../telemetry/counters.ts';
 import { type Histograms, WRITER_HISTOGRAMS } from '../telemetry/histogram.ts';
@@ -151,9 +151,8 @@ export class CommitLog {
 
   /** After a commit was written: whether its file still has a name and holds all of it. Abandons the file if not. */
   private isKept(): boolean {
-    const how = this.segments.damage(this.state);
-    // Bytes that another process appended do not touch the commit; the next one finds them.
-    if (how === null || how === EXTENDED) return true;
+    const how = this.segments.loss(this.state);
+    if (how === null) return true;
     this.abandon(how);
     return false;
   }

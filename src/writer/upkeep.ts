@@ -99,10 +99,21 @@ export class Upkeep {
     }
     const change = this.directoryChange(log.state);
     if (change !== null) return log.directoryLost(change);
-    log.inspect();
+    this.inspect(log);
     // An idle server should find a full disk before the next request does.
     log.accepts(0, nowMs);
     this.refreshRecord(log, nowMs);
+  }
+
+  /** A network file system may fail to answer for a while. */
+  private inspect(log: CommitLog): void {
+    try {
+      log.inspect();
+      this.logged.delete('segment');
+    } catch (error) {
+      if (!isFileError(error)) throw error;
+      this.logChanged('segment', { code: codeOf(error) }, 'cannot check the open segment; retrying');
+    }
   }
 
   private refreshRecord({ record, state }: CommitLog, nowMs: number): void {

@@ -297,6 +297,46 @@ export function writerFaultContract(tested: TestedWriter): void {
     });
   });
 
+  describe(`${tested.name}: a check of the open segment that fails`, () => {
+    for (const ack of ['written', 'synced'] as const) {
+      it(`after a commit under ${ack} leaves it stored once, and refuses the next one`, async () => {
+        const ops = new FaultFileOps();
+        const rig = open(ops, { ack });
+        assert.equal(rig.store(line(1)), STORED);
+        let hasWritten = false;
+        ops.fault = (call) => {
+          if (isWrite(call)) hasWritten = true;
+          return call === 'fstat' && hasWritten ? { error: 'EIO' } : undefined;
+        };
+        assert.equal(rig.store(line(2)), STORED);
+        assert.equal(rig.store(line(666)), REFUSED);
+        ops.fault = () => undefined;
+        assert.equal(rig.store(line(3)), STORED);
+        assert.equal(rig.count('commits'), 3);
+        await rig.stop();
+        assert.equal(rig.storedText(), line(1) + line(2) + line(3));
+        await assertVerifies(rig);
+        rig.remove();
+      });
+    }
+
+    it('while the writer is idle is logged once, and commits continue', async () => {
+      const ops = new FaultFileOps();
+      const rig = open(ops);
+      rig.store(line(1));
+      ops.fault = (call) => (call === 'fstat' ? { error: 'EIO' } : undefined);
+      for (let k = 0; k < 3; k++) rig.turn(1_100);
+      ops.fault = () => undefined;
+      const warned = rig.messages.filter((message) => message.kind === 'log' && message.level === 'warn');
+      assert.equal(warned.length, 1);
+      assert.equal(rig.store(line(2)), STORED);
+      await rig.stop();
+      assert.equal(rig.storedText(), line(1) + line(2));
+      await assertVerifies(rig);
+      rig.remove();
+    });
+  });
+
   describe(`${tested.name}: a next segment that cannot be made`, () => {
     it('leaves the open one going on, and is tried again', async () => {
       const ops = new FaultFileOps();
