@@ -11,6 +11,7 @@ import {
   placeAfter,
   placeText,
 } from '../storage/commit-reader.ts';
+import { requireFinal } from './final-damage.ts';
 import type { CommitRange } from './sink.ts';
 
 /** The range before is on its way: its sockets get a turn of the event loop after so many bytes. */
@@ -81,6 +82,8 @@ export class RangeSource {
   private readonly reader: CommitReader;
   private pass: AsyncGenerator<LogItem, void> | null = null;
   private after: number;
+  /** The last segment whose damage is final. */
+  private finalSegment = -1;
 
   /**
    * @param after the last commit that the sink holds; 0 begins with the oldest commit there is
@@ -97,7 +100,7 @@ export class RangeSource {
   /**
    * The next range; null at the end of the log with `once`, or when `signal` aborts.
    * @param atEnd called with the end of the log while no commit waits for others
-   * @throws MetricsStreamError LOG_INCOMPLETE where commits are missing
+   * @throws MetricsStreamError LOG_INCOMPLETE where commits are missing, SinkError `retry` before damage that is not final
    */
   async next(signal: AbortSignal, atEnd: (place: LogPlace) => void): Promise<CommitRange | null> {
     const builder = new RangeBuilder(this.after);
@@ -154,6 +157,8 @@ export class RangeSource {
         builder.addCommit(item);
         break;
       case 'damaged':
+        if (item.segment !== this.finalSegment) requireFinal(this.options.dataDir, item);
+        this.finalSegment = item.segment;
         // Foreign bytes between two commits that follow each other: no commit is missing.
         if (item.last >= item.first) builder.addDamage(item);
         break;

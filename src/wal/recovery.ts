@@ -75,15 +75,25 @@ function* segmentItems(ops: FileOps, path: string) {
   }
 }
 
+interface UnsyncedDamage {
+  readonly sequence: number;
+  readonly path: string;
+  /** End of the last commit before it. */
+  readonly offset: number;
+}
+
 /**
- * Cuts the last segment off at its first damage if good commits follow, no sync had covered it, and the log holds
- * everything from there on. Other damage is left to the segments' own recovery, which deletes nothing.
- * @returns bytes cut off
+ * The first damage in the last segment if good commits follow, no sync had covered it, and the log holds everything
+ * from there on; else null.
  */
-export function repairUnsynced(ops: FileOps, dataDir: string, logs: readonly WalLog[]): number {
+export function findUnsyncedDamage(
+  ops: FileOps,
+  dataDir: string,
+  logs: readonly WalLog[],
+): UnsyncedDamage | null {
   const segments = listSegmentFiles(ops, dataDir);
   const sequence = segments.at(-1);
-  if (sequence === undefined || logs.length === 0) return 0;
+  if (sequence === undefined || logs.length === 0) return null;
   const path = join(dataDir, segmentName(sequence));
   let before: Mark | null = null;
   let goodEnd = 0;
@@ -99,13 +109,24 @@ export function repairUnsynced(ops: FileOps, dataDir: string, logs: readonly Wal
       goodEnd = item.offset + item.bytes;
     } else if (damageAt < 0) damageAt = goodEnd;
   }
-  if (last === null) return 0;
+  if (last === null) return null;
   // A segment whose first commit is damaged continues the one before, which was synced when it was closed.
   before ??= lastMark(ops, dataDir, segments.slice(0, -1));
-  if (!holdsAllBetween(logs, before, last)) return 0;
-  const bytes = ops.stat(path).size - damageAt;
+  return holdsAllBetween(logs, before, last) ? { sequence, path, offset: damageAt } : null;
+}
+
+/**
+ * Cuts the last segment off at damage that the replay restores. Other damage is left to the segments' own recovery, which
+ * deletes nothing.
+ * @returns bytes cut off
+ */
+export function repairUnsynced(ops: FileOps, dataDir: string, logs: readonly WalLog[]): number {
+  const found = findUnsyncedDamage(ops, dataDir, logs);
+  if (found === null) return 0;
+  const { path, offset } = found;
+  const bytes = ops.stat(path).size - offset;
   withFile(ops, path, constants.O_RDWR, (fd) => {
-    ops.truncate(fd, damageAt);
+    ops.truncate(fd, offset);
     ops.fsync(fd);
   });
   return bytes;
