@@ -280,6 +280,8 @@ export class CommitLog {
 
   /** Makes everything written durable. False when that failed, which is final. Throws if the file cannot be opened. */
   sync(): boolean {
+    // Also after that file was abandoned: whatever follows would count its bytes as durable.
+    if (this.state.syncFailed) return false;
     if (this.unsyncedBytes === 0) return true;
     const segment = this.segments.open(this.state)!;
     const startMs = monotonicMs();
@@ -355,7 +357,7 @@ export class CommitLog {
   /** Writer thread, at its end: refuses commits from now on, syncs and closes. */
   stop(): void {
     this.state.running = false;
-    const isWhole = !this.state.syncFailed && this.sync();
+    const isWhole = this.sync();
     this.close();
     if (isWhole) this.record.write(true);
   }

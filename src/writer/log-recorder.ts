@@ -78,7 +78,9 @@ export class LogRecorder {
     const { state } = this;
     const last = state.nextCommit - 1;
     // A power loss may take commits that are not synced: the record must not know of them.
-    const isDurable = state.sequence === 0 || state.bytes === state.syncedBytes;
+    // That includes those of a segment that was abandoned after its sync had failed.
+    const isOpenSynced = state.sequence === 0 || state.bytes === state.syncedBytes;
+    const isDurable = isOpenSynced && !state.syncFailed;
     const commit = isDurable ? last : Math.max(state.durableCommit, state.recordedCommit);
     const segment = state.nextSequence - 1;
     const reserved = last + RESERVED_COMMITS;

@@ -7,6 +7,7 @@ import { FaultFileOps } from '../../load-test/faults/fault-file-ops.ts';
 import { DISK_FAILED } from '../../src/base/control.ts';
 import { nodeFileOps } from '../../src/storage/file-ops.ts';
 import { openLog } from '../../src/wal/open-log.ts';
+import { BLOCK_BYTES } from '../../src/wal/record.ts';
 import { createWalFile, readHeader } from '../../src/wal/wal-file.ts';
 import { writeWalSettings } from '../../src/writer/write-ahead/wal-settings.ts';
 import { createMemory, createWriter, openJournal } from '../../src/writer/write-ahead/write-ahead.ts';
@@ -19,21 +20,27 @@ const FILE_BYTES = 64 << 20;
 const MIB = 1 << 20;
 /** More than the time between two checks of the files. */
 const TICK_MS = 2_100;
+/** More than the time between two commits. */
+const GATHER_MS = 30;
 
-const writeAhead: TestedWriter = {
+const writeAheadOf = (fileBytes: number): TestedWriter => ({
   name: 'write-ahead',
   createMemory: (lanes, journalBytes) => {
     const memory = createMemory(lanes, journalBytes);
-    writeWalSettings(memory.common, { backend: 'blocking', generation: GENERATION, fileBytes: FILE_BYTES });
+    writeWalSettings(memory.common, { backend: 'blocking', generation: GENERATION, fileBytes });
     return memory;
   },
   openJournal: (parts, lane) => openJournal({ ...parts, lane }),
   createWriter: (parts) => {
     const header = { lane: 0, generation: GENERATION, checkpoint: 0, start: 0 };
-    createWalFile(nodeFileOps, parts.config.dataDir, FILE_BYTES, header);
+    createWalFile(nodeFileOps, parts.config.dataDir, fileBytes, header);
     return createWriter(parts);
   },
-};
+});
+
+const writeAhead = writeAheadOf(FILE_BYTES);
+/** A file of eight blocks: the first is the header, and each of the others holds a record of one line. */
+const smallFile = writeAheadOf(8 * BLOCK_BYTES);
 
 /** Lines of about a MiB. */
 function mebibyteOf(first: number): string {
@@ -118,6 +125,36 @@ it('frees no record whose segment a failed background sync leaves in doubt', asy
     fs.rmSync(left, { recursive: true });
   }
 });
+
+for (const [found, put, values] of [
+  ['by an idle writer', [], [1]],
+  ['by the next commit', [2], [1, 2]],
+] as const) {
+  it(`keeps what a segment holds that others extended and whose sync fails, found ${found}`, async () => {
+    const dataDir = fs.mkdtempSync(join(process.cwd(), '.artifacts', 'wal-'));
+    const disk = new CachedDisk();
+    const config = { syncIntervalMs: 60_000 };
+    const rig = new WriterRig({ tested: smallFile, dataDir, ops: disk, config });
+    rig.put(line(1));
+    rig.turn();
+    fs.appendFileSync(join(dataDir, 'metrics-00000001.ndjson'), 'a note\n');
+    const nth = disk.count('fdatasync') + 1;
+    disk.fault = (call, count) => (call === 'fdatasync' && count === nth ? { error: 'EIO' } : undefined);
+    for (const id of put) rig.put(line(id));
+    rig.turn(put.length > 0 ? GATHER_MS : TICK_MS);
+    assert.equal(rig.control.disk, DISK_FAILED);
+    await rig.stop();
+    // Gives up the write-ahead files, so the disk has to have what the segments hold.
+    openLog(disk, dataDir, null);
+    const left = disk.diskOf(dataDir);
+    assert.deepEqual(
+      readStored(left).map(({ value }) => value),
+      values,
+    );
+    rig.remove();
+    fs.rmSync(left, { recursive: true });
+  });
+}
 
 /** The log lines about the write-ahead file so far, as reason or text. */
 const fileReports = (rig: WriterRig): string[] =>
