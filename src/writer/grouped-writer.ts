@@ -161,12 +161,14 @@ export class GroupedWriter implements RunningWriter {
   }
 
   private retryAndSync(nowMs: number): void {
-    const { upkeep, log, background } = this;
+    const { upkeep, log, background, source } = this;
     if (upkeep.diskRecovered(nowMs) && log.resume()) upkeep.log('info', {}, 'the disk accepts bytes again');
     upkeep.tryBreaker(nowMs);
     if (this.parts.config.ack === 'synced' || background.running) return;
-    const isDue = nowMs >= log.syncDueMs || (this.source.syncIsWanted() && log.unsyncedBytes > 0);
-    if (isDue) this.startSync(nowMs);
+    const isWanted = source.syncIsWanted();
+    if (nowMs >= log.syncDueMs || (isWanted && log.unsyncedBytes > 0)) this.startSync(nowMs);
+    // A segment that others took was synced beside a background sync, so the source does not know it yet.
+    else if (isWanted) source.synced();
   }
 
   /** Syncs the open segment on the thread pool, while writing continues. */

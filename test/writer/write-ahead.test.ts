@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { before, it } from 'node:test';
 import { FaultFileOps } from '../../load-test/faults/fault-file-ops.ts';
 import { DISK_FAILED } from '../../src/base/control.ts';
+import { STORED } from '../../src/journal/journal.ts';
 import { nodeFileOps } from '../../src/storage/file-ops.ts';
 import { openLog } from '../../src/wal/open-log.ts';
 import { BLOCK_BYTES } from '../../src/wal/record.ts';
@@ -155,6 +156,35 @@ for (const [found, put, values] of [
     fs.rmSync(left, { recursive: true });
   });
 }
+
+it('frees the records of a segment that others took beside the sync that was to free them', async () => {
+  const dataDir = fs.mkdtempSync(join(process.cwd(), '.artifacts', 'wal-'));
+  const ops = new FaultFileOps();
+  const rig = new WriterRig({ tested: smallFile, dataDir, ops, config: { syncIntervalMs: 10 } });
+  let endSync = (): void => assert.fail('no background sync was started');
+  ops.fdatasyncInBackground = (fd, done) => {
+    endSync = () => {
+      nodeFileOps.fdatasync(fd);
+      done(null);
+    };
+  };
+  for (let id = 1; id <= 7; id++) rig.put(line(id));
+  const cursor = rig.put(line(8));
+  rig.turn();
+  rig.turn(GATHER_MS);
+  fs.rmSync(join(dataDir, 'metrics-00000001.ndjson'));
+  rig.turn(TICK_MS);
+  assert.equal(rig.count('segments_touched'), 1);
+  rig.journals[0]!.publish();
+  assert.equal(rig.outcome(cursor), null, 'the file is full');
+  endSync();
+  rig.turn();
+  rig.journals[0]!.publish();
+  assert.equal(rig.outcome(cursor), STORED);
+  await rig.stop();
+  assert.equal(rig.storedText(), line(8));
+  rig.remove();
+});
 
 /** The log lines about the write-ahead file so far, as reason or text. */
 const fileReports = (rig: WriterRig): string[] =>
