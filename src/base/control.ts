@@ -6,7 +6,8 @@
  *  line 1  DISK         Int32  DISK_OK, DISK_REFUSING or DISK_FAILED       written by the writer
  *  line 2  STOP_WRITER  Int32  1: write what is published, sync, and end   written by main
  * ```
- * Each word has one writer at a time. Stores and loads are atomic so that a loop that polls a word sees it change.
+ * Each word has one writer at a time, except that any thread stores DISK_FAILED when its write to the write-ahead log
+ * fails. Stores and loads are atomic so that a loop that polls a word sees it change.
  */
 import { LINE_BYTES, LINE_I32 } from './shared-memory.ts';
 
@@ -24,7 +25,7 @@ export type Lifecycle = typeof STARTING | typeof READY | typeof DRAINING | typeo
 export const DISK_OK = 0;
 /** Not writable now, for example full: requests get 503; the writer probes and resumes. */
 export const DISK_REFUSING = 1;
-/** A sync failed: nothing more is stored, and the process ends. */
+/** A sync failed: nothing more is stored, and the process ends. No other state follows. */
 export const DISK_FAILED = 2;
 export type DiskState = typeof DISK_OK | typeof DISK_REFUSING | typeof DISK_FAILED;
 
@@ -53,6 +54,11 @@ export class Control {
 
   set disk(state: DiskState) {
     Atomics.store(this.words, DISK, state);
+  }
+
+  /** Changes the state, unless it is no longer `from`: then another thread has failed meanwhile. */
+  changeDisk(from: DiskState, to: DiskState): boolean {
+    return Atomics.compareExchange(this.words, DISK, from, to) === from;
   }
 
   get writerShouldStop(): boolean {

@@ -364,21 +364,16 @@ export class CommitLog {
 
   /** The path of the data directory leads elsewhere: refuses commits until a probe finds that it is back. */
   directoryLost(change: string): void {
-    const { control, config } = this.parts;
-    if (control.disk === DISK_OK) this.refuse(new DirectoryLost(config.dataDir, change).message);
+    this.refuse(new DirectoryLost(this.parts.config.dataDir, change).message);
   }
 
   private refuse(reason: string): void {
-    this.parts.control.disk = DISK_REFUSING;
-    this.events.refusing(reason);
+    if (this.parts.control.changeDisk(DISK_OK, DISK_REFUSING)) this.events.refusing(reason);
   }
 
   /** The disk accepts bytes again. False when commits were not refused for that reason. */
   resume(): boolean {
-    const { control } = this.parts;
-    if (control.disk !== DISK_REFUSING) return false;
-    control.disk = DISK_OK;
-    return true;
+    return this.parts.control.changeDisk(DISK_REFUSING, DISK_OK);
   }
 
   failSync(error: unknown): void {

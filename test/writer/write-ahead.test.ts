@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import { before, it } from 'node:test';
-import { FaultFileOps } from '../../load-test/faults/fault-file-ops.ts';
+import { FaultFileOps, systemError } from '../../load-test/faults/fault-file-ops.ts';
 import { DISK_FAILED } from '../../src/base/control.ts';
 import { STORED } from '../../src/journal/journal.ts';
 import { nodeFileOps } from '../../src/storage/file-ops.ts';
@@ -183,6 +183,30 @@ it('frees the records of a segment that others took beside the sync that was to 
   assert.equal(rig.outcome(cursor), STORED);
   await rig.stop();
   assert.equal(rig.storedText(), line(8));
+  rig.remove();
+});
+
+it('stays failed if the write of a lane fails while the writer meets a full disk', async (t) => {
+  const dataDir = fs.mkdtempSync(join(process.cwd(), '.artifacts', 'wal-'));
+  const ops = new FaultFileOps();
+  const rig = new WriterRig({ tested: smallFile, dataDir, ops });
+  rig.put(line(1));
+  ops.fault = (call) => {
+    if (call !== 'writev') return undefined;
+    const write = t.mock.method(fs, 'writeSync', () => {
+      throw systemError('ENOSPC', 'write');
+    });
+    rig.put(line(2));
+    write.mock.restore();
+    return { error: 'ENOSPC' };
+  };
+  rig.turn();
+  ops.fault = () => undefined;
+  // There is room again, which a probe would find.
+  for (let turn = 0; turn < 3; turn++) rig.turn(TICK_MS);
+  assert.equal(rig.control.disk, DISK_FAILED);
+  assert.match(rig.fatal()[0]?.reason ?? '', /write-ahead log failed/);
+  await rig.stop();
   rig.remove();
 });
 

@@ -31,8 +31,8 @@ const stopping: Scenario<Modules> = {
         },
         writer: ({ expect, idle }) => {
           const own = new Control(memory);
-          own.disk = DISK_REFUSING;
-          own.disk = DISK_OK;
+          own.changeDisk(DISK_OK, DISK_REFUSING);
+          own.changeDisk(DISK_REFUSING, DISK_OK);
           while (!own.writerShouldStop) idle();
           expect(open(work).i32[0] === 1, 'the last look finds all work');
           expect(own.lifecycle === DRAINING, 'it stops while the process drains');
@@ -48,12 +48,42 @@ const stopping: Scenario<Modules> = {
   },
 };
 
+/** The writer changes its mind about a full disk while a worker's write to the write-ahead log fails. */
+const failing: Scenario<Modules> = {
+  name: 'a worker fails while the writer refuses and resumes',
+  operationsMax: 60,
+  prepare: ({ Control, createControlBlock, DISK_FAILED, DISK_OK, DISK_REFUSING }) => {
+    const memory = createControlBlock();
+    return {
+      memories: [{ memory, layout: LAYOUT }],
+      threads: {
+        worker: () => {
+          new Control(memory).disk = DISK_FAILED;
+        },
+        writer: () => {
+          const own = new Control(memory);
+          own.changeDisk(DISK_OK, DISK_REFUSING);
+          own.changeDisk(DISK_REFUSING, DISK_OK);
+        },
+        main: ({ expect }) => expect(new Control(memory).disk === DISK_FAILED, 'the failure stays'),
+      },
+      after: { main: ['worker', 'writer'] },
+    };
+  },
+};
+
 export const controlBlock: Algorithm<Modules> = {
   name: 'control block',
   modules: [FILE, SHARED_DATA],
   breaks: [FILE],
-  scenarios: [stopping],
+  scenarios: [stopping, failing],
   variants: [
+    swap(
+      'a writer that stores what it has decided',
+      FILE,
+      'return Atomics.compareExchange(this.words, DISK, from, to) === from;',
+      'return Atomics.load(this.words, DISK) === from && Atomics.store(this.words, DISK, to) === to;',
+    ),
     swap(
       'a writer that keeps the value it has seen',
       FILE,
