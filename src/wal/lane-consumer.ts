@@ -133,7 +133,7 @@ export class LaneConsumer {
     return Atomics.load(this.words, FAILED);
   }
 
-  /** The file was replaced on disk: the producer opens it anew before its next write. */
+  /** The file was replaced on disk: the producer closes the former one and opens it, also if it writes nothing. */
   replaceFile(): void {
     // Pairs with the load in `Lane.fileIsCurrent`.
     Atomics.add(this.words, REOPEN, 1);

@@ -22,7 +22,7 @@
  */
 import { assert } from '../base/errors.ts';
 import { LINE_BYTES, LINE_I32 } from '../base/shared-memory.ts';
-import { alignToBlock } from './record.ts';
+import { alignToBlock, BLOCK_BYTES, recordBytes } from './record.ts';
 
 declare const WebAssembly: {
   Memory: new (pages: {
@@ -107,6 +107,18 @@ export function entryOf(sequence: number): number {
 /** Index into `doubles` of the file cursor after record `sequence`. */
 export function fileEndOf(sequence: number): number {
   return ENTRIES / 2 + (sequence % ENTRY_SLOTS) * ENTRY_F64 + ENTRY_FILE_END;
+}
+
+/** Names records `first` to `last`, which may be on disk or not, for `LaneConsumer.doubt`. */
+export function recordDoubt(views: LaneViews, first: number, last: number, usableBytes: number): void {
+  if (first > last) return;
+  const { words, doubles, state } = views;
+  let lines = 0;
+  for (let sequence = first; sequence <= last; sequence++) lines += words[entryOf(sequence) + ENTRY_LINES]!;
+  const bytes = recordBytes(words[entryOf(first) + ENTRY_BYTES]!);
+  state[STATE_DOUBT_FROM] = BLOCK_BYTES + ((doubles[fileEndOf(first)]! - bytes) % usableBytes);
+  state[STATE_DOUBT_TO] = BLOCK_BYTES + ((doubles[fileEndOf(last)]! - 1) % usableBytes) + 1;
+  state[STATE_DOUBT_LINES] = lines;
 }
 
 /** True when every record that the last holder of the lane submitted is durable: another may hold it. */

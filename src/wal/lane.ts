@@ -36,10 +36,8 @@ import {
   PUBLISHED,
   RELEASED,
   REOPEN,
+  recordDoubt,
   STATE_BYTES,
-  STATE_DOUBT_FROM,
-  STATE_DOUBT_LINES,
-  STATE_DOUBT_TO,
   STATE_FILE_HEAD,
   STATE_FILL,
   STATE_HEAD,
@@ -198,7 +196,8 @@ export class Lane implements Journal {
   }
 
   private advance(): void {
-    if (this.hasFailed) return;
+    // Also without a record to submit: a file that was removed keeps its space until it is closed.
+    if (this.hasFailed || !this.fileIsCurrent()) return;
     const isFree = this.submitted - this.acknowledged < this.writer.depth && this.submitted === this.closed;
     if (isFree && this.handedOver === this.head) this.closeRecord();
     this.submit();
@@ -208,7 +207,7 @@ export class Lane implements Journal {
     // Writes that finished behind an unfinished one count as well.
     const window = this.writer.depth;
     while (this.submitted < this.closed && this.submitted - this.acknowledged < window && !this.hasFailed) {
-      if (!this.fileIsCurrent() || this.copierIsBehind()) return;
+      if (this.copierIsBehind()) return;
       const sequence = this.submitted + 1;
       const bytes = recordBytes(this.views.words[entryOf(sequence) + ENTRY_BYTES]!);
       const fileStart = this.placeFor(bytes);
@@ -343,26 +342,12 @@ export class Lane implements Journal {
     if (this.hasFailed) return;
     this.hasFailed = true;
     this.options.writing(0);
-    this.recordDoubt();
+    recordDoubt(this.views, this.acknowledged + 1, this.submitted, this.usableBytes);
     // Pairs with the load in `LaneConsumer.failure`.
     Atomics.store(this.views.words, FAILED, errno || -1);
     this.options.failed(errno);
     this.options.ring();
     this.settle();
-  }
-
-  /** Records in flight may be on disk or not. */
-  private recordDoubt(): void {
-    const { words, doubles, state } = this.views;
-    const first = this.acknowledged + 1;
-    if (first > this.submitted) return;
-    let lines = 0;
-    for (let sequence = first; sequence <= this.submitted; sequence++)
-      lines += words[entryOf(sequence) + ENTRY_LINES]!;
-    const bytes = recordBytes(words[entryOf(first) + ENTRY_BYTES]!);
-    state[STATE_DOUBT_FROM] = BLOCK_BYTES + ((doubles[fileEndOf(first)]! - bytes) % this.usableBytes);
-    state[STATE_DOUBT_TO] = BLOCK_BYTES + ((doubles[fileEndOf(this.submitted)]! - 1) % this.usableBytes) + 1;
-    state[STATE_DOUBT_LINES] = lines;
   }
 
   storedCursor(): number {

@@ -21,6 +21,17 @@ const BACKENDS: readonly (readonly [string, OpenBlockWriter, string | false])[] 
   ['blocking', openBlockingWriter, false],
 ];
 
+/** Of all descriptors of this process. */
+const openPaths = (): string[] =>
+  fs.readdirSync('/proc/self/fd').flatMap((fd) => {
+    try {
+      return [fs.readlinkSync(`/proc/self/fd/${fd}`)];
+    } catch {
+      // That of the directory itself.
+      return [];
+    }
+  });
+
 /** A line whose length varies from one byte to several blocks. */
 const lineOf = (id: number): string => `${id}:${'x'.repeat((id * 1_237) % (3 * BLOCK_BYTES))}\n`;
 
@@ -259,6 +270,21 @@ describe('a lane', () => {
     rig.commit('1\n');
     rig.lane.publish();
     assert.equal(rig.onDisk(), '0\n1\n');
+    rig.remove();
+  });
+
+  it('closes a file that was replaced although it has nothing to write', () => {
+    const rig = new LaneRig();
+    rig.commit('0\n');
+    rig.lane.publish();
+    fs.copyFileSync(rig.path, `${rig.path}.new`);
+    fs.renameSync(`${rig.path}.new`, rig.path);
+    rig.consumer.replaceFile();
+    rig.lane.publish();
+    assert.deepEqual(
+      openPaths().filter((path) => path.startsWith(rig.path)),
+      [rig.path],
+    );
     rig.remove();
   });
 });

@@ -289,7 +289,12 @@ export const writeAheadLane: Algorithm<Modules> = {
       'this.takenCursor = this.words[entry + ENTRY_END];',
       'this.takenCursor = this.words[entry + ENTRY_END]; Atomics.store(this.words, RELEASED, this.takenCursor);',
     ),
-    swap('the doubt after the failure', LANE, 'this.recordDoubt();\n', '\n'),
+    swap(
+      'the doubt after the failure',
+      LANE,
+      'recordDoubt(this.views, this.acknowledged + 1, this.submitted, this.usableBytes);\n',
+      '\n',
+    ),
     swap(
       'look whether the copier sleeps before publishing',
       LANE,
