@@ -57,6 +57,8 @@ const FILE_SHARE = 4;
 const WAKE_SHARE = 4;
 /** Nothing is submitted, so nothing is answered, while this share waits: clients slow down instead of getting 503. */
 const WAIT_SHARE = 2;
+/** Errors of an open that may soon succeed: the file was removed again, or no descriptor or memory is free. */
+const PASSING: ReadonlySet<string> = new Set(['ENOENT', 'EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN']);
 
 export class Lane implements Journal {
   readonly bytes: Uint8Array;
@@ -239,15 +241,22 @@ export class Lane implements Journal {
     return true;
   }
 
-  /** Opens the file anew if it was replaced on disk; false while writes to the former one are in flight. */
+  /** Opens the file anew if it was replaced on disk. False while that has to wait: the former gets no more records. */
   private fileIsCurrent(): boolean {
     // Pairs with the add in `LaneConsumer.replaceFile`.
     const reopen = Atomics.load(this.views.words, REOPEN);
     if (reopen === this.reopenSeen) return true;
     if (this.inFlight > 0) return false;
+    const former = this.writer;
+    try {
+      this.writer = this.options.open(this.options.path, this.bytes, this.completed);
+    } catch (error) {
+      const { code = '', errno = 0 } = error as NodeJS.ErrnoException;
+      if (!PASSING.has(code)) this.fail(-errno);
+      return false;
+    }
     this.reopenSeen = reopen;
-    this.writer.close();
-    this.writer = this.options.open(this.options.path, this.bytes, this.completed);
+    former.close();
     return true;
   }
 

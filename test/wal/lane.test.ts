@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
+import os from 'node:os';
 import { before, describe, it } from 'node:test';
 import { FULL, REFUSED, STORED, UNKNOWN } from '../../src/journal/journal.ts';
 import { nodeFileOps } from '../../src/storage/file-ops.ts';
@@ -285,6 +286,36 @@ describe('a lane', () => {
       openPaths().filter((path) => path.startsWith(rig.path)),
       [rig.path],
     );
+    rig.remove();
+  });
+
+  it('stores nothing while the file that replaces its own cannot be opened, and goes on after that', () => {
+    const rig = new LaneRig();
+    const away = `${rig.path}.away`;
+    rig.commit('0\n');
+    rig.lane.publish();
+    fs.renameSync(rig.path, away);
+    rig.consumer.replaceFile();
+    const cursor = rig.commit('1\n');
+    rig.lane.publish();
+    assert.ok(((rig.lane.storedCursor() - cursor) | 0) < 0);
+    fs.renameSync(away, rig.path);
+    rig.lane.publish();
+    assert.equal(rig.lane.outcome(cursor), STORED);
+    assert.deepEqual(rig.failures, []);
+    assert.equal(rig.onDisk(), '0\n1\n');
+    rig.remove();
+  });
+
+  it('fails when the file that replaces its own can never be opened', () => {
+    const rig = new LaneRig();
+    fs.renameSync(rig.path, `${rig.path}.away`);
+    fs.mkdirSync(rig.path);
+    rig.consumer.replaceFile();
+    const cursor = rig.commit('1\n');
+    rig.lane.publish();
+    assert.deepEqual(rig.failures, [os.constants.errno.EISDIR]);
+    assert.equal(rig.lane.outcome(cursor), REFUSED);
     rig.remove();
   });
 });
