@@ -9,13 +9,11 @@ import { fetchOnce, RawConnection } from '../../support/raw-http.ts';
 import { descriptorCount, residentBytes } from '../../support/server-process.ts';
 import type { TrackedLoad } from '../../support/tracked-load.ts';
 import type { FaultCase, Form } from './fault-case.ts';
-import { answered, FaultRun, PATIENT, serveArgs, statusText } from './fault-run.ts';
+import { answered, FaultRun, serveArgs, statusText, UNLIMITED } from './fault-run.ts';
 
 const MIB = 1 << 20;
 /** For what takes a second at most where nothing else runs. */
 const WAIT_MS = 30_000;
-/** A limiter's lock may be held by a thread that waits for its turn on the machine, which is answered with 503. */
-const UNLIMITED = [...PATIENT, '--rate-limit', '0'];
 const GOOD = { connections: 2, batchMax: 5, withBroken: false, pauseMs: 5 } as const;
 
 function assertUnharmed(good: TrackedLoad): void {
@@ -220,7 +218,7 @@ const clientIds: FaultCase = {
   run: async (owner, form) => {
     const { ids, limiterClients } = STRANGERS[form];
     const limits = ['--rate-limit', String(ACTIVE_RATE), '--rate-burst', String(ACTIVE_RATE)];
-    const table = ['--client-id', 'header:x-client', '--limiter-clients', String(limiterClients), ...PATIENT];
+    const table = ['--client-id', 'header:x-client', '--limiter-clients', String(limiterClients)];
     const run = await FaultRun.start(owner, { args: serveArgs(6, 'written', [...limits, ...table]) });
     const startedAt = performance.now();
     // Asks for many times what it may have, all the time.
@@ -302,15 +300,7 @@ const collisions: FaultCase = {
     assert.equal(new Set(ids).size, ids.length);
     assert.equal(new Set(ids.map((id) => fnv1a(id))).size, 1);
     // A token comes back after a thousand seconds: the third request of a client is refused, the first two never.
-    const limits = [
-      '--rate-limit',
-      '0.001',
-      '--rate-burst',
-      String(BURST),
-      '--client-id',
-      'header:x-client',
-      ...PATIENT,
-    ];
+    const limits = ['--rate-limit', '0.001', '--rate-burst', String(BURST), '--client-id', 'header:x-client'];
     const run = await FaultRun.start(owner, { args: serveArgs(6, 'written', limits) });
     let next = 0;
     const asked = (BURST + 1) * ids.length;

@@ -38,11 +38,8 @@ export function serveArgs(phase: number, ack: Ack, more: readonly string[] = [])
   ];
 }
 
-/**
- * Overload has tests of its own. Where a case says that a client is never refused, a machine busy with other work
- * must not look like overload.
- */
-export const PATIENT = ['--target-delay-ms', '5000'];
+/** A limiter's lock may be held by a thread that waits for its turn on the machine, which is answered with 503. */
+export const UNLIMITED = ['--rate-limit', '0'];
 
 const LOAD: Omit<LoadOptions, 'prefix'> = {
   connections: 8,

@@ -8,7 +8,7 @@ import { FaultSwitch } from '../../support/fault-switch.ts';
 import { temporaryDirectory } from '../../support/server-process.ts';
 import { requireTool } from '../../support/tools.ts';
 import { type FaultCase, type Form, inLongFormOnly } from './fault-case.ts';
-import { type Ack, answered, FaultRun, PATIENT, serveArgs, statusText } from './fault-run.ts';
+import { type Ack, answered, FaultRun, serveArgs, statusText } from './fault-run.ts';
 
 const SIGNALS: Readonly<Record<Form, number>> = { short: 1, long: 8 };
 /** A signal sooner than 200 ms behind the first counts as the same. */
@@ -93,7 +93,7 @@ function clockCase(phase: number): FaultCase {
       ];
       const run = await FaultRun.start(owner, {
         args: [
-          ...serveArgs(phase, 'synced', ['--segment-age-ms', String(HOUR_MS), ...PATIENT]),
+          ...serveArgs(phase, 'synced', ['--segment-age-ms', String(HOUR_MS)]),
           // By size alone no file is ended here: one that is has aged.
           ...['--segment-bytes', '256m', ...limits],
         ],

@@ -9,16 +9,16 @@ import {
   type Ack,
   answered,
   FaultRun,
-  PATIENT,
   serveArgs,
   statusText,
+  UNLIMITED,
   type Wal,
   walArgs,
 } from './fault-run.ts';
 
 const UNHARMED = 'nothing acknowledged is lost, nothing refused is stored';
 /** So that large commits, written in several calls past the page cache, are among those hit. */
-const SOME_DIRECT = ['--direct-bytes', '8k', ...PATIENT];
+const SOME_DIRECT = ['--direct-bytes', '8k'];
 
 const WRITES: Readonly<Record<Form, { readonly rounds: number; readonly most: number }>> = {
   short: { rounds: 1, most: 20 },
@@ -167,7 +167,8 @@ function shortWriteCase(phase: number, ack: Ack): FaultCase {
     promise: 'the rest is written by the next calls; nothing is refused for it',
     run: async (owner, form) => {
       const faults = new FaultSwitch(owner);
-      const run = await FaultRun.start(owner, { args: serveArgs(phase, ack, SOME_DIRECT), env: faults.env });
+      const args = serveArgs(phase, ack, [...SOME_DIRECT, ...UNLIMITED]);
+      const run = await FaultRun.start(owner, { args, env: faults.env });
       faults.set({ writeMostBytes: 700 });
       const load = run.startLoad();
       await new Promise((resolve) => setTimeout(resolve, LOAD_MS[form]));

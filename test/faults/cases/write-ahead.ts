@@ -4,12 +4,12 @@ import { eventually } from '../../support/assertions.ts';
 import { Scrape } from '../../support/exposition.ts';
 import { FaultSwitch } from '../../support/fault-switch.ts';
 import { type FaultCase, type Form, inLongFormOnly } from './fault-case.ts';
-import { answered, FaultRun, PATIENT, serveArgs, statusText, type Wal, walArgs } from './fault-run.ts';
+import { answered, FaultRun, serveArgs, statusText, UNLIMITED, type Wal, walArgs } from './fault-run.ts';
 
 const PHASE = 7.2;
 
 async function start(owner: Parameters<FaultCase['run']>[0], wal: Wal, faults: FaultSwitch) {
-  const args = serveArgs(PHASE, 'synced', [...walArgs(wal), ...PATIENT]);
+  const args = serveArgs(PHASE, 'synced', [...walArgs(wal), ...UNLIMITED]);
   const run = await FaultRun.start(owner, { args, env: faults.env });
   const { wal: backend } = run.server.logs.find(({ msg }) => msg === 'listening') ?? {};
   assert.ok(String(backend).startsWith(wal), `the server runs another back-end: ${backend}`);
