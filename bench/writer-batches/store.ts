@@ -35,6 +35,8 @@ const CONFIG: Omit<WriterConfig, 'ack' | 'dataDir' | 'syncIntervalMs'> = {
   retentionBytes: 512 << 20,
   retentionAgeMs: 0,
   directBytes: 512 << 10,
+  // A stall of the disk shall delay lines and refuse none.
+  requestTimeoutMs: 60_000,
 };
 
 const BREAKER: BreakerConfig = { failures: 5, errorPercent: 50, windowMs: 10_000, openMs: 1_000 };

@@ -26,6 +26,8 @@ export interface WriterConfig extends RetentionConfig {
   readonly minFreeBytes: number;
   /** Commits of at least this size go past the page cache; 0 turns that off. */
   readonly directBytes: number;
+  /** Longest time that a request waits for storage. */
+  readonly requestTimeoutMs: number;
 }
 
 export interface WriterMemory {

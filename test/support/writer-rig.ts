@@ -47,6 +47,7 @@ const WRITER_DEFAULTS: Omit<WriterConfig, 'dataDir'> = {
   retentionBytes: 0,
   retentionAgeMs: 0,
   directBytes: 512 << 10,
+  requestTimeoutMs: EVENT_TIMEOUT_MS,
 };
 
 export const BREAKER_DEFAULTS: BreakerConfig = {

@@ -150,7 +150,7 @@ describe('synchronous: a journal', () => {
 
 describe('synchronous: a thread that died with the lock', () => {
   it('makes others refuse after a bounded wait, then at once, and all lines are counted', async () => {
-    const rig = open();
+    const rig = open({ config: { requestTimeoutMs: 1_000 } });
     assert.equal(rig.store(line(1)), STORED);
     assert.equal(lock(lockWord(rig), 0, 0), true);
     const cursors = [2, 3, 4].map((id) => rig.put(line(id) + line(id)));
@@ -168,7 +168,7 @@ describe('synchronous: a thread that died with the lock', () => {
   });
 
   it('does not keep the writer thread from ending', async () => {
-    const rig = open({ config: { ack: 'written' } });
+    const rig = open({ config: { ack: 'written', requestTimeoutMs: 1_000 } });
     rig.store(line(1));
     assert.equal(lock(lockWord(rig), 0, 0), true);
     await rig.stop();

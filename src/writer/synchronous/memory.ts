@@ -74,10 +74,10 @@ const FIELDS = [
 const FLAGS: ReadonlySet<keyof LogState> = new Set(['running', 'syncFailed']);
 
 /**
- * Longest wait for the lock. Its holder may be in a slow sync, with other threads queued before this one. A request
- * that is not stored within its timeout (5 s by default) should be refused before that.
+ * Longest wait for the lock, as a share of the time that a request may take to be stored: one that is not should be refused
+ * before that. The holder may be in a slow sync, with other threads queued before this one.
  */
-const LOCK_BOUND_MS = 4_000;
+const LOCK_BOUND_SHARE = 0.8;
 /** The lock is held for milliseconds here, so waiters check less often than by default. */
 const LOCK_SLICE_MS = 10;
 
@@ -106,10 +106,12 @@ export class SynchronousMemory {
   readonly state: LogState;
   private readonly words: Int32Array;
   private readonly bytes: Buffer;
+  private readonly boundMs: number;
   /** After one attempt timed out, the lock is tried without waiting until it is acquired again. */
   private timedOut = false;
 
-  constructor(memory: SharedArrayBuffer) {
+  constructor(memory: SharedArrayBuffer, requestTimeoutMs: number) {
+    this.boundMs = LOCK_BOUND_SHARE * requestTimeoutMs;
     this.words = new Int32Array(memory);
     const slots = STATE_BYTES / Float64Array.BYTES_PER_ELEMENT;
     this.state = sharedLogState(new Float64Array(memory, STATE_OFFSET_BYTES, slots));
@@ -118,7 +120,7 @@ export class SynchronousMemory {
 
   /** False when the lock could not be acquired within a bound. */
   lock(): boolean {
-    const acquired = lock(this.words, LOCK, this.timedOut ? 0 : LOCK_BOUND_MS, LOCK_SLICE_MS);
+    const acquired = lock(this.words, LOCK, this.timedOut ? 0 : this.boundMs, LOCK_SLICE_MS);
     this.timedOut = !acquired;
     return acquired;
   }

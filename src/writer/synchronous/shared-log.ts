@@ -25,7 +25,7 @@ export class SharedLog {
 
   constructor(common: SharedArrayBuffer, parts: SharedLogParts) {
     const { ops, counters, config, bell } = parts;
-    this.memory = new SynchronousMemory(common);
+    this.memory = new SynchronousMemory(common, config.requestTimeoutMs);
     // One plain write for each commit, through the page cache.
     const context = { ops, counters, directBytes: 0, staging: Buffer.alloc(0), directRefused: () => {} };
     this.segments = new SegmentStore(context, config.dataDir, null);

@@ -14,6 +14,9 @@ const LAYOUT: Layout = [
   { name: 'texts', byte: 5 * LINE_BYTES, bytes: 28 * LINE_BYTES },
 ];
 
+/** So short that a thread sleeps once before it gives the lock up. */
+const REQUEST_TIMEOUT_MS = 5;
+
 function sharing(name: string, timeouts: number): Scenario<Modules> {
   return {
     name,
@@ -22,7 +25,7 @@ function sharing(name: string, timeouts: number): Scenario<Modules> {
     prepare: ({ createSynchronousMemory, INCIDENTS, SynchronousMemory }) => {
       const memory = createSynchronousMemory();
       const serve = (incident: string) => (): number => {
-        const own = new SynchronousMemory(memory);
+        const own = new SynchronousMemory(memory, REQUEST_TIMEOUT_MS);
         if (!own.lock()) {
           own.addUnlockedLines(1);
           return 0;
@@ -33,7 +36,7 @@ function sharing(name: string, timeouts: number): Scenario<Modules> {
         return 1;
       };
       const maintain = (): { readonly refused: number; readonly texts: string } => {
-        const own = new SynchronousMemory(memory);
+        const own = new SynchronousMemory(memory, REQUEST_TIMEOUT_MS);
         const refused = own.resetUnlockedLines();
         if (!own.lock()) return { refused, texts: '' };
         const texts = own.drainText(INCIDENTS);
@@ -44,7 +47,7 @@ function sharing(name: string, timeouts: number): Scenario<Modules> {
         memories: [{ memory, layout: LAYOUT }],
         threads: { serving: serve('a'), 'other serving': serve('b'), writer: maintain },
         checkEnd: ({ serving, 'other serving': other, writer }) => {
-          const own = new SynchronousMemory(memory);
+          const own = new SynchronousMemory(memory, REQUEST_TIMEOUT_MS);
           const stored = (serving as number) + (other as number);
           const { refused, texts } = writer as ReturnType<typeof maintain>;
           if (own.state.bytes !== stored)
@@ -63,7 +66,7 @@ export const synchronousWriter: Algorithm<Modules> = {
   name: 'memory of the synchronous writer',
   modules: [FILE],
   breaks: [FILE],
-  constants: { SPINS: 0, LOCK_BOUND_MS: 4, LOCK_SLICE_MS: 4 },
+  constants: { SPINS: 0, LOCK_SLICE_MS: 4 },
   scenarios: [
     sharing('two threads store while the writer thread maintains', 0),
     sharing('threads may give up the lock', 2),
