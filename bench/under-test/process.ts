@@ -13,7 +13,7 @@ export const LOAD_CORE = 1;
 
 /** The built program. */
 export const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
-const READY_TIMEOUT_MS = 15_000;
+const READY_TIMEOUT_MS = 60_000;
 const READY_POLL_MS = 50;
 /** Long enough for Fastify to write what it has queued. */
 const STOP_TIMEOUT_MS = 60_000;
@@ -21,7 +21,10 @@ const STOP_TIMEOUT_MS = 60_000;
 /** Request limits are high rather than off, so that their cost is included. */
 export const NO_LIMIT = ['--rate-limit', '1000000000'] as const;
 /** Also, a slow disk delays requests instead of refusing them, as with the other servers. */
-export const REFUSES_NOTHING = [...NO_LIMIT, '--target-delay-ms', '60000'] as const;
+export const REFUSES_NOTHING = [
+  ...NO_LIMIT,
+  ...['--target-delay-ms', '60000', '--request-timeout-ms', '60000', '--sync-timeout-ms', '60000'],
+] as const;
 
 /** Arguments for Node.js that start the built server on any free port. */
 export const serveArgs = (dataDir: string, ...options: readonly string[]): string[] => [

@@ -38,8 +38,6 @@ const FREE_BYTES = 4e9;
 const REFUSED_SHARE_MAX = 0.01;
 /** Baseline of the ratios: one worker for each CPU of this machine. */
 const COMPARED_WITH = 2;
-/** A busy disk shall delay requests and not refuse them, since refused requests could not be compared. */
-const PATIENCE = ['--request-timeout-ms', '60000', '--sync-timeout-ms', '60000'];
 
 interface Options {
   readonly rounds: number;
@@ -75,7 +73,7 @@ function parseOptions(): Options {
 function measure({ seconds, scratch }: Options, workers: number, workload: Workload, round: number) {
   const { batch } = workload;
   const start = (dataDir: string) =>
-    startChild(serveArgs(dataDir, '--workers', `${workers}`, ...REFUSES_NOTHING, ...PATIENCE), undefined);
+    startChild(serveArgs(dataDir, '--workers', `${workers}`, ...REFUSES_NOTHING), undefined);
   return withServer(scratch, start, async ({ pid, port, stop }, dataDir, directory) => {
     const usage = async () => ({
       cpu: cpuSeconds(pid),

@@ -167,9 +167,14 @@ describe('the live page', { skip: requireTool('chromium') }, () => {
     await isLive(page);
     assert.equal(await page.textContent('#connection-detail'), '');
     await setHidden(page, true);
-    const readers = await Promise.all(
-      Array.from({ length: STREAMS_MAX }, () => EventStream.open(t, next.port)),
-    );
+    const readers: EventStream[] = [];
+    // The server learns a moment later that the page has left.
+    await eventually('every place is taken', async () => {
+      const reader = await EventStream.open(t, next.port);
+      if (reader.response.statusCode === 200) readers.push(reader);
+      else reader.close();
+      return readers.length === STREAMS_MAX;
+    });
     await setHidden(page, false);
     await detailMatches(page, /^The answer is 503\. Too many live streams are open/);
     for (const reader of readers) reader.close();

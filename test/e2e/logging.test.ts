@@ -29,7 +29,7 @@ import {
 import { requireTool } from '../support/tools.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
-const START_MS = 30_000;
+const START_MS = 60_000;
 
 interface Running {
   readonly child: ChildProcess;
@@ -183,7 +183,9 @@ describe('a log that logrotate has renamed', () => {
         () => false,
       );
     await eventually('the server is ready', ready, START_MS);
-    const [, pid = ''] = /"pid":(\d+)/.exec(readFileSync(path, 'utf8')) ?? [];
+    // The log is written behind the first answers.
+    await eventually('the log has its first lines', () => /"listening"/.test(readFileSync(path, 'utf8')));
+    const [, pid] = /"pid":(\d+)/.exec(readFileSync(path, 'utf8'))!;
     renameSync(path, `${path}.1`);
     process.kill(Number(pid), 'SIGUSR2');
     await eventually('the new file has a line', () => {

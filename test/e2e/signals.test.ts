@@ -92,7 +92,7 @@ describe('a server that is starting', () => {
     it(`goes on after ${signal}`, async (t) => {
       const { child, output } = await startEarly(t);
       for (let k = 0; k < 5; k++) child.kill(signal);
-      await eventually('it listens', () => /"listening"/.test(output()), 30_000);
+      await eventually('it listens', () => /"listening"/.test(output()));
       const [, port = ''] = /"port":(\d+)/.exec(output()) ?? [];
       assertAccepted(await post(Number(port), namesBody(uniqueName('early'))), 1);
       assert.deepEqual(listeningPorts(child.pid!), [Number(port)]);
@@ -125,7 +125,7 @@ describe('a server that is starting', () => {
       await new Promise((resolve) => setImmediate(resolve));
     }
     child.kill('SIGUSR1');
-    await eventually('it listens', () => /"listening"/.test(output), 30_000);
+    await eventually('it listens', () => /"listening"/.test(output));
     const [, port = ''] = /"port":(\d+)/.exec(output) ?? [];
     await eventually('nothing else listens', () => listeningPorts(child.pid!).join() === port);
   });

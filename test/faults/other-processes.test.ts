@@ -121,7 +121,8 @@ describe('the directory, changed by other processes', () => {
       const args = [...ARGS, '--phase', String(phase)];
       const server = await startServer(t, { args, dataDir: memoryDirectory(t) });
       assert.equal(await post(server, 'lost'), 200);
-      fs.rmSync(server.dataDir, { recursive: true });
+      // The server may create a spare meanwhile.
+      fs.rmSync(server.dataDir, { recursive: true, maxRetries: 10 });
       await eventually('metrics are refused', async () => (await post(server)) === 503, DETECTION_MS + 3_000);
       assert.equal((await fetchOnce(server.port, { path: '/ready' })).status, 503);
       fs.mkdirSync(server.dataDir);

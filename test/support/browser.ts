@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { type BrowserContext, chromium, type Page } from 'playwright-core';
+import { EVENT_TIMEOUT_MS } from './assertions.ts';
 import { type Owner, onEnd } from './clean-up.ts';
-import { temporaryDirectory } from './server-process.ts';
+import { memoryDirectory } from './server-process.ts';
 
 const ARTIFACTS = fileURLToPath(new URL('../../../.artifacts/live-page/', import.meta.url));
 
@@ -15,8 +16,11 @@ const PHONE = { width: 390, height: 844 };
 const VIEWPORTS = [PHONE, { width: 768, height: 1024 }, { width: 1200, height: 900 }];
 
 export async function openBrowser(owner: Owner): Promise<BrowserContext> {
-  const context = await chromium.launchPersistentContext(temporaryDirectory(owner, 'chromium-'), {
+  const context = await chromium.launchPersistentContext(memoryDirectory(owner), {
+    timeout: EVENT_TIMEOUT_MS,
     executablePath: '/usr/bin/chromium',
+    // Its shared memory is in there: a disk that stands still would stop the browser.
+    env: { ...process.env, TMPDIR: memoryDirectory(owner) } as Record<string, string>,
     headless: true,
     args: [
       ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
@@ -24,6 +28,7 @@ export async function openBrowser(owner: Owner): Promise<BrowserContext> {
     ],
     viewport: { width: 1200, height: 900 },
   });
+  context.setDefaultTimeout(EVENT_TIMEOUT_MS);
   onEnd(owner, () => context.close());
   return context;
 }

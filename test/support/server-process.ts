@@ -86,7 +86,8 @@ export class StartFailed extends Error {
 }
 
 function removedWith(owner: Owner, directory: string): string {
-  onEnd(owner, () => rmSync(directory, { recursive: true, force: true }));
+  // A process that was killed while it waited for the disk may still create a file.
+  onEnd(owner, () => rmSync(directory, { recursive: true, force: true, maxRetries: 10 }));
   return directory;
 }
 

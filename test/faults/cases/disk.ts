@@ -54,10 +54,10 @@ function fillCase({ phase, ack, minFreeBytes }: Fill): FaultCase {
       const load = run.startLoad({ paddingBytes: 200 });
       for (; run.tries < FILLS[form]; run.tries++) {
         const stored = answered(200, load);
-        await eventually('the load runs', () => answered(200, load) >= stored + 20, 30_000);
+        await eventually('the load runs', () => answered(200, load) >= stored + 20);
         const refused = answered(503, load);
         writeFileSync(filler, Buffer.alloc(freeBytes(mount.directory) - minFreeBytes - LEFT_BYTES, 1));
-        await eventually('requests are refused', () => answered(503, load) >= refused + 20, 30_000);
+        await eventually('requests are refused', () => answered(503, load) >= refused + 20);
         const refusal = load.ledger.samples.get(503)!;
         assert.equal(typeof assertProblem(refusal, 503).reason, 'string');
         assertRetryAfter(refusal);
@@ -102,7 +102,7 @@ function powerCase(phase: number, ack: Ack, wal?: Wal): FaultCase {
       const unsafe = { queued: ack === 'received', unsynced: ack !== 'synced' };
       for (; run.tries < CUTS[form]; run.tries++) {
         const load = run.startLoad({ withBroken: false });
-        await eventually('the load runs', () => load.ledger.acknowledged >= 200, 30_000);
+        await eventually('the load runs', () => load.ledger.acknowledged >= 200);
         await delay(200 + Math.random() * 1_200);
         await run.strike(unsafe, async () => {
           // Nor does such a machine answer: ext4 here can let a sync that is under way succeed although it was cut off.

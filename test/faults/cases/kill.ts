@@ -63,7 +63,7 @@ function killCase({ phase, ack, kills, loadMs, writeDelayMs, wal, longOnly = fal
           ...{ connections: 4, batchMax: 5, withBroken: false },
           headersOf: () => ({ 'X-Client': 'greedy' }),
         });
-        await eventually('the load runs', () => free.ledger.acknowledged >= 10, 30_000);
+        await eventually('the load runs', () => free.ledger.acknowledged >= 10);
         await delay(loadMs.least + Math.random() * loadMs.spread);
         await run.strike({ queued: ack === 'received', unsynced: false }, () => run.server.kill('SIGKILL'));
         assert.equal((await run.server.exited).signal, 'SIGKILL');
@@ -104,7 +104,7 @@ const soak: FaultCase = {
         headersOf: (connection) => ({ 'X-Client': `soak-${connection}` }),
         pauseMs: 2,
       });
-      await eventually('the load runs', () => load.ledger.acknowledged > 0, 30_000);
+      await eventually('the load runs', () => load.ledger.acknowledged > 0);
       await delay(everyMs / 4);
       const warmBytes = residentBytes(run.server.pid);
       await delay((everyMs * 3) / 4);

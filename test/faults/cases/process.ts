@@ -24,7 +24,7 @@ function signalCase(phase: number, ack: Ack): FaultCase {
       const run = await FaultRun.start(owner, { args: serveArgs(phase, ack), env: faults.env });
       for (; run.tries < SIGNALS[form]; run.tries++) {
         const load = run.startLoad();
-        await eventually('the load runs', () => load.ledger.acknowledged >= 1_500, 30_000);
+        await eventually('the load runs', () => load.ledger.acknowledged >= 1_500);
         // Draining then takes longer than the second signal does to come.
         faults.set({ syncDelayMs: 1_000, writeDelayMs: 400 });
         await delay(100);
@@ -116,8 +116,8 @@ function clockCase(phase: number): FaultCase {
         await delay(JUMP_MS[form]);
         writeFileSync(clock, offset);
         const [before, allowed] = [answered(200, free), answered(200, greedy)];
-        await eventually(`served at ${offset}`, () => answered(200, free) > before + 20, 30_000);
-        await eventually(`the bucket fills at ${offset}`, () => answered(200, greedy) > allowed, 30_000);
+        await eventually(`served at ${offset}`, () => answered(200, free) > before + 20);
+        await eventually(`the bucket fills at ${offset}`, () => answered(200, greedy) > allowed);
         run.tries += 1;
       }
       await run.stopLoads();

@@ -37,7 +37,7 @@ function writeCase(error: 'ENOSPC' | 'EIO', phase: number, ack: Ack): FaultCase 
       const load = run.startLoad();
       for (; run.tries < rounds * most; run.tries++) {
         const struck = faults.failAt('write', 1 + (run.tries % most), error);
-        await eventually(`write ${1 + (run.tries % most)} fails`, struck, 30_000);
+        await eventually(`write ${1 + (run.tries % most)} fails`, struck);
         await run.storesAgain(performance.now());
       }
       assert.ok(answered(503, load) > 0, 'a failed write was not told');
@@ -62,7 +62,7 @@ function syncCase(phase: number, ack: Ack): FaultCase {
       const run = await FaultRun.start(owner, { args, env: faults.env });
       for (const k of SYNCS[form]) {
         const load = run.startLoad();
-        await eventually('the load runs', () => load.ledger.acknowledged >= 700, 30_000);
+        await eventually('the load runs', () => load.ledger.acknowledged >= 700);
         faults.failAt('sync', k, 'EIO');
         const { signal } = await run.endsInFailure();
         assert.equal(signal, null);
@@ -172,7 +172,7 @@ function shortWriteCase(phase: number, ack: Ack): FaultCase {
       faults.set({ writeMostBytes: 700 });
       const load = run.startLoad();
       await new Promise((resolve) => setTimeout(resolve, LOAD_MS[form]));
-      await eventually('metrics are acknowledged', () => load.ledger.acknowledged > 0, 30_000);
+      await eventually('metrics are acknowledged', () => load.ledger.acknowledged > 0);
       await run.stopLoads();
       run.tries = (await Scrape.of(run.server.port)).sum('metricsstream_short_writes_total');
       assert.equal(answered(503, load) + answered(504, load), 0, statusText([load]));
@@ -192,7 +192,7 @@ function slowSyncCase(phase: number): FaultCase {
       faults.set({ syncDelayMs: 200 });
       const load = run.startLoad();
       await new Promise((resolve) => setTimeout(resolve, 2 * LOAD_MS[form]));
-      await eventually('a slow sync was acknowledged', () => load.ledger.acknowledged > 0, 30_000);
+      await eventually('a slow sync was acknowledged', () => load.ledger.acknowledged > 0);
       run.tries = (await Scrape.of(run.server.port)).sum('metricsstream_syncs_total');
       run.server.kill('SIGKILL');
       await run.endsInFailure();

@@ -47,7 +47,7 @@ function deathCase({ what, phase, ack, kind }: Death): FaultCase {
       const loadMetrics = phase === 5 ? 50 : 1_500;
       for (; run.tries < TRIES[form]; run.tries++) {
         const load = run.startLoad();
-        await eventually('the load runs', () => load.ledger.acknowledged >= loadMetrics, 30_000);
+        await eventually('the load runs', () => load.ledger.acknowledged >= loadMetrics);
         if (kind === 'writer throws') faults.set({ crash: true });
         else writeFileSync(bugPath, kind);
         await run.endsInFailure();

@@ -19,14 +19,10 @@ async function start(owner: Parameters<FaultCase['run']>[0], wal: Wal, faults: F
 /** Records of the write-ahead log. The copier counts them, which may itself be waiting for the disk. */
 async function recordsCounted(port: number): Promise<number> {
   let records = 0;
-  await eventually(
-    'the copier counts records',
-    async () => {
-      records = (await Scrape.of(port)).sum('metricsstream_wal_records_total');
-      return records > 0;
-    },
-    30_000,
-  );
+  await eventually('the copier counts records', async () => {
+    records = (await Scrape.of(port)).sum('metricsstream_wal_records_total');
+    return records > 0;
+  });
   return records;
 }
 
@@ -46,7 +42,7 @@ function failingCase(error: 'EIO' | 'ENOSPC', wal: Wal): FaultCase {
       let unknown = 0;
       for (const k of FAILING[form]) {
         const load = run.startLoad();
-        await eventually('the load runs', () => load.ledger.acknowledged >= 300, 30_000);
+        await eventually('the load runs', () => load.ledger.acknowledged >= 300);
         faults.failAt('wal', k, error);
         const { signal } = await run.endsInFailure();
         assert.equal(signal, null);
@@ -74,7 +70,7 @@ function shortCase(wal: Wal): FaultCase {
       // Several blocks a record, so that writes are cut.
       const load = run.startLoad({ paddingBytes: 200 });
       await new Promise((resolve) => setTimeout(resolve, LOAD_MS[form]));
-      await eventually('metrics are acknowledged', () => load.ledger.acknowledged > 0, 30_000);
+      await eventually('metrics are acknowledged', () => load.ledger.acknowledged > 0);
       await run.stopLoads();
       run.tries = await recordsCounted(run.server.port);
       assert.equal(answered(503, load) + answered(504, load), 0, statusText([load]));
@@ -94,7 +90,7 @@ function slowCase(wal: Wal): FaultCase {
       faults.set({ walDelayMs: 50 });
       const load = run.startLoad();
       await new Promise((resolve) => setTimeout(resolve, LOAD_MS[form]));
-      await eventually('metrics are acknowledged', () => load.ledger.acknowledged > 0, 30_000);
+      await eventually('metrics are acknowledged', () => load.ledger.acknowledged > 0);
       run.tries = await recordsCounted(run.server.port);
       run.server.kill('SIGKILL');
       await run.endsInFailure();
