@@ -11,8 +11,8 @@ import { bytesBehind, logEnd } from '../storage/log-end.ts';
 import type { ExportMetrics } from './metrics.ts';
 import { type CommitRange, SinkError } from './sink.ts';
 
-/** A running exporter writes its file once a second. */
-const LIVE_MS = 5 * MS_PER_SECOND;
+/** A running exporter writes its file once a second, but a disk may stand still for several. */
+const LIVE_MS = 30 * MS_PER_SECOND;
 const ENDED: readonly string[] = ['stopped', 'failed'];
 /** An hour of samples; the oldest one stays, because its age is the lag. */
 const SAMPLES_MAX = 3_600;

@@ -32,7 +32,7 @@ export class Bench {
   constructor(test: TestContext, dataDir: string) {
     this.dataDir = dataDir;
     test.after(() => {
-      for (const directory of [dataDir, this.sinkDir]) fs.rmSync(directory, { recursive: true });
+      for (const directory of [dataDir, this.sinkDir]) fs.rmSync(directory, { recursive: true, force: true });
     });
   }
 
