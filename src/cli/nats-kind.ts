@@ -72,8 +72,7 @@ async function init(text: string, flags: Flags): Promise<string> {
   ]);
   const address = parseNatsAddress(text, '--to');
   const link = await openNats(address, natsFilesOf(flags), 'metricsstream export --init');
-  const isCluster = link.connection.info?.cluster !== undefined;
-  const replicas = (flags.streamReplicas as number) || (isCluster ? CLUSTER_REPLICAS : 1);
+  const replicas = (flags.streamReplicas as number) || (link.isCluster ? CLUSTER_REPLICAS : 1);
   try {
     const lines = await initStream(link, address, { replicas, maxBytes: flags.streamMaxBytes as number });
     return lines.join('\n');

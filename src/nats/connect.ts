@@ -62,6 +62,10 @@ export class NatsLink {
     void this.watch();
   }
 
+  get isCluster(): boolean {
+    return this.connection.info?.cluster !== undefined;
+  }
+
   private async watch(): Promise<void> {
     for await (const { type } of this.connection.status()) {
       if (type === 'reconnecting') this.pause.attempted();

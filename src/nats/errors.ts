@@ -19,6 +19,7 @@ export const NatsErrorCode = {
   NOT_ENABLED: 10076,
   RESOURCES: 10023,
   NO_PEERS: 10005,
+  UNAVAILABLE: 10008,
   STREAM_NOT_FOUND: 10059,
   SUBJECT_OVERLAP: 10065,
   WRONG_LAST_SEQUENCE: 10071,
@@ -50,6 +51,15 @@ export function isPermanent(error: unknown): boolean {
     code === NatsErrorCode.STREAM_NOT_FOUND ||
     code === NatsErrorCode.NOT_ENABLED_FOR_ACCOUNT
   );
+}
+
+/**
+ * Whether the request may be served a few seconds later: it got no answer, or a cluster elects a leader. A single server
+ * elects nobody.
+ */
+export function isUnanswered(error: unknown, isCluster: boolean): boolean {
+  if (error instanceof TimeoutError) return true;
+  return isCluster && (natsCode(error) === NatsErrorCode.UNAVAILABLE || isWithoutResponder(error));
 }
 
 /** One line: the cause, and the remedy where there is one. */

@@ -4,6 +4,7 @@
  * Every node publishes to `<stream in lower case>.<log id>`. A few subjects suffice: each one costs the server memory and
  * an index entry.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   DiscardPolicy,
   type JetStreamManager,
@@ -13,13 +14,13 @@ import {
   type StreamConfig,
   type StreamInfo,
 } from '@nats-io/jetstream';
-import { TimeoutError } from '@nats-io/transport-node';
+import { monotonicMs } from '../base/clock.ts';
 import { MetricsStreamError } from '../base/errors.ts';
 import { PART_BYTES } from '../export/parts.ts';
 import { SinkError } from '../export/sink.ts';
 import type { NatsAddress } from './address.ts';
 import type { NatsLink } from './connect.ts';
-import { isPermanent, NatsErrorCode, natsCode, natsErrorText } from './errors.ts';
+import { isPermanent, isUnanswered, NatsErrorCode, natsCode, natsErrorText } from './errors.ts';
 
 export interface StreamSettings {
   readonly replicas: number;
@@ -32,8 +33,9 @@ const QUARANTINE_SHARE = 1 / 8;
 const QUARANTINE_LEAST_BYTES = 64 << 20;
 /** Servers sync a new stream to their disks, and a disk may stand still for seconds. */
 const REQUEST_TIMEOUT_MS = 5_000;
-/** A cluster that changes its leader never answers some requests. Asking again does no harm, and then it answers. */
-const REQUEST_TRIES = 5;
+/** A cluster that changes its leader never answers some requests, and refuses others. Asking again does no harm. */
+const ASK_FOR_MS = 30_000;
+const ASK_PAUSE_MS = 1_000;
 /** Headers of a message: at most 8 KiB, and some for those of the server. */
 const HEADERS_MAX_BYTES = 16 << 10;
 
@@ -68,11 +70,12 @@ export async function initStream(
   const { stream } = address;
   try {
     const jsm = await jetstreamManager(link.connection, { checkAPI: false, timeout: REQUEST_TIMEOUT_MS });
-    const info = await addOrUpdate(jsm, stream, settings);
+    const ask: Ask = (request) => askAgain(request, link.isCluster);
+    const info = await addOrUpdate(jsm, ask, stream, settings);
     const { replicas, maxBytes } = settings;
     const share = Math.max(QUARANTINE_LEAST_BYTES, Math.floor(maxBytes * QUARANTINE_SHARE));
     const quarantine = { replicas, maxBytes: Math.min(maxBytes, share) };
-    await addOrUpdate(jsm, quarantineStreamOf(stream), quarantine);
+    await addOrUpdate(jsm, ask, quarantineStreamOf(stream), quarantine);
     return explain(info);
   } catch (error) {
     throw new SinkError(isPermanent(error) ? 'fatal' : 'retry', natsErrorText(error, address), {
@@ -81,26 +84,31 @@ export async function initStream(
   }
 }
 
+type Ask = (request: () => Promise<StreamInfo>) => Promise<StreamInfo>;
+
 async function addOrUpdate(
   jsm: JetStreamManager,
+  ask: Ask,
   name: string,
   settings: StreamSettings,
 ): Promise<StreamInfo> {
   const config = configOf(name, settings);
   try {
-    return await askAgain(() => jsm.streams.update(name, config));
+    return await ask(() => jsm.streams.update(name, config));
   } catch (error) {
     if (natsCode(error) !== NatsErrorCode.STREAM_NOT_FOUND) throw error;
-    return askAgain(() => jsm.streams.add({ name, ...config }));
+    return ask(() => jsm.streams.add({ name, ...config }));
   }
 }
 
-async function askAgain<Answer>(request: () => Promise<Answer>): Promise<Answer> {
-  for (let tries = 1; ; tries++) {
+async function askAgain<Answer>(request: () => Promise<Answer>, isCluster: boolean): Promise<Answer> {
+  const endMs = monotonicMs() + ASK_FOR_MS;
+  for (;;) {
     try {
       return await request();
     } catch (error) {
-      if (!(error instanceof TimeoutError) || tries === REQUEST_TRIES) throw error;
+      if (!isUnanswered(error, isCluster) || monotonicMs() >= endMs) throw error;
+      await sleep(ASK_PAUSE_MS);
     }
   }
 }
