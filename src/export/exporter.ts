@@ -133,10 +133,16 @@ export class Exporter {
         return;
       } catch (error) {
         if (!(error instanceof SinkError) || error.verdict !== 'retry') throw error;
-        if (this.options.once && (this.known === null || backoff.failures >= ONCE_RETRIES)) throw error;
+        if (this.options.once && (backoff.failures >= ONCE_RETRIES || !this.isWorthAnotherTry(error)))
+          throw error;
         await this.pause(error, backoff, signal);
       }
     }
+  }
+
+  /** With `once`, a sink that was never reached may have a wrong address, which a person should learn at once. */
+  private isWorthAnotherTry(error: SinkError): boolean {
+    return this.known !== null || error.isUnanswered;
   }
 
   /** No segment behind tells that the last ones are missing; `log.json` does. */
@@ -298,6 +304,19 @@ export class Exporter {
     const { progress, logger, sink } = this;
     progress.sample();
     progress.checkFile();
+    this.writeFile();
+    if (performance.now() > this.nextProgressMs && progress.state !== 'waiting') {
+      this.nextProgressMs = performance.now() + PROGRESS_MS;
+      logger.info({ sink: sink.place }, progress.text);
+    }
+    this.checkLog();
+    if (!this.isMaintaining) this.maintenance = this.maintain('beside');
+  }
+
+  private writeFile(): void {
+    // The first connection has one try. A disk that stands still in this thread would make it late.
+    if (this.options.once && this.known === null && !this.isEnding) return;
+    const { progress, logger, sink } = this;
     try {
       progress.writeFile(this.isLogOfSink ? sink.durableCommit : 0);
       this.isFileWritable = true;
@@ -309,12 +328,6 @@ export class Exporter {
         );
       this.isFileWritable = false;
     }
-    if (performance.now() > this.nextProgressMs && progress.state !== 'waiting') {
-      this.nextProgressMs = performance.now() + PROGRESS_MS;
-      logger.info({ sink: sink.place }, progress.text);
-    }
-    this.checkLog();
-    if (!this.isMaintaining) this.maintenance = this.maintain('beside');
   }
 
   private checkLog(): void {

@@ -103,9 +103,12 @@ type Verdict = 'retry' | 'fenced' | 'fatal';
 
 export class SinkError extends MetricsStreamError {
   readonly verdict: Verdict;
+  /** The sink is there, but this request got no answer, or the answer that nobody leads it now. */
+  readonly isUnanswered: boolean;
 
-  constructor(verdict: Verdict, message: string, options?: ErrorOptions) {
+  constructor(verdict: Verdict, message: string, options: ErrorOptions & { isUnanswered?: boolean } = {}) {
     super(verdict === 'fenced' ? 'SINK_FENCED' : 'SINK_FAILED', message, options);
     this.verdict = verdict;
+    this.isUnanswered = options.isUnanswered ?? false;
   }
 }

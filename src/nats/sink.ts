@@ -19,7 +19,7 @@ import {
 import { logEnd } from '../storage/log-end.ts';
 import type { NatsAddress } from './address.ts';
 import { type NatsLink, openNats } from './connect.ts';
-import { isPermanent, natsErrorText } from './errors.ts';
+import { isPermanent, isUnanswered, natsErrorText } from './errors.ts';
 import { LogWriter } from './log-writer.ts';
 import type { CommitMessage, Extent } from './message.ts';
 import { messagesOf } from './range-messages.ts';
@@ -185,7 +185,10 @@ export class NatsSink implements Sink {
       isPermanent(error) || (error instanceof MetricsStreamError && error.code === 'CONFIG_INVALID');
     const text =
       error instanceof MetricsStreamError ? error.message : natsErrorText(error, this.options.address);
-    return new SinkError(isFatal ? 'fatal' : 'retry', text, { cause: error });
+    return new SinkError(isFatal ? 'fatal' : 'retry', text, {
+      cause: error,
+      isUnanswered: this.link !== null && isUnanswered(error, this.link.isCluster),
+    });
   }
 }
 

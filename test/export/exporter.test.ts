@@ -179,6 +179,25 @@ describe('the exporter', () => {
     assert.equal(told.sink.text(), commits[0]! + commits[1]!);
   });
 
+  it('with once, asks a sink again that does not answer at first, but none that it cannot reach', async (test) => {
+    const { dataDir } = await record([1]);
+    const bench = new Bench(test, dataDir);
+    for (const isUnanswered of [false, true]) {
+      const run = bench.start();
+      const connect = run.sink.connect.bind(run.sink);
+      let refusals = 0;
+      run.sink.connect = () => {
+        if (refusals === 2) return connect();
+        refusals++;
+        return Promise.reject(new SinkError('retry', 'too late', { isUnanswered }));
+      };
+      if (isUnanswered) await run.ended;
+      else await assert.rejects(run.ended, failsWith('SINK_FAILED', /too late/));
+      assert.equal(refusals, isUnanswered ? 2 : 1);
+    }
+    assert.equal(readCursorFile(dataDir, 'files')?.commit, 1);
+  });
+
   it('ends when another log takes the place of its own', async (test) => {
     const { dataDir } = await record([1]);
     const other = await record([1]);
