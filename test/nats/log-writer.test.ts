@@ -180,14 +180,22 @@ describe('the writer of a log', { skip }, () => {
     const cluster = await startNatsCluster(t);
     await init(cluster.url, { replicas: 3, maxBytes: 1 << 28 });
     const connection = await connectTo(t, cluster.url);
-    let writer = await LogWriter.open(connection, STREAM, LOG);
+    // A request may get no answer while the cluster changes its leader, also because a disk stalls.
+    let first: LogWriter | undefined;
+    await eventually('a writer opens', async () => {
+      first = await LogWriter.open(connection, STREAM, LOG).catch(() => undefined);
+      return first !== undefined;
+    });
+    let writer = first!;
     const leader = await cluster.leader(STREAM);
-    const killed = writer.append(commit(1)).then(() => leader.kill());
+    let isKilled = false;
     for (let number = 1; number <= 40; ) {
       try {
-        if (number > 1) await writer.append(commit(number));
-        else await killed;
+        await writer.append(commit(number));
         number++;
+        if (isKilled) continue;
+        isKilled = true;
+        await leader.kill();
       } catch {
         // A closed connection fails at once, and can only be opened again while timers and sockets have their turn.
         await delay(RETRY_MS);
@@ -196,7 +204,6 @@ describe('the writer of a log', { skip }, () => {
       }
     }
     let found: number[] = [];
-    // A request may get no answer while the cluster changes its leader.
     await eventually('the stream is read', () =>
       stored(cluster.url).then(
         (numbers) => {
