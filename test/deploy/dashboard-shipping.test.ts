@@ -51,11 +51,8 @@ describe('in a Prometheus that scrapes export, consume and archive', {
     ].map((args) => startCli(owner, [...args, ...METRICS]));
     const targets = await Promise.all(processes.map(targetOf));
     prometheus = await Prometheus.start(owner, targets, []);
-    await eventually(
-      'the consumer has been scraped at work',
-      async () =>
-        (await prometheus.query('rate(metricsstream_consume_batches_total[10s]) > 0')).some(isNumber),
-      30_000,
+    await eventually('the consumer has been scraped at work', async () =>
+      (await prometheus.query('rate(metricsstream_consume_batches_total[10s]) > 0')).some(isNumber),
     );
   });
 
