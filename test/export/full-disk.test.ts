@@ -89,6 +89,8 @@ describe('a full disk of the database', { skip: mountRefusal() ?? requirePipelin
     const metricsPort = await freePort();
     const toPostgres = startCli(t, [
       ...['export', '--to', postgres.url, '--data-dir', dataDir, '--metrics-port', String(metricsPort)],
+      // Another error, such as a late connection beside a stalled disk, would make it say the first one again.
+      ...['--connect-timeout', '60s'],
     ]);
     const toNats = startCli(t, ['export', '--to', nats.url, '--data-dir', dataDir]);
     const consume = startCli(t, [

@@ -13,7 +13,7 @@ import { freePort } from '../support/free-port.ts';
 import { initArgs } from '../support/pipeline.ts';
 import { POSTGRES_DEFAULTS, type Postgres, requirePostgres, startPostgres } from '../support/postgres.ts';
 import { fetchOnce } from '../support/raw-http.ts';
-import { type CliResult, runCli, startCli, temporaryDirectory } from '../support/server-process.ts';
+import { type CliResult, memoryDirectory, runCli, startCli } from '../support/server-process.ts';
 import { requireTool } from '../support/tools.ts';
 import { line } from '../support/writer-rig.ts';
 
@@ -378,7 +378,8 @@ describe('export to PostgreSQL', { skip: requirePostgres() }, () => {
   it('syncs the log before it ships it', { skip: requireTool('strace') }, async () => {
     const dataDir = removed(await recordLines([[line(1).trimEnd()]]));
     const url = await postgres.createTables();
-    const trace = join(temporaryDirectory(owner), 'trace');
+    // A trace on a disk that stalls would stop the traced process, and its connection would time out.
+    const trace = join(memoryDirectory(owner), 'trace');
     const { code, stderr } = await runCli(['export', '--to', url, '--data-dir', dataDir, '--once'], {
       wrapper: ['strace', '-f', '-y', '-s', '12', '-e', 'trace=fdatasync,write,writev', '-o', trace],
     });
