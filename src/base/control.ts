@@ -56,7 +56,10 @@ export class Control {
     Atomics.store(this.words, DISK, state);
   }
 
-  /** Changes the state, unless it is no longer `from`: then another thread has failed meanwhile. */
+  /**
+   * Changes the state from `from` to `to`, so that a failure on another thread is never overwritten.
+   * @returns false if the state was not `from`
+   */
   changeDisk(from: DiskState, to: DiskState): boolean {
     return Atomics.compareExchange(this.words, DISK, from, to) === from;
   }

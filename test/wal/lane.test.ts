@@ -74,6 +74,17 @@ for (const [name, open, skip] of BACKENDS) {
   });
 }
 
+/** A lane with one record, whose file was then replaced by a copy. */
+function withReplacedFile(): LaneRig {
+  const rig = new LaneRig();
+  rig.commit('0\n');
+  rig.lane.publish();
+  fs.copyFileSync(rig.path, `${rig.path}.new`);
+  fs.renameSync(`${rig.path}.new`, rig.path);
+  rig.consumer.replaceFile();
+  return rig;
+}
+
 describe('a lane', () => {
   it('acknowledges and hands over only the contiguous finished prefix', () => {
     const { rig, writer } = heldRig();
@@ -262,12 +273,7 @@ describe('a lane', () => {
   });
 
   it('opens its file anew after it was replaced', () => {
-    const rig = new LaneRig();
-    rig.commit('0\n');
-    rig.lane.publish();
-    fs.copyFileSync(rig.path, `${rig.path}.new`);
-    fs.renameSync(`${rig.path}.new`, rig.path);
-    rig.consumer.replaceFile();
+    const rig = withReplacedFile();
     rig.commit('1\n');
     rig.lane.publish();
     assert.equal(rig.onDisk(), '0\n1\n');
@@ -275,12 +281,7 @@ describe('a lane', () => {
   });
 
   it('closes a file that was replaced although it has nothing to write', () => {
-    const rig = new LaneRig();
-    rig.commit('0\n');
-    rig.lane.publish();
-    fs.copyFileSync(rig.path, `${rig.path}.new`);
-    fs.renameSync(`${rig.path}.new`, rig.path);
-    rig.consumer.replaceFile();
+    const rig = withReplacedFile();
     rig.lane.publish();
     assert.deepEqual(
       openPaths().filter((path) => path.startsWith(rig.path)),
