@@ -16,7 +16,7 @@ import { init } from '../support/pipeline.ts';
 import { type Postgres, requirePostgres, startPostgres } from '../support/postgres.ts';
 
 const OPTIONS: PostgresOptions = {
-  ...{ layout: null, pool: 2, connectTimeoutMs: 60_000, statementTimeoutMs: 60_000 },
+  ...{ layout: null, pool: 2, connectTimeoutMs: 180_000, statementTimeoutMs: 180_000 },
   ...{
     synchronousCommit: 'on',
     seriesCache: 65_536,

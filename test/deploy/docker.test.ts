@@ -148,7 +148,7 @@ class Image {
   }
 
   run(args: readonly string[], more: Record<string, string> = {}) {
-    const options = { cwd: this.app, env: { ...this.env, ...more }, timeout: 30_000 };
+    const options = { cwd: this.app, env: { ...this.env, ...more }, timeout: 180_000 };
     return spawnSync(program, args, { ...options, encoding: 'utf8' });
   }
 

@@ -22,7 +22,7 @@ import { assertDocumented } from './documented-response.ts';
 
 const DOCUMENTS = ['README.md', 'docs/api.md'];
 const DOCUMENTED_ADDRESS = '127.0.0.1:8080';
-const COMMAND_TIMEOUT_MS = 60_000;
+const COMMAND_TIMEOUT_MS = 180_000;
 /** A cold cache makes the Go compiler build its library first. */
 const CLIENT_TIMEOUT_MS = 300_000;
 const SLOW_SYNC_MS = 2_000;

@@ -16,7 +16,7 @@ const DOCUMENTS = [
   'LEARNING_PATH.md',
   ...readdirSync(join(ROOT, 'docs/phases')).map((name) => `docs/phases/${name}`),
 ];
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 360_000;
 /** Programs that a learner installs for single blocks. */
 const PROGRAMS = ['perf', 'strace', 'wrk'];
 /** `test/docs/threads.test.ts` runs these. */

@@ -23,7 +23,7 @@ describe('the first programs', () => {
       assert.equal(documented.language, 'text');
       const printed = execFileSync(process.execPath, [join(ROOT, path)], {
         encoding: 'utf8',
-        timeout: 120_000,
+        timeout: 360_000,
       });
       assert.equal(printed.trim().replace(LOST, '$1'), documented.text.replace(LOST, '$1'));
     });

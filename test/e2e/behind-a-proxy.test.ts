@@ -112,7 +112,7 @@ async function statusOf(port: number, { bytes, finish }: Form, name: string): Pr
   const connection = await RawConnection.open(port);
   connection.write(Buffer.from(bytes(name), 'latin1'));
   if (finish === true) connection.finish();
-  const event = await connection.next(30_000);
+  const event = await connection.next(180_000);
   connection.close();
   assert.notEqual(event.kind, 'silent');
   return event.kind === 'response' ? event.response.status : 0;
@@ -190,7 +190,7 @@ for (const proxy of PROXIES) {
       connection.send({ path: '/live', headers: { 'Accept-Encoding': 'gzip' } });
       const text = () => connection.unread.toString('latin1');
       const messages = () => text().split('\ndata:').length - 1;
-      await eventually('three messages have come', () => messages() >= 3, 30_000);
+      await eventually('three messages have come', () => messages() >= 3, 180_000);
       assert.match(text(), /^HTTP\/1\.1 200 /);
       assert.match(text(), /\r\ncontent-type: text\/event-stream/i);
       assert.doesNotMatch(text(), /content-encoding/i);
@@ -236,7 +236,7 @@ describe('HAProxy', { skip: skipReason('haproxy') }, () => {
     });
     const fullPort = await startProxy(t, 'haproxy', full.port);
     const health = async (port: number) => (await fetchOnce(port, { path: '/health' })).status;
-    await eventually('one is out', async () => (await health(fullPort)) === 503, 30_000);
+    await eventually('one is out', async () => (await health(fullPort)) === 503, 180_000);
     assert.equal(await health(full.port), 200);
     assert.equal(await health(goodPort), 200);
   });

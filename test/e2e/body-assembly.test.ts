@@ -97,7 +97,7 @@ describe('a body in pieces', () => {
     const size = body.length.toString(16);
     const connection = await RawConnection.open(server.port);
     connection.write(`${CHUNKED_HEAD}${size};a=b\r\n${body}\r\n0\r\n\r\n`);
-    const event = await connection.next(15_000);
+    const event = await connection.next(60_000);
     connection.close();
     // A transport may refuse extensions, but a 200 is a promise.
     assert.equal(storedCount(name), event.kind === 'response' && event.response.status === 200 ? 1 : 0);
@@ -146,7 +146,7 @@ describe('the body limit', () => {
       'POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9007199254740993\r\n\r\n';
     const connection = await RawConnection.open(server.port);
     connection.write(head);
-    const event = await connection.next(15_000);
+    const event = await connection.next(60_000);
     connection.close();
     if (event.kind === 'response') assert.ok([400, 413].includes(event.response.status));
     else assert.equal(event.kind, 'closed');
@@ -174,13 +174,13 @@ describe('the body limit', () => {
       if (!connection.socket.write(part)) {
         await Promise.race([
           new Promise((resolve) => connection.socket.once('drain', resolve)),
-          connection.waitClosed(15_000),
+          connection.waitClosed(60_000),
         ]);
       }
       sentBytes += part.length;
       await new Promise((resolve) => setImmediate(resolve));
     }
-    const event = await connection.next(15_000);
+    const event = await connection.next(60_000);
     if (event.kind === 'response') assertProblem(event.response, 413);
     else assert.equal(event.kind, 'closed');
     connection.close();

@@ -150,7 +150,7 @@ describe('writes that fail', () => {
       const answered = (status: number): number => ledger.statuses.get(status) ?? 0;
       for (const fault of [{ writeError: 'EIO' }, { tornError: 'EIO' }]) {
         const before = answered(200);
-        await eventually('requests are stored', () => answered(200) >= before + 5, 30_000);
+        await eventually('requests are stored', () => answered(200) >= before + 5, 180_000);
         faults.set(fault);
         await eventually('the breaker is open', async () => (await stateOf(server)) === 1);
         faults.clear();

@@ -85,7 +85,7 @@ describe('a start that cannot succeed ends with one line', () => {
       {
         cwd: gone,
         stdio: ['ignore', 'ignore', 'pipe'],
-        timeout: 30_000,
+        timeout: 180_000,
         killSignal: 'SIGKILL',
       },
     );
@@ -146,7 +146,7 @@ describe('a start that cannot succeed ends with one line', () => {
           '--workers',
           '4',
         ],
-        { cwd: temporaryDirectory(t), encoding: 'utf8', timeout: 30_000, killSignal: 'SIGKILL' },
+        { cwd: temporaryDirectory(t), encoding: 'utf8', timeout: 180_000, killSignal: 'SIGKILL' },
       );
       assert.ok(status === 1 || status === 2, `${status}: ${stderr}`);
       assertOneLine(stderr);

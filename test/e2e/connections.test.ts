@@ -87,7 +87,7 @@ describe('pipelining', () => {
       connection.write(Buffer.concat(names.map((name) => requestBytes(postRequest(namesBody(name))))));
       let answered = 0;
       for (;;) {
-        const event = await connection.next(15_000);
+        const event = await connection.next(60_000);
         if (event.kind !== 'response') {
           assert.equal(event.kind, 'closed');
           break;

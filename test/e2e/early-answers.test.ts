@@ -84,7 +84,7 @@ describe('the rest of a rejected body', () => {
       sent += chunk.length;
     }
     assert.ok(sent < 1 << 30, 'the server read 1 GiB');
-    assert.ok(await connection.waitClosed(20_000));
+    assert.ok(await connection.waitClosed(60_000));
     assert.ok(sent > 60 << 20, `closed after ${sent} bytes`);
     connection.close();
   });
@@ -99,7 +99,7 @@ describe('the rest of a rejected body', () => {
     assert.equal(response.header('connection'), 'close');
     assert.equal(connection.closed, false);
     connection.write('\r\n0\r\n\r\n');
-    assert.deepEqual(await connection.next(20_000), { kind: 'closed', dirty: false });
+    assert.deepEqual(await connection.next(60_000), { kind: 'closed', dirty: false });
   });
 
   it('of a known and allowed length keeps the connection', async () => {
@@ -130,7 +130,7 @@ describe('the rest of a rejected body', () => {
       assert.equal((await connection.read()).status, status);
       assert.equal(connection.closed, false);
       await connection.writeParts([body]);
-      assert.deepEqual(await connection.next(20_000), { kind: 'closed', dirty: false });
+      assert.deepEqual(await connection.next(60_000), { kind: 'closed', dirty: false });
       connection.close();
     }
   });
@@ -152,7 +152,7 @@ describe('the rest of a rejected body', () => {
     assertProblem(await sending.read(), 503);
     assert.equal(sending.closed, false);
     await sending.writeParts([' '.repeat(ALLOWED_BYTES)]);
-    assert.deepEqual(await sending.next(20_000), { kind: 'closed', dirty: false });
+    assert.deepEqual(await sending.next(60_000), { kind: 'closed', dirty: false });
     for (const connection of [holding, asking, sending]) connection.close();
     assert.deepEqual(await server.exited, { code: 0, signal: null });
   });

@@ -223,7 +223,7 @@ describe('limits of the HTTP library', () => {
     const connection = await RawConnection.open(server.port);
     connection.write(bytes);
     if (finish) connection.finish();
-    const event = await connection.next(20_000);
+    const event = await connection.next(60_000);
     connection.close();
     assert.notEqual(event.kind, 'silent');
     return event.kind === 'response' ? event.response.status : 'closed';

@@ -12,7 +12,7 @@ import { post } from '../support/raw-http.ts';
 import { type ServerProcess, startServer } from '../support/server-process.ts';
 import { requireTool } from '../support/tools.ts';
 
-const TIMEOUT_MS = 30_000;
+const TIMEOUT_MS = 180_000;
 
 const textOf = async (page: Page, selector: string) => (await page.textContent(selector)) ?? '';
 

@@ -153,7 +153,7 @@ describe('GET /live', () => {
     const server = await startServer(t, { args: ['--workers', '1'] });
     const stream = await EventStream.open(t, server.port);
     // A second apart, behind the first; uWebSockets.js ends connections that are idle for 10 s.
-    await stream.until(() => stream.messages.length > 13, 60_000);
+    await stream.until(() => stream.messages.length > 13, 180_000);
   });
 
   it('ends in good order when the server drains, which it does not hold up', async (t) => {

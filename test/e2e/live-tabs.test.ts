@@ -12,7 +12,7 @@ import { EventStream } from '../support/event-stream.ts';
 import { startServer } from '../support/server-process.ts';
 import { requireTool } from '../support/tools.ts';
 
-const TIMEOUT_MS = 30_000;
+const TIMEOUT_MS = 180_000;
 /** One more than the connections that a browser opens to one server. */
 const TABS = 7;
 const STREAMS_MAX = 64;

@@ -97,7 +97,7 @@ describe('503', () => {
         `POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 700000\r\n\r\n${' '.repeat(600_000)}`,
       );
     }
-    const first = await Promise.race(connections.map((connection) => connection.next(15_000)));
+    const first = await Promise.race(connections.map((connection) => connection.next(60_000)));
     assert.equal(first.kind, 'response');
     assert.ok(first.kind === 'response');
     const problem = assertProblem(first.response, 503);

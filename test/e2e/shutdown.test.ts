@@ -81,7 +81,7 @@ describe('SIGTERM', () => {
     assertAccepted(await post(server.port, namesBody(uniqueName('whole'))), 1);
     server.kill('SIGTERM');
     for (const connection of connections) {
-      const event = await connection.next(15_000);
+      const event = await connection.next(60_000);
       if (event.kind === 'response') assertProblem(event.response, 503);
       else assert.equal(event.kind, 'closed');
       connection.close();

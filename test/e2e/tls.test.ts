@@ -103,7 +103,7 @@ describe('TLS', { skip: requireTool('openssl') }, () => {
     it('closes connections that speak plain HTTP, and serves others', async () => {
       const plain = await RawConnection.open(server.port);
       plain.send(postRequest(namesBody(uniqueName('plain'))));
-      const event = await plain.next(15_000);
+      const event = await plain.next(60_000);
       assert.equal(event.kind, 'closed');
       plain.close();
       assert.equal((await fetchSecure(server.port, { path: '/ready' })).status, 200);

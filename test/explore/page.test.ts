@@ -11,7 +11,7 @@ import { runCli, startServer } from '../support/server-process.ts';
 import { segmentPaths } from '../support/stored.ts';
 import { requireTool } from '../support/tools.ts';
 
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 180_000;
 /** Two hours of samples, ten seconds apart. */
 const BASE_MS = Date.UTC(2026, 10, 28, 9, 0);
 const STEPS = 720;

@@ -53,7 +53,7 @@ describe('a database that stops under load', { skip: requirePostgres() }, () => 
         '4',
       ];
       const { stdout, stderr, code } = await runCli(['load', String(port), ...args], {
-        timeoutMs: seconds * 2_000 + 60_000,
+        timeoutMs: seconds * 2_000 + 180_000,
       });
       assert.equal(code, 0, stderr);
       return JSON.parse(stdout) as { apiLatency: { p99Ms: number } };

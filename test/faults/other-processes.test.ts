@@ -194,7 +194,7 @@ describe('files of another user', () => {
           ...[process.execPath, 'dist/src/main.js', command, '--data-dir', server.dataDir],
           ...(command === 'serve' ? ['--port', '0'] : []),
         ],
-        { encoding: 'utf8', timeout: 30_000 },
+        { encoding: 'utf8', timeout: 180_000 },
       );
       assert.equal(status, 1, `${command}: ${stderr}`);
       assertNoStackTrace(stderr);

@@ -36,11 +36,11 @@ describe('a sync that fails', () => {
       connections.forEach((connection, k) => {
         connection.send(postRequest(namesBody(names[k]!)));
       });
-      const events = await Promise.all(connections.map((connection) => connection.next(10_000)));
+      const events = await Promise.all(connections.map((connection) => connection.next(60_000)));
       const failedAt = performance.now();
       for (const connection of connections) connection.send(postRequest(namesBody(uniqueName('later'))));
       for (const connection of connections) {
-        const event = await connection.next(10_000);
+        const event = await connection.next(60_000);
         if (event.kind === 'response') assertProblem(event.response, 503);
       }
       const exit = await server.exited;

@@ -10,7 +10,7 @@ import { memoryDirectory, startServer, temporaryDirectory } from '../support/ser
 import { accepted, answer, startScriptedServer } from './scripted-server.ts';
 
 const MAIN = fileURLToPath(new URL('../../load-test/main.js', import.meta.url));
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 180_000;
 
 interface Ended {
   readonly code: number | null;

@@ -8,7 +8,7 @@ import { createJournalRing } from '../../src/journal/ring.ts';
 import type { ConsumerResult, JournalStress, ProducerResult } from '../support/journal-threads.ts';
 
 const THREAD = fileURLToPath(new URL('../support/journal-threads.js', import.meta.url));
-const LIMIT_MS = 240_000;
+const LIMIT_MS = 480_000;
 
 /** Runs one end of a ring in a thread of its own; resolves with its result. */
 function runThread<Result>(stress: JournalStress): Promise<Result> {

@@ -77,7 +77,7 @@ function assertWhole(t: TestContext, samples: Samples, recorded: number): void {
 }
 
 for (const [name, { module, path }] of Object.entries(IMPLEMENTATIONS)) {
-  describe(`${name}: ${THREADS} threads that record concurrently`, { timeout: 120_000 }, () => {
+  describe(`${name}: ${THREADS} threads that record concurrently`, { timeout: 360_000 }, () => {
     it('record each sample completely or count its loss, while main drains without pause', async (t) => {
       const records = Math.round(stressMs * 100);
       const memories = module.createSampleMemories(THREADS);

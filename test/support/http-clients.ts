@@ -139,7 +139,7 @@ const urllibClient = pythonClient(
   'import urllib.request, urllib.error',
   `
 try:
-    response = urllib.request.urlopen(urllib.request.Request(url, data, headers, method='POST'), timeout=60)
+    response = urllib.request.urlopen(urllib.request.Request(url, data, headers, method='POST'), timeout=180)
 except urllib.error.HTTPError as error:
     response = error
 print(response.status)
@@ -151,7 +151,7 @@ const requestsClient = pythonClient(
   'requests',
   'import requests',
   `
-response = requests.post(url, data=data, headers=headers, timeout=60)
+response = requests.post(url, data=data, headers=headers, timeout=180)
 print(response.status_code)
 print(response.text)
 `,

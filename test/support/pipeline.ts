@@ -35,7 +35,7 @@ export async function startPipeline(owner: Owner): Promise<Pipeline> {
 
 /** A database may not answer for seconds: its disk stands still, or the machine is busy. */
 export function initArgs(url: string): string[] {
-  const patience = url.startsWith('postgres') ? ['--connect-timeout', '60s'] : [];
+  const patience = url.startsWith('postgres') ? ['--connect-timeout', '180s'] : [];
   return ['export', '--to', url, '--init', ...patience];
 }
 

@@ -48,8 +48,8 @@ export const asPostgresUser = (
 export const POSTGRES_DEFAULTS: PostgresOptions = {
   layout: null,
   pool: 2,
-  connectTimeoutMs: 60_000,
-  statementTimeoutMs: 60_000,
+  connectTimeoutMs: 180_000,
+  statementTimeoutMs: 180_000,
   synchronousCommit: 'on',
   seriesCache: 65_536,
   seriesPerName: 100_000,

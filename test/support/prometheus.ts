@@ -9,7 +9,7 @@ import { freePort } from './free-port.ts';
 import { fetchOnce } from './raw-http.ts';
 import { temporaryDirectory } from './server-process.ts';
 
-const START_TIMEOUT_MS = 30_000;
+const START_TIMEOUT_MS = 180_000;
 
 export interface Series {
   readonly metric: Readonly<Record<string, string>>;

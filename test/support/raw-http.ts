@@ -143,7 +143,7 @@ export function requestBytes(options: RequestOptions = {}): Buffer {
   return Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), payload]);
 }
 
-const DEFAULT_TIMEOUT_MS = 60_000;
+const DEFAULT_TIMEOUT_MS = 180_000;
 /** Longer than a busy machine needs, and shorter than the time after which the server closes any idle connection. */
 export const CLOSED_WITHIN_MS = 8_000;
 

@@ -12,7 +12,7 @@ import { type Owner, onEnd } from './clean-up.ts';
 import { fetchOnce, fetchSecure } from './raw-http.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/main.js', import.meta.url));
-const START_TIMEOUT_MS = 60_000;
+const START_TIMEOUT_MS = 180_000;
 
 /**
  * Limits that a stalled disk or a busy machine does not reach, for tests about something else. `startServer` passes them; so
@@ -289,7 +289,7 @@ export function runCli(
     const child = spawn(file, fileArgs, {
       env: childEnvironment(options.env),
       stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: options.timeoutMs ?? 60_000,
+      timeout: options.timeoutMs ?? 300_000,
       killSignal: 'SIGKILL',
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     });

@@ -32,7 +32,7 @@ import type {
 } from '../../src/writer/writer.ts';
 
 /** Longer than a disk stalls. */
-const EVENT_TIMEOUT_MS = 60_000;
+const EVENT_TIMEOUT_MS = 180_000;
 
 export function temporaryDirectory(): string {
   return fs.mkdtempSync(join(os.tmpdir(), 'metricsstream-test-'));

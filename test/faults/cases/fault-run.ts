@@ -21,8 +21,8 @@ export type Ack = 'received' | 'written' | 'synced';
 /** A line is longer: `{"timestamp":1700000000000,"name":"","value":1,"type":"gauge"}` and its newline. */
 const LINE_BYTES_LEAST = 62;
 /** Time for one request while waiting for the server to come back. */
-const PROBE_TIMEOUT_MS = 10_000;
-const RECOVERY_TIMEOUT_MS = 60_000;
+const PROBE_TIMEOUT_MS = 60_000;
+const RECOVERY_TIMEOUT_MS = 180_000;
 const PROBE_PAUSE_MS = 5;
 
 export type Wal = 'io_uring' | 'aio' | 'pool';

@@ -91,7 +91,7 @@ const kernelWrite: FaultCase = {
     const run = await FaultRun.start(owner, { args: serveArgs(6, 'synced', SOME_DIRECT), wrapper });
     const load = run.startLoad();
     const errors = async () => (await Scrape.of(run.server.port)).sum('metricsstream_write_errors_total');
-    await eventually('writes fail', async () => (await errors()) >= 4, 60_000);
+    await eventually('writes fail', async () => (await errors()) >= 4, 180_000);
     await run.storesAgain(performance.now());
     run.tries = await errors();
     return run.finish(statusText([load]));
@@ -150,7 +150,7 @@ function kernelCopy(wal: Wal): FaultCase {
       const run = await FaultRun.start(owner, { args: serveArgs(7.2, 'synced', walArgs(wal)), wrapper });
       const load = run.startLoad();
       const errors = async () => (await Scrape.of(run.server.port)).sum('metricsstream_write_errors_total');
-      await eventually('appends fail', async () => (await errors()) >= 4, 60_000);
+      await eventually('appends fail', async () => (await errors()) >= 4, 180_000);
       await run.storesAgain(performance.now());
       run.tries = await errors();
       return run.finish(statusText([load]));
