@@ -128,8 +128,9 @@ class SignalHandler implements SignalActions {
     }
     this.stopRequested = true;
     this.stopSinceMs = nowMs;
-    this.log.info({ signal }, 'draining: finishing requests in flight; a second signal ends at once');
     this.server?.stop();
+    // Behind the state: who reads the line finds /ready at 503.
+    this.log.info({ signal }, 'draining: finishing requests in flight; a second signal ends at once');
     // Nothing is acknowledged before the start is complete, so a start that hangs can be cut off.
     if (this.server === null) {
       setTimeout(() => {

@@ -102,9 +102,7 @@ describe('SIGTERM', () => {
     await delay(50);
     server.kill('SIGTERM');
     await server.logged((line) => /drain|stop|shut/i.test(String(line.msg)));
-    // The log line comes a moment before the state.
-    const ready = async () => (await asking.request({ path: '/ready' })).status;
-    await eventually('/ready says it', async () => (await ready()) === 503);
+    assert.equal((await asking.request({ path: '/ready' })).status, 503);
     const problem = assertProblem(await posting.request(postRequest(namesBody(uniqueName('late')))), 503);
     assert.equal(problem.reason, 'draining');
     await assert.rejects(fetchOnce(server.port, { path: '/ready' }), 'a new connection was served');
