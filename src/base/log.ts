@@ -1,13 +1,15 @@
+import { createRequire } from 'node:module';
 import { isatty } from 'node:tty';
 import { type DestinationStream, type Logger, pino } from 'pino';
-import { prettyFactory } from 'pino-pretty';
 import type { LogOutput } from './log-output.ts';
 
 export type { Logger };
 
 const STDOUT = 1;
 
+/** Loads its library only for a terminal, so that a service starts without it. */
 function readable(): (line: string) => string {
+  const { prettyFactory } = createRequire(import.meta.url)('pino-pretty') as typeof import('pino-pretty');
   return prettyFactory({
     colorize: process.env.NO_COLOR === undefined && process.env.TERM !== 'dumb',
     ignore: 'pid,hostname',

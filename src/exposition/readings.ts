@@ -80,10 +80,12 @@ export class Readings {
     this.ingestCounters = sources.ingest.map(({ counters }) => new Float64Array(counters));
     this.writerCounters = new Float64Array(sources.writer.counters);
     this.disk = new DiskUse(this.writerCounters, sources.disk.reserveBytes);
-    this.refresh();
   }
 
-  /** Drains the samples, counts the limiter's clients and the keys, and reads the breaker and the thread statistics. */
+  /**
+   * Drains the samples, counts the limiter's clients and the keys, and reads the breaker and the thread statistics.
+   * Counting reads whole tables, which makes the kernel provide their memory: a server nobody asks goes without.
+   */
   refresh(): void {
     this.samples.drain();
     const { memory, readCensus } = this.sources.limiter;

@@ -232,6 +232,7 @@ describe('our own text', () => {
       classNames: () => ['anonymous', 'a "quoted" \\ name\nof two lines'],
     };
     const readings = new Readings(sources, createThreadStats());
+    readings.refresh();
     const descriptions = describeMetrics(readings).filter(({ name }) => !name.includes('uptime'));
     const registry = mirrorOf(descriptions);
     const open = openMetricsRegistry(registry);
