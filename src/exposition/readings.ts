@@ -84,7 +84,8 @@ export class Readings {
 
   /**
    * Drains the samples, counts the limiter's clients and the keys, and reads the breaker and the thread statistics.
-   * Counting reads whole tables, which makes the kernel provide their memory: a server nobody asks goes without.
+   * `census`, `breaker`, `keys` and `threads` are undefined before the first call. The constructor leaves it out, because
+   * counting reads whole tables and so makes the kernel provide their memory: a server that nobody asks goes without.
    */
   refresh(): void {
     this.samples.drain();
