@@ -95,6 +95,11 @@ export class FaultRun {
     return load;
   }
 
+  /** A metric that the server exposes now, summed over its labels. */
+  async scraped(metric: string): Promise<number> {
+    return (await Scrape.of(this.server.port)).sum(metric);
+  }
+
   /** Metrics acknowledged to the loads so far and not yet judged. */
   get acknowledged(): number {
     return [...this.loads.values()].reduce((sum, { ledger }) => sum + ledger.acknowledged, 0);

@@ -1,7 +1,6 @@
 /** Storage that fails, does only a part of its work, or is slow. */
 import assert from 'node:assert/strict';
 import { eventually } from '../../support/assertions.ts';
-import { Scrape } from '../../support/exposition.ts';
 import { FaultSwitch } from '../../support/fault-switch.ts';
 import { requireTool } from '../../support/tools.ts';
 import { type FaultCase, type Form, inLongFormOnly } from './fault-case.ts';
@@ -90,7 +89,7 @@ const kernelWrite: FaultCase = {
     const wrapper = kernelFault('pwritev,pwrite64', 'error=ENOSPC:when=20..120+20');
     const run = await FaultRun.start(owner, { args: serveArgs(6, 'synced', SOME_DIRECT), wrapper });
     const load = run.startLoad();
-    const errors = async () => (await Scrape.of(run.server.port)).sum('metricsstream_write_errors_total');
+    const errors = () => run.scraped('metricsstream_write_errors_total');
     await eventually('writes fail', async () => (await errors()) >= 4, 180_000);
     await run.storesAgain(performance.now());
     run.tries = await errors();
@@ -149,7 +148,7 @@ function kernelCopy(wal: Wal): FaultCase {
       const wrapper = kernelFault('pwritev', 'error=ENOSPC:when=20..120+20');
       const run = await FaultRun.start(owner, { args: serveArgs(7.2, 'synced', walArgs(wal)), wrapper });
       const load = run.startLoad();
-      const errors = async () => (await Scrape.of(run.server.port)).sum('metricsstream_write_errors_total');
+      const errors = () => run.scraped('metricsstream_write_errors_total');
       await eventually('appends fail', async () => (await errors()) >= 4, 180_000);
       await run.storesAgain(performance.now());
       run.tries = await errors();
@@ -172,8 +171,7 @@ function shortWriteCase(phase: number, ack: Ack): FaultCase {
       faults.set({ writeMostBytes: 700 });
       const load = run.startLoad();
       await new Promise((resolve) => setTimeout(resolve, LOAD_MS[form]));
-      const shortWrites = async () =>
-        (await Scrape.of(run.server.port)).sum('metricsstream_short_writes_total');
+      const shortWrites = () => run.scraped('metricsstream_short_writes_total');
       await eventually('a write was cut short', async () => (await shortWrites()) > 0);
       await run.stopLoads();
       run.tries = await shortWrites();
@@ -195,7 +193,7 @@ function slowSyncCase(phase: number): FaultCase {
       const load = run.startLoad();
       await new Promise((resolve) => setTimeout(resolve, 2 * LOAD_MS[form]));
       await eventually('a slow sync was acknowledged', () => load.ledger.acknowledged > 0);
-      run.tries = (await Scrape.of(run.server.port)).sum('metricsstream_syncs_total');
+      run.tries = await run.scraped('metricsstream_syncs_total');
       run.server.kill('SIGKILL');
       await run.endsInFailure();
       const note = `${statusText([load])}; tries are the syncs`;
