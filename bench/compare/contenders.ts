@@ -5,7 +5,8 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { type Child, freePort, SERVER_CORE, startChild, startProgram } from '../under-test/process.ts';
+import { freePort } from '../../load-test/free-port.ts';
+import { type Child, SERVER_CORE, startChild, startProgram } from '../under-test/process.ts';
 import { startVictoriaMetrics, VICTORIA_METRICS } from '../under-test/victoria-metrics.ts';
 import { argsOf, SERVER_LABELS, type ServerName } from './cell.ts';
 import {

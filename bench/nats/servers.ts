@@ -4,8 +4,9 @@ import fs from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { freePort } from '../../load-test/free-port.ts';
 import { cpuUs, run } from '../under-test/command.ts';
-import { freePort, inScratch } from '../under-test/process.ts';
+import { inScratch } from '../under-test/process.ts';
 
 const READY_MS = 20_000;
 

@@ -1,7 +1,5 @@
 /** A server under test as a child process pinned to a core, in a directory that goes with it. */
-import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -122,16 +120,6 @@ export async function startProgram({ command, core, env, port, readyPath }: Prog
     const why = ended === undefined ? 'not ready' : `ended with ${ended}`;
     throw new Error(`${name}: ${why}\n${launched.output()}`);
   }
-}
-
-/** A loopback port that was free a moment ago, for programs that cannot choose one themselves. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 /**

@@ -1,5 +1,6 @@
 /** VictoriaMetrics as Debian packages it, on a free port. */
-import { type Child, freePort, startProgram } from './process.ts';
+import { freePort } from '../../load-test/free-port.ts';
+import { type Child, startProgram } from './process.ts';
 
 export const VICTORIA_METRICS = { program: 'victoria-metrics', debianPackage: 'victoria-metrics' } as const;
 

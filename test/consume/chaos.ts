@@ -5,10 +5,10 @@
  */
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
+import { freePort } from '../../load-test/free-port.ts';
 import { assertAccepted, eventually } from '../support/assertions.ts';
 import { namesBody } from '../support/bodies.ts';
 import type { Owner } from '../support/clean-up.ts';
-import { freePort } from '../support/free-port.ts';
 import { type NatsCluster, startNatsCluster, withJetStream } from '../support/nats-server.ts';
 import { assertSame, init } from '../support/pipeline.ts';
 import { type Postgres, startPostgres } from '../support/postgres.ts';

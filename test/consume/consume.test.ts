@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { AckPolicy, DeliverPolicy } from '@nats-io/jetstream';
 import pg from 'pg';
+import { freePort } from '../../load-test/free-port.ts';
 import { assertAccepted, eventually } from '../support/assertions.ts';
 import { bodyOf, metric } from '../support/bodies.ts';
 import { onEnd } from '../support/clean-up.ts';
 import { ROOT, readDeployed } from '../support/deploy-files.ts';
-import { freePort } from '../support/free-port.ts';
 import { withJetStream } from '../support/nats-server.ts';
 import { assertSame, requirePipeline, rowCount, startPipeline, untilRows } from '../support/pipeline.ts';
 import { fetchOnce, post } from '../support/raw-http.ts';
@@ -72,9 +72,11 @@ describe('consume', { skip }, () => {
     );
     startCli(t, consumeArgs);
     await untilRows(postgres, 3);
+    // Its message may be stored last.
+    const recorded = () => postgres.query('SELECT line FROM ms_quarantine');
+    await eventually('the long line is recorded', async () => (await recorded()).length > 0);
     await assertSame(postgres, server.dataDir);
-    const rows = await postgres.query('SELECT line FROM ms_quarantine');
-    assert.deepEqual(rows, [{ line: 1 }]);
+    assert.deepEqual(await recorded(), [{ line: 1 }]);
   });
 
   it('shows its progress while messages wait, and itself in the list of connections of PostgreSQL', async (t) => {

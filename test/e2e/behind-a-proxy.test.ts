@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { after, describe, it } from 'node:test';
+import { freePort } from '../../load-test/free-port.ts';
 import { assertAccepted, assertProblem, eventually } from '../support/assertions.ts';
 import { namesBody, uniqueName } from '../support/bodies.ts';
 import { PROXIES, skipReason, startProxy } from '../support/proxies.ts';
@@ -206,15 +207,16 @@ for (const proxy of PROXIES) {
     });
 
     it('answers for a server that is gone, and serves again when it is back', async (t) => {
-      const start = (port: number): Promise<ServerProcess> =>
-        startServer(t, { args: [...CLIENTS_ARGS, ...(port === 0 ? [] : ['--port', String(port)])] });
-      const first = await start(0);
+      const serverPort = String(await freePort());
+      const start = (): Promise<ServerProcess> =>
+        startServer(t, { args: [...CLIENTS_ARGS, '--port', serverPort] });
+      const first = await start();
       const port = await startProxy(t, proxy, first.port);
       assertAccepted(await post(port, namesBody(uniqueName('before'))), 1);
       await first.stop();
       const gone = await post(port, namesBody(uniqueName('gone')));
       assert.ok([502, 503].includes(gone.status), String(gone.status));
-      const second = await start(first.port);
+      const second = await start();
       const name = uniqueName('back');
       await eventually(
         'it serves again',

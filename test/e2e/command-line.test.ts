@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
+import { createServer } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { freePort } from '../../load-test/free-port.ts';
 import { OPTION_KEYS, specOf } from '../../src/config/options.ts';
 import { assertAccepted } from '../support/assertions.ts';
 import { namesBody, uniqueName } from '../support/bodies.ts';
@@ -220,10 +220,7 @@ describe('start-up', () => {
   });
 
   it('lets only one of two servers that start at once have a port', async (t) => {
-    const finder = createServer().listen(0, '127.0.0.1');
-    await once(finder, 'listening');
-    const { port } = finder.address() as AddressInfo;
-    await new Promise((resolve) => finder.close(resolve));
+    const port = await freePort();
     const start = () => startServer(t, { args: ['--workers', '1', '--port', String(port)] });
     const [first, second] = await Promise.allSettled([start(), start()]);
     const failures = [first, second].filter((result) => result.status === 'rejected');

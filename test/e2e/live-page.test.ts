@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { BrowserContext, Page } from 'playwright-core';
+import { freePort } from '../../load-test/free-port.ts';
 import { PHASES } from '../../src/phases.ts';
 import { assertAccepted, eventually } from '../support/assertions.ts';
 import { bodyOf, metric, namesBody, uniqueName } from '../support/bodies.ts';
@@ -90,7 +91,16 @@ describe('the live page', { skip: requireTool('chromium') }, () => {
 
   it('shows accepted, rejected and limited metrics, and the limited client', async (t) => {
     const server = await startServer(t, {
-      args: ['--workers', '2', '--client-id', 'header:x-client', '--rate-limit', '1', '--rate-burst', '20'],
+      args: [
+        '--workers',
+        '2',
+        '--client-id',
+        'header:x-client',
+        '--rate-limit',
+        '0.01',
+        '--rate-burst',
+        '20',
+      ],
     });
     const { page, requested, complaints } = await openPage(browser, server);
     for (let k = 1; k <= 20; k++) assertAccepted(await send(server, `client-${k % 4}`, k), k);
@@ -160,7 +170,8 @@ describe('the live page', { skip: requireTool('chromium') }, () => {
   });
 
   it('shows that it reconnects while the server restarts, and keeps its plots', async (t) => {
-    const first = await startServer(t, { args: ['--workers', '1'] });
+    const args = ['--workers', '1', '--port', String(await freePort())];
+    const first = await startServer(t, { args });
     const { page } = await openPage(browser, first);
     const points = async () => Number(await page.getAttribute('#accepted-plot', 'data-points'));
     await post(first.port, namesBody(uniqueName('a'), uniqueName('b')));
@@ -169,10 +180,7 @@ describe('the live page', { skip: requireTool('chromium') }, () => {
     assert.ok(drawn >= 1);
     assert.deepEqual(await first.stop(), { code: 0, signal: null });
     await textIs(page, '#connection', 'reconnecting…');
-    const second = await startServer(t, {
-      args: ['--workers', '1', '--port', String(first.port)],
-      dataDir: first.dataDir,
-    });
+    const second = await startServer(t, { args, dataDir: first.dataDir });
     await textIs(page, '#connection', 'live');
     await post(second.port, namesBody(uniqueName('c')));
     await showsTotal(page, 'accepted', 1);

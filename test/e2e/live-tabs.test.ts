@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { after, before, describe, it, type TestContext } from 'node:test';
 import { createGzip } from 'node:zlib';
 import type { BrowserContext, Page, Request } from 'playwright-core';
+import { freePort } from '../../load-test/free-port.ts';
 import { eventually } from '../support/assertions.ts';
 import { openBrowser } from '../support/browser.ts';
 import { EventStream } from '../support/event-stream.ts';
@@ -155,7 +156,8 @@ describe('the live page', { skip: requireTool('chromium') }, () => {
   });
 
   it('says that the server cannot be reached, or refuses', async (t) => {
-    const server = await startServer(t, { args: ['--workers', '1'] });
+    const args = ['--workers', '1', '--port', String(await freePort())];
+    const server = await startServer(t, { args });
     const page = await browser.newPage();
     t.after(() => page.close());
     await page.goto(`${server.url}/`);
@@ -163,7 +165,7 @@ describe('the live page', { skip: requireTool('chromium') }, () => {
     await server.stop();
     await detailMatches(page, /^The server cannot be reached\.$/);
     assert.equal(await page.textContent('#connection'), 'reconnecting…');
-    const next = await startServer(t, { args: ['--workers', '1', '--port', String(server.port)] });
+    const next = await startServer(t, { args });
     await isLive(page);
     assert.equal(await page.textContent('#connection-detail'), '');
     await setHidden(page, true);

@@ -14,11 +14,11 @@ import {
 import { dirname, join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { freePort } from '../../load-test/free-port.ts';
 import { assertAccepted, eventually } from '../support/assertions.ts';
 import { namesBody, uniqueName } from '../support/bodies.ts';
 import { onEnd } from '../support/clean-up.ts';
 import { Scrape } from '../support/exposition.ts';
-import { freePort } from '../support/free-port.ts';
 import { fetchOnce, post } from '../support/raw-http.ts';
 import {
   memoryDirectory,

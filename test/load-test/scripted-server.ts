@@ -1,6 +1,7 @@
 /** A TCP server that answers requests by a script, byte by byte, as no correct server would. */
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { freePort } from '../../load-test/free-port.ts';
 import type { Owner } from '../support/clean-up.ts';
 
 /**
@@ -45,7 +46,8 @@ export async function startScriptedServer(owner: Owner, respond: Respond): Promi
       }
     });
   });
-  server.listen(0, '127.0.0.1');
+  // Nothing takes this port when the server has closed, so a test can rely on a refused connection.
+  server.listen(await freePort(), '127.0.0.1');
   await once(server, 'listening');
   owner.after(() => {
     for (const socket of sockets) socket.destroy();

@@ -7,9 +7,9 @@ import { cpSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
+import { freePort } from '../../load-test/free-port.ts';
 import { EVENT_TIMEOUT_MS, eventually } from './assertions.ts';
 import { type Owner, onEnd } from './clean-up.ts';
-import { freePort } from './free-port.ts';
 import { memoryDirectory, temporaryDirectory } from './server-process.ts';
 
 const CLUSTER_SIZE = 3;
@@ -167,15 +167,21 @@ export async function startNatsCluster(owner: Owner): Promise<NatsCluster> {
       return servers.find(({ name }) => name === leader)!;
     },
   };
-  // Elects the leader of JetStream's own metadata; until then the API does not answer.
-  await withJetStream(url, (jsm) =>
-    eventually('JetStream answers', () =>
-      jsm.getAccountInfo().then(
+  // Two servers elect the leader of JetStream's own metadata; a stream of three replicas needs the third one, too.
+  await withJetStream(url, async (jsm) => {
+    const probe = { name: 'PROBE', subjects: ['probe'], num_replicas: CLUSTER_SIZE };
+    const works = (request: Promise<unknown>) =>
+      request.then(
         () => true,
         () => false,
-      ),
-    ),
-  );
+      );
+    await eventually('JetStream has all its servers', () => works(jsm.streams.add(probe)));
+    // An answer to a deletion may be lost, too.
+    await eventually('the probe is gone', async () => {
+      await works(jsm.streams.delete(probe.name));
+      return !(await works(jsm.streams.info(probe.name)));
+    });
+  });
   return cluster;
 }
 

@@ -3,12 +3,12 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
+import { freePort } from '../../load-test/free-port.ts';
 import { initTables } from '../../src/export/postgres/init.ts';
 import type { PostgresOptions } from '../../src/export/postgres/options.ts';
 import type { Layout } from '../../src/export/postgres/schema.ts';
 import { EVENT_TIMEOUT_MS, eventually } from './assertions.ts';
 import { type Owner, onEnd } from './clean-up.ts';
-import { freePort } from './free-port.ts';
 import { temporaryDirectory } from './server-process.ts';
 
 const INSTALLED = '/usr/lib/postgresql';

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { freePort } from '../../load-test/free-port.ts';
 import { eventually } from './assertions.ts';
 import { type Owner, onEnd } from './clean-up.ts';
-import { freePort } from './free-port.ts';
 import { fetchOnce } from './raw-http.ts';
 import { temporaryDirectory } from './server-process.ts';
 
