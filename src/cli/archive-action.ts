@@ -15,7 +15,7 @@ import { createLogger, type Logger } from '../base/log.ts';
 import { LogOutput } from '../base/log-output.ts';
 import { memoryLimit } from '../base/memory-limit.ts';
 import { MIB, MS_PER_SECOND, US_PER_SECOND } from '../base/units.ts';
-import { logIdOf } from '../export/exporter.ts';
+import { logIdOf } from '../export/log-id.ts';
 import { isSinkName } from '../storage/cursor-file.ts';
 import { segmentsOf } from '../storage/data-dir.ts';
 import { isFileError } from '../storage/file-ops.ts';

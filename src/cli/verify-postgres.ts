@@ -1,5 +1,5 @@
 /** `metricsstream verify --sink postgres://…`: prints how log and tables differ. */
-import { logIdOf } from '../export/exporter.ts';
+import { logIdOf } from '../export/log-id.ts';
 import type { PostgresOptions } from '../export/postgres/options.ts';
 import { compareWithPostgres, type SinkComparison } from '../export/postgres/verify.ts';
 import type { VerifySinkOptions } from './sink-kind.ts';
@@ -11,7 +11,7 @@ const PROBLEMS_SHOWN = 20;
 const READING: PostgresOptions = {
   layout: null,
   pool: 1,
-  connectTimeoutMs: 5_000,
+  connectTimeoutMs: 30_000,
   statementTimeoutMs: 24 * 3_600_000,
   synchronousCommit: 'on',
   seriesCache: 8,

@@ -10,6 +10,7 @@ import { nodeFileOps } from '../storage/file-ops.ts';
 import { readLogRecord } from '../storage/log-record.ts';
 import { gapText } from '../storage/segment-reader.ts';
 import { Backoff } from './backoff.ts';
+import { logIdOf } from './log-id.ts';
 import type { ExportMetrics } from './metrics.ts';
 import { findCursor, type HeldCommit, heldBy, isInPlace, LogEndsEarly } from './older-log.ts';
 import { Progress } from './progress.ts';
@@ -44,16 +45,6 @@ export interface ExporterOptions extends RangeOptions {
   readonly watchMs?: number;
 }
 
-/** The id of the log in a directory. @throws MetricsStreamError DATA_DIR_UNUSABLE if the directory has no log */
-export function logIdOf(dataDir: string): string {
-  const { record } = readLogRecord(nodeFileOps, dataDir);
-  if (record !== null) return record.id;
-  throw new MetricsStreamError(
-    'DATA_DIR_UNUSABLE',
-    `${dataDir} has no log.json: give --data-dir the directory of a server, and start the server once before.`,
-  );
-}
-
 export class Exporter {
   private readonly options: ExporterOptions;
   private readonly sink: Sink;
@@ -67,6 +58,8 @@ export class Exporter {
   private held: HeldCommit | null = null;
   /** False while the sink's last commit may be another log's: retention must keep what the sink seems to hold. */
   private isLogOfSink = true;
+  /** The writer of the first cursor found, or '': a range of it may be on its way. Null once that came, or one shipped. */
+  private predecessor: string | null = null;
   private isFileWritable = true;
   private nextProgressMs = performance.now() + PROGRESS_MS;
   private isMaintaining = false;
@@ -185,6 +178,7 @@ export class Exporter {
     this.progress.cursorRead(cursor?.writer ?? '');
     let commit = cursor?.commit ?? options.start ?? 0;
     if (known === null) {
+      this.predecessor = cursor?.writer ?? '';
       this.logger.info(
         { sink: sink.place, log: this.log, commit },
         'connected; the sink holds the log up to this commit',
@@ -231,6 +225,10 @@ export class Exporter {
     const held = await findCursor(options.dataDir, cursor, sink.place);
     this.isLogOfSink = true;
     if (known === null || commit <= known || writer === options.writer) return held;
+    // A range that was on its way when this exporter started.
+    const isLate = this.predecessor === '' || this.predecessor === writer;
+    this.predecessor = null;
+    if (isLate) return held;
     throw new SinkError(
       'fenced',
       `fenced: exporter ${writer} has moved the cursor of log ${log} from commit ${known} to ${commit}. ` +
@@ -277,6 +275,7 @@ export class Exporter {
     this.progress.state = 'shipping';
     await prepared.ship();
     this.known = range.last;
+    this.predecessor = null;
     this.isLogOfSink = true;
     const last = lastCommit(range);
     this.held = last === null ? null : heldBy(last);

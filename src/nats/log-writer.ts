@@ -16,12 +16,12 @@ import { bodyMaxBytes, checkStream, subjectOf } from './stream.ts';
 
 /** A late acknowledgement only costs the requests that read the resume point again. */
 const ACK_TIMEOUT_MS = 5_000;
-const API_TIMEOUT_MS = 2_000;
+const API_TIMEOUT_MS = 5_000;
 
 /** The stream no longer ends where this writer's last message ended; read the resume point again. */
 export class StreamMoved extends Error {
   constructor(expected: number, found: number) {
-    const reason = found <= expected ? 'the stream lost messages' : 'an earlier try was stored after all';
+    const reason = found <= expected ? 'the stream lost messages' : 'a message on its way was stored late';
     super(`${reason}: this log's last message was ${expected}, now it is ${found}`);
     this.name = 'StreamMoved';
   }
@@ -56,6 +56,7 @@ export class LogWriter {
   private readonly log: string;
   /** Stream sequence of the log's last message; 0 before the first. */
   sequence = 0;
+  private hasAppended = false;
 
   private constructor(link: NatsLink, jsm: JetStreamManager, stream: string, log: string) {
     this.link = link;
@@ -88,7 +89,7 @@ export class LogWriter {
 
   /**
    * Resolves once the stream has stored the message, on a majority of its replicas.
-   * @throws SinkError fenced if another exporter has appended; StreamMoved; the client's errors, after which
+   * @throws SinkError fenced if another exporter has appended behind this one; StreamMoved; the client's errors, after which
    * the outcome is unknown: open a new writer
    */
   async append(message: CommitMessage): Promise<void> {
@@ -102,13 +103,15 @@ export class LogWriter {
         }),
       );
       this.sequence = ack.seq;
+      this.hasAppended = true;
       this.last = message;
       this.sealCrc32 = message.sealCrc32;
     } catch (error) {
       if (natsCode(error) !== NatsErrorCode.WRONG_LAST_SEQUENCE) throw error;
       const stored = await this.readLast();
-      // A message whose acknowledgement did not come may be stored late, after the resume point was read again.
-      if (stored.sequence <= sequence || stored.exporter === message.exporter)
+      // A message whose acknowledgement did not come may be stored late, after the resume point was read again: this
+      // exporter's own, or that of one which ended before. The resume point tells whose it is.
+      if (stored.sequence <= sequence || stored.exporter === message.exporter || !this.hasAppended)
         throw new StreamMoved(sequence, stored.sequence);
       throw new SinkError(
         'fenced',

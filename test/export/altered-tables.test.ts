@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { before, describe, it } from 'node:test';
-import { logIdOf } from '../../src/export/exporter.ts';
+import { logIdOf } from '../../src/export/log-id.ts';
 import { initTables } from '../../src/export/postgres/init.ts';
 import { Int8Hash } from '../../src/export/postgres/int8-hash.ts';
 import { compareWithPostgres, type SinkComparison } from '../../src/export/postgres/verify.ts';
 import { eventually } from '../support/assertions.ts';
-import { suiteOwner } from '../support/clean-up.ts';
+import { onEnd, suiteOwner } from '../support/clean-up.ts';
 import { record, recordLines } from '../support/damage.ts';
 import { POSTGRES_DEFAULTS, type Postgres, requirePostgres, startPostgres } from '../support/postgres.ts';
 import { type CliResult, runCli, startCli } from '../support/server-process.ts';
@@ -26,7 +26,7 @@ describe('tables that somebody has altered', { skip: requirePostgres() }, () => 
 
   const recorded = async (...commits: number[]): Promise<string> => {
     const { dataDir } = await record(commits);
-    owner.after(() => fs.rmSync(dataDir, { recursive: true }));
+    onEnd(owner, () => fs.rmSync(dataDir, { recursive: true }));
     return dataDir;
   };
   const ship = (url: string, dataDir: string, name = 'postgres'): Promise<CliResult> =>
@@ -50,7 +50,7 @@ describe('tables that somebody has altered', { skip: requirePostgres() }, () => 
     const dataDir = await recordLines([
       [metric, { ...metric, tags: { k: 'a\0b' } }].map((m) => JSON.stringify(m)),
     ]);
-    owner.after(() => fs.rmSync(dataDir, { recursive: true }));
+    onEnd(owner, () => fs.rmSync(dataDir, { recursive: true }));
     const tables = ['ms_sample', 'ms_series', 'ms_quarantine', 'ms_cursor', 'ms_applied'];
     await Promise.all(
       tables.map(async (table) => {
@@ -107,7 +107,7 @@ describe('tables that somebody has altered', { skip: requirePostgres() }, () => 
 
   it('are called incomplete where neither log nor sink has the last commits', async () => {
     const { dataDir, paths } = await record([2, 2], [2]);
-    owner.after(() => fs.rmSync(dataDir, { recursive: true }));
+    onEnd(owner, () => fs.rmSync(dataDir, { recursive: true }));
     const url = await postgres.createTables();
     fs.rmSync(paths[1]!);
     assert.equal((await ship(url, dataDir)).code, 1);
@@ -137,7 +137,7 @@ describe('tables that somebody has altered', { skip: requirePostgres() }, () => 
     };
     const metric = { timestamp: 1_700_000_000_000, name: 'm "x"', value: 1, type: 'gauge', tags };
     const dataDir = await recordLines([[metric, { ...metric, tags: {} }].map((m) => JSON.stringify(m))]);
-    owner.after(() => fs.rmSync(dataDir, { recursive: true }));
+    onEnd(owner, () => fs.rmSync(dataDir, { recursive: true }));
     const url = await postgres.createTables('flat');
     await shipped(url, dataDir);
     assert.deepEqual(await problemsOf(url, dataDir), []);
@@ -179,7 +179,7 @@ describe('tables that somebody has altered', { skip: requirePostgres() }, () => 
   it('get their series again when somebody empties ms_series beside a running exporter', async () => {
     const url = await postgres.createTables();
     const rig = new WriterRig();
-    owner.after(() => fs.rmSync(rig.dataDir, { recursive: true }));
+    onEnd(owner, () => fs.rmSync(rig.dataDir, { recursive: true }));
     rig.store(line(1));
     const exporter = startCli(owner, ['export', '--to', url, '--data-dir', rig.dataDir]);
     await eventually('the first metric is there', async () => (await counted(url, 'ms_metrics')) === 1);

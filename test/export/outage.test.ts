@@ -6,7 +6,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { logIdOf } from '../../src/export/exporter.ts';
+import { logIdOf } from '../../src/export/log-id.ts';
 import { initTables } from '../../src/export/postgres/init.ts';
 import { compareWithPostgres } from '../../src/export/postgres/verify.ts';
 import { eventually } from '../support/assertions.ts';

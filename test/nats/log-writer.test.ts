@@ -116,6 +116,16 @@ describe('the writer of a log', { skip }, () => {
     assert.deepEqual(await stored(server.url), [1, 2]);
   });
 
+  it('reads the resume point again for a message that another one had on its way', async (t) => {
+    const { connection } = await started(t);
+    const [predecessor, writer] = [
+      await LogWriter.open(connection, STREAM, LOG),
+      await LogWriter.open(connection, STREAM, LOG),
+    ];
+    await predecessor.append(commit(1));
+    await assert.rejects(writer.append(commit(1)), StreamMoved);
+  });
+
   it('notices that the stream was rolled back to an older copy, and resumes behind that', async (t) => {
     const { server, connection } = await started(t);
     const writer = await LogWriter.open(connection, STREAM, LOG);
@@ -151,7 +161,10 @@ describe('the writer of a log', { skip }, () => {
   it('goes on after the server refused its login for a while', async (t) => {
     const directory = temporaryDirectory(t);
     const allow = (password: string): void =>
-      writeFileSync(join(directory, 'login.conf'), `authorization { user: a, password: ${password} }\n`);
+      writeFileSync(
+        join(directory, 'login.conf'),
+        `authorization { user: a, password: ${password}, timeout: 180 }\n`,
+      );
     allow('right');
     const server = await startNats(t, { config: `include "../${basename(directory)}/login.conf"` });
     const url = `nats://a:right@127.0.0.1:${server.port}`;
@@ -255,7 +268,7 @@ describe('errors of NATS', { skip }, () => {
   });
 
   it('say that the user or password is wrong', async (t) => {
-    const server = await startNats(t, { config: 'authorization { user: a, password: b }' });
+    const server = await startNats(t, { config: 'authorization { user: a, password: b, timeout: 180 }' });
     await assert.rejects(openNats(parseNatsAddress(server.url, '--to'), {}, 'test'), {
       code: 'SINK_FAILED',
       message: /refuses the user, password or credentials/,
@@ -283,7 +296,9 @@ describe('errors of NATS', { skip }, () => {
     const user =
       '{ user: a, password: b, permissions: { publish: ["$JS.API.STREAM.INFO.>", "$JS.API.STREAM.MSG.GET.>"] } }';
     const admin = '{ user: admin, password: admin }';
-    const server = await startNats(t, { config: `authorization { users: [${user}, ${admin}] }` });
+    const server = await startNats(t, {
+      config: `authorization { users: [${user}, ${admin}], timeout: 180 }`,
+    });
     const at = (login: string) => `nats://${login}@127.0.0.1:${server.port}`;
     const admins = await connectTo(t, at('admin:admin'));
     await initStream(admins, ADDRESS, { replicas: 1, maxBytes: 1 << 28 });

@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import { describe, it, type TestContext } from 'node:test';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
-import { logIdOf } from '../../src/export/exporter.ts';
+import { logIdOf } from '../../src/export/log-id.ts';
 import type { CommitRange } from '../../src/export/sink.ts';
 import { parseNatsAddress } from '../../src/nats/address.ts';
 import { openNats } from '../../src/nats/connect.ts';
