@@ -103,7 +103,7 @@ type Verdict = 'retry' | 'fenced' | 'fatal';
 
 export class SinkError extends MetricsStreamError {
   readonly verdict: Verdict;
-  /** The sink is there, but this request got no answer, or the answer that nobody leads it now. */
+  /** No answer came in time, or the answer that nobody leads it now: asking again may help. */
   readonly isUnanswered: boolean;
 
   constructor(verdict: Verdict, message: string, options: ErrorOptions & { isUnanswered?: boolean } = {}) {

@@ -99,6 +99,9 @@ const TEXTS: Readonly<Record<string, string>> = {
   '57014': '{}: the database is too slow for --statement-timeout',
 };
 
+/** A statement that was cancelled, also by --statement-timeout, and a database that starts. */
+const UNANSWERED = ['57014', '57P03'];
+
 /** The failure as one line. */
 export function sinkError(place: string, error: unknown): SinkError {
   if (error instanceof SinkError) return error;
@@ -112,7 +115,10 @@ export function sinkError(place: string, error: unknown): SinkError {
     );
   const text = textOf(error) ?? `{} (SQLSTATE ${error.code})`;
   const verdict = isClassOf(error, ...PASSING) ? 'retry' : 'fatal';
-  return new SinkError(verdict, `${place}: ${text.replace('{}', () => error.message)}`, { cause: error });
+  return new SinkError(verdict, `${place}: ${text.replace('{}', () => error.message)}`, {
+    cause: error,
+    isUnanswered: UNANSWERED.includes(error.code ?? ''),
+  });
 }
 
 function textOf({ constraint, message, code = '' }: pg.DatabaseError): string | undefined {
@@ -131,6 +137,8 @@ function clientError(place: string, error: unknown): SinkError {
   if (advice === undefined)
     return new SinkError('retry', `${place}: cannot reach the database: ${connectionText(error)}`, {
       cause: error,
+      // The texts of pg and pg-pool, which give these errors no code.
+      isUnanswered: /timeout/i.test(message),
     });
   return new SinkError('fatal', `${place}: ${message}: ${advice}`, { cause: error });
 }
