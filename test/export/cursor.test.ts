@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { before, describe, it } from 'node:test';
 import { readCursorFile } from '../../src/storage/cursor-file.ts';
-import { suiteOwner } from '../support/clean-up.ts';
+import { onEnd, suiteOwner } from '../support/clean-up.ts';
 import { record, segmentPaths } from '../support/damage.ts';
 import { type Postgres, requirePostgres, startPostgres } from '../support/postgres.ts';
 import { type CliResult, runCli } from '../support/server-process.ts';
@@ -19,7 +19,7 @@ describe('the cursor in PostgreSQL', { skip: requirePostgres() }, () => {
   });
 
   const removed = (dataDir: string): string => {
-    owner.after(() => fs.rmSync(dataDir, { recursive: true, force: true }));
+    onEnd(owner, () => fs.rmSync(dataDir, { recursive: true, force: true }));
     return dataDir;
   };
   const ship = (url: string, dataDir: string, ...args: string[]): Promise<CliResult> =>

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { eventually } from '../support/assertions.ts';
 import { makeCertificate } from '../support/certificates.ts';
-import { suiteOwner } from '../support/clean-up.ts';
+import { onEnd, suiteOwner } from '../support/clean-up.ts';
 import { type Recorded, record } from '../support/damage.ts';
 import { startPgBouncer } from '../support/pgbouncer.ts';
 import { assertSame, init, initArgs } from '../support/pipeline.ts';
@@ -45,7 +45,7 @@ describe('a database with settings of its own', { skip: requirePostgres() }, () 
     chmodSync(directory, DIRECTORY_MODE);
     postgres = await startPostgres(owner, ['ssl=on', `ssl_cert_file=${cert}`, `ssl_key_file=${files.key}`]);
     recorded = await record([3, 200, 1], [5]);
-    owner.after(() => rmSync(recorded.dataDir, { recursive: true, force: true }));
+    onEnd(owner, () => rmSync(recorded.dataDir, { recursive: true, force: true }));
   });
 
   const exportArgs = (url: string): string[] => [

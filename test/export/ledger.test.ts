@@ -32,7 +32,7 @@ describe('the ledger of transactions', { skip: requirePostgres() }, () => {
 
   const recorded = async (): Promise<string> => {
     const { dataDir } = await record(SIZES);
-    owner.after(() => fs.rmSync(dataDir, { recursive: true, force: true }));
+    onEnd(owner, () => fs.rmSync(dataDir, { recursive: true, force: true }));
     return dataDir;
   };
   const ship = (url: string, dataDir: string, ...args: string[]): Promise<CliResult> =>

@@ -4,6 +4,7 @@ import fs from 'node:fs';
 import { describe, it, type TestContext } from 'node:test';
 import { readCursorFile } from '../../src/storage/cursor-file.ts';
 import { eventually } from '../support/assertions.ts';
+import { onEnd } from '../support/clean-up.ts';
 import { damageCommit, record, segmentPaths } from '../support/damage.ts';
 import { Bench, failsWith } from '../support/exporter-bench.ts';
 import { line, WriterRig } from '../support/writer-rig.ts';
@@ -26,7 +27,7 @@ async function forked(test: TestContext): Promise<{ dataDir: string; copy: strin
   const copy = `${dataDir}-copy`;
   for (const id of [0, 1]) rig.store(line(id));
   fs.cpSync(dataDir, copy, { recursive: true });
-  test.after(() => fs.rmSync(copy, { recursive: true }));
+  onEnd(test, () => fs.rmSync(copy, { recursive: true }));
   for (const id of [2, 3, 4]) rig.store(line(id));
   await rig.stop();
   return { dataDir, copy };
@@ -39,7 +40,7 @@ function exchangeable(test: TestContext) {
   const [copy, other] = [`${dataDir}-copy`, `${dataDir}-other`];
   for (const id of [0, 1]) rig.store(line(id));
   fs.cpSync(dataDir, copy, { recursive: true });
-  test.after(() => fs.rmSync(copy, { recursive: true }));
+  onEnd(test, () => fs.rmSync(copy, { recursive: true }));
   for (const id of [2, 3, 4]) rig.store(line(id));
   const exchange = () => {
     fs.renameSync(dataDir, other);
@@ -103,7 +104,7 @@ describe('the exporter of a log that was restored from an older copy', () => {
     const { dataDir } = await record([1, 1]);
     const copy = `${dataDir}-copy`;
     fs.cpSync(dataDir, copy, { recursive: true });
-    test.after(() => fs.rmSync(copy, { recursive: true }));
+    onEnd(test, () => fs.rmSync(copy, { recursive: true }));
     const rig = new WriterRig({ dataDir });
     for (const id of [2, 3, 4]) rig.store(line(id, PADDING));
     const run = new Bench(test, dataDir).start({ once: false, watchMs: 1 });

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { describe, it } from 'node:test';
+import { onEnd } from '../support/clean-up.ts';
 import { record } from '../support/damage.ts';
 import { startCli } from '../support/server-process.ts';
 
@@ -25,7 +26,7 @@ describe('the priority of export', () => {
   ] as const) {
     it(`is ${steps} steps below that of its caller${args.map((arg) => ` ${arg}`).join('')}`, async (t) => {
       const { dataDir } = await record([1]);
-      t.after(() => rmSync(dataDir, { recursive: true }));
+      onEnd(t, () => rmSync(dataDir, { recursive: true }));
       const cli = startCli(t, ['export', '--to', NOWHERE, '--data-dir', dataDir, ...args]);
       await cli.until((lines) => lines.some((line) => line.includes('trying again')));
       const expected = Math.min(19, niceOf('/proc/self') + steps);

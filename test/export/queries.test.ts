@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import { before, describe, it } from 'node:test';
 import { initTables } from '../../src/export/postgres/init.ts';
 import { LAYOUTS, type Layout } from '../../src/export/postgres/schema.ts';
-import { suiteOwner } from '../support/clean-up.ts';
+import { onEnd, suiteOwner } from '../support/clean-up.ts';
 import { recordLines } from '../support/damage.ts';
 import { POSTGRES_DEFAULTS, type Postgres, requirePostgres, startPostgres } from '../support/postgres.ts';
 import { runCli } from '../support/server-process.ts';
@@ -41,7 +41,7 @@ describe('the queries of docs/postgres.md', { skip: requirePostgres() }, () => {
   before(async () => {
     postgres = await startPostgres(owner);
     const dataDir = await recordLines([lines()]);
-    owner.after(() => fs.rmSync(dataDir, { recursive: true }));
+    onEnd(owner, () => fs.rmSync(dataDir, { recursive: true }));
     for (const layout of LAYOUTS) {
       const url = await postgres.createDatabase(`queries_${layout}`);
       await initTables(new URL(url), { ...POSTGRES_DEFAULTS, layout });

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import net, { type AddressInfo } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
+import { onEnd } from '../support/clean-up.ts';
 import { record } from '../support/damage.ts';
 import { assertSame, init } from '../support/pipeline.ts';
 import { requirePostgres, startPostgres } from '../support/postgres.ts';
@@ -52,12 +53,12 @@ describe('a database that goes silent', { skip: requirePostgres() }, () => {
   it('during a COPY is given up after --statement-timeout, and gets every metric once', async (t) => {
     const postgres = await startPostgres(t);
     const { dataDir } = await record([3, 200], [5]);
-    t.after(() => rmSync(dataDir, { recursive: true }));
+    onEnd(t, () => rmSync(dataDir, { recursive: true }));
     await init(postgres.url);
     const path = await startPath(t, Number(new URL(postgres.url).port));
     const url = new URL(postgres.url);
     url.port = String(path.port);
-    const patience = ['--statement-timeout', '1s', '--connect-timeout', '30s'];
+    const patience = ['--statement-timeout', '10s', '--connect-timeout', '30s'];
     const { code, stderr } = await runCli([
       ...['export', '--to', url.href, '--data-dir', dataDir, '--once', ...patience],
     ]);
