@@ -169,6 +169,8 @@ class PoolWorker implements Dispatcher {
   }
 
   expire(nowMs: number): void {
+    // After a pause of this thread a timer can come before the wake-up for lines that were stored in time.
+    this.settle();
     // Publishing fails while every run slot is in use, so try again what an earlier turn could not publish.
     this.publish();
     this.expireOlder(nowMs, this.config.requestTimeoutMs, 'request');
@@ -178,6 +180,7 @@ class PoolWorker implements Dispatcher {
   }
 
   expireAll(nowMs: number): void {
+    this.settle();
     this.expireOlder(nowMs, Number.NEGATIVE_INFINITY, 'drain');
   }
 
