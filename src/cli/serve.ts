@@ -131,6 +131,10 @@ class SignalHandler implements SignalActions {
     this.server?.stop();
     // Behind the state: who reads the line finds /ready at 503.
     this.log.info({ signal }, 'draining: finishing requests in flight; a second signal ends at once');
+    // The lines above can take long on a busy machine. A signal that came meanwhile is handled before this.
+    setImmediate(() => {
+      this.stopSinceMs = monotonicMs();
+    });
     // Nothing is acknowledged before the start is complete, so a start that hangs can be cut off.
     if (this.server === null) {
       setTimeout(() => {

@@ -23,7 +23,7 @@ const ENTRY = new URL('./ingest-worker.js', import.meta.url);
  */
 const YOUNG_GENERATION_MB = 12;
 /** How much longer than its drain time a worker may need before main stops waiting for it. */
-const DRAIN_GRACE_MS = 500;
+const DRAIN_GRACE_MS = 3_000;
 
 /** The source of the messages of live streams; see src/live/feed.ts. */
 interface LiveSource {

@@ -92,7 +92,7 @@ describe('SIGTERM', () => {
   });
 
   it('shows in /ready and POST on connections that are still open', async (t) => {
-    const args = ['--workers', '1', '--drain-timeout-ms', '4000'];
+    const args = ['--workers', '1', '--drain-timeout-ms', '60000'];
     const server = await startServer(t, { args, dataDir: memoryDirectory(t) });
     const holding = await RawConnection.open(server.port);
     const asking = await RawConnection.open(server.port);
@@ -132,9 +132,8 @@ describe('SIGTERM', () => {
 
   it('passed on by npm on top of the terminal is still one Ctrl-C', async (t) => {
     const server = await startServer(t);
-    // Two of the same kind would be one to the kernel, too.
-    server.kill('SIGINT');
-    server.kill('SIGTERM');
+    // Two of the same kind would be one to the kernel, too. Stopped, the server gets both at once on a busy machine, too.
+    for (const signal of ['SIGSTOP', 'SIGINT', 'SIGTERM', 'SIGCONT'] as const) server.kill(signal);
     assert.deepEqual(await server.exited, CLEAN_EXIT);
   });
 });
@@ -160,8 +159,10 @@ describe('SIGTERM while a sync hangs', () => {
       const connection = await RawConnection.open(server.port);
       connection.send(postRequest(namesBody(name)));
       await eventually('the line is written', () => countNames(readStored(server.dataDir)).has(name));
+      // The others are answered before the sync, so before the drain.
+      const early = ack === 'synced' ? undefined : await connection.read();
       server.kill('SIGTERM');
-      assert.equal((await connection.read()).status, status);
+      assert.equal((early ?? (await connection.read())).status, status);
       connection.close();
       const warning = await server.logged(({ msg = '' }) => msg.startsWith('waiting for the disk'));
       assert.equal(warning.level, 'warn');
