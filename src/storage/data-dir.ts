@@ -329,17 +329,22 @@ export function ownerOf(path: string): Promise<Owner | null> {
   return new Promise((resolve) => {
     const socket = net.connect({ path: lockAddress(lockNameOf(path)) });
     let text = '';
+    let isHeld = false;
     socket.setEncoding('utf8');
     socket.setTimeout(ANSWER_MS, () => socket.destroy());
+    socket.on('connect', () => {
+      isHeld = true;
+    });
     socket.on('data', (part: string) => {
       text += part;
     });
     socket.on('error', () => {});
-    socket.on('close', () => resolve(parseOwner(text)));
+    // An owner too busy to answer in time is one all the same.
+    socket.on('close', () => resolve(parseOwner(text) ?? (isHeld ? ownerInFile(path) : null)));
   });
 }
 
-/** From another network namespace only the file names the owner. */
+/** From another network namespace, and for an owner too busy to answer, only the file names it. */
 function ownerInFile(path: string): Owner | null {
   try {
     return parseOwner(fs.readFileSync(join(path, OWNER_FILE), 'utf8'));

@@ -22,8 +22,8 @@ export const OWNER_FILE = 'OWNER';
 /** flock(1) of util-linux and of BusyBox: somebody else has the lock. */
 const CONFLICT_STATUS = 1;
 const INHERITED_FD = 3;
-/** A network file system that does not answer must not delay the start for longer. */
-const FLOCK_TIMEOUT_MS = 1_500;
+/** For a network file system that does not answer; starting flock(1) on a busy machine takes seconds, too. */
+const FLOCK_TIMEOUT_MS = 15_000;
 /** Another process may replace the file between opening and locking it. */
 const ATTEMPTS = 3;
 
