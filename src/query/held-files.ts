@@ -2,15 +2,20 @@
  * Files that a query holds open, under names that DuckDB can open as often as it likes.
  *
  * `/proc/self/fd/<n>` opens the file itself, even after its name was deleted. A rename or a deletion does not disturb a
- * running query, the data directory stays unchanged, and DuckDB may read exactly these files. A private copy is unlinked
- * at once, so a killed process leaves none behind.
+ * running query, the data directory stays unchanged, and DuckDB may read exactly these files. A private copy has no name
+ * (O_TMPFILE), so a killed process leaves none behind.
  */
 import { randomBytes } from 'node:crypto';
 import fs, { constants } from 'node:fs';
 import { join } from 'node:path';
 import { MetricsStreamError, systemErrorText } from '../base/errors.ts';
+import { codeOf } from '../storage/file-ops.ts';
 
 const COPY_BYTES = 1 << 20;
+/** Linux; Node.js does not name it. */
+const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
+/** What file systems without O_TMPFILE answer. */
+const WITHOUT_TMPFILE = ['EOPNOTSUPP', 'ENOTSUP', 'EISDIR', 'EINVAL'];
 
 export class HeldFiles {
   private readonly fds: number[] = [];
@@ -33,15 +38,25 @@ export class HeldFiles {
 
   /** A new private file without a name. */
   create(): PrivateFile {
-    const path = join(this.temporaryDirectory, `metricsstream-query-${randomBytes(8).toString('hex')}`);
     try {
-      const fd = fs.openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
+      const fd = this.openNameless();
       this.fds.push(fd);
-      fs.unlinkSync(path);
       return new PrivateFile(fd, this.chunk, (error) => this.writeError(error));
     } catch (error) {
       throw this.writeError(error);
     }
+  }
+
+  private openNameless(): number {
+    try {
+      return fs.openSync(this.temporaryDirectory, constants.O_RDWR | O_TMPFILE, 0o600);
+    } catch (error) {
+      if (!WITHOUT_TMPFILE.includes(codeOf(error))) throw error;
+    }
+    const path = join(this.temporaryDirectory, `metricsstream-query-${randomBytes(8).toString('hex')}`);
+    const fd = fs.openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
+    fs.unlinkSync(path);
+    return fd;
   }
 
   private writeError(error: unknown): MetricsStreamError {

@@ -10,9 +10,10 @@ import { MIB } from '../base/units.ts';
 
 /** Node, DuckDB's code, and buffers of the reader. */
 const PROCESS_BYTES = 384 * MIB;
-/** For the kernel's own data, the other memory of the group, and a query's growth between two checks. */
+/** For the kernel's own data, the other memory of the group, and a query's growth until a check that comes late. */
 const GROUP_REST_BYTES = 24 * MIB;
-const CHECK_MS = 25;
+const GROUP_REST_SHARE = 1 / 8;
+const CHECK_MS = 10;
 const PAGE_BYTES = 4_096;
 
 /** Bytes that the kernel cannot take back by dropping pages of files. */
@@ -24,11 +25,11 @@ function privateBytes(): number {
 /** Calls `exceeded` once, when the process is too large for the reason given. Returns a function that ends the watch. */
 export function watchMemory(maxMemoryBytes: number, exceeded: (allowance: string) => void): () => void {
   const { bytes, source } = memoryLimit();
+  const mostBytes = bytes - Math.max(GROUP_REST_BYTES, bytes * GROUP_REST_SHARE);
   const tooLarge = (): string | null => {
     if (process.memoryUsage.rss() > maxMemoryBytes + PROCESS_BYTES)
       return `--max-memory (${Math.round(maxMemoryBytes / MIB)} MiB) allows`;
-    if (privateBytes() > bytes - GROUP_REST_BYTES)
-      return `this process may use (${Math.floor(bytes / MIB)} MiB, ${source})`;
+    if (privateBytes() > mostBytes) return `this process may use (${Math.floor(bytes / MIB)} MiB, ${source})`;
     return null;
   };
   const timer = setInterval(() => {

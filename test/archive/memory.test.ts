@@ -30,7 +30,7 @@ describe('in a control group', { skip: MemoryGroup.refusal() }, () => {
   const run = (t: TestContext, mebibytes: number, args: readonly string[]) => {
     const group = MemoryGroup.create(mebibytes * MIB);
     group.removeAfter(t);
-    return runCli([...args, '--data-dir', rig.dataDir], { wrapper: group.wrapper, timeoutMs: 180_000 });
+    return runCli([...args, '--data-dir', rig.dataDir], { wrapper: group.wrapper });
   };
 
   it('of 400 MiB archive keeps within it, however many tags a metric has', async (t) => {

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
+import { eventually } from '../support/assertions.ts';
 import { suiteOwner } from '../support/clean-up.ts';
 import { ROOT } from '../support/deploy-files.ts';
 import { postRequest, RawConnection } from '../support/raw-http.ts';
@@ -212,8 +213,11 @@ describe('query', () => {
     const args = ['query', '--data-dir', dataDir, '--temp-dir', directory, '--progress'];
     const sql = 'SELECT count(*) FROM range(100000000000) WHERE hash(range) = 0';
     const child = spawn(process.execPath, [MAIN, ...args, sql], { stdio: ['ignore', 'pipe', 'pipe'] });
-    // The progress shows that the query runs.
-    await once(child.stderr, 'data');
+    let progress = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      progress += text;
+    });
+    await eventually('the query runs', () => progress.includes('rows read'));
     child.kill('SIGINT');
     const [code, signal] = (await once(child, 'exit')) as [number | null, string | null];
     assert.deepEqual([code, signal], [null, 'SIGINT']);
