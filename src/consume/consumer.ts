@@ -63,6 +63,8 @@ export class StreamConsumer {
   /** Why the stream did not answer the last time, or ''. */
   private watchError = '';
   private trimError = '';
+  /** Reports of the workers that something could not be stored. */
+  private failures = 0;
   private loggedStuckText = '';
   private nextTrimMs = 0;
   private pending = 0;
@@ -206,12 +208,14 @@ export class StreamConsumer {
         this.enteredState(number, report);
         break;
       case 'sink failed':
+        this.failures += 1;
         this.troubles.occur(SINK, report.error);
         break;
       case 'returned':
         metrics.add('returned_messages', report.messages);
         break;
       case 'quarantine failed':
+        this.failures += 1;
         this.troubles.occur(QUARANTINE, report.error);
         break;
       case 'quarantined':
@@ -238,13 +242,13 @@ export class StreamConsumer {
   /** Reads the queue for metrics, and trims the stream now and then. */
   private async watch(link: NatsLink, jsm: JetStreamManager): Promise<void> {
     const { address, durable } = this.options;
-    const { metrics } = this;
+    const { metrics, failures } = this;
     metrics.set('breaker_state', readBreaker(this.breaker).state);
     metrics.set('workers', this.workers.filter(({ state }) => state !== 'stopped').length);
     try {
       const reading = await link.guard(() => readQueue(jsm, address.stream, durable));
       metrics.queue(reading);
-      this.followLag(reading.pending + reading.unacknowledged);
+      this.followLag(reading.pending + reading.unacknowledged, this.failures !== failures);
       this.logProgress();
       metrics.set('up', 1);
       this.watchError = '';
@@ -293,9 +297,10 @@ export class StreamConsumer {
     return `worker ${stuck} has reported nothing for ${SILENT_MS / MS_PER_SECOND} s; if that lasts, start consume again`;
   }
 
-  private followLag(pending: number): void {
+  /** @param hasFailed a worker could not store something after the queue was asked: it may be missing in the answer */
+  private followLag(pending: number, hasFailed: boolean): void {
     this.pending = pending;
-    if (pending === 0) {
+    if (pending === 0 && !hasFailed) {
       this.heldUpToMs = Date.now();
       // Another process has stored what this one could not.
       if (readBreaker(this.breaker).state === CLOSED) this.troubles.pass(SINK);
