@@ -36,6 +36,8 @@ export interface LoadPlan {
   readonly keepAlive: boolean;
   /** From the moment a request is sent until its answer is complete. */
   readonly timeoutMs: number;
+  /** Requests that are due when the load ends may still be sent for this long. */
+  readonly graceMs: number;
   /** How often a request without an answer, or with one that may be repeated, is sent again with its key. 0: no keys. */
   readonly retries: number;
   readonly threads: number | 'auto';
@@ -63,6 +65,7 @@ export const PLAN_DEFAULTS = {
   load: { kind: 'closed', requestsPerClient: 100, intervalMs: 100 },
   keepAlive: true,
   timeoutMs: 10_000,
+  graceMs: 1_000,
   retries: 0,
   threads: 'auto',
   seed: 1,
@@ -101,6 +104,7 @@ export function createPlan(given: Partial<LoadPlan>): LoadPlan {
   requireNumber('clients', plan.clients, 1, CLIENTS_MAX);
   requireNumber('batch', plan.batch, 1, BATCH_MAX);
   requireNumber('timeout', plan.timeoutMs, 1, DURATION_MAX_MS, false);
+  requireNumber('grace', plan.graceMs, 0, DURATION_MAX_MS, false);
   requireNumber('retries', plan.retries, 0, RETRIES_MAX);
   requireNumber('seed', plan.seed, 0, 2 ** 32 - 1);
   requireNumber('warm-up', plan.warmUpMs, 0, DURATION_MAX_MS, false);

@@ -52,7 +52,7 @@ export async function runLoad(plan: LoadPlan, options: RunOptions = {}): Promise
   const runId = createRunId();
   const threads = threadsOf(plan);
   const from = dataDir === undefined ? undefined : endOfFiles(dataDir);
-  const counters = () => readCounters(host, port);
+  const counters = () => readCounters(host, port, plan.timeoutMs);
   const before = dataDir === undefined ? await counters() : undefined;
   const isWatched = dataDir !== undefined && plan.watchStorage;
   const samples = isWatched ? Array.from({ length: threads }, createSampleRing) : [];

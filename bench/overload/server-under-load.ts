@@ -67,9 +67,11 @@ export async function withProbedServer<T>(
   const group = smoke
     ? null
     : createControlGroup(`metricsstream-overload-${process.pid}-${++started}`, MEMORY_BYTES);
+  // A smoke run judges answers, on whatever disk: one that stalls must not make them 504 or a timeout.
+  const patience = smoke ? ['--request-timeout-ms', '60s'] : [];
   const phase = env === undefined ? [] : ['--phase', String(FAULTS_REACH_PHASE)];
   const start = (dataDir: string) =>
-    startChild(serveArgs(dataDir, ...phase, ...args), smoke ? undefined : SERVER_CORE, {
+    startChild(serveArgs(dataDir, ...phase, ...patience, ...args), smoke ? undefined : SERVER_CORE, {
       ...(env === undefined ? {} : { env }),
       ...(group === null ? {} : { wrap: group.wrap }),
     });
@@ -77,8 +79,13 @@ export async function withProbedServer<T>(
     return await withServer(scratch, start, async ({ pid, port, stop }, dataDir) => {
       const prober = await Prober.start({ port, streams }, smoke ? undefined : LOAD_CORE);
       try {
+        const timeouts = smoke ? { timeoutMs: 180_000 } : {};
         const load: ServerUnderLoad['load'] = (plan, afterwards) =>
-          measuredLoad({ port, dataDir, threads: 1, watchStorage: false, ...plan }, pid, afterwards);
+          measuredLoad(
+            { port, dataDir, threads: 1, watchStorage: false, ...timeouts, ...plan },
+            pid,
+            afterwards,
+          );
         const result = await work({ pid, port, dataDir, group, load }, prober);
         await stop();
         return result;

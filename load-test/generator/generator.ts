@@ -26,8 +26,6 @@ const CONNECT_TIMEOUT_MS = 5_000;
 const SWEEP_MS = 20;
 /** A timer may come this much too late; from here on the loop turns until the time has come. */
 const TIMER_SLACK_MS = 2;
-/** Requests that are due when the load ends may still be sent for this long. */
-const GRACE_MS = 1_000;
 /** A server that refuses connections is not asked again at once. */
 const RECONNECT_MS = 100;
 /** At most one request in this time is looked for in the files. */
@@ -269,14 +267,15 @@ export class Generator implements ConnectionEvents {
     else this.immediate = setImmediate(this.turn);
   }
 
-  /** Ends requests whose time is up, and sending when nothing is left to send. */
+  /** Ends sending when nothing is left to send, and requests whose time is up. */
   private sweep(): void {
     const nowMs = monotonicMs();
+    // Sending first: a request given up frees its connection, which would send another one after the end.
+    if (this.isSending && (this.pace!.isDone(nowMs) || nowMs >= this.times.endMs + this.data.plan.graceMs))
+      this.endSending();
     for (const connection of this.connections) {
       if (connection.isBusy && nowMs >= connection.deadlineMs) connection.giveUp();
     }
-    if (this.isSending && (this.pace!.isDone(nowMs) || nowMs >= this.times.endMs + GRACE_MS))
-      this.endSending();
   }
 
   private endSending(): void {

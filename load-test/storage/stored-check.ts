@@ -128,12 +128,16 @@ export interface ServerCounters {
 }
 
 /** Undefined when the server has no such summary. */
-export async function readCounters(host: string, port: number): Promise<ServerCounters | undefined> {
+export async function readCounters(
+  host: string,
+  port: number,
+  timeoutMs: number,
+): Promise<ServerCounters | undefined> {
   try {
     const address = host.includes(':') ? `[${host}]` : host;
     const response = await fetch(`http://${address}:${port}/metrics`, {
       headers: { accept: 'application/json' },
-      signal: AbortSignal.timeout(5_000),
+      signal: AbortSignal.timeout(timeoutMs),
     });
     const { metrics } = (await response.json()) as { metrics?: Partial<ServerCounters> };
     if (!response.ok || typeof metrics?.accepted !== 'number' || typeof metrics.stored !== 'number') {

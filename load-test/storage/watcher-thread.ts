@@ -95,4 +95,6 @@ port.on('message', ({ withinMs }: WatcherStop) => {
   stopAtMs = monotonicMs() + withinMs;
 });
 look();
+// The first look compiles its code; its time is not that of looking.
+budgetMs = BUDGET_MAX_MS;
 port.postMessage(WATCHING);

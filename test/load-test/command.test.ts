@@ -11,6 +11,8 @@ import { accepted, answer, startScriptedServer } from './scripted-server.ts';
 
 const MAIN = fileURLToPath(new URL('../../load-test/main.js', import.meta.url));
 const TIMEOUT_MS = 180_000;
+/** A disk that stalls may keep a request waiting. */
+const PATIENT = ['--timeout', '150s'];
 
 interface Ended {
   readonly code: number | null;
@@ -55,7 +57,7 @@ describe('load', { concurrency: 3 }, () => {
     const directory = temporaryDirectory(context, 'load-report-');
     const page = join(directory, 'deep', 'run.html');
     const file = join(directory, 'result.json');
-    const outputs = ['--data-dir', dataDir, '--report', page, '--json', file];
+    const outputs = ['--data-dir', dataDir, '--report', page, '--json', file, ...PATIENT];
     const { code, stdout, stderr } = await runLoadCommand([port, 4, 25, 5, ...outputs]);
     assert.equal(code, 0, stdout + stderr);
     assert.match(stdout, /API \(due → 2xx answer\) +100 /);
@@ -72,7 +74,15 @@ describe('load', { concurrency: 3 }, () => {
 
   it('prints JSON in place of the table', async (context) => {
     const { port } = await startServer(context, { args: ['--workers', '1'] });
-    const { code, stdout } = await runLoadCommand([port, '--rate', 100, '--duration', '500ms', '--json']);
+    const { code, stdout } = await runLoadCommand([
+      port,
+      '--rate',
+      100,
+      '--duration',
+      '500ms',
+      '--json',
+      ...PATIENT,
+    ]);
     assert.equal(code, 0);
     const result = JSON.parse(stdout) as LoadResult;
     assert.equal(result.intended, 50);
@@ -84,7 +94,7 @@ describe('load', { concurrency: 3 }, () => {
     const { port } = await startServer(context, { args: ['--workers', '1'] });
     const elsewhere = temporaryDirectory(context);
     // The check waits for missing metrics, also with a scripted server.
-    const { code, stdout } = await runLoadCommand([port, 1, 2, 0, '--data-dir', elsewhere]);
+    const { code, stdout } = await runLoadCommand([port, 1, 2, 0, '--data-dir', elsewhere, ...PATIENT]);
     assert.equal(code, 1);
     assert.match(stdout, /FAILED: 2 accepted, 0 stored \(2 accepted metrics are not in the files\)/);
   });
@@ -106,7 +116,7 @@ describe('load', { concurrency: 3 }, () => {
   it('ends at the first Ctrl-C with a table of its measurements', async (context) => {
     const { port } = await startServer(context, { args: ['--workers', '1'] });
     let killed = false;
-    const { code, stdout } = await runLoadCommand([port, 2, 100_000, 10], {
+    const { code, stdout } = await runLoadCommand([port, 2, 100_000, 10, ...PATIENT], {
       onError: (text, kill) => {
         if (killed || !/ sent /.test(text)) return;
         killed = true;

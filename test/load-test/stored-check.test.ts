@@ -11,6 +11,8 @@ import { segmentPaths } from '../support/stored.ts';
 const BATCH = 3;
 const REQUESTS = 40;
 const ACCEPTED = REQUESTS * BATCH;
+/** A disk that stalls, and the machine, may take as long. */
+const PATIENCE = { timeoutMs: 180_000, storedWithinMs: 180_000 } as const;
 
 interface Stored {
   readonly path: string;
@@ -30,6 +32,7 @@ async function storedLoad(context: TestContext, segmentBytes?: number): Promise<
       clients: 1,
       batch: BATCH,
       load: { kind: 'closed', requestsPerClient: REQUESTS, intervalMs: 0 },
+      ...PATIENCE,
     }),
   );
   assert.equal(result.check.kind, 'files');
@@ -116,8 +119,10 @@ describe('accepted = stored, read from the files,', { concurrency: 4 }, () => {
 
   it('finds a sample of the requests while the load runs', async (context) => {
     const { port, dataDir } = await startServer(context, { args: ['--workers', '1', '--ack', 'synced'] });
-    const load = { kind: 'closed', requestsPerClient: 50, intervalMs: 20 } as const;
-    const { storageLatency } = await runLoad(createPlan({ port, dataDir, clients: 4, batch: BATCH, load }));
+    // Longer than the watcher rests when a look took long.
+    const load = { kind: 'closed', requestsPerClient: 50, intervalMs: 100 } as const;
+    const plan = createPlan({ port, dataDir, clients: 4, batch: BATCH, load, ...PATIENCE });
+    const { storageLatency } = await runLoad(plan);
     assert.ok(storageLatency !== undefined);
     assert.ok(storageLatency.found > 0);
     assert.equal(storageLatency.found + storageLatency.skipped, storageLatency.sampled);
