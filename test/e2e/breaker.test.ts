@@ -198,11 +198,10 @@ describe('a sync that stalls', () => {
       const server = await start(t, phase, faults, ['--sync-timeout-ms', '500']);
       const stored = [await store(server)];
       const waiting = await RawConnection.open(server.port);
-      faults.set({ syncDelayMs: 3_000 });
+      const release = faults.hangSyncs();
       stored.push(uniqueName('waiting'));
       waiting.send(postRequest(namesBody(stored.at(-1)!)));
       await eventually('the breaker is open', async () => (await stateOf(server)) === 1);
-      faults.clear();
       const response = await post(server.port, namesBody(uniqueName('refused')));
       assert.equal(assertProblem(response, 503).reason, 'breaker_open');
       assertRetryAfter(response);
@@ -212,6 +211,7 @@ describe('a sync that stalls', () => {
       assert.equal((await Scrape.of(server.port)).sum('metricsstream_timeouts_total', 'kind="sync"'), 1);
 
       // It returns before the request's own timeout.
+      release();
       assertAccepted(await waiting.read(), 1);
       waiting.close();
       stored.push(await storedAtLast(server, []));
@@ -228,9 +228,11 @@ describe('a sync that stalls', () => {
   it('is detected by main if the answering thread waits for it, in phase 0', async (t) => {
     const faults = new FaultSwitch(t);
     const server = await start(t, '0', faults, ['--sync-timeout-ms', '500']);
-    faults.set({ syncDelayMs: 1_500 });
-    const stored = [await store(server)];
-    faults.clear();
+    const release = faults.hangSyncs();
+    const storing = store(server);
+    await server.logged(({ to }) => to === 'open');
+    release();
+    const stored = [await storing];
     stored.push(await storedAtLast(server, []));
     assert.deepEqual(await transitionsOf(server), [1, 1, 1]);
     assert.equal((await Scrape.of(server.port)).sum('metricsstream_timeouts_total', 'kind="sync"'), 1);
@@ -244,12 +246,12 @@ describe('a sync that stalls', () => {
     const faults = new FaultSwitch(t);
     const args = ['--sync-timeout-ms', '500', '--ack', 'written', '--sync-interval-ms', '50'];
     const server = await start(t, '6', faults, args);
-    faults.set({ syncDelayMs: 3_000 });
+    const release = faults.hangSyncs();
     const stored = [await store(server)];
     await eventually('the breaker is open', async () => (await stateOf(server)) === 1);
-    faults.clear();
     const problem = assertProblem(await post(server.port, namesBody(uniqueName('refused'))), 503);
     assert.equal(problem.reason, 'breaker_open');
+    release();
     stored.push(await storedAtLast(server, []));
     assert.equal(await stateOf(server), 0);
     assert.deepEqual(

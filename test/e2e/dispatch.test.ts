@@ -72,17 +72,17 @@ for (const phase of [1, 5]) {
     it('starts, and has ended once the answers are sent', async (t) => {
       const { server, faults } = await slowServer(t, phase);
       const resting = threads(server);
-      faults.set({ syncDelayMs: SYNC_DELAY_MS });
+      const release = faults.hangSyncs();
       const waiting = Array.from({ length: 3 }, () => post(server.port, namesBody(uniqueName('thread'))));
       await eventually('three threads live', () => threads(server) >= resting + 3);
-      faults.clear();
+      release();
       for (const response of await Promise.all(waiting)) assertAccepted(response, 1);
       await eventually('they have ended', () => threads(server) === resting);
     });
 
     it('is refused with 503 at the limit of threads, and served once one has ended', async (t) => {
       const { server, faults } = await slowServer(t, phase, ['--request-threads', '2']);
-      faults.set({ syncDelayMs: SYNC_DELAY_MS });
+      const release = faults.hangSyncs();
       const waiting = Array.from({ length: 2 }, () => post(server.port, namesBody(uniqueName('waiting'))));
       await eventually('both lanes are held', async () => (await queueDepth(server)) === 2);
       const refused = uniqueName('refused');
@@ -90,7 +90,7 @@ for (const phase of [1, 5]) {
       const problem = assertProblem(response, 503);
       assertRetryAfter(response);
       assert.deepEqual([problem.reason, problem.queueDepth, problem.queueCapacity], ['queue_full', 2, 2]);
-      faults.clear();
+      release();
       for (const answer of await Promise.all(waiting)) assertAccepted(answer, 1);
       await eventually('a lane is free', async () => {
         return (await post(server.port, namesBody(uniqueName('after')))).status === 200;
@@ -100,7 +100,7 @@ for (const phase of [1, 5]) {
 
     it('is answered when the server drains, and stored', async (t) => {
       const { server, faults } = await slowServer(t, phase);
-      faults.set({ syncDelayMs: SYNC_DELAY_MS });
+      const release = faults.hangSyncs();
       const names = Array.from({ length: 4 }, () => uniqueName('drain'));
       const connections = await Promise.all(names.map(() => RawConnection.open(server.port)));
       connections.forEach((connection, k) => {
@@ -108,7 +108,7 @@ for (const phase of [1, 5]) {
       });
       await eventually('all are under way', async () => (await queueDepth(server)) === names.length);
       server.kill('SIGTERM');
-      faults.clear();
+      release();
       for (const connection of connections) assertAccepted(await connection.read(), 1);
       assert.deepEqual(await server.exited, CLEAN_EXIT);
       for (const connection of connections) connection.close();
@@ -123,11 +123,11 @@ describe('a thread that stops waiting for storage', () => {
     const { server, faults } = await slowServer(t, 5, [
       ...['--request-threads', '1', '--request-timeout-ms', '300'],
     ]);
-    faults.set({ syncDelayMs: SYNC_DELAY_MS });
+    const release = faults.hangSyncs();
     const late = uniqueName('late');
     assertProblem(await post(server.port, namesBody(late)), 504);
     assertProblem(await post(server.port, namesBody(uniqueName('behind'))), 503);
-    faults.clear();
+    release();
     let next = '';
     await eventually('the lane is free', async () => {
       // A try that gets 504 may be stored.

@@ -26,15 +26,14 @@ for (const phase of ['2', '6']) {
       const faults = new FaultSwitch(t);
       const args = ['--phase', phase, '--workers', '1', '--request-timeout-ms', '500'];
       const server = await startServer(t, { args, env: faults.env, dataDir: memoryDirectory(t) });
-      assertAccepted(await post(server.port, namesBody(uniqueName('warm'))), 1);
-      faults.set({ syncDelayMs: 3_000 });
+      const release = faults.hangSyncs();
       const name = uniqueName('late');
       assertProblem(await sendKeyed(server, name, namesBody(name)), 504);
       const conflict = await sendKeyed(server, name, namesBody(name));
       assertProblem(conflict, 409);
       assert.equal(assertRetryAfter(conflict), 1);
       assert.equal((await Scrape.of(server.port)).sum(`${PREFIX}in_flight`), 1);
-      faults.clear();
+      release();
       let answer = conflict;
       await eventually('the fate is known', async () => {
         answer = await sendKeyed(server, name, namesBody(name));
@@ -77,7 +76,7 @@ describe('a request with a key', () => {
       env: faults.env,
       dataDir: memoryDirectory(t),
     });
-    faults.set({ syncDelayMs: 5_000 });
+    const release = faults.hangSyncs();
     const body = namesBody(uniqueName('in-flight'));
     const answers = await Promise.all(
       Array.from({ length: 64 }, (_, k) => sendKeyed(server, `key-${k}`, body)),
@@ -87,6 +86,7 @@ describe('a request with a key', () => {
     assert.equal(problem.type, 'urn:metricsstream:problem:idempotency_full');
     const scrape = await Scrape.of(server.port);
     assert.equal(scrape.sum('metricsstream_bodies_parsed_total', 'result="ok"'), 65);
+    release();
   });
 
   it('gets 503 and the log names the reason when the secret cannot be read', async (t) => {

@@ -32,7 +32,7 @@ async function fillQueue(server: ServerProcess, count: number, headers: Record<s
 describe('503', () => {
   it('answers when the queue is full, with reason, depth and capacity; waiting requests are stored', async (t) => {
     const { server, faults } = await slowServer(t, ['--queue-tasks', '4']);
-    faults.set({ syncDelayMs: 2_000 });
+    const release = faults.hangSyncs();
     const waiting = await fillQueue(server, 4);
     const name = uniqueName('refused');
     const response = await post(server.port, namesBody(name));
@@ -41,7 +41,7 @@ describe('503', () => {
     assert.equal(problem.reason, 'queue_full');
     assert.equal(problem.queueDepth, 4);
     assert.equal(problem.queueCapacity, 4);
-    faults.clear();
+    release();
     for (const answer of await Promise.all(waiting)) assertAccepted(answer, 1);
     assertAccepted(await post(server.port, namesBody(uniqueName('after'))), 1);
     assert.equal(countNames(readStored(server.dataDir)).get(name), undefined);
@@ -52,13 +52,13 @@ describe('503', () => {
       ...['--queue-tasks', '2', '--max-body-bytes', '10k', '--client-id', 'header:x-client'],
       ...['--rate-limit', '0.01', '--rate-burst', '2'],
     ]);
-    faults.set({ syncDelayMs: 2_000 });
+    const release = faults.hangSyncs();
     const headers = { 'X-Client': 'limited' };
     const waiting = await fillQueue(server, 2, headers);
     assertProblem(await post(server.port, ' '.repeat(20_000), { headers }), 413);
     assertProblem(await post(server.port, namesBody('x'), { headers }), 503);
     assertProblem(await post(server.port, 'no json', { headers }), 503);
-    faults.clear();
+    release();
     await Promise.all(waiting);
     assertProblem(await post(server.port, namesBody('x'), { headers }), 429);
   });
@@ -69,7 +69,7 @@ describe('503', () => {
       // Adaptive admission would refuse before the ring is full.
       ...['--target-delay-ms', '0'],
     ]);
-    faults.set({ syncDelayMs: 2_000 });
+    const release = faults.hangSyncs();
     const tags = { padding: 'p'.repeat(30_000) };
     const statuses = new Map<number, number>();
     const reasons = new Set<unknown>();
@@ -77,13 +77,14 @@ describe('503', () => {
       Array.from({ length: 60 }, async () => {
         const response = await post(server.port, bodyOf([{ name: uniqueName('journal'), value: 1, tags }]));
         statuses.set(response.status, (statuses.get(response.status) ?? 0) + 1);
-        if (response.status === 503) reasons.add(response.json().reason);
+        if (response.status !== 503) return;
+        reasons.add(response.json().reason);
+        release();
       }),
     );
     assert.deepEqual([...statuses.keys()].sort(), [200, 503]);
     assert.deepEqual([...reasons], ['journal_full']);
     assert.equal(readStored(server.dataDir).length, statuses.get(200));
-    faults.clear();
     assertAccepted(await post(server.port, bodyOf([metric(uniqueName('after'))])), 1);
   });
 
@@ -114,12 +115,12 @@ describe('503', () => {
 describe('504', () => {
   it('answers when storage does not confirm in time; the metrics are stored at most once', async (t) => {
     const { server, faults } = await slowServer(t, ['--request-timeout-ms', '200']);
-    faults.set({ syncDelayMs: 1_500 });
+    const release = faults.hangSyncs();
     const name = uniqueName('late');
     const response = await post(server.port, namesBody(name));
     const problem = assertProblem(response, 504);
     assert.match(String(problem.detail), /unknown/i);
-    faults.clear();
+    release();
     await eventually('storage confirms again', async () => {
       return (await post(server.port, namesBody(uniqueName('after')))).status === 200;
     });
@@ -129,10 +130,10 @@ describe('504', () => {
   it('keeps the order and the answers of the requests behind it', async (t) => {
     const { server, faults } = await slowServer(t, ['--request-timeout-ms', '300']);
     const connection = await RawConnection.open(server.port);
-    faults.set({ syncDelayMs: 1_000 });
+    const release = faults.hangSyncs();
     const first = await connection.request(postRequest(namesBody('order.first')));
     assertProblem(first, 504);
-    faults.clear();
+    release();
     await eventually('storage confirms again', async () => {
       return (await connection.request(postRequest(namesBody('order.second')))).status === 200;
     });

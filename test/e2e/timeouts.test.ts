@@ -43,17 +43,16 @@ for (const phase of ['2', '6']) {
       const faults = new FaultSwitch(t);
       const args = ['--phase', phase, '--workers', '1', '--request-timeout-ms', '500'];
       const server = await startServer(t, { args, env: faults.env, dataDir: memoryDirectory(t) });
-      assertAccepted(await post(server.port, namesBody(uniqueName('warm'))), 1);
-      faults.set({ syncDelayMs: 2_000 });
+      const release = faults.hangSyncs();
       const [one, two] = [uniqueName('late'), uniqueName('late')];
       assertProblem(await post(server.port, namesBody(one, two)), 504);
-      faults.clear();
+      release();
       assert.equal((await Scrape.of(server.port)).sum(TIMEOUTS, 'kind="request"'), 1);
       await eventually('the outcome is known', async () => (await Scrape.of(server.port)).sum(LATE) === 2);
       const scrape = await Scrape.of(server.port);
       assert.equal(scrape.sum(LATE, 'outcome="stored"'), 2);
       assert.equal(scrape.sum('metricsstream_metrics_unknown_total'), 2);
-      assert.equal(scrape.sum('metricsstream_metrics_accepted_total'), 1);
+      assert.equal(scrape.sum('metricsstream_metrics_accepted_total'), 0);
       assert.equal(countNames(readStored(server.dataDir)).get(one), 1);
     });
   });
@@ -67,11 +66,14 @@ describe('a sync that takes too long', () => {
       env: faults.env,
       dataDir: memoryDirectory(t),
     });
-    assertAccepted(await post(server.port, namesBody(uniqueName('warm'))), 1);
-    assert.equal((await Scrape.of(server.port)).sum(TIMEOUTS, 'kind="sync"'), 0);
-    faults.set({ syncDelayMs: 1_500 });
-    assertAccepted(await post(server.port, namesBody(uniqueName('stalled'))), 1);
-    assert.equal((await Scrape.of(server.port)).sum(TIMEOUTS, 'kind="sync"'), 1);
+    const stalls = async () => (await Scrape.of(server.port)).sum(TIMEOUTS, 'kind="sync"');
+    assert.equal(await stalls(), 0);
+    const release = faults.hangSyncs();
+    const stalled = post(server.port, namesBody(uniqueName('stalled')));
+    await eventually('the stall is counted', async () => (await stalls()) === 1);
+    release();
+    assertAccepted(await stalled, 1);
+    assert.equal(await stalls(), 1);
   });
 });
 
@@ -83,7 +85,7 @@ describe('a drain that runs out', () => {
       env: faults.env,
       dataDir: memoryDirectory(t),
     });
-    faults.set({ syncDelayMs: 4_000 });
+    const release = faults.hangSyncs();
     const waiting = await RawConnection.open(server.port);
     waiting.send(postRequest(namesBody(uniqueName('waiting'))));
     const half = await halfPost(server.port);
@@ -98,6 +100,7 @@ describe('a drain that runs out', () => {
     assertProblem(await half.read(), 503);
     const { requests } = await server.logged(({ msg }) => msg?.startsWith('the drain time ran out') === true);
     assert.equal(requests, 2);
+    release();
     assert.equal((await server.exited).code, 0);
   });
 });

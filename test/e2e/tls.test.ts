@@ -159,6 +159,8 @@ describe('TLS', { skip: requireTool('openssl') }, () => {
         const files = new ServerFiles(t);
         const server = await startServer(t, {
           args: [...phaseArgs({ number: phase } as never), '--workers', '2', ...files.args],
+          // The open connections take turns, and one without a request is closed after some seconds.
+          dataDir: memoryDirectory(t),
         });
         const open = await Promise.all(
           Array.from({ length: 8 }, () => RawConnection.openSecure(server.port)),

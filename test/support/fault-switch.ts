@@ -37,7 +37,7 @@ export class FaultSwitch {
     this.set({ syncHangsWhile });
     return () => {
       this.clear();
-      rmSync(syncHangsWhile);
+      rmSync(syncHangsWhile, { force: true });
     };
   }
 
