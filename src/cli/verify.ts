@@ -52,9 +52,9 @@ interface Unfinished {
 
 type Unproved = Exclude<SegmentItem, { kind: 'good' }>;
 
-/** A write in progress looks damaged until it is cut back and repeated, at worst. */
+/** A write in progress looks damaged until it is cut back and repeated, at worst. A disk may stand still meanwhile. */
 const CHECK_AGAIN_MS = 200;
-const CHECKS = 5;
+const CHECKS = 30;
 
 /** @returns the exit code: 0, or 1 for damage and missing commits */
 export async function verify(options: VerifyOptions): Promise<number> {

@@ -32,6 +32,9 @@ export interface ExploreServer {
   replaceCertificate(): void;
 }
 
+/** Node.js closes after 5 s, just as a reader asks for the next page. */
+const KEEP_ALIVE_MS = 65_000;
+
 /** @throws MetricsStreamError PORT_IN_USE or BIND_FAILED */
 export async function startExplore(options: ExploreOptions): Promise<ExploreServer> {
   const { host, port, tls } = options;
@@ -40,6 +43,7 @@ export async function startExplore(options: ExploreOptions): Promise<ExploreServ
     void site.serve(request, response);
   const server = tls === null ? http.createServer(serve) : https.createServer(contextOf(tls), serve);
   server.requestTimeout = 10_000;
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
   server.listen({ host, port });
   try {
     await once(server, 'listening');

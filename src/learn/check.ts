@@ -13,7 +13,7 @@ import { placesOfStep, printStep } from './step-text.ts';
 import { requireBranch, type Workspace } from './workspace.ts';
 
 /** Steps answer within a second on an idle machine; this ends an endless loop. */
-const LIMIT_MS = 15_000;
+const LIMIT_MS = 30_000;
 /** Steps that measure run a server for some seconds. */
 const MEASURE_LIMIT_MS = 60_000;
 const INDENT = '    ';

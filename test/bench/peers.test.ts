@@ -166,7 +166,7 @@ describe('a stamped workload', () => {
     try {
       const files = writeStampedFiles(directory, workload, METRICS_JSON)(STAMP);
       const { port } = server.address() as AddressInfo;
-      const counts = await runWrk({ port, files, connections: 1, seconds: 1, core: 0 });
+      const counts = await runWrk({ port, files, connections: 1, seconds: 5, core: 0 });
       assert.equal(counts.refused, 0);
       assert.ok(counts.clientCpuSeconds > 0);
     } finally {

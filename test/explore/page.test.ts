@@ -66,7 +66,15 @@ describe('the explore page', { skip: requireTool('chromium') }, () => {
     await load(server.port);
     await server.stop();
     // The closed segments: the page then shows what comes from the archive and from the last segment.
-    const archived = await runCli(['archive', '--once', '--delete-segments', '--data-dir', server.dataDir]);
+    const archived = await runCli([
+      'archive',
+      '--once',
+      '--delete-segments',
+      '--priority',
+      'normal',
+      '--data-dir',
+      server.dataDir,
+    ]);
     assert.equal(archived.code, 0, archived.stderr);
     assert.equal(segmentPaths(server.dataDir).length, 1);
     explorer = await startExplore(owner, server.dataDir);
@@ -108,7 +116,11 @@ describe('the explore page', { skip: requireTool('chromium') }, () => {
     assert.match(await text('#facts'), /^[\d,]+ metrics as of /);
     assert.match(await text('#names'), /series, [\d,]+ metrics/);
     assert.equal(await page.locator('#plot canvas').count(), 1);
-    assert.match(await text('#series-title'), /^Series \(\d+\)$/);
+    await eventually(
+      'the series',
+      async () => /^Series \(\d+\)$/.test(await text('#series-title')),
+      TIMEOUT_MS,
+    );
   });
 
   it('filters names and plots the one chosen', async () => {
@@ -165,8 +177,19 @@ describe('the explore page', { skip: requireTool('chromium') }, () => {
 
   it('copies the SQL, and exports CSV', async () => {
     await browser.grantPermissions(['clipboard-read', 'clipboard-write']);
+    // The note stands for a moment only, and a busy machine may look later.
+    await page.evaluate(`new MutationObserver((_, observer) => {
+      const { textContent, dataset } = document.getElementById('copy');
+      if (textContent !== 'Copied') return;
+      dataset.noted = 'true';
+      observer.disconnect();
+    }).observe(document.getElementById('copy'), { childList: true, characterData: true, subtree: true })`);
     await page.click('#copy');
-    await eventually('the note', async () => (await text('#copy')) === 'Copied', TIMEOUT_MS);
+    await eventually(
+      'the note',
+      async () => (await page.getAttribute('#copy', 'data-noted')) === 'true',
+      TIMEOUT_MS,
+    );
     const copied = await page.evaluate<string>('navigator.clipboard.readText()');
     assert.match(copied, /^SELECT time_bucket\(/);
     assert.equal(copied, await text('#sql'));

@@ -1,5 +1,4 @@
 /** The time of a charge in two threads at once, for the phases whose limiter differs from the one before. */
-import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type { PhaseBench, Side } from '../../src/learn/bench-module.ts';
@@ -8,8 +7,6 @@ import type { LimiterConfig } from '../../src/limiter/limiter.ts';
 import type { ChargeBench, ChargeResult, ChargeTask } from './charge-bench-thread.ts';
 
 const THREADS = 2;
-/** A charge that waits for a lock longer than its bound is refused. */
-const REFUSED_MAX = 0.2;
 const CONFIG: LimiterConfig = {
   requestRate: 1e6,
   requestBurst: 1e7,
@@ -36,9 +33,6 @@ async function measure({ bench, loadSide }: ChargeRows, side: Side, clients: num
   Atomics.store(go, 0, 1);
   Atomics.notify(go, 0);
   const answers = (await Promise.all(results)).map(([answer]) => answer);
-  for (const { refused } of answers) {
-    assert.ok(refused < REFUSED_MAX, 'a lock was held for longer than its bound');
-  }
   return answers.reduce((sum, { ns }) => sum + ns, 0) / THREADS;
 }
 

@@ -26,7 +26,7 @@ const EXIT_FAILURE = 1;
 const EXIT_USAGE = 2;
 
 const tlsConfig = ({ cert, key }: CertificateFiles, more = ''): string =>
-  `tls { cert_file: "${cert}", key_file: "${key}"${more} }\n`;
+  `tls { cert_file: "${cert}", key_file: "${key}", timeout: 180${more} }\n`;
 
 describe('NATS with TLS and logins', {
   concurrency: 3,
@@ -62,7 +62,7 @@ describe('NATS with TLS and logins', {
   it('ships metrics over TLS with user and password, and consumes them', {
     skip: requirePipeline(),
   }, async (t) => {
-    const config = `${tlsConfig(own)}authorization { user: shipper, password: "p@ss:1" }\n`;
+    const config = `${tlsConfig(own)}authorization { user: shipper, password: "p@ss:1", timeout: 180 }\n`;
     const [port, postgres, server] = await Promise.all([
       portOf({ config }),
       startPostgres(t),
@@ -135,8 +135,8 @@ describe('NATS with TLS and logins', {
     const user = nkeys.createUser();
     const accounts = createAccounts();
     const [token, nkey, creds] = await Promise.all([
-      portOf({ config: 'authorization { token: "s3cret" }' }),
-      portOf({ config: `authorization { users: [ { nkey: ${user.getPublicKey()} } ] }` }),
+      portOf({ config: 'authorization { token: "s3cret", timeout: 180 }' }),
+      portOf({ config: `authorization { users: [ { nkey: ${user.getPublicKey()} } ], timeout: 180 }` }),
       portOf({ config: accounts.config }),
     ]);
     const seed = fileOf('user.nk', `${Buffer.from(user.getSeed())}\n`);

@@ -37,7 +37,7 @@ test('buffered and direct writes into one file stay coherent, whatever their siz
   for (let commit = 1; commit <= 400; commit++) {
     // Mostly below and around pages, now and then several stagings long.
     const bytes = Math.ceil(
-      next() < 0.1 ? next() * 900_000 : next() < 0.5 ? next() * 40_000 : 4 + next() * 9_000,
+      4 + (next() < 0.1 ? next() * 900_000 : next() < 0.5 ? next() * 40_000 : next() * 9_000),
     );
     const data = Buffer.alloc(bytes, 0x61 + (commit % 26));
     data.write('}\n', bytes - 2);

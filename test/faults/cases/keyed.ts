@@ -9,7 +9,7 @@ import { KeyedClient } from '../../support/keyed-client.ts';
 import { type ServerProcess, startServer, temporaryDirectory, verify } from '../../support/server-process.ts';
 import { countNames, readStored, segmentPaths } from '../../support/stored.ts';
 import type { FaultCase, FaultTally } from './fault-case.ts';
-import { serveArgs, type Wal, walArgs } from './fault-run.ts';
+import { serveArgs, UNLIMITED, type Wal, walArgs } from './fault-run.ts';
 
 const KILLS = { short: 2, long: 30 } as const;
 const CLIENTS = 6;
@@ -135,6 +135,9 @@ function keyedCase(name: string, args: readonly string[], wal?: Wal): FaultCase 
 
 export const KEYED_CASES: readonly FaultCase[] = [
   keyedCase('phase 7.2, synced, io_uring', serveArgs(7.2, 'synced'), 'io_uring'),
-  keyedCase('phase 6, synced', serveArgs(6, 'synced')),
-  keyedCase('phase 6, written, synchronous writer', serveArgs(6, 'written', ['--revert', 'writer'])),
+  keyedCase('phase 6, synced', serveArgs(6, 'synced', UNLIMITED)),
+  keyedCase(
+    'phase 6, written, synchronous writer',
+    serveArgs(6, 'written', ['--revert', 'writer', ...UNLIMITED]),
+  ),
 ];

@@ -141,11 +141,11 @@ function kernelCopy(wal: Wal): FaultCase {
   return {
     name: `copy ENOSPC by the kernel, phase 7.2, synced, ${wal}`,
     fault:
-      'ENOSPC from the system call itself (strace), at every 20th append to a segment from the 20th to the 120th',
+      'ENOSPC from the system call itself (strace), at every 20th append to a segment from the 20th to the 80th',
     promise: `${UNHARMED}; copying and storing resume without a restart`,
     unavailable: () => requireTool('strace') || null,
     run: async (owner) => {
-      const wrapper = kernelFault('pwritev', 'error=ENOSPC:when=20..120+20');
+      const wrapper = kernelFault('pwritev', 'error=ENOSPC:when=20..80+20');
       const run = await FaultRun.start(owner, { args: serveArgs(7.2, 'synced', walArgs(wal)), wrapper });
       const load = run.startLoad();
       const errors = () => run.scraped('metricsstream_write_errors_total');
