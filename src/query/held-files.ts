@@ -14,7 +14,7 @@ import { codeOf } from '../storage/file-ops.ts';
 const COPY_BYTES = 1 << 20;
 /** Linux; Node.js does not name it. */
 const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
-/** What file systems without O_TMPFILE answer. */
+/** Errors of file systems without O_TMPFILE. */
 const WITHOUT_TMPFILE = ['EOPNOTSUPP', 'ENOTSUP', 'EISDIR', 'EINVAL'];
 
 export class HeldFiles {

@@ -50,7 +50,7 @@ describe('line encoder', () => {
     assert.equal(
       linesOf(body),
       '{"timestamp":1700000000000,"name":"cpu","value":42.5,"type":"counter","tags":{"host":"web-1"}}\n' +
-        '{"timestamp":1700000000123,"name":"mem","value":1,"type":"gauge"}\n',
+        `{"timestamp":${RECEIPT_MS},"name":"mem","value":1,"type":"gauge"}\n`,
     );
   });
 
