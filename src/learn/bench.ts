@@ -18,6 +18,8 @@ const MEASURE_MS = 300;
 const SMOKE_MS = 20;
 /** Of one measurement, which may start three servers on a busy machine. */
 const LIMIT_MS = 180_000;
+/** From the signal at that limit until the end of a process that does not react, as in an endless loop. */
+const KILL_AFTER_MS = 5_000;
 /** Times the reference's figure that still count as reached: shared machines spread. */
 const NEAR = 1.5;
 
@@ -38,8 +40,10 @@ const run = promisify(execFile);
 const COLUMNS: Columns = { before: 'before', yours: 'yours', reference: 'reference' };
 
 async function measure(command: readonly string[]): Promise<number> {
+  const running = run(process.execPath, command, { timeout: LIMIT_MS });
+  const timer = setTimeout(() => running.child.kill('SIGKILL'), LIMIT_MS + KILL_AFTER_MS);
   try {
-    const { stdout } = await run(process.execPath, command, { timeout: LIMIT_MS });
+    const { stdout } = await running;
     return Number(stdout);
   } catch (error) {
     const { stderr = '', message } = error as { stderr?: string; message: string };
@@ -48,6 +52,8 @@ async function measure(command: readonly string[]): Promise<number> {
       'LEARN_UNAVAILABLE',
       `the benchmark of "${command[2]}" failed: ${line.trim()}`,
     );
+  } finally {
+    clearTimeout(timer);
   }
 }
 

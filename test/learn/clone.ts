@@ -1,8 +1,9 @@
 /** A clone as a learner has it: the sources in a repository of their own, the build beside them. */
-import { spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT } from '../../src/learn/workspace.ts';
+import { EVENT_TIMEOUT_MS } from '../support/assertions.ts';
 import { type Owner, onEnd } from '../support/clean-up.ts';
 
 const SOURCES = [
@@ -63,56 +64,84 @@ export class Clone {
     return { code: status, text: stdout, errorText: stderr };
   }
 
-  /** Runs the command in a terminal, with these lines typed into it. */
-  learnInTerminal(typed: string, ...args: readonly string[]): CommandResult {
-    const words = [process.execPath, ...this.command(args)].map((word) => `'${word}'`).join(' ');
-    const { status, stdout, stderr } = spawnSync('script', ['-qec', words, '/dev/null'], {
-      cwd: this.root,
-      encoding: 'utf8',
-      input: typed,
-      env: { ...process.env, NO_COLOR: '1', TERM: 'dumb' },
-    });
-    return { code: status, text: stdout.replaceAll('\r', ''), errorText: stderr };
+  /** Starts a command that goes on. */
+  follow(owner: Owner, ...args: readonly string[]): Followed {
+    return new Followed(
+      owner,
+      spawn(process.execPath, this.command(args), {
+        cwd: this.root,
+        stdio: ['ignore', 'pipe', 'inherit'],
+      }),
+    );
   }
 
-  /** Starts a command that goes on; `next` waits until its output has the text after what was read before. */
-  follow(
-    owner: Owner,
-    ...args: readonly string[]
-  ): { next(text: string): Promise<string>; exited: Promise<number | null> } {
-    const child = spawn(process.execPath, this.command(args), {
-      cwd: this.root,
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
+  /** Starts a command in a terminal. What is typed before its prompt shows may be lost, as in any terminal. */
+  followInTerminal(owner: Owner, ...args: readonly string[]): Followed {
+    const words = [process.execPath, ...this.command(args)].map((word) => `'${word}'`).join(' ');
+    return new Followed(
+      owner,
+      spawn('script', ['-qec', words, '/dev/null'], {
+        cwd: this.root,
+        stdio: ['pipe', 'pipe', 'inherit'],
+        env: { ...process.env, NO_COLOR: '1', TERM: 'dumb' },
+      }),
+    );
+  }
+}
+
+/** A command that runs beside the test. */
+export class Followed {
+  readonly exited: Promise<number | null>;
+  private readonly child: ChildProcess;
+  private output = '';
+  private hasEnded = false;
+  private arrived: () => void = () => {};
+
+  constructor(owner: Owner, child: ChildProcess) {
+    this.child = child;
     onEnd(owner, () => child.kill('SIGKILL'));
-    let output = '';
-    let hasEnded = false;
-    let arrived: () => void = () => {};
-    child.stdout.setEncoding('utf8').on('data', (part: string) => {
-      output += part;
-      arrived();
+    child.stdout!.setEncoding('utf8').on('data', (part: string) => {
+      this.output += part.replaceAll('\r', '');
+      this.arrived();
     });
-    const exited = new Promise<number | null>((resolve) =>
+    this.exited = new Promise((resolve) =>
       child.once('close', (code) => {
-        hasEnded = true;
-        arrived();
+        this.hasEnded = true;
+        this.arrived();
         resolve(code);
       }),
     );
-    const next = async (text: string): Promise<string> => {
+  }
+
+  type(text: string): void {
+    this.child.stdin!.write(text);
+  }
+
+  /** Waits until the output has the text after what was read before. @returns the output up to its end */
+  async next(text: string): Promise<string> {
+    let isLate = false;
+    const timer = setTimeout(() => {
+      isLate = true;
+      this.arrived();
+    }, EVENT_TIMEOUT_MS);
+    try {
       for (;;) {
-        const at = output.indexOf(text);
-        if (at >= 0) {
-          const read = output.slice(0, at + text.length);
-          output = output.slice(at + text.length);
-          return read;
-        }
-        if (hasEnded) throw new Error(`the command ended before it printed "${text}": ${output}`);
+        const at = this.output.indexOf(text);
+        if (at >= 0) return this.take(at + text.length);
+        if (this.hasEnded) throw new Error(`the command ended before it printed "${text}": ${this.output}`);
+        if (isLate) throw new Error(`not within ${EVENT_TIMEOUT_MS} ms: "${text}" in: ${this.output}`);
         await new Promise<void>((resolve) => {
-          arrived = resolve;
+          this.arrived = resolve;
         });
       }
-    };
-    return { next, exited };
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  private take(length: number): string {
+    const read = this.output.slice(0, length);
+    this.output = this.output.slice(length);
+    return read;
   }
 }

@@ -168,20 +168,31 @@ describe('learn in a fresh clone', { skip: requireTool('git') }, () => {
     assert.equal(clone.learn('answer', '5', '99').code, 2);
   });
 
-  it('asks for a guess and an answer in a terminal', { skip: requireTool('script', 'bsdutils') }, () => {
+  it('asks for a guess and an answer in a terminal', {
+    skip: requireTool('script', 'bsdutils'),
+  }, async () => {
     const file = join(clone.root, '.learn/state.json');
     const state = JSON.parse(readFileSync(file, 'utf8')) as { guesses: Record<string, number> };
     state.guesses = {};
     writeFileSync(file, JSON.stringify(state));
-    const measured = clone.learnInTerminal('many\n40\n', 'bench', '--smoke');
-    assert.equal(measured.code, 0, measured.text);
-    assert.match(measured.text, /your guess in ns a record, CPU: [\s\S]*a number above 0[\s\S]*1 thread +\d/);
-    const answered = clone.learnInTerminal('a store publishes\nwhat came before\n\n', 'answer', '5', '3');
-    assert.equal(answered.code, 0, answered.text);
-    assert.match(answered.text, /yours\n {2}a store publishes what came before\nmodel answer\n/);
-    const silent = clone.learnInTerminal('\u0004', 'answer', '5', '4');
-    assert.equal(silent.code, 1);
-    assert.match(silent.text, /first write yours/);
+    const measured = clone.followInTerminal(owner, 'bench', '--smoke');
+    await measured.next('your guess in ns a record, CPU: ');
+    measured.type('many\r40\r');
+    await measured.next('a number above 0');
+    await measured.next('1 thread ');
+    assert.equal(await measured.exited, 0);
+    const answered = clone.followInTerminal(owner, 'answer', '5', '3');
+    await answered.next('your answer; an empty line ends it');
+    await answered.next('> ');
+    answered.type('a store publishes\rwhat came before\r\r');
+    await answered.next('yours\n  a store publishes what came before\nmodel answer\n');
+    assert.equal(await answered.exited, 0);
+    const silent = clone.followInTerminal(owner, 'answer', '5', '4');
+    await silent.next('your answer; an empty line ends it');
+    await silent.next('> ');
+    silent.type('\u0004');
+    await silent.next('first write yours');
+    assert.equal(await silent.exited, 1);
   });
 
   it('resets a step and the phase', () => {
