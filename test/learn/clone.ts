@@ -75,7 +75,7 @@ export class Clone {
     );
   }
 
-  /** Starts a command in a terminal. What is typed before its prompt shows may be lost, as in any terminal. */
+  /** Starts a command in a terminal. Type only when it asks: Ctrl-D before its prompt is lost, as in any terminal. */
   followInTerminal(owner: Owner, ...args: readonly string[]): Followed {
     const words = [process.execPath, ...this.command(args)].map((word) => `'${word}'`).join(' ');
     return new Followed(

@@ -57,8 +57,8 @@ describe('the hub', { skip: requireTool('chromium') || requireTool('git') }, () 
       .filter(({ id }) => id !== '5.2')
       .reduce((sum, step) => sum + step.minutes, 0);
     addRuns(join(clone.root, '.learn/state.json'));
-    const { next } = clone.follow(owner, 'hub', '--port', '0');
-    const [, url = ''] = /(http:\S+)/.exec(await next('Ctrl-C')) ?? [];
+    const hub = clone.follow(owner, 'hub', '--port', '0');
+    const [, url = ''] = /(http:\S+)/.exec(await hub.next('Ctrl-C')) ?? [];
     const browser = await openBrowser(owner);
     const page = await browser.newPage();
     const requested: string[] = [];
