@@ -41,13 +41,17 @@ function hammer(limiter: Limiter, { clients, durationMs }: Hammering): Hammered 
   let lastMs = firstMs;
   let verdict: Verdict = ADMITTED;
   // Finally charge with a fixed clock until the limiter refuses. That uses the tokens that returned while this thread was
-  // preempted before its last turn, so the measured time and the tokens match.
-  for (let turn = 0; lastMs - firstMs < durationMs || verdict !== LIMITED; turn++) {
+  // preempted before its last turn, so the measured time and the tokens match. Until then each client was charged once.
+  for (let turn = 0; turn < keys.length || lastMs - firstMs < durationMs || verdict !== LIMITED; ) {
     const client = turn % keys.length;
     if (lastMs - firstMs < durationMs) lastMs = monotonicMs();
     verdict = limiter.chargeRequest(keys[client]!, keys[client]!.length, lastMs);
+    if (verdict === BUSY) {
+      busy++;
+      continue;
+    }
+    turn++;
     if (verdict === ADMITTED) admitted[client]! += 1;
-    else if (verdict === BUSY) busy++;
     else refused[client]! += 1;
   }
   return { admitted, refused, busy, firstMs, lastMs };
