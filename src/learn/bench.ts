@@ -46,12 +46,12 @@ async function measure(command: readonly string[]): Promise<number> {
     const { stdout } = await running;
     return Number(stdout);
   } catch (error) {
-    const { stderr = '', message } = error as { stderr?: string; message: string };
+    const { stderr = '', message, killed } = error as { stderr?: string; message: string; killed?: boolean };
     const [line = message] = stderr.split('\n').filter((text) => /Error/.test(text));
-    throw new MetricsStreamError(
-      'LEARN_UNAVAILABLE',
-      `the benchmark of "${command[2]}" failed: ${line.trim()}`,
-    );
+    const reason = killed
+      ? `it did not end within ${LIMIT_MS / 1e3} s: a loop or a wait has no end`
+      : line.trim();
+    throw new MetricsStreamError('LEARN_UNAVAILABLE', `the benchmark of "${command[2]}" failed: ${reason}`);
   } finally {
     clearTimeout(timer);
   }
