@@ -180,17 +180,19 @@ describe('learn in a fresh clone', { skip: requireTool('git') }, () => {
     measured.type('many\r40\r');
     await measured.next('a number above 0');
     await measured.next('1 thread ');
+    assert.match(await measured.next('\n'), /^ *\d/);
     assert.equal(await measured.exited, 0);
-    const answered = clone.followInTerminal(owner, 'answer', '5', '3');
-    await answered.next('your answer; an empty line ends it');
-    await answered.next('> ');
-    answered.type('a store publishes\rwhat came before\r\r');
+    const answering = async (number: string, typed: string) => {
+      const command = clone.followInTerminal(owner, 'answer', '5', number);
+      await command.next('your answer; an empty line ends it');
+      await command.next('> ');
+      command.type(typed);
+      return command;
+    };
+    const answered = await answering('3', 'a store publishes\rwhat came before\r\r');
     await answered.next('yours\n  a store publishes what came before\nmodel answer\n');
     assert.equal(await answered.exited, 0);
-    const silent = clone.followInTerminal(owner, 'answer', '5', '4');
-    await silent.next('your answer; an empty line ends it');
-    await silent.next('> ');
-    silent.type('\u0004');
+    const silent = await answering('4', '\u0004');
     await silent.next('first write yours');
     assert.equal(await silent.exited, 1);
   });
