@@ -3,13 +3,15 @@
  *
  * The server publishes its address on an abstract Unix socket, so the check works however the server was configured:
  * by flag, variable or file, with any port, address or certificate.
+ *
+ * The argument is the longest wait for each of its two steps, in ms; 2000 without it.
  */
 import { readFileSync, readlinkSync } from 'node:fs';
 import { get as getHttp } from 'node:http';
 import { get as getHttps } from 'node:https';
 import { connect } from 'node:net';
 
-const TIMEOUT_MS = 2_000;
+const timeoutMs = Number(process.argv[2] ?? 2_000);
 /** Bytes of `sun_path`; names fill it with dots. */
 const ADDRESS_BYTES = 108;
 
@@ -64,7 +66,7 @@ function receive(path) {
   return new Promise((resolve, reject) => {
     let text = '';
     const socket = connect({ path });
-    socket.setTimeout(TIMEOUT_MS, () => socket.destroy(new Error('no address within 2 s')));
+    socket.setTimeout(timeoutMs, () => socket.destroy(new Error(`no address within ${timeoutMs} ms`)));
     socket.setEncoding('utf8').on('data', (part) => {
       text += part;
     });
@@ -94,7 +96,7 @@ function check({ host, port, tls }) {
     host: LOOPBACK[host] ?? host,
     port,
     path: '/health',
-    timeout: TIMEOUT_MS,
+    timeout: timeoutMs,
     // The check asks whether the server lives, not who it is: the certificate names the outside's host.
     rejectUnauthorized: false,
   };
@@ -103,7 +105,9 @@ function check({ host, port, tls }) {
       if (statusCode === 200) resolve();
       else reject(new Error(`${host}:${port} answers ${statusCode}`));
     });
-    request.on('timeout', () => request.destroy(new Error(`${host}:${port} does not answer within 2 s`)));
+    request.on('timeout', () => {
+      request.destroy(new Error(`${host}:${port} does not answer within ${timeoutMs} ms`));
+    });
     request.on('error', reject);
   });
 }

@@ -28,7 +28,8 @@ export const REPLAYED_LINE = headerLine('Idempotency-Replayed', 'true');
 export const KEY_IN_FLIGHT_PROBLEM: Problem = {
   status: 409,
   code: 'key_in_flight',
-  detail: 'The first request with this Idempotency-Key is not settled yet. Retry to get its response.',
+  detail:
+    'The first request with this key, or with this body, is not settled yet. Retry to get its response.',
   lines: headerLine('Retry-After', 1),
 };
 

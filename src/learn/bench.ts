@@ -39,18 +39,34 @@ const run = promisify(execFile);
 
 const COLUMNS: Columns = { before: 'before', yours: 'yours', reference: 'reference' };
 
-async function measure(command: readonly string[]): Promise<number> {
+interface Failure {
+  readonly message: string;
+  readonly code?: number | string | null;
+  readonly killed?: boolean;
+  readonly stderr?: string;
+}
+
+function failureText({ message, code, killed, stderr = '' }: Failure): string {
+  // Node.js kills the process for that too.
+  if (code === 'ERR_CHILD_PROCESS_STDIO_MAXBUFFER') return 'it prints too much: only the figure is read';
+  if (killed) return `it did not end within ${LIMIT_MS / 1e3} s: a loop or a wait has no end`;
+  const [line = message] = stderr.split('\n').filter((text) => /^\w*Error\b/.test(text));
+  return line.trim();
+}
+
+/**
+ * @param command arguments of Node.js; the third one names the row
+ * @returns the figure that it prints
+ * @throws MetricsStreamError LEARN_UNAVAILABLE with the reason
+ */
+export async function measure(command: readonly string[]): Promise<number> {
   const running = run(process.execPath, command, { timeout: LIMIT_MS });
   const timer = setTimeout(() => running.child.kill('SIGKILL'), LIMIT_MS + KILL_AFTER_MS);
   try {
     const { stdout } = await running;
     return Number(stdout);
   } catch (error) {
-    const { stderr = '', message, killed } = error as { stderr?: string; message: string; killed?: boolean };
-    const [line = message] = stderr.split('\n').filter((text) => /Error/.test(text));
-    const reason = killed
-      ? `it did not end within ${LIMIT_MS / 1e3} s: a loop or a wait has no end`
-      : line.trim();
+    const reason = failureText(error as Failure);
     throw new MetricsStreamError('LEARN_UNAVAILABLE', `the benchmark of "${command[2]}" failed: ${reason}`);
   } finally {
     clearTimeout(timer);

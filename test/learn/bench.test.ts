@@ -5,6 +5,7 @@ import { existsSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
+import { measure } from '../../src/learn/bench.ts';
 import type { BenchModule } from '../../src/learn/bench-module.ts';
 import { LEARN_PHASES, stepFolder } from '../../src/learn/catalogue.ts';
 import { ROOT } from '../../src/learn/workspace.ts';
@@ -50,3 +51,16 @@ for (const { phase, module, bench } of phases) {
     }
   });
 }
+
+describe('a benchmark that fails', () => {
+  it('names the reason, also of one that prints too much', async () => {
+    await assert.rejects(
+      measure(['-e', 'throw new RangeError("no such slot")', 'a row']),
+      /the benchmark of "a row" failed: .*RangeError: no such slot/,
+    );
+    await assert.rejects(
+      measure(['-e', 'console.log("x".repeat(2 << 20))', 'a row']),
+      /the benchmark of "a row" failed: it prints too much/,
+    );
+  });
+});
