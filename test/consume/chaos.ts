@@ -25,6 +25,8 @@ import { TrackedLoad } from '../support/tracked-load.ts';
 const STREAM = 'METRICSSTREAM';
 /** Elections, pauses between tries, and a disk that stalls meanwhile. */
 const RECOVERED_WITHIN_MS = 180_000;
+/** Of each part, when a round fails. */
+const DESCRIBED_LINES = 40;
 /** The longest random time between the start of a round and its kills. */
 const ROUND_MS = 400;
 const LOAD = { connections: 2, batchMax: 8, withBroken: true, pauseMs: 5, refusalPauseMs: 50 } as const;
@@ -187,6 +189,26 @@ class Chaos {
     }
   }
 
+  /** The last lines of each part, for a failure that nobody can repeat at will. */
+  async describe(): Promise<string> {
+    const { exporter, consumer, cluster } = this;
+    const queue = await withJetStream(cluster.url, async (jsm) => {
+      const infos = [jsm.streams.info(STREAM), jsm.consumers.info(STREAM, 'metricsstream')];
+      return (await Promise.allSettled<unknown>(infos)).map((info) =>
+        info.status === 'fulfilled' ? JSON.stringify(info.value) : String(info.reason),
+      );
+    }).catch((error: Error) => [`no connection: ${error.message}`]);
+    const parts: readonly (readonly [string, readonly string[]])[] = [
+      ['the exporter', exporter.lines],
+      ['the consumer', consumer.lines],
+      ['stream and durable consumer', queue],
+      ...cluster.servers.map((server) => [server.name, server.output().split('\n')] as const),
+    ];
+    return parts
+      .map(([name, lines]) => [`${name}:`, ...lines.slice(-DESCRIBED_LINES)].join('\n  '))
+      .join('\n');
+  }
+
   /** Compares answers, log and tables. */
   async finish(rounds: readonly Round[]): Promise<ChaosResult> {
     await this.loads.at(-1)!.load.stop();
@@ -231,9 +253,21 @@ export async function runChaos(
   seed: number,
   onRound: (round: Round) => void = () => {},
 ): Promise<ChaosResult> {
-  const random = randomOf(seed);
   const chaos = new Chaos(owner);
   await chaos.start();
+  try {
+    return await killAndCheck(chaos, rounds, randomOf(seed), onRound);
+  } catch (error) {
+    throw new Error(`${(error as Error).message}\n${await chaos.describe()}`, { cause: error });
+  }
+}
+
+async function killAndCheck(
+  chaos: Chaos,
+  rounds: number,
+  random: () => number,
+  onRound: (round: Round) => void,
+): Promise<ChaosResult> {
   const done: Round[] = [];
   for (let number = 0; number < rounds; number++) {
     const first = VICTIMS[number % VICTIMS.length]!;
