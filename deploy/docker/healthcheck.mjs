@@ -4,7 +4,7 @@
  * The server publishes its address on an abstract Unix socket, so the check works however the server was configured:
  * by flag, variable or file, with any port, address or certificate.
  *
- * The argument is the longest wait for each of its two steps, in ms; 2000 without it.
+ * The argument is the longest wait for the address, and for the answer, in ms; 2000 without it.
  */
 import { readFileSync, readlinkSync } from 'node:fs';
 import { get as getHttp } from 'node:http';

@@ -23,6 +23,7 @@ import {
 import { TrackedLoad } from '../support/tracked-load.ts';
 
 const STREAM = 'METRICSSTREAM';
+const DURABLE = 'metricsstream';
 /** Elections, pauses between tries, and a disk that stalls meanwhile. */
 const RECOVERED_WITHIN_MS = 180_000;
 /** Of each part, when a round fails. */
@@ -193,7 +194,7 @@ class Chaos {
   async describe(): Promise<string> {
     const { exporter, consumer, cluster } = this;
     const queue = await withJetStream(cluster.url, async (jsm) => {
-      const infos = [jsm.streams.info(STREAM), jsm.consumers.info(STREAM, 'metricsstream')];
+      const infos = [jsm.streams.info(STREAM), jsm.consumers.info(STREAM, DURABLE)];
       return (await Promise.allSettled<unknown>(infos)).map((info) =>
         info.status === 'fulfilled' ? JSON.stringify(info.value) : String(info.reason),
       );
@@ -220,7 +221,7 @@ class Chaos {
     await withJetStream(this.cluster.url, (jsm) =>
       eventually('every message is acknowledged', async () => {
         try {
-          const { num_pending, num_ack_pending } = await jsm.consumers.info(STREAM, 'metricsstream');
+          const { num_pending, num_ack_pending } = await jsm.consumers.info(STREAM, DURABLE);
           return num_pending + num_ack_pending === 0;
         } catch {
           // It elects a leader.

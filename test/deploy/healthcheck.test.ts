@@ -33,13 +33,13 @@ const PATIENT_MS = '20000';
 /** The exit code of the check in this environment, and its output. */
 function check(
   env: Readonly<Record<string, string>>,
-  timeoutMs: readonly string[] = [PATIENT_MS],
+  args: readonly string[] = [PATIENT_MS],
 ): Promise<{ code: number; output: string }> {
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('METRICSSTREAM_'));
   return new Promise((resolve) => {
     execFile(
       process.execPath,
-      [CHECK, ...timeoutMs],
+      [CHECK, ...args],
       { env: { ...Object.fromEntries(inherited), ...env } },
       (error, stdout, stderr) => {
         resolve({ code: error === null ? 0 : Number(error.code), output: stdout + stderr });
