@@ -15,6 +15,7 @@ import type { ExportMetrics } from './metrics.ts';
 import { findCursor, type HeldCommit, heldBy, isInPlace, LogEndsEarly } from './older-log.ts';
 import { Progress } from './progress.ts';
 import { type RangeOptions, RangeSource } from './range-source.ts';
+import { SentRanges } from './sent-ranges.ts';
 import {
   type CommitRange,
   type Cursor,
@@ -52,6 +53,7 @@ export class Exporter {
   private readonly metrics: ExportMetrics;
   private readonly log: string;
   private readonly progress: Progress;
+  private readonly sent = new SentRanges();
   /** The last cursor that the sink was known to have; null before the first connection. */
   private known: number | null = null;
   /** The commit `known` in the log; null if the log does not hold it. */
@@ -126,16 +128,12 @@ export class Exporter {
         return;
       } catch (error) {
         if (!(error instanceof SinkError) || error.verdict !== 'retry') throw error;
-        if (this.options.once && (backoff.failures >= ONCE_RETRIES || !this.isWorthAnotherTry(error)))
-          throw error;
+        // A sink that was never reached may have a wrong address, which a person should learn at once.
+        const isWorthIt = backoff.failures < ONCE_RETRIES && (this.known !== null || error.isUnanswered);
+        if (this.options.once && !isWorthIt) throw error;
         await this.pause(error, backoff, signal);
       }
     }
-  }
-
-  /** With `once`, a sink that was never reached may have a wrong address, which a person should learn at once. */
-  private isWorthAnotherTry(error: SinkError): boolean {
-    return this.known !== null || error.isUnanswered;
   }
 
   /** No segment behind tells that the last ones are missing; `log.json` does. */
@@ -242,7 +240,7 @@ export class Exporter {
     // Once for all ranges: in Node 20 a signal keeps an entry for each signal that was derived from it.
     const ended = AbortSignal.any([signal, failure.signal]);
     this.interrupt = (error) => failure.abort(error);
-    const source = new RangeSource(this.options, after, this.held);
+    const source = new RangeSource(this.options, after, this.held, this.sent);
     let shipping: Promise<void> = Promise.resolve();
     // Skipped commits and damage lie between the cursor and the end of the log.
     const atEnd = (place: LogPlace): void => {
@@ -273,6 +271,7 @@ export class Exporter {
   private async ship(range: CommitRange, prepared: PreparedRange, backoff: Backoff): Promise<void> {
     const startMs = performance.now();
     this.progress.state = 'shipping';
+    this.sent.add(range.last);
     await prepared.ship();
     this.known = range.last;
     this.predecessor = null;
@@ -301,6 +300,7 @@ export class Exporter {
 
   private tick(): void {
     const { progress, logger, sink } = this;
+    this.sent.settle(sink.durableCommit);
     progress.sample();
     progress.checkFile();
     this.writeFile();

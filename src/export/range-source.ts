@@ -12,6 +12,7 @@ import {
   placeText,
 } from '../storage/commit-reader.ts';
 import { requireFinal } from './final-damage.ts';
+import type { SentRanges } from './sent-ranges.ts';
 import type { CommitRange } from './sink.ts';
 
 /** The range before is on its way: its sockets get a turn of the event loop after so many bytes. */
@@ -48,6 +49,11 @@ class RangeBuilder {
     return this.last === this.after;
   }
 
+  /** Whether it reaches this commit. */
+  holds(commit: number): boolean {
+    return this.last >= commit;
+  }
+
   /** Ms since the first commit. */
   get ageMs(): number {
     return performance.now() - this.startedMs;
@@ -79,6 +85,7 @@ class RangeBuilder {
 
 export class RangeSource {
   private readonly options: RangeOptions;
+  private readonly sent: SentRanges;
   private readonly reader: CommitReader;
   private pass: AsyncGenerator<LogItem, void> | null = null;
   private after: number;
@@ -88,9 +95,11 @@ export class RangeSource {
   /**
    * @param after the last commit that the sink holds; 0 begins with the oldest commit there is
    * @param end where it ends; null if the log does not hold it
+   * @param sent ranges that may have to be sent again
    */
-  constructor(options: RangeOptions, after: number, end: LogPlace | null) {
+  constructor(options: RangeOptions, after: number, end: LogPlace | null, sent: SentRanges) {
     this.options = options;
+    this.sent = sent;
     this.after = after;
     const { dataDir } = options;
     const from = end === null ? { place: placeAfter(dataDir, after), after } : { place: end, follows: after };
@@ -104,6 +113,7 @@ export class RangeSource {
    */
   async next(signal: AbortSignal, atEnd: (place: LogPlace) => void): Promise<CommitRange | null> {
     const builder = new RangeBuilder(this.after);
+    const sentEnd = this.sent.endBehind(this.after);
     let turnBytes = TURN_BYTES;
     while (!signal.aborted) {
       if (builder.bytes >= turnBytes) {
@@ -115,7 +125,8 @@ export class RangeSource {
       if (item !== null) this.add(builder, item);
       else if (this.options.once) return builder.isEmpty ? null : this.finish(builder);
       else await this.reader.changed(this.waitMs(builder), signal);
-      if (this.isComplete(builder)) return this.finish(builder);
+      if (this.isComplete(builder, item === null ? Number.POSITIVE_INFINITY : sentEnd))
+        return this.finish(builder);
     }
     return null;
   }
@@ -140,9 +151,12 @@ export class RangeSource {
     return builder.isEmpty ? POLL_MS : Math.max(1, Math.min(POLL_MS, rangeAgeMs - builder.ageMs));
   }
 
-  private isComplete(builder: RangeBuilder): boolean {
+  /** @param sentEnd the commit where it has to end, however long reading takes; Infinity for any */
+  private isComplete(builder: RangeBuilder, sentEnd: number): boolean {
     const { rangeBytes, rangeAgeMs } = this.options;
-    return !builder.isEmpty && (builder.bytes >= rangeBytes || builder.ageMs >= rangeAgeMs);
+    if (builder.isEmpty) return false;
+    if (builder.bytes >= rangeBytes || builder.holds(sentEnd)) return true;
+    return sentEnd === Number.POSITIVE_INFINITY && builder.ageMs >= rangeAgeMs;
   }
 
   private finish(builder: RangeBuilder): CommitRange {

@@ -98,6 +98,45 @@ describe('the exporter', () => {
     assert.match(await run.metrics.registry.metrics(), /resent_commits_total\{sink="files"\} [1-9]/);
   });
 
+  it('sends every range again as it was, however much the log has got meanwhile', async (test) => {
+    const rig = new WriterRig();
+    const run = new Bench(test, rig.dataDir).start({ once: false });
+    run.sink.durableMax = 0;
+    let failures = 0;
+    let isAway = false;
+    run.sink.nextFailure = () => {
+      if (isAway) failures++;
+      return isAway ? 'before' : null;
+    };
+    const failed = async (): Promise<void> => {
+      const before = failures;
+      // The first of the two may have read the log before the last commit.
+      await eventually('failed', () => failures >= before + 2);
+    };
+    let expected = '';
+    const store = (id: number): void => {
+      rig.store(line(id));
+      expected += line(id);
+    };
+    const shipped = (): Promise<void> => eventually('shipped', () => run.sink.text() === expected);
+    for (const id of [1, 2, 3]) {
+      store(id);
+      await shipped();
+    }
+    isAway = true;
+    store(4);
+    await failed();
+    run.sink.loseLast(2);
+    for (const id of [5, 6]) store(id);
+    await failed();
+    isAway = false;
+    await shipped();
+    await run.stop();
+    await rig.stop();
+    const ranges = run.sink.ranges().map(({ after, last }) => `${after}-${last}`);
+    assert.deepEqual(ranges.slice(0, 4), ['0-1', '1-2', '2-3', '3-4']);
+  });
+
   it('sends again what the sink has lost while no metrics came', async (test) => {
     const { dataDir, commits } = await record(...many(2, 40));
     const run = new Bench(test, dataDir).start({ once: false, watchMs: 1 });

@@ -34,6 +34,8 @@ export class DirectorySink implements Sink {
   nextFailure: () => Failure = () => null;
   /** Commits recorded as damaged, as `first-last: reason`. */
   readonly quarantine: string[] = [];
+  /** A later commit is not durable, although the sink holds it. */
+  durableMax = Number.POSITIVE_INFINITY;
   /** False for a sink that does not know the seal of its last commit. */
   knowsSeals = true;
   /** Called before each look at the cursor. */
@@ -81,7 +83,7 @@ export class DirectorySink implements Sink {
   }
 
   get durableCommit(): number {
-    return this.ranges().at(-1)?.last ?? 0;
+    return Math.min(this.durableMax, this.ranges().at(-1)?.last ?? 0);
   }
 
   connect(): Promise<Cursor | null> {
