@@ -112,7 +112,7 @@ export class StreamConsumer {
     const { logger, metrics } = this;
     return new Leftovers({
       ...{ jsm, stream: this.options.address.stream, applier: this.applier },
-      onStored: (sequence, { first, last, lines }) => {
+      onStored: (sequence, { first, last }, lines) => {
         metrics.add('recovered_messages', 1);
         metrics.add('metrics', lines);
         logger.warn(

@@ -11,8 +11,8 @@ export interface LeftoversParts {
   readonly jsm: JetStreamManager;
   readonly stream: string;
   readonly applier: Applier;
-  /** The sink lacked a message, and has stored it now. */
-  readonly onStored: (sequence: number, message: CommitMessage) => void;
+  /** The sink lacked a message, wholly or in part, and has stored these lines of it now. */
+  readonly onStored: (sequence: number, message: CommitMessage, lines: number) => void;
   readonly onQuarantined: (sequence: number, reason: string) => void;
 }
 
@@ -33,8 +33,8 @@ export class Leftovers {
     }
     try {
       // As a repetition: the sink looks the commits up before it reads a line.
-      const { repeated } = await applier.apply([{ ...message, mayRepeat: true }]);
-      if (repeated === 0) onStored(found.seq, message);
+      const { lines, repeated } = await applier.apply([{ ...message, mayRepeat: true }]);
+      if (lines > 0 || repeated === 0) onStored(found.seq, message, lines);
     } catch (error) {
       if (!(error instanceof ApplyError) || error.verdict !== 'poison') throw error;
       await this.putAside(found, error.message);

@@ -17,7 +17,7 @@ import { RowStore, withClient } from '../export/postgres/row-store.ts';
 import type { Rows } from '../export/postgres/rows.ts';
 import { readSchema, warnOfUnlogged } from '../export/postgres/schema-state.ts';
 import { beginText } from '../export/postgres/transaction.ts';
-import type { CommitMessage } from '../nats/message.ts';
+import { type CommitMessage, isSameExtent } from '../nats/message.ts';
 import { type Applied, type Applier, ApplyError } from './applier.ts';
 import { type Covered, commitsOf, quarantinedIn, uncovered } from './message-commits.ts';
 import { StoredCommits } from './stored-commits.ts';
@@ -136,8 +136,8 @@ export class PostgresApplier implements Applier {
     let [lines, repeated] = [0, 0];
     for (const message of messages) {
       const stored = await this.applyAlone(store, message);
-      lines += stored;
-      if (stored < message.lines) repeated++;
+      lines += stored ?? 0;
+      if (stored === null || stored < message.lines) repeated++;
     }
     return { lines, repeated };
   }
@@ -154,12 +154,12 @@ export class PostgresApplier implements Applier {
     });
   }
 
-  /** Stores the commits of one message that are missing. */
-  private async applyAlone(store: RowStore, message: CommitMessage): Promise<number> {
+  /** Stores the commits of one message that are missing. Returns the lines stored; null if none is missing. */
+  private async applyAlone(store: RowStore, message: CommitMessage): Promise<number | null> {
     for (;;) {
       const before = await withClient(this.pool, (client) => this.covered(client, message));
       const missing = uncovered(message, before);
-      if (missing.length === 0) return 0;
+      if (missing.length === 0) return null;
       const rows = await this.prepare(store, missing);
       const stored = await withClient(this.pool, async (client) => {
         await this.begin(client, store, message.log, 'exclusive');
@@ -309,6 +309,3 @@ function byLog(messages: readonly CommitMessage[]): Iterable<CommitMessage[]> {
   }
   return logs.values();
 }
-
-const isSameExtent = (a: CommitMessage, b: CommitMessage): boolean =>
-  a.first === b.first && a.last === b.last && a.part === b.part;

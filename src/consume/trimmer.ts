@@ -5,25 +5,43 @@
  * Each message is deleted by its number, after this process has stored it. A purge up to a number would be one request,
  * but nats-server 2.9 then moves consumers forward, past messages that nobody has acknowledged.
  *
+ * In a cluster whose disks stall, a number can mean two messages: one that a consumer got, and another one of the next leader.
+ * So that leader is asked for each message that was stored before its election, or soon after, before it is deleted. The
+ * answer has the body, too, and takes two thirds of the CPU of storing it.
+ *
  * Messages that stay although the consumer has finished them are settled with the sink: it decides whether it holds a
  * message, not the acknowledgement.
  */
 import type { JetStreamManager, StoredMsg, StreamInfo } from '@nats-io/jetstream';
-import { decodeExtent } from '../nats/message.ts';
+import { decodeExtent, isSameExtent } from '../nats/message.ts';
 import { storedMessages } from '../nats/stored-messages.ts';
 import type { StoredMessage } from './worker-report.ts';
 
 /** While another consumer lags, older messages than these stay until a later search. */
 const REMEMBERED_MAX = 100_000;
 const REQUESTS_AHEAD = 16;
-/** Other processes delete what they have stored within seconds. */
-const SEARCH_MS = 60_000;
+/** Of messages that are read at the same time; one may be larger. */
+const READ_BYTES = 8 << 20;
+interface Times {
+  /** After an election, a consumer may be behind another server than the new leader for so long. */
+  readonly doubtMs: number;
+  /** Between searches. Other processes delete what they have stored within seconds. */
+  readonly searchMs: number;
+}
+
+const TIMES: Times = { doubtMs: 60_000, searchMs: 60_000 };
 
 interface Progress {
   /** All consumers have acknowledged the messages up to this one; 0 if that is not known now. */
   readonly acknowledged: number;
   /** The consumer of this sink delivers none of the messages up to this one again. */
   readonly finished: number;
+  readonly isReplicated: boolean;
+}
+
+interface Known extends StoredMessage {
+  /** When this process learned that the sink holds it, in steady ms. */
+  readonly sinceMs: number;
 }
 
 /** Makes sure that the sink, or the quarantine, holds a message. @throws ApplyError while it cannot */
@@ -34,18 +52,28 @@ export class Trimmer {
   private readonly stream: string;
   private readonly durable: string;
   private readonly settle: Settle;
-  /** Sequences of messages that the sink holds, by log. */
-  private readonly stored = new Map<string, Set<number>>();
+  /** Messages that the sink holds, by log and sequence. */
+  private readonly stored = new Map<string, Map<number, Known>>();
   private remembered = 0;
   /** Of the stream whose messages are remembered: when it was created, and its last sequence seen. */
   private created = '';
   private lastSequence = 0;
+  /** The server that leads the stream, or ''. */
+  private leader = '';
+  /** Numbers of messages known before this time, in steady ms, may mean others. */
+  private doubtedUntilMs = 0;
   private nextSearchMs = 0;
   /** `Progress.finished` at the last search; null before the first one. */
   private searchedUpTo: number | null = null;
 
-  /** @param durable the consumer of this sink */
-  constructor(jsm: JetStreamManager, stream: string, durable: string, settle: Settle) {
+  private readonly times: Times;
+
+  /**
+   * @param durable the consumer of this sink
+   * @param times others for tests
+   */
+  constructor(jsm: JetStreamManager, stream: string, durable: string, settle: Settle, times: Times = TIMES) {
+    this.times = times;
     this.jsm = jsm;
     this.stream = stream;
     this.durable = durable;
@@ -55,14 +83,24 @@ export class Trimmer {
   /** The sink holds these messages. */
   add(messages: readonly StoredMessage[]): void {
     const createdMs = this.created === '' ? 0 : Date.parse(this.created);
-    for (const { log, sequence, atMs } of messages) {
+    const sinceMs = performance.now();
+    for (const message of messages) {
+      const { log, sequence, atMs } = message;
       if (this.remembered >= REMEMBERED_MAX) return;
       // A message of a stream that was deleted meanwhile: another one has its number now.
       if (atMs < createdMs) continue;
-      const ofLog = this.stored.get(log) ?? new Set();
+      const ofLog = this.stored.get(log) ?? new Map<number, Known>();
       if (!ofLog.has(sequence)) this.remembered++;
-      this.stored.set(log, ofLog.add(sequence));
+      this.stored.set(log, ofLog.set(sequence, { ...message, sinceMs }));
     }
+  }
+
+  private drop({ log, sequence }: Known): void {
+    if (this.stored.get(log)?.delete(sequence) === true) this.remembered--;
+  }
+
+  private doubt(): void {
+    this.doubtedUntilMs = performance.now() + this.times.doubtMs;
   }
 
   /** The numbers that are remembered may mean other messages now. */
@@ -75,35 +113,78 @@ export class Trimmer {
 
   /** Returns how many messages it deleted. @throws the client's errors; ApplyError */
   async trim(): Promise<number> {
+    try {
+      return await this.deleteAndSearch();
+    } catch (error) {
+      // The cluster may elect a leader.
+      this.doubt();
+      throw error;
+    }
+  }
+
+  private async deleteAndSearch(): Promise<number> {
     const progress = await this.progress();
     if (progress === null) return 0;
-    const { acknowledged, finished } = progress;
-    const deleted = await this.deleteUpTo(acknowledged);
+    const { acknowledged, finished, isReplicated } = progress;
+    const deleted = await this.deleteUpTo(acknowledged, isReplicated);
     if (performance.now() < this.nextSearchMs) return deleted;
     await this.settleLeftovers(Math.min(finished, this.searchedUpTo ?? finished));
     this.searchedUpTo = finished;
-    this.nextSearchMs = performance.now() + SEARCH_MS;
+    this.nextSearchMs = performance.now() + this.times.searchMs;
     return deleted;
   }
 
-  private async deleteUpTo(floor: number): Promise<number> {
-    const due: [Set<number>, number][] = [];
-    for (const ofLog of this.stored.values()) {
-      let newest = 0;
-      for (const sequence of ofLog) newest = Math.max(newest, sequence);
-      for (const sequence of ofLog) if (sequence <= floor && sequence < newest) due.push([ofLog, sequence]);
+  private async deleteUpTo(floor: number, isReplicated: boolean): Promise<number> {
+    let deleted = 0;
+    for (const batch of batchesOf(await this.due(floor, isReplicated))) {
+      if (deleted > 0 && !this.isKnown(await this.jsm.streams.info(this.stream))) return deleted;
+      const some = isReplicated ? await this.inPlace(batch) : batch;
+      await Promise.all(some.map((message) => this.delete(message)));
+      for (const message of some) this.drop(message);
+      deleted += some.length;
     }
-    for (let from = 0; from < due.length; from += REQUESTS_AHEAD) {
-      if (from > 0 && !this.isKnown(await this.jsm.streams.info(this.stream))) return from;
-      const some = due.slice(from, from + REQUESTS_AHEAD);
-      await Promise.all(some.map(([, sequence]) => this.delete(sequence)));
-      for (const [ofLog, sequence] of some) ofLog.delete(sequence);
-      this.remembered -= some.length;
-    }
-    return due.length;
+    return deleted;
   }
 
-  private async delete(sequence: number): Promise<void> {
+  /** Messages up to `floor`, without the newest of each log. */
+  private async due(floor: number, isReplicated: boolean): Promise<Known[]> {
+    const dueOf = new Map<Known, Known[]>();
+    for (const ofLog of this.stored.values()) {
+      const newest = newestOf(ofLog.values());
+      const due = [...ofLog.values()].filter(
+        ({ sequence }) => sequence <= floor && sequence < newest.sequence,
+      );
+      if (due.length > 0) dueOf.set(newest, due);
+    }
+    if (!isReplicated) return [...dueOf.values()].flat();
+    const due: Known[] = [];
+    // If the stream has no such message, the one before is the resume point.
+    for (const batch of batchesOf([...dueOf.keys()]))
+      for (const newest of await this.inPlace(batch)) due.push(...dueOf.get(newest)!);
+    return due;
+  }
+
+  /** Those messages that the stream has under their numbers. Settles what it has there in place of others. */
+  private async inPlace(batch: readonly Known[]): Promise<Known[]> {
+    const { jsm, stream, doubtedUntilMs } = this;
+    const same = batch.filter(({ sinceMs }) => sinceMs >= doubtedUntilMs);
+    const doubted = batch.filter(({ sinceMs }) => sinceMs < doubtedUntilMs);
+    const found = await Promise.all(
+      doubted.map(({ sequence: seq }) => jsm.streams.getMessage(stream, { seq })),
+    );
+    for (const [k, message] of found.entries()) {
+      const known = doubted[k]!;
+      if (message !== null && isSameMessage(message, known)) same.push(known);
+      else {
+        // The sink comes first: if it does not answer, the number stays, and the next try finds the same.
+        if (message !== null) await this.settleOne(message);
+        if (this.stored.get(known.log)?.get(known.sequence) === known) this.drop(known);
+      }
+    }
+    return same;
+  }
+
+  private async delete({ sequence }: StoredMessage): Promise<void> {
     try {
       await this.jsm.streams.deleteMessage(this.stream, sequence, false);
     } catch (error) {
@@ -127,8 +208,18 @@ export class Trimmer {
     }
     const info = await this.jsm.streams.info(this.stream);
     if (!this.isKnown(info)) return null;
+    this.follow(info.cluster?.leader ?? '');
     // A cluster leaves consumers out of the list while they have no leader.
-    return { finished, acknowledged: count === 0 || count < info.state.consumer_count ? 0 : acknowledged };
+    const isComplete = count > 0 && count >= info.state.consumer_count;
+    return {
+      ...{ finished, acknowledged: isComplete ? acknowledged : 0 },
+      isReplicated: info.config.num_replicas > 1,
+    };
+  }
+
+  private follow(leader: string): void {
+    if (leader !== this.leader) this.doubt();
+    this.leader = leader;
   }
 
   /** Whether the stream is the one whose numbers are remembered. Forgets them if it was made again or restored. */
@@ -149,13 +240,48 @@ export class Trimmer {
   private async settleLeftovers(upTo: number): Promise<void> {
     const { state } = await this.jsm.streams.info(this.stream);
     for await (const message of storedMessages(this.jsm, this.stream, state.first_seq, upTo)) {
-      const { header, seq: sequence, time } = message;
-      const extent = decodeExtent(header);
+      const extent = decodeExtent(message.header);
       // Others wait in the stream and in the quarantine for a person.
-      if (typeof extent === 'string' || this.stored.get(extent.log)?.has(sequence) === true) continue;
+      if (typeof extent === 'string') continue;
+      const known = this.stored.get(extent.log)?.get(message.seq);
+      if (known !== undefined && isSameExtent(extent, known)) continue;
       if (this.remembered >= REMEMBERED_MAX) return;
-      await this.settle(message);
-      this.add([{ log: extent.log, sequence, atMs: time.getTime() }]);
+      await this.settleOne(message);
     }
   }
+
+  private async settleOne(message: StoredMsg): Promise<void> {
+    await this.settle(message);
+    const { header, seq: sequence, data, time } = message;
+    const extent = decodeExtent(header);
+    if (typeof extent !== 'string')
+      this.add([{ ...extent, sequence, bytes: data.length, atMs: time.getTime() }]);
+  }
+}
+
+function isSameMessage({ header }: StoredMsg, known: StoredMessage): boolean {
+  const extent = decodeExtent(header);
+  return typeof extent !== 'string' && isSameExtent(extent, known);
+}
+
+/** @param messages at least one */
+function newestOf(messages: Iterable<Known>): Known {
+  let newest: Known | null = null;
+  for (const message of messages) if (newest === null || message.sequence > newest.sequence) newest = message;
+  return newest!;
+}
+
+function* batchesOf(messages: readonly Known[]): Generator<Known[]> {
+  let batch: Known[] = [];
+  let bytes = 0;
+  for (const message of messages) {
+    if (batch.length === REQUESTS_AHEAD || (batch.length > 0 && bytes + message.bytes > READ_BYTES)) {
+      yield batch;
+      batch = [];
+      bytes = 0;
+    }
+    batch.push(message);
+    bytes += message.bytes;
+  }
+  if (batch.length > 0) yield batch;
 }

@@ -1,14 +1,16 @@
 /** Messages of a worker thread to the main thread. */
 
 import type { MetricObjectWithValues, MetricValue } from 'prom-client';
+import type { Extent } from '../nats/message.ts';
 
 /** `fetching`: waits for messages. `paused`: the sink's breaker is open. `offline`: NATS does not answer. */
 export type WorkerState = 'starting' | 'fetching' | 'applying' | 'paused' | 'offline' | 'stopped';
 
 /** A message that the sink or the quarantine holds now. */
-export interface StoredMessage {
-  readonly log: string;
+export interface StoredMessage extends Extent {
   readonly sequence: number;
+  /** Of the body. */
+  readonly bytes: number;
   /** When the stream stored it, in Unix ms. */
   readonly atMs: number;
 }

@@ -219,9 +219,10 @@ export class Worker {
   }
 
   /** Not over another connection: a server that was restored from a copy gives such a number to a new message. */
-  private storedMessage(source: JsMsg, { log }: Extent): StoredMessage[] {
+  private storedMessage(source: JsMsg, { log, first, last, part, parts }: Extent): StoredMessage[] {
     if (this.sessions.get(source) !== this.options.link.session) return [];
-    return [{ log, sequence: source.seq, atMs: source.time.getTime() }];
+    const { seq: sequence, data, time } = source;
+    return [{ log, first, last, part, parts, sequence, bytes: data.length, atMs: time.getTime() }];
   }
 
   private sinkFailed({ message: error }: Error): void {

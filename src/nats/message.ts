@@ -52,6 +52,10 @@ export interface Extent {
   readonly parts: number;
 }
 
+/** Then they hold the same lines: a commit is never written twice. */
+export const isSameExtent = (a: Extent, b: Extent): boolean =>
+  a.log === b.log && a.first === b.first && a.last === b.last && a.part === b.part && a.parts === b.parts;
+
 export interface CommitMessage extends Extent {
   readonly lines: number;
   /** Lines of the commit in the parts before. */
