@@ -10,7 +10,7 @@ import { assertAccepted, eventually } from '../support/assertions.ts';
 import { namesBody } from '../support/bodies.ts';
 import type { Owner } from '../support/clean-up.ts';
 import { type NatsCluster, startNatsCluster, withJetStream } from '../support/nats-server.ts';
-import { assertSame, init } from '../support/pipeline.ts';
+import { init, untilSame } from '../support/pipeline.ts';
 import { type Postgres, startPostgres } from '../support/postgres.ts';
 import { post } from '../support/raw-http.ts';
 import {
@@ -46,6 +46,8 @@ export interface ChaosResult {
   readonly acknowledged: number;
   /** Metrics whose answer the kill of the server took away, and which are stored. */
   readonly unknownStored: number;
+  /** From the last acknowledgement of a message until log and tables were the same. */
+  readonly settledMs: number;
 }
 
 /** A generator of numbers from 0 to 1 that repeats itself for a seed (mulberry32). */
@@ -229,11 +231,13 @@ class Chaos {
         }
       }),
     );
+    const acknowledgedMs = performance.now();
+    await untilSame(this.postgres, this.dataDir, RECOVERED_WITHIN_MS);
+    const settledMs = performance.now() - acknowledgedMs;
     for (const process of [this.exporter, this.consumer]) {
       process.kill('SIGTERM');
       assert.deepEqual(await process.exited, { code: 0, signal: null });
     }
-    await assertSame(this.postgres, this.dataDir);
     const rows = await this.postgres.query<{ name: string; count: string }>(
       'SELECT name, count(*) FROM ms_metrics GROUP BY name',
     );
@@ -243,7 +247,7 @@ class Chaos {
       unknownStored += load.ledger.check(stored, `${prefix}.`).unknownStored;
       acknowledged += load.ledger.acknowledged;
     }
-    return { rounds, acknowledged, unknownStored };
+    return { rounds, acknowledged, unknownStored, settledMs };
   }
 }
 

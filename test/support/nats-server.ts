@@ -1,6 +1,6 @@
 /**
- * Debian's nats-server on loopback with its own JetStream directory: one server in memory, or a cluster of three on the disk.
- * Servers keep their ports and directories across `kill` and `start`.
+ * Debian's nats-server on loopback with its own JetStream directory: one server, or a cluster of three. Servers keep their ports
+ * and directories across `kill` and `start`.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { cpSync, rmSync, writeFileSync } from 'node:fs';
@@ -19,7 +19,10 @@ const FILE_STORE_MAX_BYTES = 2 ** 40;
 export interface NatsOptions {
   /** Further text of the configuration file, such as `authorization { … }`. */
   readonly config?: string;
-  /** Default: in memory, because clients give up after seconds, and JetStream's requests wait for its disk. */
+  /**
+   * Default: in memory. Clients give up after seconds, and JetStream's requests wait for its disk. A cluster of 2.9.10 whose
+   * disks stall can create a stream on its old leader alone, which stays without a quorum.
+   */
   readonly storeDir?: string;
   readonly jetStream?: boolean;
   /** Default: 127.0.0.1. */
@@ -100,7 +103,7 @@ class Server implements NatsServer {
 
 function create(owner: Owner, name: string, port: number, options: NatsOptions, more: string): Server {
   const directory = temporaryDirectory(owner, 'metricsstream-nats-');
-  const storeDir = options.storeDir ?? join(directory, 'jetstream');
+  const storeDir = options.storeDir ?? join(memoryDirectory(owner), 'jetstream');
   const configPath = join(directory, 'nats.conf');
   const settings = `store_dir: "${storeDir}", max_file_store: ${FILE_STORE_MAX_BYTES}`;
   const jetStream = options.jetStream === false ? '' : `jetstream { ${settings} }\n`;
@@ -121,8 +124,7 @@ export async function startNats(
   options: NatsOptions = {},
 ): Promise<NatsServer & { readonly url: string }> {
   const port = await freePort();
-  const storeDir = options.storeDir ?? join(memoryDirectory(owner), 'jetstream');
-  const server = create(owner, 'single', port, { ...options, storeDir }, '');
+  const server = create(owner, 'single', port, options, '');
   await server.start();
   return Object.assign(server, { url: `nats://127.0.0.1:${port}` });
 }

@@ -1,11 +1,15 @@
 /** The way from a server through NATS to PostgreSQL, with every process real: for tests of `export` and `consume`. */
 import assert from 'node:assert/strict';
+import { setTimeout as delay } from 'node:timers/promises';
 import { eventually } from './assertions.ts';
 import type { Owner } from './clean-up.ts';
 import { type NatsServer, startNats } from './nats-server.ts';
 import { type Postgres, requirePostgres, startPostgres } from './postgres.ts';
 import { runCli, verify } from './server-process.ts';
 import { requireTool } from './tools.ts';
+
+/** Each comparison starts two processes. */
+const SAME_POLL_MS = 5_000;
 
 /** For node:test's `skip` option. */
 export function requirePipeline(): string | false {
@@ -52,6 +56,24 @@ export async function rowCount(postgres: Postgres): Promise<number> {
 
 export async function untilRows(postgres: Postgres, count: number): Promise<void> {
   await eventually(`${count} rows`, async () => (await rowCount(postgres)) >= count);
+}
+
+/** As `assertSame`, once the consumer has had time to find what the stream would not deliver again. */
+export async function untilSame(
+  postgres: { readonly url: string },
+  dataDir: string,
+  timeoutMs: number,
+): Promise<void> {
+  const deadlineMs = performance.now() + timeoutMs;
+  for (;;) {
+    try {
+      await assertSame(postgres, dataDir);
+      return;
+    } catch (error) {
+      if (performance.now() > deadlineMs) throw error;
+      await delay(SAME_POLL_MS);
+    }
+  }
 }
 
 /** Checks that the tables hold the log of a stopped server exactly: `verify --sink` finds no difference. */
