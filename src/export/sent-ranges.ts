@@ -1,6 +1,5 @@
 /**
- * Where ranges ended that were sent and are not durable yet. Ranges that are sent again end at the
- * same commits.
+ * Where ranges ended that were sent and are not durable yet. Ranges that are sent again end at the same commits.
  *
  * A stream names a message by a number. After an election it may not hold a message that a consumer got already, and gives
  * its number to the next one. If the two hold the same commits, nothing is lost.

@@ -91,7 +91,7 @@ describe('a finished message that the sink lacks', { skip: requirePipeline() }, 
 });
 
 describe('a finished message of which the sink lacks some commits', { skip: requirePipeline() }, () => {
-  it('is stored as far as they are missing, with a warning', async (t) => {
+  it('brings the missing commits into the sink, and consume warns', async (t) => {
     const { nats, postgres, consumeArgs, exportArgs } = await startPipeline(t);
     const server = await startServer(t, { args: ['--workers', '1'] });
     const send = async (): Promise<void> =>
